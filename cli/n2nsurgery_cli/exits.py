@@ -1,0 +1,57 @@
+"""Exit codes: what a script that calls us can rely on.
+
+    0 done   1 the run failed   2 wrong usage   3 invalid file   4 verification failed   5 model not traceable
+    130 interrupted
+
+Codes 1 to 5 belong to the classes of n2nsurgery/core/errors.py; 2 is also what the option parser returns.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import traceback
+from collections.abc import Callable
+
+import typer
+
+from n2nsurgery.core.errors import InternalError, N2NSurgeryError
+
+FAILED = 1
+INTERRUPTED = 130
+
+_BUG = "this is a bug in n2nsurgery, not in what you asked for; run again with -vv and report what it prints"
+
+
+def exit_code_of(run: Callable[[], object]) -> int:
+    """Call `run` and return its exit code, after one message on stderr where it failed.
+
+    The traceback is shown only where `-vv` set the log level to debug. SystemExit passes through.
+    """
+    try:
+        run()
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except InternalError as error:
+        return _fail(f"{error}\n{_BUG}", error.exit_code)
+    except N2NSurgeryError as error:
+        return _fail(str(error), error.exit_code)
+    except OSError as error:
+        return _fail(_describe(error), FAILED)
+    except Exception as error:  # noqa: BLE001 - the last stop before the interpreter's own traceback
+        return _fail(f"{type(error).__name__}: {error}\n{_BUG}", FAILED)
+    return 0
+
+
+def _describe(error: OSError) -> str:
+    place = f" '{error.filename}'" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"no space left on the disk{place}; free some or choose another output"
+    return f"cannot use{place or ' a file'}: {error.strerror or error}"
+
+
+def _fail(message: str, code: int) -> int:
+    if logging.getLogger("n2nsurgery").isEnabledFor(logging.DEBUG):
+        typer.echo(traceback.format_exc(), err=True, nl=False)
+    typer.echo(f"error: {message}", err=True)
+    return code

@@ -1,0 +1,56 @@
+"""`n2nsurgery export`: turn an artifact into a file that runs elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery_cli import options
+from n2nsurgery_cli.session import session
+
+
+def export(
+    artifact: Annotated[
+        Path | None, typer.Argument(help="folder of an artifact; default: the newest in exported/", show_default=False)
+    ] = None,
+    onnx: Annotated[bool, typer.Option("--onnx", help="write an ONNX file, checked in ONNX Runtime")] = False,
+    format: options.Format = "portable",  # noqa: A002 - the option's name
+    values: options.Values = "fp32",
+    compact: options.Compact = False,
+    measure: options.Measure = False,
+    output: options.Output = None,
+    overwrite: options.Overwrite = False,
+    allow_import: options.AllowImport = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Turn an artifact into an ONNX file.
+
+    It is small everywhere, and fast where the sparse runtime is registered. It appears only after ONNX Runtime has
+    reproduced the output of the artifact.
+    """
+    if not onnx:
+        raise UsageError("no format is given; pass --onnx to write an ONNX file")
+    with session(quiet=quiet, verbose=verbose) as report:
+        from n2nsurgery.pipelines.export import run
+
+        outcome = run(
+            artifact,
+            output,
+            format=format,
+            values=values,
+            compact=compact,
+            measure=measure,
+            overwrite=overwrite,
+            allow_import=allow_import,
+            progress=report,
+        ).to_json()
+
+    from n2nsurgery_cli.console import show
+    from n2nsurgery_cli.console_files import draw_export
+
+    show(outcome, draw_export, as_json=json, quiet=quiet)

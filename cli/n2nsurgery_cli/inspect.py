@@ -1,0 +1,44 @@
+"""`n2nsurgery inspect`: what surgery sees in a model."""
+
+from __future__ import annotations
+
+from n2nsurgery_cli import options
+from n2nsurgery_cli.session import session
+
+
+def inspect(
+    model: options.Patient,
+    skip_length: options.SkipLength = 3,
+    pairs: options.Pairs = "overlapping",
+    heads: options.Heads = False,
+    num_classes: options.NumClasses = None,
+    input_size: options.InputSize = None,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Show layers, places for skips, and refusals; of a file, its weights.
+
+    Every refused layer and pair comes with its reason. The weights of an .onnx file are counted again.
+    """
+    shape = options.input_size(input_size)
+    with session(quiet=quiet, verbose=verbose) as report:
+        from n2nsurgery.pipelines.inspect import run
+
+        outcome = run(
+            model,
+            skip_length=skip_length,
+            pairs=pairs,
+            heads=heads,
+            num_classes=num_classes,
+            input_size=shape,
+            seed=seed,
+            progress=report,
+        ).to_json()
+
+    from n2nsurgery_cli.console import draw_apply, draw_inspect, show
+    from n2nsurgery_cli.console_files import draw_file
+
+    draw = draw_file if "onnx" in outcome else draw_apply if "artifact" in outcome else draw_inspect
+    show(outcome, draw, as_json=json, quiet=quiet)

@@ -1,0 +1,43 @@
+"""The program `n2nsurgery`: its commands and how it ends."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from n2nsurgery.core.version import __version__
+from n2nsurgery_cli.apply import apply
+from n2nsurgery_cli.bench import bench
+from n2nsurgery_cli.doctor import doctor
+from n2nsurgery_cli.exits import exit_code_of
+from n2nsurgery_cli.export import export
+from n2nsurgery_cli.inspect import inspect
+from n2nsurgery_cli.models import models
+from n2nsurgery_cli.verify import verify
+
+# Plain help: rich markup would triple the time of `--help`, and turn brackets in a model's name into colours.
+app = typer.Typer(name="n2nsurgery", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+for command in (apply, export, inspect, verify, bench, models, doctor):
+    app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Prune any PyTorch model to an exact budget and graft sparse, learnable skip connections."""
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(exit_code_of(lambda: app(prog_name="n2nsurgery")))

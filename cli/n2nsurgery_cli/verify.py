@@ -1,0 +1,35 @@
+"""`n2nsurgery verify`: whether an ONNX file holds what it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from n2nsurgery_cli import options
+from n2nsurgery_cli.session import session
+
+
+def verify(
+    file: options.OnnxFile,
+    against: Annotated[
+        Path | None, typer.Option(metavar="ARTIFACT", help="the artifact it was made from", show_default=False)
+    ] = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Prove an ONNX file: its tensors, its output, and its masks.
+
+    Exit code 4 where a proof fails.
+    """
+    with session(quiet=quiet, verbose=verbose) as report:
+        from n2nsurgery.pipelines.verify import run
+
+        outcome = run(file, against=against, progress=report).to_json()
+
+    from n2nsurgery_cli.console import show
+    from n2nsurgery_cli.console_files import draw_verify
+
+    show(outcome, draw_verify, as_json=json, quiet=quiet)

@@ -1,0 +1,56 @@
+"""n2nsurgery: prune a PyTorch model to an exact budget and graft sparse, learnable skip connections (N2NSkip).
+
+Everything public is imported when it is first used, so that `import n2nsurgery` does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from n2nsurgery.core.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from n2nsurgery.core.errors import N2NSurgeryError
+    from n2nsurgery.graph.pairs import PairSelection
+    from n2nsurgery.masks.maskset import MaskSet
+    from n2nsurgery.pipelines.apply import apply
+    from n2nsurgery.pipelines.export import export_onnx
+    from n2nsurgery.pipelines.inspect import inspect
+    from n2nsurgery.pipelines.load import load
+    from n2nsurgery.skips.spec import SkipSpec
+    from n2nsurgery.surgery.operated import Operated
+    from n2nsurgery.surgery.plan import SurgeryPlan
+    from n2nsurgery.surgery.record import SurgeryRecord
+
+_HOMES = {
+    "MaskSet": "n2nsurgery.masks.maskset",
+    "N2NSurgeryError": "n2nsurgery.core.errors",
+    "Operated": "n2nsurgery.surgery.operated",
+    "PairSelection": "n2nsurgery.graph.pairs",
+    "SkipSpec": "n2nsurgery.skips.spec",
+    "SurgeryPlan": "n2nsurgery.surgery.plan",
+    "SurgeryRecord": "n2nsurgery.surgery.record",
+    "apply": "n2nsurgery.pipelines.apply",
+    "export_onnx": "n2nsurgery.pipelines.export",
+    "inspect": "n2nsurgery.pipelines.inspect",
+    "load": "n2nsurgery.pipelines.load",
+}
+__all__ = [  # noqa: RUF022 - the verbs first
+    "apply", "load", "inspect", "export_onnx",
+    "MaskSet", "N2NSurgeryError", "Operated", "PairSelection", "SkipSpec", "SurgeryPlan", "SurgeryRecord",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    # n2nsurgery.masks, n2nsurgery.graph, ... without a second import statement
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'") from error
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,54 @@
+"""Connectivity: whether a pruned network is still well connected, and where it breaks if not.
+
+On any weighted graph, a symmetric non-negative scipy.sparse matrix:
+
+    heat_signature(adjacency, sources, times)    S(t) for all times from one Lanczos run
+    saturated_signature(adjacency, sources)      S(inf), exactly
+    saturation_time(adjacency, sources, 1e-3)    when heat has settled
+    scree(adjacency, percent, times)             alpha(K, t)
+
+On layers, boolean (out, in) matrices in order from the input:
+
+    scatter(junctions)                           the scatter vector and its minimum
+    effective_density(junctions)                 the share of weights on a path from input to output
+
+On networks: a ChannelGraph, held by a Subject, read by the METRICS. Needs numpy and scipy only.
+"""
+
+from n2nsurgery.connectivity.channel_graph import Block, ChannelGraph, NodeGroup, identity_block
+from n2nsurgery.connectivity.heat import Heat
+from n2nsurgery.connectivity.heat_solver import solve_heat
+from n2nsurgery.connectivity.laplacian import Laplacian, laplacian
+from n2nsurgery.connectivity.measurement import METRICS, Column, Curve, Measurement, Metric, Quantity
+from n2nsurgery.connectivity.reach import effective_density
+from n2nsurgery.connectivity.scatter_vector import Scatter, scatter
+from n2nsurgery.connectivity.scree_curves import ScreeCurves, scree, scree_curves
+from n2nsurgery.connectivity.signature import heat_signature, saturated_signature, saturation_time
+from n2nsurgery.connectivity.subject import Subject
+
+__all__ = [
+    "METRICS",
+    "Block",
+    "ChannelGraph",
+    "Column",
+    "Curve",
+    "Heat",
+    "Laplacian",
+    "Measurement",
+    "Metric",
+    "NodeGroup",
+    "Quantity",
+    "Scatter",
+    "ScreeCurves",
+    "Subject",
+    "effective_density",
+    "heat_signature",
+    "identity_block",
+    "laplacian",
+    "saturated_signature",
+    "saturation_time",
+    "scatter",
+    "scree",
+    "scree_curves",
+    "solve_heat",
+]

@@ -1,0 +1,45 @@
+"""Metric `components`: into how many parts the network falls.
+
+Two channels are in one component where edges of positive conductance join them, whatever their direction; found by
+graph search. A channel without any edge is isolated. For t -> inf the heat signature is the mean of A over each
+component (N2NSkip paper, section 3.2), so this is all that saturated heat can tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from n2nsurgery.connectivity.measurement import Measurement, Quantity
+from n2nsurgery.connectivity.subject import Subject
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentCount:
+    """No hyper-parameters."""
+
+    needs_reference: ClassVar[bool] = False
+
+    def measure(self, subject: Subject, reference: Subject) -> Measurement:  # noqa: ARG002 - the protocol's
+        """Numbers of nodes, edges and components, isolated nodes, size of the giant component."""
+        parts, giant = subject.parts, int(np.count_nonzero(subject.parts.giant))
+        counts = {
+            "nodes": (subject.graph.nodes, "nodes", "Channels of the input and of all weighted layers"),
+            "edges": (subject.graph.edges, "edges", "Connected pairs of channels, identity edges included"),
+            "threads": (subject.operator.threads, "edges", "Edges too weak to conduct, 1e-14 of the largest degree"),
+            "components": (parts.count, "components", "Parts between which no heat can flow"),
+            "isolated": (parts.isolated, "nodes", "Channels without any edge"),
+            "giant": (giant, "nodes", "Channels in the largest component"),
+            "giant_share": (giant / subject.graph.nodes, "", "Share of the channels in the largest component"),
+        }
+        return Measurement(
+            quantities={
+                name: Quantity(value=value, unit=unit, meaning=meaning)
+                for name, (value, unit, meaning) in counts.items()
+            }
+        )
+
+
+MEMBER = ComponentCount

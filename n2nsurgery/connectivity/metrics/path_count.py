@@ -1,0 +1,37 @@
+"""Metric `path-count`: log10 of the number of paths from the input to the output.
+
+A sum over all paths of 1, each through single weights, in one sweep of matrix-vector products that is rescaled after
+every layer (a dense ResNet50 has 1e141 paths). What pruning at density d leaves of P paths through l layers is about
+d^l P when it falls at random: the longer the network, the faster paths die, and the more a skip is worth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from n2nsurgery.connectivity.measurement import Measurement, Quantity, finite
+from n2nsurgery.connectivity.paths import log10_paths
+from n2nsurgery.connectivity.subject import Subject
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathCount:
+    """No hyper-parameters."""
+
+    needs_reference: ClassVar[bool] = True
+
+    def measure(self, subject: Subject, reference: Subject) -> Measurement:
+        """The logarithm for this network and for the reference; None where no path is left."""
+        meaning = "Logarithm of the number of paths from input to output"
+        return Measurement(
+            quantities={
+                "paths": Quantity(value=finite(log10_paths(subject.graph)), unit="log10", meaning=meaning),
+                "paths_reference": Quantity(
+                    value=finite(log10_paths(reference.graph)), unit="log10", meaning=f"{meaning} of the reference"
+                ),
+            }
+        )
+
+
+MEMBER = PathCount

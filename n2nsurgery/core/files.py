@@ -1,0 +1,156 @@
+"""Files appear whole or not at all: staged beside the target, flushed to disk, then renamed into place.
+
+A staging name is hidden (it starts with a dot), so that whoever lists a folder never takes half a result for one.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from n2nsurgery.core.errors import RunError, UsageError
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def ensure_writable(path: Path, *, overwrite: bool = False, marker: str | None = None) -> None:
+    """Return where `path` may be written; to be called before the work starts, not only at its end.
+
+    An existing folder is replaced only with `overwrite`, and only where it is empty or holds a file named `marker`
+    (what we wrote before): a mistyped output must not delete somebody's folder. Raises UsageError.
+    """
+    if not path.exists() and not path.is_symlink():
+        return
+    if not overwrite:
+        raise UsageError(f"'{path}' already exists; choose another output or pass --overwrite to replace it")
+    if path.is_dir() and any(path.iterdir()) and not (marker and (path / marker).is_file()):
+        found = f"does not hold a {marker}" if marker else "is a folder"
+        raise UsageError(f"'{path}' {found}, so --overwrite does not replace it; choose another output")
+
+
+def require_space(folder: Path, size: int) -> None:
+    """Return where the disk of `folder` (which need not exist yet) has `size` bytes free; raises RunError."""
+    free = _free(folder)
+    if free < size:
+        raise RunError(
+            f"no space left in '{folder}': {_megabytes(size)} are needed, {_megabytes(free)} are available; "
+            "free some or choose another output"
+        )
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 (64 hex digits) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """The path of a staging file that becomes `path` when the block ends well, and nothing otherwise.
+
+    The staging file lies in the same folder and keeps the suffix. Raises UsageError where `path` exists and
+    `overwrite` is false, RunError where the folder cannot be written or the disk is full.
+    """
+    ensure_writable(path, overwrite=overwrite)
+    staging = _staging(path)
+    with _as_run_error(path, staging):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with _as_run_error(path, staging, only=_NO_SPACE):
+            yield staging
+        with _as_run_error(path, staging):
+            _flush(staging)
+            ensure_writable(path, overwrite=overwrite)
+            staging.replace(path)
+            _flush(path.parent)
+    finally:
+        staging.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path, *, overwrite: bool = False, marker: str | None = None) -> Iterator[Path]:
+    """The path of an empty staging folder that becomes `path` when the block ends well, and nothing otherwise.
+
+    `overwrite` and `marker` as in `ensure_writable`; a replaced folder is moved aside first and comes back where
+    the exchange fails. Raises UsageError and RunError like `atomic_file`.
+    """
+    ensure_writable(path, overwrite=overwrite, marker=marker)
+    staging = _staging(path)
+    with _as_run_error(path, staging):
+        staging.mkdir(parents=True)
+    try:
+        with _as_run_error(path, staging, only=_NO_SPACE):
+            yield staging
+        with _as_run_error(path, staging):
+            for file in (*staging.rglob("*"), staging):
+                _flush(file)
+            ensure_writable(path, overwrite=overwrite, marker=marker)
+            _exchange(staging, path)
+            _flush(path.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _staging(path: Path) -> Path:
+    return path.with_name(f".staging-{secrets.token_hex(4)}-{path.name}")
+
+
+def _exchange(staging: Path, path: Path) -> None:
+    if not path.exists():
+        staging.rename(path)
+        return
+    replaced = _staging(path)
+    path.rename(replaced)
+    try:
+        staging.rename(path)
+    except OSError:
+        replaced.rename(path)
+        raise
+    shutil.rmtree(replaced)
+
+
+def _flush(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return  # Windows opens no folder as a file
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _as_run_error(path: Path, staging: Path, *, only: frozenset[int] | None = None) -> Iterator[None]:
+    """Turn an OSError into a RunError that names the target; with `only`, those error numbers alone."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise RunError(
+                f"no space left while writing '{path}': at least {_megabytes(_size(staging))} are needed, "
+                f"{_megabytes(_free(path.parent))} are available; free some or choose another output"
+            ) from error
+        if only is None:
+            raise RunError(f"cannot write '{path}': {error.strerror or error}") from error
+        raise
+
+
+def _free(folder: Path) -> int:
+    """Bytes free on the disk of `folder`, which need not exist yet."""
+    places = (folder.absolute(), *folder.absolute().parents)
+    return shutil.disk_usage(next(place for place in places if place.exists())).free
+
+
+def _size(path: Path) -> int:
+    files = [path, *path.rglob("*")] if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"

@@ -1,0 +1,55 @@
+"""Names and patterns: nearest-name suggestions, and patterns that must match something."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+from collections.abc import Iterable, Sequence
+
+from n2nsurgery.core.errors import UnknownNameError, UsageError
+
+_LISTED = 30  # more names than that would bury the message
+_WRAPPER_PREFIXES = ("module.", "_orig_mod.")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to `name`, or None where nothing is close."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def unknown(kind: str, name: str, known: Sequence[str]) -> UnknownNameError:
+    """The error for a `name` that is none of `known`, with the nearest one."""
+    near = nearest(name, known)
+    hint = f"; did you mean '{near}'?" if near else ""
+    listing = f" Known: {', '.join(known)}." if len(known) <= _LISTED else ""
+    return UnknownNameError(f"unknown {kind} '{name}'{hint}{listing}")
+
+
+def strip_wrappers(name: str) -> str:
+    """`name` without the prefixes that DDP (`module.`) and torch.compile (`_orig_mod.`) add."""
+    while name.startswith(_WRAPPER_PREFIXES):
+        name = name.split(".", 1)[1]
+    return name
+
+
+def select(pattern: str, names: Sequence[str], *, kind: str) -> tuple[str, ...]:
+    """The names that match `pattern`, in their order.
+
+    `pattern` is a glob over whole dotted names (`layer1.*`), or a regular expression after `re:`.
+    A glob also matches every name below it (`layer1` matches `layer1.0.conv1`).
+    Raises UnknownNameError where nothing matches, UsageError for a broken expression.
+    """
+    if pattern.startswith("re:"):
+        try:
+            expression = re.compile(pattern[3:])
+        except re.error as error:
+            raise UsageError(f"'{pattern}' is not a regular expression: {error}") from error
+        found = tuple(name for name in names if expression.search(name))
+    else:
+        glob = strip_wrappers(pattern)
+        found = tuple(n for n in names if fnmatch.fnmatchcase(n, glob) or fnmatch.fnmatchcase(n, f"{glob}.*"))
+    if not found:
+        raise unknown(f"{kind} pattern", pattern, names)
+    return found

@@ -1,0 +1,1 @@
+"""What patients are fed: batches given by the caller, or noise that is named as such."""

@@ -1,0 +1,60 @@
+"""CodedWeight: one weight as the tensors that a file holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.export.codec import bits, gaps
+from n2nsurgery.export.codec.choose import GAP_TYPES, Code
+from n2nsurgery.export.codec.values import StoredValues
+
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CodedWeight:
+    """`shape` of the weight; `places`: steps or bitmask; `values`: float32, float16 or int8; `scales` only for int8."""
+
+    shape: tuple[int, ...]
+    code: Code
+    places: Array
+    values: Array
+    scales: NDArray[np.float32] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return self.places.nbytes + self.values.nbytes + (self.scales.nbytes if self.scales is not None else 0)
+
+    @property
+    def nnz(self) -> int:
+        """Values that are not zero."""
+        return int(np.count_nonzero(self.values))
+
+    def decoded(self) -> NDArray[np.float32]:
+        """The weight in float32; InvalidFileError where the tensors are no code of this shape."""
+        numel = prod(self.shape)
+        if self.scales is not None and self.scales.shape != self.shape[:1]:
+            raise InvalidFileError(
+                f"{self.scales.shape} scales for a weight of shape {self.shape}; one for each row is expected"
+            )
+        decode = bits.decode if self.code == "bits" else gaps.decode
+        array = decode(self.places, self.values, numel).reshape(self.shape)
+        return StoredValues(array=array, scales=self.scales).restored()
+
+
+def encode(stored: StoredValues, code: Code) -> CodedWeight:
+    """`stored` in one of the sparse codes; what was rounded to zero is not kept."""
+    flat = stored.array.reshape(-1)
+    positions = np.flatnonzero(flat).astype(np.int64)
+    values: Array = flat[positions]
+    if code == "bits":
+        places: Array = bits.encode(positions, flat.size)
+    else:
+        places, values = gaps.encode(positions, values, GAP_TYPES[code])
+    return CodedWeight(shape=stored.array.shape, code=code, places=places, values=values, scales=stored.scales)

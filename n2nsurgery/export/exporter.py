@@ -1,0 +1,181 @@
+"""Export of a module to one ONNX file.
+
+capture -> (compaction) -> coding -> metadata -> temporary file -> checker, interface, zero pattern, ONNX Runtime with
+and without the sparse runtime -> moved into place
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.export import metadata as metadata_document
+from n2nsurgery.export.capture import capture
+from n2nsurgery.export.channel_folding import Compaction, compact
+from n2nsurgery.export.formats import ExportFormat, apply_form
+from n2nsurgery.export.layer_race import race_with
+from n2nsurgery.export.load import load_model
+from n2nsurgery.export.onnx_file import ModelFiles, require_free, staged, write
+from n2nsurgery.export.parity import TOLERANCE
+from n2nsurgery.export.proofs import Proofs
+from n2nsurgery.export.report import ExportReport
+from n2nsurgery.export.stored_weights import tensors_of
+from n2nsurgery.export.verify import require_interface, require_pruned_zero, require_valid
+from n2nsurgery.export.weight_coding import Race, WeightCoding, codings, rounded
+from n2nsurgery.export.weight_record import WeightRecord
+
+
+def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat what is there
+    module: nn.Module,
+    example_inputs: Sequence[Tensor],
+    input_names: Sequence[str],
+    *,
+    path: Path,
+    metadata: Mapping[str, Any],
+    masks: Mapping[str, Tensor] | None = None,
+    format: ExportFormat | None = None,  # noqa: A002 - the word for it
+    libraries: Sequence[Path] = (),
+    measure: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> ExportReport:
+    """Writes `module` to `path` and returns what was proven of the file; nothing appears where a proof fails.
+
+    `module` is in eval mode, on the CPU, in float32 or float64. `example_inputs` are its positional inputs with
+    the batch as dimension 0; that dimension stays dynamic in the file. `metadata` becomes one JSON document in the
+    file. `masks` maps parameter names to boolean tensors (False = pruned). `format`: portable, in fp32, where None.
+    `libraries`: custom operators (the sparse runtime) that the file is proven with besides. `measure`: where sparse
+    kernels are used is measured with them, layer by layer, and not predicted; the file then depends on the machine.
+    `progress` is told each stage.
+
+    Raises UsageError for an unfit module, an existing file or nothing to measure, TraceError where torch cannot
+    capture the module, VerificationError where the file does not reproduce it, RunError where it cannot be translated
+    or written.
+    """
+    _require_exportable(module, example_inputs, input_names)
+    wanted = format or ExportFormat()
+    _require_measurable(wanted, libraries, measure=measure)
+    target = ModelFiles(model=path)
+    require_free(target, overwrite=overwrite)
+    announce = progress or _silent
+    batches = _batches(example_inputs)
+    announce("capturing the graph")
+    model = capture(module, batches[-1], input_names)
+    announce("coding the weights")
+    export = _decided(model, wanted, metadata, race_with(libraries) if measure else None)
+    with staged(target) as files:
+        announce("writing")
+        proofs = Proofs(module, batches, tuple(str(value.name) for value in model.graph.outputs))
+        _write(export, files, proofs)
+        announce("checking")
+        require_valid(files.model)
+        proto = load_model(files.model)
+        require_interface(proto, input_names)
+        masked, unchecked = require_pruned_zero(tensors_of(proto), export.records, masks or {}, export.compaction.kept)
+        announce("comparing with torch in ONNX Runtime")
+        proofs.final(files.model, libraries)
+        return ExportReport(
+            path=path,
+            external_data=target.data if files.data.exists() else None,
+            size=files.size,
+            format=export.format,
+            opset=next(entry.version for entry in proto.opset_import if not entry.domain),
+            ir_version=proto.ir_version,
+            inputs=tuple(input_names),
+            outputs=proofs.outputs,
+            nodes=len(proto.graph.node),
+            tolerance=TOLERANCE,
+            parity=tuple(proofs.parity),
+            identical=proofs.identical,
+            masked=masked,
+            unchecked=unchecked,
+            weights=export.records,
+            removed_channels=export.compaction.removed,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Decided:
+    """A captured model, and what is to become of it."""
+
+    model: ir.Model
+    format: ExportFormat
+    compaction: Compaction
+    codings: tuple[WeightCoding, ...]
+    document: str
+
+    @property
+    def records(self) -> tuple[WeightRecord, ...]:
+        return tuple(coding.record for coding in self.codings)
+
+
+def _decided(model: ir.Model, wanted: ExportFormat, metadata: Mapping[str, Any], race: Race | None) -> _Decided:
+    compaction = compact(model.graph) if wanted.compact else Compaction()
+    decided = tuple(codings(model.graph, None if wanted.form == "dense" else wanted.values, race))
+    deployment = {
+        "format": wanted.form,
+        "values": wanted.values,
+        "weights": [coding.record.to_json() for coding in decided],
+        "compaction": compaction.to_json(),
+    }
+    document = metadata_document.encode({**metadata, "deployment": deployment})
+    return _Decided(model=model, format=wanted, compaction=compaction, codings=decided, document=document)
+
+
+def _write(export: _Decided, files: ModelFiles, proofs: Proofs) -> None:
+    """Writes the model in its format, after its dense form has been proven."""
+    wanted = export.format
+    if wanted.form != "dense":
+        proofs.dense_form(export.model, files)
+        if wanted.values != "fp32":
+            rounded(export.codings)
+            proofs.dense_form(export.model, files, wanted.values)
+    model = apply_form(export.model, wanted.form, export.codings)
+    model.metadata_props[metadata_document.KEY] = export.document
+    write(model, files)
+
+
+def _batches(example: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], ...]:
+    """The first sample alone, the example where it holds more, and the example with one more sample."""
+    single = [tuple(tensor[:1] for tensor in example)] if any(len(tensor) > 1 for tensor in example) else []
+    return (*single, tuple(example), tuple(_one_more_sample(tensor) for tensor in example))
+
+
+def _silent(_stage: str) -> None:
+    pass
+
+
+def _one_more_sample(tensor: Tensor) -> Tensor:
+    """`tensor` with its first sample appended, mirrored along every dimension: a different, equally valid input."""
+    first = tensor[:1]
+    return torch.cat([tensor, first.flip(tuple(range(1, tensor.dim())))])
+
+
+def _require_measurable(wanted: ExportFormat, libraries: Sequence[Path], *, measure: bool) -> None:
+    if not measure:
+        return
+    if wanted.form != "portable":
+        raise UsageError(f"--measure needs sparse kernels, which --format {wanted.form} has not: choose portable")
+    if not libraries:
+        raise UsageError("--measure needs the sparse runtime; build it with `python -m n2nsurgery.runtime.build`")
+
+
+def _require_exportable(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[str]) -> None:
+    if len(inputs) != len(input_names):
+        raise UsageError(f"{len(inputs)} example inputs, but {len(input_names)} input names")
+    if not inputs or any(tensor.dim() == 0 or tensor.shape[0] == 0 for tensor in inputs):
+        raise UsageError("export needs at least one example input, each with a batch of at least one sample")
+    if training := [name or "the model itself" for name, part in module.named_modules() if part.training]:
+        raise UsageError(f"export needs a model in eval mode; '{training[0]}' is in training mode: call .eval()")
+    for name, tensor in (*module.named_parameters(), *module.named_buffers(), *zip(input_names, inputs, strict=True)):
+        if tensor.device.type != "cpu":
+            raise UsageError(f"'{name}' is on {tensor.device}; move the model and its inputs to the CPU to export")
+        if tensor.is_floating_point() and tensor.dtype not in (torch.float32, torch.float64):
+            raise UsageError(f"'{name}' is {tensor.dtype}; convert the model with .float() to export")

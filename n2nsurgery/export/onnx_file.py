@@ -1,0 +1,76 @@
+"""An ONNX file appears complete and proven, or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from n2nsurgery.core.errors import RunError
+from n2nsurgery.core.files import ensure_writable
+
+INLINE_LIMIT = 2_000_000_000
+"""Weights beyond this many bytes go to a second file: protobuf ends at 2^31 - 1 for the whole model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFiles:
+    """Where a model lies, and where its weights lie if they do not fit into it (the model knows their name)."""
+
+    model: Path
+
+    @property
+    def data(self) -> Path:
+        """The external data file beside the model; present only above INLINE_LIMIT."""
+        return self.model.with_name(f"{self.model.name}.data")
+
+    @property
+    def size(self) -> int:
+        """Bytes of both files."""
+        return sum(path.stat().st_size for path in (self.model, self.data) if path.exists())
+
+
+def require_free(files: ModelFiles, *, overwrite: bool) -> None:
+    """Raises UsageError where the model or its external data exists and may not be replaced."""
+    ensure_writable(files.model, overwrite=overwrite)
+    ensure_writable(files.data, overwrite=overwrite)
+
+
+@contextmanager
+def staged(files: ModelFiles) -> Iterator[ModelFiles]:
+    """ModelFiles of the same names in a hidden folder beside `files`, to be written and checked.
+
+    They move to their places where the block succeeds and are removed where it does not. The names stay the same
+    because a model refers to its external data by name. Raises RunError where the folder cannot be written.
+    """
+    try:
+        files.model.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=files.model.parent, prefix=".staging-") as folder:
+            staging = ModelFiles(model=Path(folder) / files.model.name)
+            yield staging
+            _publish(staging, files)
+    except OSError as error:
+        raise RunError(f"cannot write '{files.model}': {error.strerror or error}") from error
+
+
+def _publish(staging: ModelFiles, files: ModelFiles) -> None:
+    """Moves the weights first, so that no model appears without them; drops those of a replaced model last."""
+    has_data = staging.data.exists()
+    for source, target in ((staging.data, files.data), (staging.model, files.model)):
+        if source.exists():
+            with source.open("rb") as handle:
+                os.fsync(handle.fileno())
+            source.replace(target)
+    if not has_data:
+        files.data.unlink(missing_ok=True)
+
+
+def write(model: ir.Model, files: ModelFiles) -> None:
+    """Writes `model`; its weights go to `files.data` where they exceed INLINE_LIMIT."""
+    weights = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
+    ir.save(model, files.model, external_data=files.data.name if weights > INLINE_LIMIT else None)

@@ -1,0 +1,65 @@
+"""The operators of our domain: how their names are made, and what they take.
+
+    Sparse{Conv|Gemm}[Add][Relu][Bits][Int8] (X, places, values, [scales], bias, [residual]) -> Y
+    Decode[Bits][Int8] (places, values, [scales]) -> W
+
+`places` are gaps (uint8 or uint16), or a bitmask (uint8) in `...Bits`; `values` are float or float16, or int8 in
+`...Int8`, which takes one float scale for each row. A SparseConv or SparseGemm has a kernel in the sparse runtime; a
+Decode has none: it stores a weight small where the dense operator computes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+DOMAIN = "n2nsurgery"
+VERSION = 1
+
+Kind = Literal["Conv", "Gemm", "Decode"]
+Linear = Literal["", "tokens", "tokens_without_bias"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """One operator by its properties.
+
+    `overload` tells how the standard form of a Gemm is written: as Gemm (``), or as MatMul on inputs of any rank with
+    the bias added after it (`tokens`) or without one (`tokens_without_bias`). Kernels are the same.
+    """
+
+    kind: Kind
+    add: bool = False
+    relu: bool = False
+    bits: bool = False
+    int8: bool = False
+    overload: Linear = ""
+
+    @property
+    def name(self) -> str:
+        """The operator's type in the file."""
+        stem = self.kind if self.kind == "Decode" else f"Sparse{self.kind}"
+        flags = {"Add": self.add, "Relu": self.relu, "Bits": self.bits, "Int8": self.int8}
+        return stem + "".join(suffix for suffix, present in flags.items() if present)
+
+    @property
+    def weight_inputs(self) -> tuple[str, ...]:
+        """Names of the inputs that hold the weight."""
+        return ("places", "values", "scales") if self.int8 else ("places", "values")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of all inputs, in order."""
+        if self.kind == "Decode":
+            return self.weight_inputs
+        return ("X", *self.weight_inputs, "bias", *(("residual",) if self.add else ()))
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """Names of the attributes; every node carries all of them."""
+        return ("weight_shape", "strides", "pads", "dilations", "group") if self.kind == "Conv" else ("weight_shape",)
+
+    @property
+    def output(self) -> str:
+        """Name of the one output."""
+        return "W" if self.kind == "Decode" else "Y"

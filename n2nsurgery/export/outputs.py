@@ -1,0 +1,77 @@
+"""What a model returns, as a flat tuple of tensors with a name each.
+
+ONNX knows only a list of named outputs; models return a tensor, a tuple, a named tuple, a dictionary
+(torchvision's segmentation models) or a dataclass. Containers may be nested; None is left out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from n2nsurgery.core.errors import TraceError
+
+
+def flatten(value: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """The tensors in a model's return value with their names, in order.
+
+    A lone tensor is `output`; a field or key gives its own name, a position its index (`output_0`, `out`,
+    `features_1`). Raises TraceError for anything that is neither a tensor, a container of tensors nor None.
+    """
+    if isinstance(value, Tensor):
+        yield name or "output", value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from flatten(item, _join(name, str(key)))
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from flatten(getattr(value, field.name), _join(name, field.name))
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        labels = getattr(value, "_fields", None)
+        for position, item in enumerate(value):
+            yield from flatten(item, _join(name, labels[position]) if labels else f"{name or 'output'}_{position}")
+    elif value is not None:
+        raise TraceError(
+            f"the model returns a {type(value).__name__} at '{name or 'output'}', which ONNX cannot hold: "
+            "return tensors, or a tuple, dictionary or dataclass of tensors"
+        )
+
+
+def distinct(names: Sequence[str], taken: Sequence[str]) -> tuple[str, ...]:
+    """`names` in their order, with `_out`, `_out_out`, ... appended where a name is taken or comes twice."""
+    used = set(taken)
+    result = []
+    for name in names:
+        free = name
+        while free in used:
+            free += "_out"
+        used.add(free)
+        result.append(free)
+    return tuple(result)
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}_{name}" if prefix else name
+
+
+class FlatOutputs(nn.Module):
+    """`module` with its return value as a flat tuple of tensors; its parameters gain the prefix `module.`."""
+
+    PREFIX = "module."
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The tensors of `module(*inputs)` in the order of `flatten`."""
+        return tuple(tensor for _, tensor in flatten(self.module(*inputs)))
+
+
+def names_of(module: nn.Module, inputs: Sequence[Tensor]) -> tuple[str, ...]:
+    """The names `flatten` gives to what `module` returns for `inputs`."""
+    with torch.no_grad():
+        return tuple(name for name, _ in flatten(module(*(tensor.clone() for tensor in inputs))))

@@ -1,0 +1,38 @@
+"""Understands a model and changes nothing: tracing, weighted layers, and the pairs a skip may connect.
+
+    trace(model, example_inputs)              the traced copy of a model
+    layer_graph(trace)                        its weighted layers, prunable weights and pairs, as plain values
+    select_pairs(graph, PairSelection(), seed=0)   the pairs that a policy takes
+
+Every piece can be used on its own; each is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from n2nsurgery.graph.layering import layer_graph
+    from n2nsurgery.graph.layers import LayerGraph, LayerPair
+    from n2nsurgery.graph.pairs import PairSelection, select_pairs
+    from n2nsurgery.graph.tracing import Trace, trace
+
+_HOMES = {
+    "LayerGraph": "layers",
+    "LayerPair": "layers",
+    "PairSelection": "pairs",
+    "Trace": "tracing",
+    "layer_graph": "layering",
+    "pairs": "pairs",
+    "select_pairs": "pairs",
+    "trace": "tracing",
+}
+__all__ = ["LayerGraph", "LayerPair", "PairSelection", "Trace", "layer_graph", "select_pairs", "trace"]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object of the package
+    if name not in _HOMES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    return home if name == _HOMES[name] else getattr(home, name)

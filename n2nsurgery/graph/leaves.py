@@ -1,0 +1,54 @@
+"""Which calls stay one node of the graph: the tracer's leaves.
+
+A leaf hides what happens inside it. Containers of weighted layers are therefore never leaves on purpose, and
+whatever changes with train and eval mode always is one: its flag must be read at run time, not baked in.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+WEIGHTED_MODULES = (nn.modules.conv._ConvNd, nn.Linear)  # noqa: SLF001 - the only name of the conv base class
+NORM_MODULES = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)  # noqa: SLF001
+
+
+def holds_weighted(module: nn.Module) -> bool:
+    """Whether `module` is, or contains, a conv or linear layer."""
+    return any(isinstance(child, WEIGHTED_MODULES) for child in module.modules())
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether `module` normalizes its input: a norm of torch.nn, or one by its name that has vector parameters only."""
+    named = "Norm" in type(module).__name__ and all(parameter.dim() <= 1 for parameter in module.parameters())
+    return (isinstance(module, NORM_MODULES) or named) and not holds_weighted(module)
+
+
+def depends_on_mode(module: nn.Module) -> bool:
+    """Whether the module's own forward reads `self.training` (dropout, stochastic depth, drop path, ...)."""
+    code = getattr(getattr(type(module), "forward", None), "__code__", None)
+    return code is not None and "training" in code.co_names and not holds_weighted(module)
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """Whether a call of `module` stays one node."""
+    if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+        return False
+    if isinstance(module, WEIGHTED_MODULES):
+        return next(module.children(), None) is None
+    return type(module).__module__.startswith("torch.nn.modules") or is_norm(module) or depends_on_mode(module)
+
+
+def leaf_functions() -> tuple[Callable[..., Any], ...]:
+    """Functions that stay one node: those of torchvision.ops, and timm's own list where timm is loaded."""
+    functions: list[Callable[..., Any]] = []
+    ops = sys.modules.get("torchvision.ops")
+    if ops is not None:
+        functions += [value for value in vars(ops).values() if callable(value) and not isinstance(value, type)]
+    timm_layers = sys.modules.get("timm.layers")
+    if timm_layers is not None:
+        functions += timm_layers.get_notrace_functions()
+    return tuple(functions)

@@ -1,0 +1,51 @@
+"""Who survives: exact budgets, criteria and masks. Knows nothing of skips.
+
+What it offers, from the count to the masks:
+
+    budget(N, density=0.05, skip_ratio=0.5)     exact counts
+    topk(scores, k)                             exactly k True, ties by flat index
+    allocate(shapes, total, "erk")              exact counts per layer
+    balanced_mask(weight, count, generator)     a random pattern, fan-in and fan-out balanced
+    one_to_one(n_out, n_in, count, generator)   at most one weight for each target channel
+    draw_masks("snip", weights, count, ...)     criterion + weights + count -> MaskSet and report
+
+Every piece can be used on its own.
+"""
+
+from n2nsurgery.masks.allocation import allocate
+from n2nsurgery.masks.allocations import ALLOCATIONS
+from n2nsurgery.masks.budgets import Budget, budget
+from n2nsurgery.masks.criterion import CRITERIA, Criterion, PatternCriterion, ScoreCriterion, make_criterion
+from n2nsurgery.masks.draw import Floors, MaskDraw, WeightReport, draw_masks
+from n2nsurgery.masks.exact_topk import topk, topk_global
+from n2nsurgery.masks.granularities import GRANULARITIES
+from n2nsurgery.masks.maskset import MaskSet
+from n2nsurgery.masks.patterns import balanced_mask, one_to_one
+from n2nsurgery.masks.scoring import Batch, ScoreContext
+from n2nsurgery.masks.store import pack, unpack
+
+__all__ = [
+    "ALLOCATIONS",
+    "CRITERIA",
+    "GRANULARITIES",
+    "Batch",
+    "Budget",
+    "Criterion",
+    "Floors",
+    "MaskDraw",
+    "MaskSet",
+    "PatternCriterion",
+    "ScoreContext",
+    "ScoreCriterion",
+    "WeightReport",
+    "allocate",
+    "balanced_mask",
+    "budget",
+    "draw_masks",
+    "make_criterion",
+    "one_to_one",
+    "pack",
+    "topk",
+    "topk_global",
+    "unpack",
+]

@@ -1,0 +1,25 @@
+"""Allocations: by which share an exact number of weights is divided among layers or skips; one file each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
+
+import numpy as np
+
+from n2nsurgery.core.registry import Registry
+
+
+class Allocation(Protocol):
+    """A rule that gives every item a share; shares are integers, so that the division is exact everywhere.
+
+    `clips`: the rule itself says that an item whose share is over its size becomes full, so this is no error.
+    """
+
+    clips: ClassVar[bool]
+
+    def shares(self, shapes: Sequence[tuple[int, ...]], total: int, generator: np.random.Generator | None) -> list[int]:
+        """The relative share of each item, >= 0."""
+
+
+ALLOCATIONS: Registry[type[Allocation]] = Registry(kind="allocation", package=__name__)

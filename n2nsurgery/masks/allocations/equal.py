@@ -1,0 +1,28 @@
+"""Allocation `equal`: every item gets the same number of weights, whatever its size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True)
+class Equal:
+    """The same share for all."""
+
+    clips: ClassVar[bool] = False
+
+    def shares(
+        self,
+        shapes: Sequence[tuple[int, ...]],
+        total: int,  # noqa: ARG002 - the protocol's
+        generator: np.random.Generator | None,  # noqa: ARG002 - the protocol's
+    ) -> list[int]:
+        """One for each item."""
+        return [1] * len(shapes)
+
+
+MEMBER = Equal

@@ -1,0 +1,1 @@
+"""Criteria: one file each, found by file name; see `n2nsurgery.masks.criterion`."""

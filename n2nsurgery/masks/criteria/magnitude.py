@@ -1,0 +1,37 @@
+"""Criterion `magnitude`: large weights survive.
+
+    score_j = |w_j|
+
+Layers with a large initialization are favoured over those with a small one; `scope` "layer" takes that away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from n2nsurgery.masks.criterion import SCOPES, Needs, require_choice
+from n2nsurgery.masks.scoring import ScoreContext, weight_values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Magnitude:
+    """`scope`: the largest of all layers together (`global`), or the same density in each `layer`."""
+
+    scope: str = "global"
+
+    needs: ClassVar[Needs] = "weights"
+    rounds: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        """Raise UnknownNameError for an unknown scope."""
+        require_choice("scope", self.scope, SCOPES)
+
+    def scores(self, context: ScoreContext) -> dict[str, Tensor]:
+        """The absolute values of the weights."""
+        return {name: value.abs() for name, value in weight_values(context).items()}
+
+
+MEMBER = Magnitude

@@ -1,0 +1,61 @@
+"""Criterion `synflow` (synaptic flow): weights on strong paths survive; no data, no collapsed layers.
+
+    R = sum of the outputs of the network with |w| for every tensor and ones as input
+    score_j = |w_j * dR/dw_j|
+
+computed again in each round on what is left, at densities d^(1/rounds), d^(2/rounds), ..., d.
+Source: Tanaka et al. 2020, "Pruning neural networks without any data by iteratively conserving synaptic flow",
+equation 3 and algorithm 1 (100 rounds).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.masks.criterion import Needs
+from n2nsurgery.masks.loss import primary_output
+from n2nsurgery.masks.scoring import ScoreContext, gradients, stand_ins, undisturbed, weight_values
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynFlow:
+    """`rounds` >= 1 is the number of steps of the exponential schedule."""
+
+    rounds: int = 100
+
+    needs: ClassVar[Needs] = "inputs"
+    scope: ClassVar[str] = "global"
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for fewer than one round."""
+        if self.rounds < 1:
+            raise UsageError(f"rounds is {self.rounds}; SynFlow needs at least 1")
+
+    def scores(self, context: ScoreContext) -> dict[str, Tensor]:
+        """Synaptic flow in float64; UsageError without an example input or where the flow is not finite."""
+        if not context.batches:
+            raise UsageError("SynFlow needs the shape of the inputs, and was given no example: pass one batch")
+        values = {name: _linear(value).requires_grad_() for name, value in weight_values(context).items()}
+        tensors = stand_ins(context.module, values, change=_linear)
+        device = next(iter(values.values())).device
+        ones = tuple(_linear(torch.ones_like(value[:1], device=device)) for value in context.batches[0][0])
+        with undisturbed(context.module, training=False, seed=context.seed):
+            flow = primary_output(functional_call(context.module, tensors, ones)).sum()
+            if not torch.isfinite(flow):
+                raise UsageError(f"the synaptic flow is {flow.item()} even in float64: take another criterion")
+            slopes = gradients(flow, list(values.values()))
+        return {name: value.detach() * slope.abs() for (name, value), slope in zip(values.items(), slopes, strict=True)}
+
+
+def _linear(value: Tensor) -> Tensor:
+    """The absolute values in float64, against overflow in deep networks; integers and booleans as they are."""
+    return value.detach().double().abs() if value.is_floating_point() else value
+
+
+MEMBER = SynFlow

@@ -1,0 +1,86 @@
+"""Criteria: what decides which weights survive.
+
+A pattern criterion draws a mask for a given count; a score criterion gives every weight a score. How many weights
+survive is never the criterion's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+from torch import Tensor
+
+from n2nsurgery.core.names import unknown
+from n2nsurgery.core.registry import Registry
+from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.masks.scoring import ScoreContext
+
+Needs = Literal["nothing", "weights", "inputs", "batches"]
+"""What a criterion looks at: nothing, the weights, the inputs' shapes too, or real batches."""
+
+SCOPES = ("global", "layer")
+
+
+@runtime_checkable
+class PatternCriterion(Protocol):
+    """Draws masks; `allocation` is the name of the rule by which the count is divided among the layers."""
+
+    needs: ClassVar[Needs]
+
+    @property
+    def allocation(self) -> str:
+        """Name of the allocation rule."""
+
+    def pattern(self, weight: PrunableWeight, count: int, generator: np.random.Generator) -> Tensor:
+        """A boolean tensor of the weight's shape with exactly `count` True."""
+
+
+@runtime_checkable
+class ScoreCriterion(Protocol):
+    """Scores weights; the highest are kept.
+
+    `scope`: over all layers together (`global`), or in each `layer` the same density. `rounds`: how often the score
+    is computed again on what is left, at exponentially falling density.
+    """
+
+    needs: ClassVar[Needs]
+
+    @property
+    def scope(self) -> str:
+        """One of SCOPES."""
+
+    @property
+    def rounds(self) -> int:
+        """Number of rounds, at least 1."""
+
+    def scores(self, context: ScoreContext) -> dict[str, Tensor]:
+        """A score for every weight of the context, by parameter name, in the parameter's shape."""
+
+
+Criterion = PatternCriterion | ScoreCriterion
+
+CRITERIA: Registry[type[Any]] = Registry(
+    kind="criterion", package="n2nsurgery.masks.criteria", aliases={"rp": "random", "csp": "snip"}
+)
+
+
+def make_criterion(name: str, **options: object) -> Criterion:
+    """The criterion called `name` (or by an alias: rp, csp) with its hyper-parameters.
+
+    Raises UnknownNameError for an unknown name or option, UsageError for a value out of range.
+    """
+    member = CRITERIA.get(name)
+    known = tuple(field.name for field in fields(member))
+    for option in options:
+        if option not in known:
+            raise unknown(f"option of the criterion '{CRITERIA.canonical(name)}'", option, known)
+    made: Criterion = member(**options)
+    return made
+
+
+def require_choice(kind: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise UnknownNameError unless `value` is one of `choices`."""
+    if value not in choices:
+        raise unknown(kind, value, choices)

@@ -1,0 +1,212 @@
+"""Drawing masks: a criterion, the weights and an exact count become a MaskSet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from n2nsurgery.core.errors import BudgetError, InternalError, UsageError
+from n2nsurgery.core.seeds import numpy_generator
+from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.masks.allocation import allocate
+from n2nsurgery.masks.criterion import Criterion, PatternCriterion, ScoreCriterion, make_criterion
+from n2nsurgery.masks.exact_topk import topk, topk_global
+from n2nsurgery.masks.grid import from_grid, grid_of, to_grid
+from n2nsurgery.masks.maskset import MaskSet
+from n2nsurgery.masks.scoring import ScoreContext
+
+NEARLY_ALL = 0.9
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightReport:
+    """What is left of one weight: `kept` of `numel`; `silent` of its `outputs` channels have no weight left."""
+
+    name: str
+    kept: int
+    numel: int
+    outputs: int
+    silent: int
+
+    @property
+    def near_empty(self) -> bool:
+        """At least nine tenths of the output channels are silent: little or nothing passes this layer."""
+        return self.silent >= NEARLY_ALL * self.outputs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Floors:
+    """Weights kept in any case: `per_layer` in each layer, `per_channel` in each output channel (0: no floor).
+
+    A layer or channel that has fewer weights than its floor is kept in full.
+    """
+
+    per_layer: int = 0
+    per_channel: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a negative floor."""
+        for name, value in (("layer", self.per_layer), ("channel", self.per_channel)):
+            if value < 0:
+                raise UsageError(f"the floor per {name} is {value}; it is a number of weights and must not be negative")
+
+    def least(self, weight: PrunableWeight) -> int:
+        """How many of the weight's entries are kept in any case."""
+        grid = grid_of(weight)
+        fan_in = grid.inputs * grid.taps
+        return max(min(self.per_layer, grid.numel), min(self.per_channel, fan_in) * grid.groups * grid.outputs)
+
+
+NO_FLOORS = Floors()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskDraw:
+    """The masks, what is left of each weight, and the floors that were in force."""
+
+    masks: MaskSet
+    report: tuple[WeightReport, ...]
+    floors: Floors
+
+    @property
+    def near_empty(self) -> tuple[WeightReport, ...]:
+        """Layers of which the caller has to warn."""
+        return tuple(line for line in self.report if line.near_empty)
+
+
+def draw_masks(  # noqa: PLR0913 - each is a separate question
+    criterion: Criterion | str,
+    weights: Sequence[PrunableWeight],
+    count: int,
+    *,
+    context: ScoreContext | None = None,
+    seed: int = 0,
+    floors: Floors = NO_FLOORS,
+    progress: Callable[[int, int], None] | None = None,
+) -> MaskDraw:
+    """Masks for `weights` with exactly `count` True in all, chosen by `criterion` (a value, or a name).
+
+    `context` is needed by every criterion that `needs` more than nothing; its weights are replaced by `weights`.
+    `seed` is for patterns, scores have the context's. `progress(done, rounds)` is called after each round of scoring.
+    Raises BudgetError where `count` does not fit between the floors and the number of weights.
+    """
+    chosen = make_criterion(criterion) if isinstance(criterion, str) else criterion
+    _require_fit(weights, count, floors)
+    if isinstance(chosen, PatternCriterion):
+        masks = _draw_patterns(chosen, weights, count, seed, floors)
+    else:
+        if context is None:
+            raise UsageError(f"the criterion {type(chosen).__name__} looks at {chosen.needs}: it needs a ScoreContext")
+        masks = _draw_by_score(chosen, replace(context, weights=tuple(weights)), count, floors, progress)
+    drawn = MaskSet(masks)
+    if drawn.kept != count:
+        raise InternalError(f"{drawn.kept:,} weights were kept where {count:,} were asked for")
+    report = tuple(_report(weight, drawn) for weight in weights)
+    return MaskDraw(masks=drawn, report=report, floors=floors)
+
+
+def _require_fit(weights: Sequence[PrunableWeight], count: int, floors: Floors) -> None:
+    size = sum(weight.numel for weight in weights)
+    least = sum(floors.least(weight) for weight in weights)
+    if not least <= count <= size:
+        raise BudgetError(
+            f"{count:,} weights cannot be kept: the floors ask for {least:,} and the layers have {size:,} in all"
+        )
+
+
+def pattern_counts(
+    criterion: PatternCriterion,
+    weights: Sequence[PrunableWeight],
+    count: int,
+    *,
+    seed: int = 0,
+    floors: Floors = Floors(),
+) -> dict[str, int]:
+    """How many of `count` weights a pattern criterion keeps in each of `weights`, by name; what `draw_masks` draws."""
+    _require_fit(weights, count, floors)
+    return _allocate(weights, count, criterion.allocation, floors, numpy_generator(seed, "allocation"))
+
+
+def _draw_patterns(
+    criterion: PatternCriterion, weights: Sequence[PrunableWeight], count: int, seed: int, floors: Floors
+) -> dict[str, Tensor]:
+    counts = pattern_counts(criterion, weights, count, seed=seed, floors=floors)
+    return {
+        weight.name: criterion.pattern(weight, counts[weight.name], numpy_generator(seed, "pattern", weight.name))
+        for weight in weights
+    }
+
+
+def _allocate(
+    weights: Sequence[PrunableWeight],
+    count: int,
+    rule: str,
+    floors: Floors,
+    generator: np.random.Generator | None = None,
+) -> dict[str, int]:
+    shapes = {weight.name: weight.shape for weight in weights}
+    least = {weight.name: floors.least(weight) for weight in weights}
+    return allocate(shapes, count, rule, least=least, generator=generator)
+
+
+def _draw_by_score(
+    criterion: ScoreCriterion,
+    context: ScoreContext,
+    count: int,
+    floors: Floors,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Tensor]:
+    kept: dict[str, Tensor] = {}
+    for done, left in enumerate(_schedule(context.weights, count, criterion.rounds), start=1):
+        scores = {name: score.detach().cpu() for name, score in criterion.scores(replace(context, kept=kept)).items()}
+        for name, mask in kept.items():
+            scores[name] = scores[name].masked_fill(~mask, -torch.inf)  # what is pruned stays pruned
+        kept = _highest(context.weights, scores, left, criterion.scope, floors)
+        if progress is not None:
+            progress(done, criterion.rounds)
+    return kept
+
+
+def _schedule(weights: Sequence[PrunableWeight], count: int, rounds: int) -> list[int]:
+    """How many weights are left after each round: exponentially from all of them to `count`."""
+    size = sum(weight.numel for weight in weights)
+    return [*(max(count, round(size * (count / size) ** (done / rounds))) for done in range(1, rounds)), count]
+
+
+def _highest(
+    weights: Sequence[PrunableWeight], scores: Mapping[str, Tensor], count: int, scope: str, floors: Floors
+) -> dict[str, Tensor]:
+    """The `count` highest scores within the scope, and in any case the highest that the floors ask for."""
+    keep = {weight.name: _guaranteed(weight, scores[weight.name], floors) for weight in weights}
+    if scope == "global":
+        return topk_global(scores, count, keep=keep)
+    counts = _allocate(weights, count, "uniform", floors)
+    return {name: topk(score, counts[name], keep=keep[name]) for name, score in scores.items()}
+
+
+def _guaranteed(weight: PrunableWeight, scores: Tensor, floors: Floors) -> Tensor:
+    """The weights kept in any case: the highest of each output channel, then of the layer."""
+    if floors == NO_FLOORS:
+        return torch.zeros(weight.shape, dtype=torch.bool)
+    grid = grid_of(weight)
+    rows = to_grid(scores.double().numpy(), weight).reshape(grid.groups * grid.outputs, -1)
+    chosen = np.zeros(rows.shape, dtype=np.bool_)
+    highest = np.argsort(-rows, axis=1, kind="stable")[:, : floors.per_channel]
+    np.put_along_axis(chosen, highest, values=True, axis=1)
+    by_channel = torch.from_numpy(from_grid(chosen.reshape(grid.shape), weight))
+    return topk(scores, floors.least(weight), keep=by_channel)
+
+
+def _report(weight: PrunableWeight, masks: MaskSet) -> WeightReport:
+    served = to_grid(masks[weight.name].numpy(), weight).any(axis=(2, 3))
+    return WeightReport(
+        name=weight.name,
+        kept=masks.counts[weight.name],
+        numel=weight.numel,
+        outputs=served.size,
+        silent=int(served.size - np.count_nonzero(served)),
+    )

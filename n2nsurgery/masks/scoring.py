@@ -1,0 +1,128 @@
+"""Scoring a network without leaving a trace on it.
+
+Forward passes run on stand-ins for the module's tensors (`torch.func.functional_call`): neither weights nor
+BatchNorm statistics nor `.grad` are ever written to, so nothing has to be put back that could be forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.seeds import derive, torch_generator
+from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.masks.loss import cross_entropy, primary_output, random_labels
+
+MODES = ("train", "eval")
+
+Batch = tuple[tuple[Tensor, ...], Tensor | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreContext:
+    """What a score may look at.
+
+    `batches` are pairs (inputs, targets); targets None stands for seeded random labels. `loss` maps the primary
+    output and the targets to a scalar. `kept` are the masks of earlier rounds: weights outside them count as zero.
+    """
+
+    module: nn.Module
+    weights: tuple[PrunableWeight, ...]
+    batches: Sequence[Batch] = ()
+    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
+    seed: int = 0
+    kept: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def weight_values(context: ScoreContext) -> dict[str, Tensor]:
+    """The prunable weights by name, detached, with weights pruned in earlier rounds at zero.
+
+    Raises UsageError where the module has no such parameter, or one of another shape.
+    """
+    parameters = dict(context.module.named_parameters(remove_duplicate=False))
+    values: dict[str, Tensor] = {}
+    for weight in context.weights:
+        parameter = parameters.get(weight.name)
+        if parameter is None or tuple(parameter.shape) != weight.shape:
+            found = "none" if parameter is None else f"shape {tuple(parameter.shape)}"
+            raise UsageError(f"the module's parameter '{weight.name}' should have shape {weight.shape}, found {found}")
+        value = parameter.detach()
+        mask = context.kept.get(weight.name)
+        values[weight.name] = value if mask is None else value.where(mask.to(value.device), 0)
+    return values
+
+
+@contextmanager
+def undisturbed(module: nn.Module, *, training: bool, seed: int) -> Iterator[None]:
+    """Train or eval mode with gradients on and seeded global generators (dropout); all of it restored afterwards."""
+    modes = [(child, child.training) for child in module.modules()]
+    devices = {parameter.device for parameter in module.parameters() if parameter.device.type == "cuda"}
+    with torch.random.fork_rng(devices=sorted(devices, key=str)), torch.enable_grad():
+        torch.manual_seed(derive(seed, "scoring"))
+        try:
+            module.train(training)
+            yield
+        finally:
+            for child, mode in modes:
+                child.training = mode
+
+
+def stand_ins(
+    module: nn.Module, leaves: Mapping[str, Tensor], change: Callable[[Tensor], Tensor] = Tensor.detach
+) -> dict[str, Tensor]:
+    """Tensors for `functional_call`: `leaves` for the parameters they name, `change`d ones for all others.
+
+    A parameter shared under several names is replaced under all of them; buffers are copies, free to be written to.
+    """
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    substitutes = {id(parameter): change(parameter.detach()) for parameter in parameters.values()}
+    substitutes |= {id(parameters[name]): leaf for name, leaf in leaves.items()}
+    buffers = {name: change(buffer).clone() for name, buffer in module.named_buffers()}
+    return {name: substitutes[id(parameter)] for name, parameter in parameters.items()} | buffers
+
+
+def primary_outputs(context: ScoreContext, tensors: Mapping[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each batch the module's primary output, computed with `tensors`, and the targets.
+
+    Raises UsageError where the context has no batch.
+    """
+    if not context.batches:
+        raise UsageError("this criterion scores weights by data, and was given none: pass at least one batch")
+    device = next(iter(tensors.values())).device
+    for index, (inputs, targets) in enumerate(context.batches):
+        arguments: tuple[Any, ...] = tuple(value.to(device) for value in inputs)
+        output = primary_output(functional_call(context.module, dict(tensors), arguments))
+        if targets is None:
+            targets = random_labels(output, torch_generator(context.seed, "labels", str(index)))  # noqa: PLW2901
+        yield output, targets.to(device)
+
+
+def gradients(value: Tensor, leaves: Sequence[Tensor], *, again: bool = False) -> list[Tensor]:
+    """The gradient of a scalar by each of `leaves`, zero where it does not depend on one; `again`: differentiable."""
+    found = torch.autograd.grad(value, leaves, create_graph=again, allow_unused=True, materialize_grads=True)
+    return list(found)
+
+
+def accumulate(sums: Sequence[Tensor], parts: Sequence[Tensor]) -> None:
+    """Add every part to its sum, in place."""
+    for total, part in zip(sums, parts, strict=True):
+        total.add_(part)
+
+
+def losses(context: ScoreContext, tensors: Mapping[str, Tensor], temperature: float = 1.0) -> Iterator[Tensor]:
+    """The loss of each batch divided by their number, so that the sum is the mean; outputs / `temperature`.
+
+    Raises UsageError where a loss is not finite.
+    """
+    for output, targets in primary_outputs(context, tensors):
+        loss = context.loss(output / temperature, targets)
+        if not torch.isfinite(loss):
+            raise UsageError(f"the loss on the scoring data is {loss.item()}: check the inputs and the model's weights")
+        yield loss / len(context.batches)

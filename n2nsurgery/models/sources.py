@@ -1,0 +1,134 @@
+"""From a name to a Patient, and from its recipe to the same patient again.
+
+| name                     | source                                                         |
+|--------------------------|----------------------------------------------------------------|
+| `cifar-vgg19`, ...       | a built-in family                                              |
+| `resnet50`, ...          | torchvision                                                    |
+| `timm:vit_tiny_...`      | timm, an optional package                                      |
+| `package.module:factory` | whatever the factory returns; imports code, so it can be barred |
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import torch
+from torch import nn
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.names import unknown
+from n2nsurgery.core.seeds import derive, torch_generator
+from n2nsurgery.models import weights as weights_file
+from n2nsurgery.models.patient import Patient, input_names
+from n2nsurgery.models.recipe import ModelRecipe, SourceName
+from n2nsurgery.models.source import Arguments, InputSize, Source
+
+BATCH = 2
+_MODULES: Mapping[SourceName, str] = {
+    "family": "from_families",
+    "torchvision": "from_torchvision",
+    "timm": "from_timm",
+    "factory": "from_factory",
+}
+
+
+def resolve(  # noqa: PLR0913 - one parameter for each thing that a user may ask for
+    name: str,
+    *,
+    seed: int,
+    weights: str | None = None,
+    num_classes: int | None = None,
+    input_size: InputSize | None = None,
+    options: Mapping[str, Any] | None = None,
+    allow_import: bool = True,
+    download: bool = False,
+) -> Patient:
+    """The Patient called `name`, in training mode, on the CPU in float32.
+
+    Parameters and example inputs (batch 2) are functions of `seed` and `name` alone; the global generator is left as
+    it was. `weights`: pretrained weights of the source (`DEFAULT`, `IMAGENET1K_V1`, ...) or a .safetensors file.
+    `input_size`: a number for height and width, or the shape of one sample. `options`: further arguments of the
+    builder, as JSON values. `allow_import` bars factories, `download` allows network access for weights.
+
+    Raises UnknownNameError with the nearest name, UsageError for a request that cannot be met, RunError where timm is
+    not installed or weights are not on this computer, InvalidFileError for weights that do not fit.
+    """
+    source, bare = _locate(name, allow_import=allow_import)
+    classes = {} if num_classes is None else {"num_classes": num_classes}
+    from_file = weights is not None and weights_file.is_file(weights)
+    design = _source(source).design(
+        bare, {**(options or {}), **classes}, input_size=input_size, weights=None if from_file else weights
+    )
+    state = None
+    if weights is not None:
+        state = (
+            weights_file.read(Path(weights))
+            if from_file
+            else _source(source).pretrained(bare, weights, download=download)
+        )
+    recipe = ModelRecipe(
+        source=source,
+        name=bare,
+        arguments=design.arguments,
+        input_shapes=design.input_shapes,
+        seed=seed,
+        weights=None if state is None else state[0],
+    )
+    patient = rebuild(recipe, allow_import=allow_import)
+    if state is not None and weights is not None:
+        weights_file.load(patient.module, state[1], origin=f"the weights '{weights}'")
+    return patient
+
+
+def rebuild(recipe: ModelRecipe, *, allow_import: bool = True) -> Patient:
+    """The Patient of `recipe` as it was before any weights were loaded; needs neither data nor network."""
+    if recipe.source == "factory":
+        _check_import(recipe.name, allow_import=allow_import)
+    module = _initialized(recipe.source, recipe.name, recipe.arguments, recipe.seed)
+    generator = torch_generator(recipe.seed, "example inputs", recipe.name)
+    inputs = tuple(torch.randn(BATCH, *shape, generator=generator) for shape in recipe.input_shapes)
+    return Patient(module=module, example_inputs=inputs, input_names=input_names(module, inputs), recipe=recipe)
+
+
+def list_models(source: str | None = None) -> tuple[str, ...]:
+    """Names as `resolve` takes them, of one source, or of the families and torchvision.
+
+    timm's names are listed on request only: importing it takes seconds. RunError where it is not installed.
+    """
+    chosen = ("family", "torchvision") if source is None else (source,)
+    if chosen[0] not in get_args(SourceName):
+        raise unknown("source of models", chosen[0], get_args(SourceName))
+    prefix = "timm:" if source == "timm" else ""
+    return tuple(f"{prefix}{name}" for entry in chosen for name in _source(cast("SourceName", entry)).names())
+
+
+def _locate(name: str, *, allow_import: bool) -> tuple[SourceName, str]:
+    if name.startswith("timm:"):
+        return "timm", name.removeprefix("timm:")
+    if ":" in name:
+        _check_import(name, allow_import=allow_import)
+        return "factory", name
+    for source in ("family", "torchvision"):
+        if name in _source(source).names():
+            return source, name
+    raise unknown("model", name, list_models())
+
+
+def _check_import(name: str, *, allow_import: bool) -> None:
+    if not allow_import:
+        raise UsageError(f"model '{name}' imports code, which is barred here; allow it with --allow-import")
+
+
+def _source(source: SourceName) -> Source:
+    # Imported on use: torchvision and timm cost seconds.
+    return cast("Source", importlib.import_module(f"n2nsurgery.models.{_MODULES[source]}"))
+
+
+def _initialized(source: SourceName, name: str, arguments: Arguments, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        # torch.manual_seed would also reset the accelerators' generators, which fork_rng does not restore here.
+        torch.default_generator.manual_seed(derive(seed, "init", name))
+        return _source(source).build(name, arguments)

@@ -1,0 +1,278 @@
+"""The main job: a model in, a pruned and grafted network out."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from n2nsurgery.core.errors import RunError, UsageError
+from n2nsurgery.core.files import ensure_writable
+from n2nsurgery.core.names import unknown
+from n2nsurgery.data.batch import Batch
+from n2nsurgery.data.batch import batches as batches_of
+from n2nsurgery.data.noise import noise_batches
+from n2nsurgery.graph.equality import require_equal
+from n2nsurgery.graph.layering import layer_graph
+from n2nsurgery.graph.pairs import PairSelection
+from n2nsurgery.graph.tracing import Trace, bind_inputs, trace
+from n2nsurgery.masks.criterion import CRITERIA
+from n2nsurgery.masks.loss import cross_entropy
+from n2nsurgery.models.patient import Patient
+from n2nsurgery.models.recipe import ModelRecipe
+from n2nsurgery.models.sources import resolve
+from n2nsurgery.pipelines.apply_request import ApplyRequest
+from n2nsurgery.surgery.artifact_files import MANIFEST
+from n2nsurgery.surgery.config import Option, SurgeryConfig
+from n2nsurgery.surgery.keeper import keeper_of
+from n2nsurgery.surgery.operate import ScoringData, operate
+from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.plan import InputSpec, SurgeryPlan
+from n2nsurgery.surgery.planner import PlannedModel, criterion_of, plan_surgery
+from n2nsurgery.surgery.summary import model_name, summary
+
+_LOG = logging.getLogger(__name__)
+ARTIFACTS = Path("exported")
+Report = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ApplyOutcome:
+    """What `apply` did: the plan; unless it was a dry run the operated network; and where the artifact lies."""
+
+    plan: SurgeryPlan
+    operated: Operated | None
+    artifact: Path | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `apply --json` prints."""
+        done = (self.operated.masks, self.operated.record) if self.operated is not None else (None, None)
+        return {"artifact": str(self.artifact) if self.artifact else None, **summary(self.plan, *done)}
+
+
+def apply(  # noqa: PLR0913 - every argument is an option of one operation
+    model_or_name: nn.Module | str,
+    *,
+    density: float,
+    skip_ratio: float | Literal["auto"] = "auto",
+    criterion: str = "random",
+    skip: str = "n2n",
+    example_inputs: Tensor | Sequence[Any] | Mapping[str, Any] | None = None,
+    data: Any = None,  # noqa: ANN401 - batches in any of the usual forms
+    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+    seed: int = 0,
+    criterion_options: Mapping[str, Option] | None = None,
+    pairs: PairSelection | None = None,
+    **options: Any,  # noqa: ANN401 - further fields of SurgeryConfig
+) -> Operated:
+    """Prune a model to `density` of its conv and linear weights and graft skip connections within that budget.
+
+    `model_or_name`: an nn.Module (a traced copy is operated on, the original stays as it is) or a name that
+    `n2nsurgery models` lists. `example_inputs`: a tensor, positional inputs or inputs by name, batch first; needed for
+    an nn.Module. `data`: for criteria that look at data: (inputs, targets), a list of those, or a DataLoader; without
+    it seeded noise is used, and recorded as such. `criterion_options`: its hyper-parameters, e.g.
+    `{"allocation": "uniform"}`. `pairs`: which layer pairs. `options`: see SurgeryConfig (pattern, kernel, pooling,
+    keep_dense, redistribute, ...).
+
+    Raises UsageError (wrong value), UnknownNameError (wrong name), BudgetError (does not fit), TraceError.
+    """
+    config = SurgeryConfig(
+        density=density, skip_ratio=skip_ratio, criterion=criterion, skip=skip, seed=seed,
+        criterion_options=tuple(sorted((criterion_options or {}).items())), pairs=pairs or PairSelection(),
+        **_known(options),
+    )  # fmt: skip
+    patient = patient_of(model_or_name, example_inputs, seed)
+    batches = batches_of(data) if data is not None else None
+    return _Operation(patient, config).carry_out(batches, loss=loss)
+
+
+def run(request: ApplyRequest, progress: Report | None = None) -> ApplyOutcome:
+    """Carry out a command-line request: resolve the model, plan, operate, write the artifact.
+
+    Nothing is written for a dry run. Raises the errors of `apply`, and RunError where the artifact cannot be written.
+    """
+    report = progress or _silent
+    report(f"building {request.model}", 0.05)
+    patient = resolve(
+        request.model, weights=request.weights, download=request.download, num_classes=request.num_classes,
+        input_size=request.input_size, seed=request.seed,
+    )  # fmt: skip
+    operation = _Operation(patient, _config(request), report)
+    folder = request.output or ARTIFACTS / _folder_name(operation.plan)
+    if request.dry_run:
+        return ApplyOutcome(plan=operation.plan, operated=None, artifact=None)
+    ensure_writable(folder, overwrite=request.overwrite, marker=MANIFEST)
+    operated = operation.carry_out(None, device=request.device, count=request.batches, batch_size=request.batch_size)
+    report("writing the artifact", 0.9)
+    operated.save(folder, overwrite=request.overwrite)
+    return ApplyOutcome(plan=operation.plan, operated=operated, artifact=folder)
+
+
+class _Operation:
+    """One model and what is to be done to it; traced and planned when made, carried out once."""
+
+    def __init__(self, patient: Patient, config: SurgeryConfig, report: Report | None = None) -> None:
+        self.patient = patient
+        self.report = report or _silent
+        self.report("tracing", 0.2)
+        inputs = inputs_of(patient)
+        self.trace: Trace = trace(patient.module, inputs)
+        require_equal(patient.module, self.trace.module, inputs)
+        self.report("planning", 0.5)
+        self.plan = plan_surgery(
+            layer_graph(self.trace),
+            config,
+            PlannedModel(
+                recipe=patient.recipe.to_text() if patient.recipe else None,
+                class_name=type(patient.module).__name__,
+                inputs=_input_specs(inputs),
+            ),
+        )
+
+    def carry_out(
+        self,
+        batches: Sequence[Batch] | None,
+        *,
+        device: str | None = None,
+        count: int = 1,
+        batch_size: int = 128,
+        loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+    ) -> Operated:
+        """Operate, on `device` or where the model is; with noise where the criterion needs data and none was given."""
+        needs = criterion_of(self.plan.config).needs
+        looks = needs in {"inputs", "batches"}
+        if looks and batches is None:
+            batches = noise_batches(
+                self.patient.example_inputs, count=count, batch_size=batch_size, seed=self.plan.config.seed
+            )
+            if needs == "batches":
+                _LOG.warning("the criterion '%s' has no data: it scores seeded noise", self.plan.config.criterion)
+        elif not looks and batches is not None:
+            _LOG.warning("the criterion '%s' looks at no data: what was given is not used", self.plan.config.criterion)
+        used = tuple(batches or ()) if looks else ()
+        if device is not None:
+            self.trace.module.to(_device(device, scored=bool(used)))
+        self.report("operating", 0.6)
+        operated = operate(
+            self.trace,
+            self.plan,
+            ScoringData(
+                batches=[(batch.inputs, batch.targets) for batch in used],
+                origin=used[0].origin if used else None,
+                loss=loss,
+            ),
+            progress=lambda done, rounds: self.report("scoring", 0.6 + 0.3 * done / rounds),
+        )
+        for warning in operated.record.warnings:
+            _LOG.warning("%s", warning)
+        return operated
+
+
+def patient_of(model: nn.Module | str, example_inputs: Any, seed: int) -> Patient:  # noqa: ANN401
+    """The model with its example inputs: built by name, or the object that was given; UsageError without inputs."""
+    if isinstance(model, str):
+        patient = resolve(model, seed=seed)
+        return patient if example_inputs is None else _fed(patient.module, example_inputs, patient.recipe)
+    if example_inputs is None:
+        raise UsageError(f"{type(model).__name__} was given as an object: pass example_inputs to trace it with")
+    return _fed(model, example_inputs, None)
+
+
+def inputs_of(patient: Patient) -> dict[str, Any]:
+    """The example inputs by the name of forward's argument; arguments between them may have been left out."""
+    return dict(zip(patient.input_names, patient.example_inputs, strict=True))
+
+
+def _fed(module: nn.Module, example_inputs: Any, recipe: ModelRecipe | None) -> Patient:  # noqa: ANN401
+    if keeper_of(module) is not None:
+        raise UsageError(f"{type(module).__name__} was operated on before: start again from the dense model")
+    given = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
+    inputs = bind_inputs(module, given)
+    return Patient(module=module, example_inputs=tuple(inputs.values()), input_names=tuple(inputs), recipe=recipe)
+
+
+def _input_specs(inputs: Mapping[str, Any]) -> tuple[InputSpec, ...]:
+    return tuple(
+        InputSpec(name=name, shape=tuple(value.shape), dtype=str(value.dtype).removeprefix("torch."))
+        for name, value in inputs.items()
+        if isinstance(value, Tensor)
+    )
+
+
+def _known(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    known = tuple(SurgeryConfig.__dataclass_fields__)
+    for name in options:
+        if name not in known:
+            raise unknown("option of apply", name, known)
+    return options
+
+
+def _config(request: ApplyRequest) -> SurgeryConfig:
+    """The surgery that a request asks for; `--preset paper` is Eq. 2 to the letter, beside shortcuts too."""
+    literal = request.preset == "paper"
+    options = _criterion_options(request)
+    request = request.filled()
+    return SurgeryConfig(
+        density=request.kept,
+        skip_ratio=request.skip_ratio if request.skip_ratio is not None else "auto",
+        criterion=request.criterion,
+        criterion_options=options,
+        floor_per_layer=request.floor_layer,
+        floor_per_channel=request.floor_channel,
+        skip=request.skip,
+        pattern=request.skip_pattern,  # type: ignore[arg-type]  # the request has checked
+        kernel=request.skip_kernel,  # type: ignore[arg-type]
+        pairs=PairSelection(
+            policy=request.pairs,  # type: ignore[arg-type]
+            length=request.skip_length,
+            count=request.num_pairs,
+            include=request.include,
+            exclude=request.exclude,
+            heads=request.heads,
+            shortcuts="plain" if literal else "two-blocks",
+        ),
+        pooling=request.pooling,  # type: ignore[arg-type]
+        norm="never" if literal else "auto",
+        keep_dense=request.keep_dense,
+        redistribute=request.redistribute,
+        seed=request.seed,
+    )
+
+
+def _criterion_options(request: ApplyRequest) -> tuple[tuple[str, Option], ...]:
+    """The options that the criterion has, and any other that was asked for: the criterion will refuse it."""
+    known = {field.name for field in fields(CRITERIA.get(request.criterion))}
+    filled = request.filled()
+    defaults = ApplyRequest.__dataclass_fields__
+    return tuple(
+        (name, getattr(filled, name))
+        for name in ("allocation", "granularity", "scope")
+        if name in known or getattr(request, name) != defaults[name].default
+    )
+
+
+def _folder_name(plan: SurgeryPlan) -> str:
+    """`<model>-<criterion>-<skip>-d<density>-s<seed>`, unique by the plan's fingerprint."""
+    model = re.sub(r"[^A-Za-z0-9_]+", "_", model_name(plan))
+    config = plan.config
+    return f"{model}-{config.criterion}-{config.skip}-d{config.density:g}-s{config.seed}-{plan.fingerprint[:8]}"
+
+
+def _device(name: str, *, scored: bool) -> torch.device:
+    """The device for scoring: `auto` takes a GPU where there is one and something to score."""
+    if name == "auto":
+        return torch.device("cuda" if scored and torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise RunError(f"device '{name}' was asked for, and torch sees {torch.cuda.device_count()} CUDA devices")
+    return device
+
+
+def _silent(_stage: str, _done: float) -> None:
+    pass

@@ -1,0 +1,41 @@
+"""From an artifact back to the operated network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.graph.tracing import Trace, trace
+from n2nsurgery.models.recipe import ModelRecipe
+from n2nsurgery.models.sources import rebuild
+from n2nsurgery.surgery.artifact import read, revive
+from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.plan import SurgeryPlan
+
+
+def load(folder: str | Path, model: nn.Module | None = None, *, allow_import: bool = False) -> Operated:
+    """The operated network of the artifact in `folder`: weights, masks and outputs bit for bit as they were saved.
+
+    `model`: the dense model (of any weights), needed only where the artifact was made from an object without a name.
+    Nothing in the folder can run code; an artifact of a `package.module:factory` model needs `allow_import`, which runs
+    that factory. Raises InvalidFileError, naming the file, for anything missing, truncated, altered or newer than this
+    version, and where `model` is another one; UsageError or TraceError where it does not even take the same inputs.
+    """
+    return revive(read(Path(folder)), lambda plan: _traced(plan, model, Path(folder), allow_import))
+
+
+def _traced(plan: SurgeryPlan, model: nn.Module | None, folder: Path, allow_import: bool) -> Trace:  # noqa: FBT001
+    if model is None:
+        if plan.model is None:
+            raise UsageError(
+                f"'{folder}' was made from a {plan.model_class} object: pass the dense model, load(folder, model=...)"
+            )
+        model = rebuild(ModelRecipe.from_text(plan.model), allow_import=allow_import).module
+    device = next((parameter.device for parameter in model.parameters()), None)
+    examples = {
+        spec.name: torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype), device=device) for spec in plan.inputs
+    }
+    return trace(model, examples)

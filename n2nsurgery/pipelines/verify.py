@@ -1,0 +1,32 @@
+"""Whether an ONNX file is what it says, and what an artifact says."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+from n2nsurgery.export.verify_file import FileVerification, Original, noise_batches, verify_file
+from n2nsurgery.pipelines.export import examples
+from n2nsurgery.pipelines.load import load
+from n2nsurgery.pipelines.sparse_runtime import sparse_runtime
+
+
+def run(
+    model: Path, *, against: Path | None = None, progress: Callable[[str, float], None] | None = None
+) -> FileVerification:
+    """Prove the file `model` by itself, and where `against` is given against the artifact in that folder.
+
+    Raises VerificationError where a proof fails, InvalidFileError where the file's metadata is damaged.
+    """
+    if progress is not None:
+        progress("verifying", 0.3)
+    if against is None:
+        return verify_file(model, noise_batches(model), libraries=sparse_runtime())
+    operated = load(against)
+    original = Original(
+        module=copy.deepcopy(operated.module).cpu().eval(), masks=operated.masks, fingerprint=operated.masks.fingerprint
+    )
+    batch = examples(operated.plan.inputs)
+    single = [tensor[:1] for tensor in batch]
+    return verify_file(model, [single, batch], original=original, libraries=sparse_runtime())

@@ -1,0 +1,77 @@
+"""Sparse kernels for ONNX Runtime's CPU provider: a custom-op library, and how to find and register it.
+
+    options = onnxruntime.SessionOptions()
+    n2nsurgery.runtime.register(options)
+    session = onnxruntime.InferenceSession("model.onnx", options, providers=["CPUExecutionProvider"])
+
+Without the library the same file runs as an ordinary dense model.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+from typing import Protocol
+
+from n2nsurgery.core.errors import RunError
+
+__all__ = ["LibraryNotBuiltError", "instruction_set", "library_path", "register"]
+
+LIBRARY_VARIABLE = "N2NSURGERY_LIBRARY"
+
+
+class LibraryNotBuiltError(RunError):
+    """The sparse runtime's shared library is not there, or does not load; the message says how to build it."""
+
+
+class AcceptsCustomOps(Protocol):
+    """What `register` needs of onnxruntime.SessionOptions."""
+
+    def register_custom_ops_library(self, path: str, /) -> None:
+        """Loads the library at path and adds its operators."""
+
+
+def library_path() -> Path:
+    """The sparse runtime's shared library: ``$N2NSURGERY_LIBRARY`` if set, else the one beside this file.
+
+    Raises LibraryNotBuiltError if it is not there.
+    """
+    from n2nsurgery.runtime.build import (
+        LIBRARY_NAME,
+    )  # here, so that `python -m n2nsurgery.runtime.build` loads it once
+
+    override = os.environ.get(LIBRARY_VARIABLE)
+    path = Path(override) if override else Path(__file__).resolve().parent / LIBRARY_NAME
+    if not path.is_file():
+        raise LibraryNotBuiltError(
+            f"the sparse runtime is not built: {path} does not exist. "
+            "`python -m n2nsurgery.runtime.build` builds it (needs a C++17 compiler); "
+            "models run without it, as fast as dense ones."
+        )
+    return path
+
+
+def register(session_options: AcceptsCustomOps) -> None:
+    """Adds the sparse kernels to a session's options, before the session is made.
+
+    Raises LibraryNotBuiltError if the library is not there.
+    """
+    session_options.register_custom_ops_library(str(library_path()))
+
+
+def instruction_set() -> str:
+    """What the kernels use on this processor: avx512, avx2, neon or portable.
+
+    Raises LibraryNotBuiltError if the library is not there or is none for this machine.
+    """
+    path = library_path()
+    try:
+        answer = ctypes.CDLL(str(path)).n2nsurgery_instruction_set
+    except (OSError, AttributeError) as error:
+        raise LibraryNotBuiltError(
+            f"the sparse runtime does not load: {error}. `python -m n2nsurgery.runtime.build` builds it anew."
+        ) from error
+    answer.restype = ctypes.c_char_p
+    name: bytes = answer()
+    return name.decode()

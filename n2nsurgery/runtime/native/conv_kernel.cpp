@@ -1,0 +1,49 @@
+#include "conv_kernel.h"
+
+#include "executor.h"
+#include "processor.h"
+
+namespace n2n {
+namespace {
+
+constexpr int64_t kWorthThreads = 200'000;  // multiply-adds: about ten microseconds
+
+}  // namespace
+
+ConvKernel::ConvKernel(const ort::KernelSetup& setup, const OpVariant& variant)
+    : variant_(variant),
+      attributes_(parse_conv_attributes(setup.integers("weight_shape"), setup.integers("strides"),
+                                        setup.integers("pads"), setup.integers("dilations"),
+                                        setup.integer("group", 1))),
+      input_(read_sparse_input(setup, variant, attributes_.weight_shape())),
+      blocks_(input_.weights, attributes_.groups),
+      kernels_(select_kernels()) {}
+
+void ConvKernel::compute(const ort::Invocation& invocation) {
+  const ort::TensorView x = invocation.input(0, "X");
+  const ConvProblem problem = make_problem(attributes_, x.shape);
+  const std::vector<int64_t> shape = output_shape(attributes_, x.shape);
+  ConvTensors tensors;
+  tensors.x = x.floats();
+  tensors.bias = input_.bias.data();
+  tensors.relu = variant_.relu;
+  if (variant_.add) {
+    const ort::TensorView residual = invocation.input(variant_.residual_index(), "residual");
+    require(residual.shape == shape, "residual does not have the output's shape");
+    tensors.residual = residual.floats();
+  }
+  tensors.y = invocation.output(shape);
+  if (problem.batch == 0) return;
+  const int64_t work = input_.weights.nnz() / problem.groups * problem.output_pixels() * problem.batch;
+  const std::shared_ptr<const Plan> whole = plans_.find(problem.input, 1, [&] {
+    return make_plan(input_.weights, blocks_, problem, kernels_, 1);
+  });
+  const int64_t chunks = chunks_for(whole->tasks(problem.batch), problem.group_outputs, threads_);
+  const std::shared_ptr<const Plan> plan = chunks == 1 ? whole : plans_.find(problem.input, chunks, [&] {
+    return make_plan(input_.weights, blocks_, problem, kernels_, chunks, &whole->tiling);
+  });
+  run_tasks(invocation, plan->tasks(problem.batch), work >= kWorthThreads, threads_,
+            [&](int64_t task) { run_conv_task(*plan, kernels_, tensors, task); });
+}
+
+}  // namespace n2n

@@ -1,0 +1,31 @@
+// SparseConv and its variants: one node of a model.
+#pragma once
+
+#include "geometry.h"
+#include "kernels.h"
+#include "ort_call.h"
+#include "packed_weights.h"
+#include "plan_cache.h"
+#include "sparse_input.h"
+#include "task_loop.h"
+
+namespace n2n {
+
+class ConvKernel {
+ public:
+  ConvKernel(const ort::KernelSetup& setup, const OpVariant& variant);
+
+  // Safe to call from several threads at once.
+  void compute(const ort::Invocation& invocation);
+
+ private:
+  OpVariant variant_;
+  ConvAttributes attributes_;
+  SparseInput input_;
+  BlockMap blocks_;
+  const Kernels& kernels_;
+  PlanCache plans_;
+  ThreadCount threads_;
+};
+
+}  // namespace n2n

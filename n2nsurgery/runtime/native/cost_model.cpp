@@ -1,0 +1,290 @@
+#include "cost_model.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "error.h"
+
+namespace n2n {
+namespace {
+
+// Cycles for each kind of effort, fitted to measurements of whole layers.
+double cycles_of(const Effort& effort) {
+  return 1.02 * effort.loads_l1 + 2.16 * effort.loads_l2 + 4.62 * effort.loads_far + 0.34 * effort.splits +
+         1.31 * effort.positions + 2.71 * effort.block_loads + 0.91 * effort.block_loads_far +
+         2.38 * effort.block_positions + 4.5 * effort.channels + 2.8 * effort.stores + 3.31 * effort.masked_stores +
+         2.7 * effort.partials + 9.98 * effort.packed_vectors + 0.43 * effort.packed_rows;
+}
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// Where a tile's pixels are when they are loaded: shares of the loads.
+struct Residence {
+  double l1, l2, far;
+};
+
+Residence residence(double footprint) {
+  const double l1 = static_cast<double>(caches().l1) * 0.75;  // weights, results and partial sums pass through it, too
+  const double l2 = static_cast<double>(caches().l2) * 0.75;
+  const double in_l1 = std::min(1.0, l1 / footprint);
+  const double in_l2 = std::min(1.0, l2 / footprint) - in_l1;
+  return {in_l1, in_l2, 1.0 - in_l1 - in_l2};
+}
+
+// The share of vector loads that straddle cache lines.
+double split_share(const ConvProblem& problem, const Tiling& tiling, const Layout& layout, int lanes) {
+  const double misaligned_split = lanes * 4 >= 64 ? 1.0 : lanes * 4 / 64.0;
+  if (layout.scaled) return 0.0;
+  if (!tiling.aligned && layout.pitch % lanes != 0) return misaligned_split * (1.0 - 1.0 / lanes);
+  int64_t moved = 0;
+  for (const int64_t offset : layout.tap_offset) moved += offset % lanes != 0 ? 1 : 0;
+  const auto taps = static_cast<double>(problem.kernel[1] * problem.kernel[2]);
+  return misaligned_split * static_cast<double>(moved) / taps;
+}
+
+// Patches with the same number of rows and columns.
+struct PatchGroup {
+  double patches = 0.0;   // per group of channels and image
+  int64_t segments = 1;   // stretches of vectors that hold pixels
+  int64_t vectors = 1;    // of a stretch
+};
+
+// A tiling as the estimate sees it: everything that does not depend on the number of registers and channels.
+struct PatchShape {
+  Layout layout;
+  std::vector<PatchGroup> groups;  // whole patches first
+  double split = 0.0;              // share of straddling loads
+  bool contiguous = true;
+  double vectors = 0.0;         // of output, of all patches
+  double packed_rows = 0.0;     // of all patches
+  double packed_vectors = 0.0;  // of all patches
+};
+
+PatchGroup make_group(const Tiling& tiling, const Layout& layout, int lanes, int64_t rows, int64_t columns) {
+  PatchGroup group;
+  const int64_t pitch = tiling.direct ? tiling.columns : layout.pitch;
+  const int64_t used = divide_up(columns, lanes);
+  if (pitch % lanes == 0 && used < pitch / lanes) {
+    group.segments = rows;
+    group.vectors = used;
+  } else {
+    group.vectors = divide_up((rows - 1) * pitch + columns, lanes);
+  }
+  return group;
+}
+
+PatchShape make_shape(const ConvProblem& problem, const Tiling& tiling, int lanes) {
+  PatchShape shape;
+  shape.layout = make_layout(problem, tiling, lanes);
+  shape.split = split_share(problem, tiling, shape.layout, lanes);
+  double patches = 0.0;
+  const int64_t height = problem.output[1];
+  const int64_t width = problem.output[2];
+  for (const bool last_row : {false, true}) {
+    for (const bool last_column : {false, true}) {
+      const int64_t rows = last_row ? height % tiling.rows : tiling.rows;
+      const int64_t columns = last_column ? width % tiling.columns : tiling.columns;
+      if (rows == 0 || columns == 0) continue;
+      PatchGroup group = make_group(tiling, shape.layout, lanes, rows, columns);
+      const int64_t down = last_row ? 1 : height / tiling.rows;
+      const int64_t across = last_column ? 1 : width / tiling.columns;
+      group.patches = static_cast<double>(problem.output[0] * down * across);
+      patches += group.patches;
+      shape.vectors += group.patches * static_cast<double>(group.segments * group.vectors);
+      shape.groups.push_back(group);
+    }
+  }
+  const int64_t pitch = tiling.direct ? tiling.columns : shape.layout.pitch;
+  shape.contiguous = tiling.columns % lanes == 0 && (pitch == tiling.columns || shape.groups[0].segments == tiling.rows);
+  if (!tiling.direct) {
+    const auto rows = static_cast<double>(shape.layout.row.size() * shape.layout.plane_phase.size());
+    shape.packed_rows = static_cast<double>(problem.group_inputs * problem.kernel[0]) * rows * patches;
+    shape.packed_vectors = shape.packed_rows * static_cast<double>(divide_up(shape.layout.pitch, lanes));
+  }
+  return shape;
+}
+
+// Floats of one packed channel that a window reads: its rows and those that the kernel reaches besides.
+double window_floats(const ConvProblem& problem, const Tiling& tiling, const PatchShape& shape, int lanes) {
+  const PatchGroup& whole = shape.groups[0];
+  const double vectors = static_cast<double>(whole.vectors) /
+                         static_cast<double>(divide_up(whole.vectors, tiling.registers));
+  if (tiling.direct) return vectors * lanes;
+  const auto pitch = static_cast<double>(shape.layout.pitch);
+  const auto packed_rows = static_cast<double>(shape.layout.row.size());
+  const auto phases = static_cast<double>(std::min(problem.kernel[1], problem.stride[1]));
+  const double rows = std::min(static_cast<double>(tiling.rows), vectors * lanes / pitch);
+  const double whole_rows = std::max(rows, 1.0);
+  const double reached = packed_rows - (static_cast<double>(tiling.rows) - whole_rows) * phases;
+  return reached * std::min(rows, 1.0) * pitch * static_cast<double>(shape.layout.plane_phase.size());
+}
+
+// What the number of registers decides, for one image.
+struct WindowCount {
+  int registers = 1;
+  double windows = 0.0;  // per group of channels
+  double floats = 0.0;   // of one packed channel, that a window reads
+};
+
+WindowCount count_windows(const ConvProblem& problem, const Tiling& tiling, const PatchShape& shape, int lanes) {
+  WindowCount count;
+  count.registers = tiling.registers;
+  for (const PatchGroup& group : shape.groups) {
+    count.windows += group.patches * static_cast<double>(group.segments * divide_up(group.vectors, tiling.registers));
+  }
+  count.floats = window_floats(problem, tiling, shape, lanes);
+  return count;
+}
+
+Effort effort_of(const Workload& workload, const Tiling& tiling, const PatchShape& shape, const WindowCount& count) {
+  const ConvProblem& problem = workload.problem;
+  const auto tiles = static_cast<double>(divide_up(problem.group_inputs * problem.kernel[0], tiling.channels));
+  const auto groups = static_cast<double>(problem.groups);
+  const auto outputs = static_cast<double>(problem.group_outputs) * groups;
+  const auto nnz = static_cast<double>(workload.nnz);
+  const Residence where = residence(count.floats * 4.0 * static_cast<double>(tiling.channels));
+  const double loads = nnz * (1.0 - workload.block_share) * shape.vectors;
+  const double block_loads = nnz * workload.block_share * 0.25 * shape.vectors;
+  Effort effort;
+  effort.loads_l1 = loads * where.l1;
+  effort.loads_l2 = loads * where.l2;
+  effort.loads_far = loads * where.far;
+  effort.splits = loads * shape.split;
+  effort.positions = nnz * (1.0 - workload.block_share) * count.windows;
+  effort.block_loads = block_loads;
+  effort.block_loads_far = block_loads * (1.0 - where.l1);
+  effort.block_positions = nnz * workload.block_share * 0.25 * count.windows;
+  effort.channels = outputs * count.windows * tiles;
+  (shape.contiguous ? effort.stores : effort.masked_stores) = outputs * shape.vectors;
+  effort.partials = outputs * shape.vectors * (tiles - 1.0);
+  effort.packed_vectors = shape.packed_vectors * groups;
+  effort.packed_rows = shape.packed_rows * groups;
+  return effort;
+}
+
+class Search {
+ public:
+  Search(const Workload& workload, const Kernels& kernels) : workload_(workload), kernels_(kernels) {}
+
+  // Tries this patch with several numbers of channels and registers.
+  void consider(Tiling tiling, int least_registers, int most_registers) {
+    const PatchShape shape = make_shape(workload_.problem, tiling, kernels_.lanes);
+    if (divide_up(shape.layout.pitch, kernels_.lanes) > kMaxRowVectors && !tiling.direct) return;
+    count_all_windows(tiling, shape, least_registers, most_registers);
+    const int64_t depth_taps = workload_.problem.kernel[0];
+    const int64_t all = workload_.problem.group_inputs * depth_taps;
+    int64_t previous = 0;
+    for (const int64_t channels : {all, int64_t{1024}, int64_t{512}, int64_t{256}, int64_t{128}, int64_t{96},
+                                   int64_t{64}, int64_t{48}, int64_t{32}, int64_t{24}, int64_t{16}, int64_t{8},
+                                   int64_t{4}, int64_t{1}}) {
+      tiling.channels = std::min(all, divide_up(channels, depth_taps) * depth_taps);
+      if (tiling.channels == previous || !offsets_fit(shape.layout, tiling, kernels_.lanes)) continue;
+      previous = tiling.channels;
+      if (try_registers(tiling, shape)) break;
+    }
+  }
+
+  bool found() const { return best_cycles_ < std::numeric_limits<double>::infinity(); }
+  const Tiling& best() const { return best_; }
+
+ private:
+  // Numbers of registers that cut the patch into equally many windows differ in nothing: the largest stands for all.
+  void count_all_windows(Tiling tiling, const PatchShape& shape, int least_registers, int most_registers) {
+    counts_.clear();
+    for (tiling.registers = most_registers; tiling.registers >= least_registers; --tiling.registers) {
+      const WindowCount count = count_windows(workload_.problem, tiling, shape, kernels_.lanes);
+      if (counts_.empty() || count.windows != counts_.back().windows || count.floats != counts_.back().floats) {
+        counts_.push_back(count);
+      }
+    }
+  }
+
+  // True if every window's input is in the first-level cache, so that fewer channels would gain nothing.
+  bool try_registers(Tiling tiling, const PatchShape& shape) {
+    bool near = true;
+    for (const WindowCount& count : counts_) {
+      tiling.registers = count.registers;
+      const Effort effort = effort_of(workload_, tiling, shape, count);
+      near = near && effort.loads_l2 + effort.loads_far + effort.block_loads_far == 0.0;
+      const double cycles = cycles_of(effort);
+      if (cycles < best_cycles_) {
+        best_cycles_ = cycles;
+        best_ = tiling;
+      }
+    }
+    return near;
+  }
+
+  const Workload& workload_;
+  const Kernels& kernels_;
+  std::vector<WindowCount> counts_;
+  Tiling best_;
+  double best_cycles_ = std::numeric_limits<double>::infinity();
+};
+
+void consider_rows(Search& search, const ConvProblem& problem, int lanes, int most) {
+  const int64_t width = problem.output[2];
+  for (const int64_t rows : {1, 2, 3, 4, 5, 7, 8, 14, 16}) {
+    if (rows > problem.output[1]) break;
+    if (width <= 512) {
+      search.consider({1, rows, width, 1, true, false}, 1, most);
+      if (width < int64_t{4} * lanes && width % lanes != 0) search.consider({1, rows, width, 1, false, false}, 1, most);
+    } else {
+      search.consider({1, rows, int64_t{lanes} * most, 1, true, false}, most, most);
+      search.consider({1, rows, lanes, 1, true, false}, 1, 1);
+    }
+  }
+}
+
+// Patches of one window each, as even as whole vectors allow; and, of a small image, the whole.
+void consider_pixels(Search& search, const ConvProblem& problem, int lanes, int most, bool may_be_direct) {
+  const int64_t pixels = problem.output[2];
+  const int64_t vectors = divide_up(pixels, lanes);
+  for (int at_most = most; at_most >= 1; --at_most) {
+    const auto registers = static_cast<int>(divide_up(vectors, divide_up(vectors, at_most)));
+    if (registers != at_most) continue;
+    const int64_t columns = std::min(pixels, int64_t{registers} * lanes);
+    if (may_be_direct && pixels % lanes == 0) {
+      search.consider({1, 1, columns, 1, true, true}, registers, registers);
+    }
+    search.consider({1, 1, columns, 1, true, false}, registers, registers);
+  }
+  if (pixels <= 512) search.consider({1, 1, pixels, 1, true, false}, 1, most);
+}
+
+}  // namespace
+
+Effort estimate_effort(const Workload& workload, const Tiling& tiling, const Kernels& kernels) {
+  const PatchShape shape = make_shape(workload.problem, tiling, kernels.lanes);
+  return effort_of(workload, tiling, shape, count_windows(workload.problem, tiling, shape, kernels.lanes));
+}
+
+double estimate_cycles(const Workload& workload, const Tiling& tiling, const Kernels& kernels) {
+  return cycles_of(estimate_effort(workload, tiling, kernels));
+}
+
+Tiling choose_tiling(const Workload& workload, const Kernels& kernels) {
+  Search search(workload, kernels);
+  const int most = workload.block_share > 0.0 ? kernels.max_block_registers : kernels.max_registers;
+  if (workload.problem.pointwise()) {
+    consider_pixels(search, workload.problem, kernels.lanes, most, true);
+  } else {
+    consider_rows(search, workload.problem, kernels.lanes, most);
+    // Kernels with a very long reach: small patches, whatever they cost.
+    if (!search.found()) search.consider({1, 1, std::min<int64_t>(workload.problem.output[2], kernels.lanes), 1, true, false}, 1, 1);
+  }
+  require(search.found(), "the kernel's reach is too large for the sparse convolution (more than 65,535 values of one "
+                          "input channel for one vector of outputs)");
+  return search.best();
+}
+
+Tiling choose_packed_tiling(const Workload& workload, const Kernels& kernels) {
+  Search search(workload, kernels);
+  const int most = workload.block_share > 0.0 ? kernels.max_block_registers : kernels.max_registers;
+  consider_pixels(search, workload.problem, kernels.lanes, most, false);
+  return search.best();
+}
+
+}  // namespace n2n

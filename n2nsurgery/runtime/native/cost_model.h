@@ -1,0 +1,46 @@
+// Chooses a tiling from shapes and densities alone: a few constants and arithmetic, no measuring at run time.
+#pragma once
+
+#include <cstdint>
+
+#include "geometry.h"
+#include "processor.h"
+#include "tiling.h"
+
+namespace n2n {
+
+struct Workload {
+  const ConvProblem& problem;
+  int64_t nnz = 0;           // all groups
+  double block_share = 0.0;  // of the weights, in shared positions of four output channels
+};
+
+// Throws Error if no tiling can be addressed (a kernel whose reach over one row exceeds 65,535 floats).
+Tiling choose_tiling(const Workload& workload, const Kernels& kernels);
+
+// The same for a pointwise problem whose input must be packed, because it is not laid out by pixels.
+Tiling choose_packed_tiling(const Workload& workload, const Kernels& kernels);
+
+// How often a tiling does what costs time, for one image: the estimate is their product with the costs of each.
+struct Effort {
+  double loads_l1 = 0.0;         // vector loads and multiply-adds, input in the first-level cache
+  double loads_l2 = 0.0;         // ... in the second-level cache
+  double loads_far = 0.0;        // ... behind it
+  double splits = 0.0;           // vector loads that straddle cache lines
+  double positions = 0.0;        // non-zeros, each window anew
+  double block_loads = 0.0;      // vector loads with four multiply-adds
+  double block_loads_far = 0.0;  // ... whose input is not in the first-level cache
+  double block_positions = 0.0;  // shared positions, each window anew
+  double channels = 0.0;         // output channels, each window and tile anew
+  double stores = 0.0;           // vectors of output
+  double masked_stores = 0.0;    // ... that do not fill their lanes
+  double partials = 0.0;         // vectors of partial sums, written and read
+  double packed_vectors = 0.0;
+  double packed_rows = 0.0;
+};
+Effort estimate_effort(const Workload& workload, const Tiling& tiling, const Kernels& kernels);
+
+// Estimated cycles of one image, on one core.
+double estimate_cycles(const Workload& workload, const Tiling& tiling, const Kernels& kernels);
+
+}  // namespace n2n

@@ -1,0 +1,231 @@
+// Throws random weights, attributes, shapes and tilings at everything below the ONNX Runtime callbacks. Built with
+// sanitizers. A refusal (Error) is fine; whatever is accepted must run inside its buffers and agree with plain loops.
+//
+//   fuzz_driver [ITERATIONS] [SEED]
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "error.h"
+#include "executor.h"
+#include "plan.h"
+#include "processor.h"
+
+namespace n2n {
+namespace {
+
+class Fuzzer {
+ public:
+  explicit Fuzzer(uint64_t seed) : random_(seed) {}
+
+  // True if the case was accepted and run.
+  bool once() {
+    choose_instruction_set();
+    try {
+      run_case();
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
+ private:
+  int64_t between(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random_); }
+  bool chance(double p) { return std::bernoulli_distribution(p)(random_); }
+  float number() { return std::normal_distribution<float>()(random_); }
+
+  // Mostly sensible, now and then not.
+  int64_t extent(int64_t least, int64_t most) {
+    if (!chance(0.01)) return between(least, most);
+    const int64_t odd[] = {0, -1, 1 << 20, int64_t{1} << 31, std::numeric_limits<int64_t>::max(),
+                           std::numeric_limits<int64_t>::min()};
+    return odd[between(0, 5)];
+  }
+
+  std::vector<int64_t> extents(size_t count, int64_t least, int64_t most) {
+    if (chance(0.02)) count = static_cast<size_t>(between(0, 7));
+    std::vector<int64_t> values;
+    for (size_t i = 0; i < count; ++i) values.push_back(extent(least, most));
+    return values;
+  }
+
+  void choose_instruction_set() {
+    const char* names[] = {"", "avx2", "portable", "avx512", "neon"};
+    setenv("N2NSURGERY_ISA", names[between(0, 4)], 1);
+  }
+
+  SparseWeights random_weights(const WeightShape& shape) {
+    validate(shape);
+    const int64_t places = shape.outputs * shape.inputs * shape.taps;
+    require(places <= 1 << 20, "too large for a fuzz case");
+    if (chance(0.3)) return garbage_weights(shape);
+    std::vector<uint8_t> mask(static_cast<size_t>((places + 7) / 8));
+    std::vector<float> values;
+    const double density = std::uniform_real_distribution<double>(0.0, chance(0.1) ? 1.0 : 0.3)(random_);
+    const bool blocks = chance(0.4);
+    const int64_t row = shape.inputs * shape.taps;
+    std::vector<uint8_t> pattern(static_cast<size_t>(row));
+    for (int64_t o = 0; o < shape.outputs; ++o) {
+      if (!blocks || o % 4 == 0) {
+        for (uint8_t& present : pattern) present = chance(density) ? 1 : 0;
+      }
+      for (int64_t i = 0; i < row; ++i) {
+        if (pattern[static_cast<size_t>(i)] == 0) continue;
+        const int64_t place = o * row + i;
+        mask[static_cast<size_t>(place / 8)] |= static_cast<uint8_t>(1U << (place % 8));
+        values.push_back(number());
+      }
+    }
+    CodedWeights coded;
+    coded.bitmask = true;
+    coded.positions = mask.data();
+    coded.position_count = mask.size();
+    coded.values = values.data();
+    coded.value_count = values.size();
+    return decode(coded, shape);
+  }
+
+  SparseWeights garbage_weights(const WeightShape& shape) {
+    CodedWeights coded;
+    coded.bitmask = chance(0.3);
+    coded.gap_bytes = chance(0.5) ? 1 : 2;
+    const auto count = static_cast<size_t>(between(0, 60));
+    coded.position_count = chance(0.9) ? count : static_cast<size_t>(between(0, 60));
+    coded.value_count = count;
+    std::vector<uint16_t> positions(coded.position_count + 1);
+    for (uint16_t& position : positions) position = static_cast<uint16_t>(between(0, chance(0.05) ? 65535 : 40));
+    std::vector<float> values(count + 1);
+    for (float& value : values) value = chance(0.005) ? std::numeric_limits<float>::quiet_NaN() : number();
+    std::vector<float> scale(static_cast<size_t>(between(0, 3)));
+    for (float& value : scale) value = number();
+    coded.positions = positions.data();
+    coded.values = values.data();
+    coded.value_type = static_cast<ValueType>(between(0, 2));
+    coded.scale = scale.data();
+    coded.scale_count = scale.size();
+    return decode(coded, shape);
+  }
+
+  Tiling random_tiling(const ConvProblem& problem, const Kernels& kernels, bool blocks) {
+    Tiling tiling;
+    tiling.registers = static_cast<int>(between(1, blocks ? kernels.max_block_registers : kernels.max_registers));
+    const int64_t all = problem.group_inputs * problem.kernel[0];
+    tiling.channels = chance(0.5) ? all : std::min(all, between(1, problem.group_inputs) * problem.kernel[0]);
+    tiling.rows = between(1, std::min<int64_t>(problem.output[1], 9));
+    tiling.columns = problem.output[2];
+    if (chance(0.3)) tiling.columns = std::min(problem.output[2], between(1, 9) * kernels.lanes);
+    tiling.aligned = tiling.columns != problem.output[2] || chance(0.6);
+    tiling.direct = problem.pointwise() && problem.input_pixels() % kernels.lanes == 0 && chance(0.5);
+    if (tiling.direct) tiling.rows = 1;
+    return tiling;
+  }
+
+  void run_case() {
+    const auto rank = static_cast<size_t>(between(1, 3));
+    const int64_t group = chance(0.3) ? extent(1, 3) : 1;
+    std::vector<int64_t> weight_shape = extents(rank, 1, chance(0.5) ? 1 : 4);
+    const int64_t group_inputs = extent(1, 20);
+    const bool divisible = chance(0.95) && group >= 1 && group < 4;
+    weight_shape.insert(weight_shape.begin(), {divisible ? between(1, 14) * group : extent(1, 14), group_inputs});
+    const bool plain = chance(0.4);
+    const ConvAttributes conv = parse_conv_attributes(
+        weight_shape, plain ? std::vector<int64_t>{} : extents(rank, 1, 3),
+        plain ? std::vector<int64_t>{} : extents(2 * rank, 0, 3),
+        plain ? std::vector<int64_t>{} : extents(rank, 1, 3), group);
+    std::vector<int64_t> shape = extents(rank, 1, rank == 1 ? 900 : rank == 2 ? 40 : 10);
+    shape.insert(shape.begin(), {between(1, 2), chance(0.97) ? conv.group_inputs * conv.groups : 5});
+    const ConvProblem problem = make_problem(conv, shape);
+    require(problem.input_pixels() <= 1 << 16 && problem.output_pixels() <= 1 << 16, "too large for a fuzz case");
+    const SparseWeights weights = random_weights(conv.weight_shape());
+    require(weights.nnz() * problem.output_pixels() <= 1 << 23, "too large for a fuzz case");
+    const BlockMap blocks(weights, conv.groups);
+    const Kernels& kernels = select_kernels();
+    const Tiling tiling = random_tiling(problem, kernels, blocks.any());
+    const bool chosen = chance(0.5);
+    const Plan plan = make_plan(weights, blocks, problem, kernels, between(1, 3), chosen ? nullptr : &tiling);
+    run_plan(conv, problem, weights, plan, kernels);
+  }
+
+  void run_plan(const ConvAttributes& conv, const ConvProblem& problem, const SparseWeights& weights, const Plan& plan,
+                const Kernels& kernels) {
+    const auto inputs = static_cast<size_t>(problem.batch * conv.groups * conv.group_inputs * problem.input_pixels());
+    const auto outputs = static_cast<size_t>(problem.batch * conv.outputs * problem.output_pixels());
+    const std::unique_ptr<float[]> x(new float[inputs]);
+    const std::unique_ptr<float[]> y(new float[outputs]);
+    std::vector<float> bias(static_cast<size_t>(conv.outputs));
+    for (size_t i = 0; i < inputs; ++i) x[i] = number();
+    for (float& value : bias) value = number();
+    std::fill_n(y.get(), outputs, std::numeric_limits<float>::quiet_NaN());
+    ConvTensors tensors;
+    tensors.x = x.get();
+    tensors.bias = bias.data();
+    tensors.y = y.get();
+    for (int64_t task = 0; task < plan.tasks(problem.batch); ++task) run_conv_task(plan, kernels, tensors, task);
+    compare(conv, problem, weights, tensors);
+  }
+
+  // A few random outputs against plain loops; none may have been left out.
+  void compare(const ConvAttributes& conv, const ConvProblem& problem, const SparseWeights& weights,
+               const ConvTensors& tensors) {
+    const int64_t pixels = problem.output_pixels();
+    const int64_t total = problem.batch * conv.outputs * pixels;
+    for (int64_t i = 0; i < total; ++i) {
+      if (!std::isnan(tensors.y[i])) continue;
+      std::printf("output %lld was never written\n", static_cast<long long>(i));
+      std::abort();
+    }
+    for (int sample = 0; sample < 50; ++sample) {
+      const int64_t at = between(0, total - 1);
+      const double expected = plain(conv, problem, weights, tensors, at);
+      if (std::abs(expected - tensors.y[at]) > 1e-3 * (1.0 + std::abs(expected))) {
+        std::printf("output %lld is %g, not %g\n", static_cast<long long>(at), tensors.y[at], expected);
+        std::abort();
+      }
+    }
+  }
+
+  static double plain(const ConvAttributes& conv, const ConvProblem& problem, const SparseWeights& weights,
+                      const ConvTensors& tensors, int64_t at) {
+    const int64_t pixels = problem.output_pixels();
+    const int64_t output = at / pixels % conv.outputs;
+    const int64_t image = at / pixels / conv.outputs;
+    const int64_t pixel = at % pixels;
+    const Axes place{pixel / (problem.output[1] * problem.output[2]),
+                     pixel / problem.output[2] % problem.output[1], pixel % problem.output[2]};
+    const int64_t first = (image * conv.groups + output / (conv.outputs / conv.groups)) * conv.group_inputs;
+    double sum = tensors.bias[output];
+    for (int64_t i = weights.row[output]; i < weights.row[output + 1]; ++i) {
+      const int64_t tap = weights.tap[i];
+      const Axes k{tap / (problem.kernel[1] * problem.kernel[2]), tap / problem.kernel[2] % problem.kernel[1],
+                   tap % problem.kernel[2]};
+      int64_t source = first + weights.channel[i];
+      bool inside = true;
+      for (size_t axis = 0; axis < 3; ++axis) {
+        const int64_t from = place[axis] * problem.stride[axis] - problem.pad[axis] + k[axis] * problem.dilation[axis];
+        inside = inside && from >= 0 && from < problem.input[axis];
+        source = source * problem.input[axis] + from;
+      }
+      if (inside) sum += static_cast<double>(weights.value[i]) * tensors.x[source];
+    }
+    return sum;
+  }
+
+  std::mt19937_64 random_;
+};
+
+}  // namespace
+}  // namespace n2n
+
+int main(int argc, char** argv) {
+  const long iterations = argc > 1 ? std::atol(argv[1]) : 2000;
+  n2n::Fuzzer fuzzer(argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1);
+  long run = 0;
+  for (long i = 0; i < iterations; ++i) run += fuzzer.once() ? 1 : 0;
+  std::printf("%ld cases, %ld accepted\n", iterations, run);
+  return 0;
+}

@@ -1,0 +1,17 @@
+// Kernels for 64-bit ARM, where NEON is always there.
+#if defined(__aarch64__)
+#include "simd_vector4.h"
+
+#include "compute.inl.h"
+#include "pack.inl.h"
+
+namespace n2n {
+
+const Kernels& neon_kernels() {
+  static const Kernels kernels{"neon", Simd::kLanes, Simd::kMaxRegisters, Simd::kMaxBlockRegisters,
+                               compute,  pack,         transpose};
+  return kernels;
+}
+
+}  // namespace n2n
+#endif

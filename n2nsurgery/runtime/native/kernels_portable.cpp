@@ -1,0 +1,15 @@
+// Kernels in plain C++ with the compiler's vector extension: correct on every target.
+#include "simd_vector4.h"
+
+#include "compute.inl.h"
+#include "pack.inl.h"
+
+namespace n2n {
+
+const Kernels& portable_kernels() {
+  static const Kernels kernels{"portable", Simd::kLanes, Simd::kMaxRegisters, Simd::kMaxBlockRegisters,
+                               compute,  pack,         transpose};
+  return kernels;
+}
+
+}  // namespace n2n

@@ -1,0 +1,57 @@
+#include "large_pages.h"
+
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <mutex>
+#include <new>
+
+#include "aligned_buffer.h"
+
+namespace n2n {
+namespace {
+
+constexpr size_t kLargePage = size_t{1} << 21;
+
+size_t round_up(size_t value, size_t multiple) { return (value + multiple - 1) / multiple * multiple; }
+
+std::shared_ptr<char> allocate_aligned(size_t alignment, size_t bytes) {
+  auto* memory = static_cast<char*>(std::aligned_alloc(alignment, bytes));
+  if (memory == nullptr) throw std::bad_alloc();
+#if defined(MADV_HUGEPAGE)
+  if (alignment == kLargePage) madvise(memory, bytes, MADV_HUGEPAGE);  // a wish: small pages serve as well
+#endif
+  return {memory, [](char* pointer) { std::free(pointer); }};
+}
+
+// The pages that the next pieces are cut from.
+struct Supply {
+  std::mutex mutex;
+  std::weak_ptr<char> pages;  // the pieces own them
+  size_t used = 0;
+  size_t size = 0;
+};
+
+}  // namespace
+
+std::shared_ptr<void> allocate_piece(size_t bytes) {
+  const size_t length = round_up(bytes + 1, kCacheLine);  // never nothing
+#if defined(__SANITIZE_ADDRESS__)
+  return allocate_aligned(kCacheLine, length);  // apart from each other, so that overruns are seen
+#else
+  static Supply supply;
+  const std::lock_guard<std::mutex> guard(supply.mutex);
+  std::shared_ptr<char> pages = supply.pages.lock();
+  if (pages == nullptr || supply.size - supply.used < length) {
+    supply.size = round_up(length, kLargePage);
+    pages = allocate_aligned(kLargePage, supply.size);
+    supply.pages = pages;
+    supply.used = 0;
+  }
+  char* piece = pages.get() + supply.used;
+  supply.used += length;
+  return std::shared_ptr<void>(pages, piece);
+#endif
+}
+
+}  // namespace n2n

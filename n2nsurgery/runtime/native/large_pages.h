@@ -1,0 +1,20 @@
+// Memory for packed weights: pieces of a few large pages, which are made present and looked up faster than small ones.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+namespace n2n {
+
+// Uninitialised memory on a cache line's boundary. Its pages are freed with the last piece that lies in them.
+// Thread-safe; throws std::bad_alloc.
+std::shared_ptr<void> allocate_piece(size_t bytes);
+
+// The same as an array of `count` elements of a type that needs no construction.
+template <typename T>
+std::shared_ptr<T[]> allocate_array(size_t count) {
+  const std::shared_ptr<void> piece = allocate_piece(count * sizeof(T));
+  return std::shared_ptr<T[]>(piece, static_cast<T*>(piece.get()));
+}
+
+}  // namespace n2n

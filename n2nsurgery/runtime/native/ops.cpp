@@ -1,0 +1,145 @@
+// The custom-op library: the operators of domain `n2nsurgery`, version 1, and the entry point that ONNX Runtime calls.
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "conv_kernel.h"
+#include "gemm_kernel.h"
+#include "ort_call.h"
+
+namespace n2n {
+namespace {
+
+constexpr const char* kDomain = "n2nsurgery";
+
+struct Op : ort::CustomOp {
+  OpVariant variant;
+  std::string name;
+  bool parallel = false;  // the running ONNX Runtime lends its threads
+};
+
+// A kernel and what its callbacks need besides.
+struct Node {
+  ort::Api api = nullptr;
+  bool parallel = false;
+  std::unique_ptr<ConvKernel> conv;
+  std::unique_ptr<GemmKernel> gemm;
+};
+
+const Op& op_of(const ort::CustomOp* op) { return *static_cast<const Op*>(op); }
+
+// Runs a callback's body; an exception becomes a status.
+template <class Body>
+ort::Status* guarded(ort::Api api, const std::string& what, const Body& body) {
+  try {
+    body();
+    return nullptr;
+  } catch (const Error& error) {
+    return ort::CreateStatus::of(api)(ort::kInvalidArgument, (what + ": " + error.what()).c_str());
+  } catch (const std::exception& error) {
+    return ort::CreateStatus::of(api)(ort::kFail, (what + ": " + error.what()).c_str());
+  } catch (...) {
+    return ort::CreateStatus::of(api)(ort::kFail, (what + ": unknown failure").c_str());
+  }
+}
+
+ort::Status* create_kernel(const ort::CustomOp* custom_op, ort::Api api, const ort::KernelInfo* info, void** kernel) {
+  const Op& op = op_of(custom_op);
+  return guarded(api, op.name, [&] {
+    const ort::KernelSetup setup(api, info);
+    auto node = std::make_unique<Node>();
+    node->api = api;
+    node->parallel = op.parallel;
+    if (op.variant.gemm) {
+      node->gemm = std::make_unique<GemmKernel>(setup, op.variant);
+    } else {
+      node->conv = std::make_unique<ConvKernel>(setup, op.variant);
+    }
+    *kernel = node.release();
+  });
+}
+
+ort::Status* compute(void* kernel, ort::KernelContext* context) {
+  const Node& node = *static_cast<Node*>(kernel);
+  return guarded(node.api, node.gemm ? "SparseGemm" : "SparseConv", [&] {
+    const ort::Invocation invocation(node.api, context, node.parallel);
+    if (node.gemm) {
+      node.gemm->compute(invocation);
+    } else {
+      node.conv->compute(invocation);
+    }
+  });
+}
+
+ort::ElementType input_type(const ort::CustomOp* custom_op, size_t index) {
+  const OpVariant& variant = op_of(custom_op).variant;
+  if (index == 1) return variant.bits ? ort::kUint8 : ort::kUndefined;   // uint8 or uint16; checked with the values
+  if (index == 2) return variant.int8 ? ort::kInt8 : ort::kUndefined;    // float or float16
+  return ort::kFloat;
+}
+
+Op make_op(const OpVariant& variant) {
+  Op op{};
+  op.variant = variant;
+  op.name = std::string("Sparse") + (variant.gemm ? "Gemm" : "Conv") + (variant.add ? "Add" : "") +
+            (variant.relu ? "Relu" : "") + (variant.bits ? "Bits" : "") + (variant.int8 ? "Int8" : "");
+  op.version = ort::kCustomOpVersion;
+  op.GetName = [](const ort::CustomOp* o) { return op_of(o).name.c_str(); };
+  op.GetExecutionProviderType = [](const ort::CustomOp*) -> const char* { return "CPUExecutionProvider"; };
+  op.GetInputType = input_type;
+  op.GetInputTypeCount = [](const ort::CustomOp* o) { return op_of(o).variant.input_count(); };
+  op.GetOutputType = [](const ort::CustomOp*, size_t) { return ort::kFloat; };
+  op.GetOutputTypeCount = [](const ort::CustomOp*) -> size_t { return 1; };
+  op.KernelDestroy = [](void* kernel) { delete static_cast<Node*>(kernel); };
+  op.GetInputCharacteristic = [](const ort::CustomOp*, size_t) { return ort::kRequired; };
+  op.GetOutputCharacteristic = [](const ort::CustomOp*, size_t) { return ort::kRequired; };
+  op.GetInputMemoryType = [](const ort::CustomOp*, size_t) { return 0; };
+  op.GetVariadicInputMinArity = [](const ort::CustomOp*) { return 1; };
+  op.GetVariadicInputHomogeneity = [](const ort::CustomOp*) { return 1; };
+  op.GetVariadicOutputMinArity = [](const ort::CustomOp*) { return 1; };
+  op.GetVariadicOutputHomogeneity = [](const ort::CustomOp*) { return 1; };
+  op.CreateKernelV2 = create_kernel;
+  op.KernelComputeV2 = compute;
+  return op;
+}
+
+std::vector<Op> make_ops(bool parallel) {
+  std::vector<Op> ops;
+  for (unsigned bits = 0; bits < 32; ++bits) {
+    ops.push_back(make_op({(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0, (bits & 16) != 0}));
+    ops.back().parallel = parallel;
+  }
+  return ops;
+}
+
+// One domain serves all sessions of the process and lives as long: sessions keep pointers into it.
+ort::CustomOpDomain* shared_domain(ort::Api api, bool parallel) {
+  static std::mutex mutex;
+  static ort::CustomOpDomain* domain = nullptr;
+  static std::vector<Op>* ops = nullptr;
+  const std::lock_guard<std::mutex> guard(mutex);
+  if (domain != nullptr) return domain;
+  ops = new std::vector<Op>(make_ops(parallel));  // NOLINT(cppcoreguidelines-owning-memory): never freed, see above
+  ort::CustomOpDomain* fresh = nullptr;
+  ort::check(api, ort::CreateCustomOpDomain::of(api)(kDomain, &fresh));
+  for (const Op& op : *ops) ort::check(api, ort::CustomOpDomainAdd::of(api)(fresh, &op));
+  domain = fresh;
+  return domain;
+}
+
+}  // namespace
+}  // namespace n2n
+
+extern "C" __attribute__((visibility("default"))) n2n::ort::Status* RegisterCustomOps(
+    n2n::ort::SessionOptions* options, const n2n::ort::ApiBase* base) {
+  namespace ort = n2n::ort;
+  ort::Api api = base->GetApi(ort::kApiVersion);
+  const bool parallel = api != nullptr;
+  if (!parallel) api = base->GetApi(ort::kApiVersionSerial);
+  if (api == nullptr) return nullptr;  // without a table there is no way to say so; ONNX Runtime < 1.16
+  return n2n::guarded(api, "n2nsurgery", [&] {
+    ort::check(api, ort::AddCustomOpDomain::of(api)(options, n2n::shared_domain(api, parallel)));
+  });
+}

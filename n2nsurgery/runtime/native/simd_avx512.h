@@ -1,0 +1,57 @@
+// Vectors of 16 floats, AVX-512 F/VL/DQ/BW.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace {
+
+struct Simd {
+  static constexpr int kLanes = 16;
+  static constexpr int kMaxRegisters = 16;
+  static constexpr int kMaxBlockRegisters = 6;
+  using Reg = __m512;
+
+  static Reg zero() { return _mm512_setzero_ps(); }
+  static Reg broadcast(float v) { return _mm512_set1_ps(v); }
+  static Reg load(const float* p) { return _mm512_loadu_ps(p); }
+  static void store(float* p, Reg v) { _mm512_storeu_ps(p, v); }
+  static Reg add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
+  static Reg fma(Reg w, Reg x, Reg sum) { return _mm512_fmadd_ps(w, x, sum); }
+  static Reg at_least(Reg floor, Reg v) { return _mm512_max_ps(floor, v); }  // NaN in v stays NaN
+
+  // Four values, repeated in every 128-bit lane; weight<J> spreads one of them.
+  static Reg quad(const float* p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
+  template <int J>
+  static Reg weight(Reg quad) {
+    return _mm512_permute_ps(quad, J * 0x55);
+  }
+
+  static __mmask16 first(int n) { return static_cast<__mmask16>((1U << n) - 1); }
+  static Reg load_first(const float* p, int n) { return _mm512_maskz_loadu_ps(first(n), p); }
+  static void store_first(float* p, Reg v, int n) { _mm512_mask_storeu_ps(p, first(n), v); }
+  static constexpr bool kCompresses = true;
+  static Reg compress(Reg v, uint32_t mask) { return _mm512_maskz_compress_ps(static_cast<__mmask16>(mask), v); }
+
+  // Lanes [low, high) of p; memory outside is not touched, the other lanes are zero.
+  using Range = __mmask16;
+  static Range range(int low, int high) {
+    low = low < 0 ? 0 : low > 16 ? 16 : low;
+    high = high < 0 ? 0 : high > 16 ? 16 : high;
+    return low >= high ? Range{0} : static_cast<Range>(((1U << high) - 1) & ~((1U << low) - 1));
+  }
+  static Reg load_range(const float* p, Range r) { return _mm512_maskz_loadu_ps(r, p); }
+
+  // The even elements of p[0..32), restricted to elements [low, high).
+  struct EvenRange {
+    __mmask16 lower, upper;
+  };
+  static EvenRange even_range(int low, int high) { return {range(low, high), range(low - 16, high - 16)}; }
+  static Reg load_even(const float* p, EvenRange r) {
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return _mm512_permutex2var_ps(_mm512_maskz_loadu_ps(r.lower, p), even, _mm512_maskz_loadu_ps(r.upper, p + 16));
+  }
+};
+
+}  // namespace

@@ -1,0 +1,80 @@
+// Vectors of 4 floats through the compiler's vector extension (plain code anywhere), with NEON's fused multiply-add by
+// element where that is the target.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
+
+namespace {
+
+struct Simd {
+  static constexpr int kLanes = 4;
+#if defined(__aarch64__)
+  static constexpr int kMaxRegisters = 16;
+  static constexpr int kMaxBlockRegisters = 6;
+#else
+  static constexpr int kMaxRegisters = 12;
+  static constexpr int kMaxBlockRegisters = 3;
+#endif
+  typedef float Reg __attribute__((vector_size(16)));  // NOLINT(modernize-use-using): the attribute needs a typedef
+
+  static Reg zero() { return Reg{}; }
+  static Reg broadcast(float v) { return Reg{v, v, v, v}; }
+  static Reg load(const float* p) {
+    Reg v;
+    std::memcpy(&v, p, sizeof(v));
+    return v;
+  }
+  static void store(float* p, Reg v) { std::memcpy(p, &v, sizeof(v)); }
+  static Reg add(Reg a, Reg b) { return a + b; }
+#if defined(__aarch64__)
+  static Reg fma(Reg w, Reg x, Reg sum) { return reinterpret_cast<Reg>(vfmaq_f32(sum, w, x)); }
+#else
+  static Reg fma(Reg w, Reg x, Reg sum) { return sum + w * x; }
+#endif
+  static Reg at_least(Reg floor, Reg v) {  // NaN in v stays NaN
+    const auto below = v < floor;
+    Reg out = v;
+    for (int i = 0; i < 4; ++i) out[i] = below[i] ? floor[i] : v[i];
+    return out;
+  }
+
+  static Reg quad(const float* p) { return load(p); }
+  template <int J>
+  static Reg weight(Reg quad) {
+    return broadcast(quad[J]);
+  }
+
+  struct Range {
+    int low, high;
+  };
+  static Range range(int low, int high) { return {low < 0 ? 0 : low, high > 4 ? 4 : high}; }
+  // Lanes [low, high) of p; memory outside is not touched, the other lanes are zero.
+  static Reg load_range(const float* p, Range r) {
+    if (r.low == 0 && r.high == 4) return load(p);
+    Reg v{};
+    for (int i = r.low; i < r.high; ++i) v[i] = p[i];
+    return v;
+  }
+  static Reg load_first(const float* p, int n) { return load_range(p, {0, n}); }
+  static void store_first(float* p, Reg v, int n) {
+    for (int i = 0; i < n; ++i) p[i] = v[i];
+  }
+  static constexpr bool kCompresses = false;
+  static Reg compress(Reg v, uint32_t) { return v; }
+
+  // The even elements of p[0..8), restricted to elements [low, high).
+  using EvenRange = Range;
+  static EvenRange even_range(int low, int high) { return {low < 0 ? 0 : low, high > 8 ? 8 : high}; }
+  static Reg load_even(const float* p, EvenRange r) {
+    Reg v{};
+    for (int i = (r.low + 1) / 2; 2 * i < r.high; ++i) v[i] = p[2 * i];
+    return v;
+  }
+};
+
+}  // namespace

@@ -1,0 +1,33 @@
+// Reads a node's constant inputs: the coded weights and the bias.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "ort_call.h"
+#include "weights.h"
+
+namespace n2n {
+
+// What an op's name says about its inputs and its result.
+struct OpVariant {
+  bool gemm = false;
+  bool add = false;   // an input `residual` follows the others
+  bool relu = false;
+  bool bits = false;  // the second input is a bitmask
+  bool int8 = false;  // values are int8, and an input `scale` follows them
+
+  size_t bias_index() const { return int8 ? 4 : 3; }
+  size_t residual_index() const { return bias_index() + 1; }
+  size_t input_count() const { return bias_index() + (add ? 2 : 1); }
+};
+
+struct SparseInput {
+  SparseWeights weights;
+  std::vector<float> bias;
+};
+
+// Throws Error if anything about the inputs is not as the op's schema says.
+SparseInput read_sparse_input(const ort::KernelSetup& setup, const OpVariant& variant, const WeightShape& shape);
+
+}  // namespace n2n

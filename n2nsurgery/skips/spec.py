@@ -1,0 +1,76 @@
+"""SkipSpec: one skip connection, as a plain value that can be printed, stored and built again."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import Any, Literal
+
+from n2nsurgery.core.decoding import decode
+from n2nsurgery.graph.layers import LayerPair
+
+Pooling = Literal["average", "max", "stride"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alignment:
+    """How the source's activation is brought to the target's layout and spatial size; channels are left alone.
+
+    The fields are the steps, in the order in which they run. `permute_in`: channels last to channels first. `vector`:
+    mean over all positions, and done. `factor`: pooling kernel and stride per spatial dimension (empty: no pooling),
+    by `pooling`. `crop`: sizes to cut to. `upsample`: sizes for nearest upsampling, where the source is smaller.
+    `permute_out`: channels first to channels last.
+    """
+
+    permute_in: bool = False
+    vector: bool = False
+    pooling: Pooling = "average"
+    factor: tuple[int, ...] = ()
+    crop: tuple[int, ...] | None = None
+    upsample: tuple[int, ...] | None = None
+    permute_out: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkipSpec:
+    """What is grafted at one pair.
+
+    `name` is the module's name in the operated network. `weight_shape` is (out, in, *kernel), or (out, in) where the
+    target holds its channels last or is a vector; None for kinds without weights. `kept` is the number of learnable
+    weights. `start` is the initial value of one-to-one weights. `norm`: BatchNorm on the branch before the inner
+    activation. `inner`: the target's nonlinearity is applied to the branch.
+    """
+
+    name: str
+    kind: str
+    pair: LayerPair
+    align: Alignment
+    pattern: Literal["one-to-one", "random"] | None = None
+    kernel: tuple[int, ...] = ()
+    weight_shape: tuple[int, ...] | None = None
+    kept: int = 0
+    start: float | None = None
+    norm: bool = False
+    inner: bool = True
+
+    @property
+    def numel(self) -> int:
+        """Capacity: how many weights the skip could hold."""
+        return prod(self.weight_shape) if self.weight_shape else 0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one sample: every kept weight is used once per position of the target."""
+        return self.kept * prod(self.pair.target_signal.spatial)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: object, where: str = "skip") -> SkipSpec:
+        """The spec that `to_json` gave; `where` names it in messages.
+
+        Raises InvalidFileError for an unknown or missing key and for a value of the wrong type.
+        """
+        return decode(cls, value, where)

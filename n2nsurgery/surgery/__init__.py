@@ -1,0 +1,1 @@
+"""From a request to an operated network: config -> planner -> plan -> operate or replay; masks kept; artifacts."""

@@ -1,0 +1,57 @@
+"""Artifact: the folder that `Operated.save` wrote, read back and verified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from n2nsurgery.core.errors import InvalidFileError, UsageError
+from n2nsurgery.graph.tracing import Trace
+from n2nsurgery.masks.maskset import MaskSet
+from n2nsurgery.masks.store import unpack
+from n2nsurgery.surgery.artifact_files import ArtifactFiles, read_artifact
+from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.plan import SurgeryPlan
+from n2nsurgery.surgery.record import SurgeryRecord
+from n2nsurgery.surgery.replay import replay
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Artifact:
+    """The verified content of an artifact's folder."""
+
+    folder: Path
+    plan: SurgeryPlan
+    record: SurgeryRecord
+    masks: MaskSet
+    state: dict[str, Tensor]
+
+
+def read(folder: Path) -> Artifact:
+    """The artifact in `folder`; InvalidFileError, naming the file, for whatever is missing or wrong."""
+    files = read_artifact(folder)
+    plan = _plan(files)
+    record = SurgeryRecord.from_json(files.document("record"), f"'{folder / 'record.json'}'")
+    shapes = {weight.name: weight.shape for weight in plan.weights}
+    shapes |= {f"{skip.name}.weight": skip.weight_shape for skip in plan.skips if skip.weight_shape is not None}
+    masks = unpack(files.tensor_set("masks"), shapes)
+    return Artifact(folder=folder, plan=plan, record=record, masks=masks, state=dict(files.tensor_set("model")))
+
+
+def _plan(files: ArtifactFiles) -> SurgeryPlan:
+    where = f"'{files.folder / 'plan.json'}'"
+    try:
+        return SurgeryPlan.from_json(files.document("plan"), where)
+    except UsageError as error:  # no request can have asked for this
+        raise InvalidFileError(f"{where} holds an impossible request: {error}") from error
+
+
+def revive(artifact: Artifact, traced: Callable[[SurgeryPlan], Trace]) -> Operated:
+    """The operated network of `artifact` on the dense model that `traced` supplies; errors name the folder."""
+    try:
+        return replay(traced(artifact.plan), artifact.plan, artifact.record, artifact.masks, artifact.state)
+    except InvalidFileError as error:
+        raise InvalidFileError(f"'{artifact.folder}': {error}") from error

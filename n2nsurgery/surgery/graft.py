@@ -1,0 +1,78 @@
+"""Grafts skip modules into a traced module.
+
+    before:  z = norm(conv(x)) -> users of z
+    after:   z = norm(conv(x)),  z' = skip(z, a) -> users of z
+
+Adding directly after z (the layer's own norm included) is Eq. 2's z^{l+k} + g(conv(a^l)). The skip modules live under
+one child of the root, so that no name of the original changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import fx, nn
+
+from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.graph.traced_module import TracedModule
+from n2nsurgery.skips.kind import build
+from n2nsurgery.skips.spec import SkipSpec
+
+
+def graft(module: TracedModule, skips: Sequence[SkipSpec]) -> None:
+    """Insert the skips, with zero weights, in place; every graph of `module` gets them.
+
+    Each skip has the dtype and device of its target's layer. Raises InvalidFileError where an address of the plan does
+    not exist in the module, naming all of them.
+    """
+    if not skips:
+        return
+    missing = sorted({address for skip in skips for address in _ends(skip)} - _addresses(module))
+    if missing:
+        raise InvalidFileError(f"the plan does not fit this model: it has no node {', '.join(missing)}")
+    container = nn.ModuleDict()
+    path, _, _ = skips[0].name.rpartition(".")
+    module.add_module(path, container)
+    for skip in skips:
+        weight = next(module.get_submodule(_owner(module, skip)).parameters())
+        container[skip.name.rpartition(".")[2]] = build(skip).to(device=weight.device, dtype=weight.dtype)
+    for graph in module.graphs:
+        _insert(graph, skips)
+    module.recompile()
+
+
+def _ends(skip: SkipSpec) -> tuple[str, str]:
+    return skip.pair.source_signal.address, skip.pair.target_signal.address
+
+
+def _addresses(module: TracedModule) -> set[str]:
+    """Addresses that every graph of the module has."""
+    by_graph = ({node.meta["address"] for node in graph.nodes if "address" in node.meta} for graph in module.graphs)
+    return set.intersection(*by_graph)
+
+
+def _owner(module: TracedModule, skip: SkipSpec) -> str:
+    """The innermost module above the target that has parameters; its dtype and device are the skip's."""
+    path = skip.pair.target
+    while path:
+        try:
+            if next(module.get_submodule(path).parameters(), None) is not None:
+                return path
+        except AttributeError:
+            pass
+        path = path.rpartition(".")[0]
+    return ""
+
+
+def _insert(graph: fx.Graph, skips: Sequence[SkipSpec]) -> None:
+    nodes = {node.meta["address"]: node for node in graph.nodes if "address" in node.meta}
+    last: dict[str, fx.Node] = {}
+    for skip in skips:
+        source, target = _ends(skip)
+        tail = last.get(target, nodes[target])
+        with graph.inserting_after(tail):
+            grafted = graph.call_module(skip.name, (tail, nodes[source]))
+        grafted.meta.update(address=f"{skip.name}#0", module="", shapes=tail.meta["shapes"])
+        tail.replace_all_uses_with(grafted, delete_user_cb=lambda user, new=grafted: user is not new)
+        last[target] = grafted
+    graph.lint()

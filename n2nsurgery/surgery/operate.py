@@ -1,0 +1,127 @@
+"""Operate: from a traced model and a plan to an Operated network.
+
+The order is the paper's (section 3.1): prune the dense sequential network first, then add the skips.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from n2nsurgery.core.version import __version__
+from n2nsurgery.graph.layers import Refusal
+from n2nsurgery.graph.tracing import Leaf, Trace
+from n2nsurgery.masks.draw import MaskDraw, draw_masks
+from n2nsurgery.masks.loss import cross_entropy
+from n2nsurgery.masks.maskset import MaskSet
+from n2nsurgery.masks.scoring import Batch, ScoreContext
+from n2nsurgery.surgery.graft import graft
+from n2nsurgery.surgery.keeper import keep_masks
+from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.plan import SurgeryPlan
+from n2nsurgery.surgery.planner import criterion_of, floors_of
+from n2nsurgery.surgery.proof import prove_counts
+from n2nsurgery.surgery.record import KeptCount, SurgeryRecord
+from n2nsurgery.surgery.skip_masks import parameter_of, settle_skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringData:
+    """What a criterion that looks at data is given.
+
+    `batches` are (inputs, targets); `origin` says where they come from and is recorded; `loss` maps the primary output
+    and the targets to a scalar.
+    """
+
+    batches: Sequence[Batch] = ()
+    origin: str | None = None
+    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
+
+
+def operate(
+    trace: Trace,
+    plan: SurgeryPlan,
+    data: ScoringData = ScoringData(),
+    progress: Callable[[int, int], None] | None = None,
+) -> Operated:
+    """Carry out `plan` on `trace.module`, in place; equal plans, weights and data give equal masks.
+
+    `progress(done, rounds)` is called while a criterion scores. Raises UsageError where the criterion needs data and
+    has none, InternalError where the counts are not exactly the plan's.
+    """
+    module = trace.module
+    draw = _draw(trace, plan, data, progress)
+    graft(module, plan.skips)
+    skips = {
+        parameter_of(skip): settle_skip(skip, module.get_parameter(parameter_of(skip)), seed=plan.config.seed)
+        for skip in plan.skips
+        if skip.weight_shape is not None
+    }
+    drawn = draw.masks.with_(
+        {w.name: torch.ones(w.shape, dtype=torch.bool) for w in plan.weights if w.name in plan.dense}
+    )
+    masks = MaskSet({**{weight.name: drawn[weight.name] for weight in plan.weights}, **skips})
+    keep_masks(module, masks)
+    prove_counts(module, masks, plan)
+    record = SurgeryRecord(
+        plan=plan.fingerprint,
+        masks=masks.fingerprint,
+        kept=_kept(plan, masks),
+        data=data.origin,
+        versions=_versions(),
+        leaves=tuple(_opaque(leaf) for leaf in trace.leaves),
+        warnings=(*plan.warnings, *_near_empty(draw)),
+    )
+    return Operated(module=module, masks=masks, plan=plan, record=record)
+
+
+def _draw(trace: Trace, plan: SurgeryPlan, data: ScoringData, progress: Callable[[int, int], None] | None) -> MaskDraw:
+    pruned = tuple(weight for weight in plan.weights if weight.name not in plan.dense)
+    kept_dense = sum(weight.numel for weight in plan.weights if weight.name in plan.dense)
+    seed = plan.config.seed
+    context = ScoreContext(module=trace.module, weights=pruned, batches=data.batches, loss=data.loss, seed=seed)
+    return draw_masks(
+        criterion_of(plan.config),
+        pruned,
+        plan.budget.sequential - kept_dense,
+        context=context,
+        seed=seed,
+        floors=floors_of(plan.config),
+        progress=progress,
+    )
+
+
+def _kept(plan: SurgeryPlan, masks: MaskSet) -> tuple[KeptCount, ...]:
+    transposed = {weight.name for weight in plan.weights if weight.layout == "conv_transpose"}
+    lines: list[KeptCount] = []
+    for name, mask in masks.items():
+        by_channel = np.moveaxis(mask.numpy(), 1 if name in transposed else 0, 0)
+        served = by_channel.reshape(by_channel.shape[0], -1).any(axis=1)
+        silent = served.size - int(np.count_nonzero(served))
+        lines.append(
+            KeptCount(name=name, kept=masks.counts[name], numel=mask.numel(), channels=served.size, silent=silent)
+        )
+    return tuple(lines)
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    torch_version, numpy_version = str(torch.__version__), str(np.__version__)
+    python = platform.python_version()
+    return (("n2nsurgery", __version__), ("torch", torch_version), ("numpy", numpy_version), ("python", python))
+
+
+def _opaque(leaf: Leaf) -> Refusal:
+    return Refusal(source=f"{leaf.class_name}: {', '.join(leaf.paths)}", target="", reason=leaf.reason)
+
+
+def _near_empty(draw: MaskDraw) -> tuple[str, ...]:
+    return tuple(
+        f"near-empty layer: '{line.name}' keeps {line.kept:,} of {line.numel:,} weights;"
+        f" {line.silent:,} of its {line.outputs:,} output channels have none"
+        for line in draw.near_empty
+    )

@@ -1,0 +1,42 @@
+"""Proves the counts of an operated module from its tensors."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from n2nsurgery.core.errors import InternalError
+from n2nsurgery.masks.maskset import MaskSet
+from n2nsurgery.surgery.plan import SurgeryPlan
+
+
+def prove_counts(module: nn.Module, masks: MaskSet, plan: SurgeryPlan) -> None:
+    """Raise InternalError unless masks and weights hold exactly the plan's budget.
+
+    Counted are the masks; of the weights it is proven that nothing is left outside them (a kept weight may be zero).
+    """
+    skips = {f"{skip.name}.weight": skip.kept for skip in plan.skips if skip.weight_shape is not None}
+    sequential = {weight.name for weight in plan.weights}
+    if set(masks) != sequential | skips.keys():
+        raise InternalError(f"masks of {len(masks)} parameters where the plan has {len(sequential | skips.keys())}")
+    kept_skips = sum(masks.counts[name] for name in skips)
+    expected = (plan.budget.total, plan.budget.skips, plan.budget.sequential)
+    found = (masks.kept, kept_skips, masks.kept - kept_skips)
+    if found != expected or any(masks.counts[name] != kept for name, kept in skips.items()):
+        raise InternalError(f"kept (total, skips, sequential) is {found}, the budget says {expected}")
+    for weight, kept in zip(plan.weights, plan.kept or (), strict=plan.kept is not None):
+        if masks.counts[weight.name] != kept:
+            raise InternalError(f"'{weight.name}' keeps {masks.counts[weight.name]}, the plan says {kept}")
+    if leaks := leaked(module, masks):
+        name, count = next(iter(leaks.items()))
+        raise InternalError(f"{count:,} weights of '{name}' are not zero outside its mask")
+
+
+def leaked(module: nn.Module, masks: MaskSet) -> dict[str, int]:
+    """How many weights outside the masks are not zero, by parameter name; empty where all are."""
+    counts: dict[str, int] = {}
+    for name, mask in masks.items():
+        alive = module.get_parameter(name).detach().ne(0)
+        outside = alive.logical_and_(mask.logical_not().to(alive.device))
+        if outside.any():
+            counts[name] = int(outside.sum())
+    return counts

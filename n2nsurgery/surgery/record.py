@@ -1,0 +1,48 @@
+"""SurgeryRecord: what was done, as a value; together with the plan and the tensors it rebuilds the patient."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from n2nsurgery.core.decoding import decode
+from n2nsurgery.graph.layers import Refusal
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptCount:
+    """`kept` of `numel` weights of the parameter `name`; `silent` of its `channels` output channels have none."""
+
+    name: str
+    kept: int
+    numel: int
+    channels: int
+    silent: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurgeryRecord:
+    """What was achieved.
+
+    `plan`: fingerprint of the plan. `masks`: fingerprint of all masks. `kept`: for every masked parameter, skips
+    included. `data`: where the batches of a data-driven criterion came from. `versions`: of the packages in use, for
+    information. `leaves`: modules that stayed opaque to the tracer, as source, with the reason. `warnings`: of the
+    plan, and those that only the masks show.
+    """
+
+    plan: str
+    masks: str
+    kept: tuple[KeptCount, ...]
+    data: str | None
+    versions: tuple[tuple[str, str], ...]
+    leaves: tuple[Refusal, ...]
+    warnings: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any, where: str = "record.json") -> SurgeryRecord:  # noqa: ANN401 - any JSON value
+        """The record that `to_json` gave; InvalidFileError for anything unknown, missing or of another type."""
+        return decode(cls, value, where)

@@ -1,0 +1,88 @@
+"""What a person or a program wants to know of an operation, as one JSON document."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from n2nsurgery.masks.maskset import MaskSet
+from n2nsurgery.skips.alignment import describe
+from n2nsurgery.skips.spec import SkipSpec
+from n2nsurgery.surgery.plan import SurgeryPlan
+from n2nsurgery.surgery.record import SurgeryRecord
+
+
+def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryRecord | None = None) -> dict[str, Any]:
+    """The document that `apply --json` prints.
+
+    Without masks (a dry run) the counts are the plan's, where it knows them, and what only masks tell is null.
+    Weight counts are exact; MACs are those of one sample in eval mode; `mac_density` is kept over dense MACs, the
+    skips' MACs counted as kept.
+    """
+    planned = zip(plan.weights, plan.kept or (), strict=plan.kept is not None)
+    counts = masks.counts if masks is not None else {weight.name: kept for weight, kept in planned}
+    dense = sum(weight.macs for weight in plan.weights)
+    skip_macs = sum(skip.macs for skip in plan.skips)
+    kept_macs = sum(counts[weight.name] * weight.uses for weight in plan.weights) if counts else 0
+    return {
+        "model": model_name(plan),
+        "criterion": plan.config.criterion,
+        "criterion_options": dict(plan.config.criterion_options),
+        "data": record.data if record is not None else None,
+        "skip": plan.config.skip,
+        "skip_pattern": plan.config.pattern if plan.config.skip == "n2n" else None,
+        "density": plan.config.density,
+        "sparsity": 1 - plan.config.density,
+        "compression": 1 / plan.config.density,
+        "skip_ratio": _skip_ratio(plan),
+        "seed": plan.config.seed,
+        "reference_weights": plan.budget.reference,
+        "nnz_total": plan.budget.total,
+        "nnz_sequential": plan.budget.sequential,
+        "nnz_skip": plan.budget.skips,
+        "macs_dense": dense,
+        "mac_density": (kept_macs + skip_macs) / dense if counts and dense else None,
+        "layers": [
+            {
+                "name": weight.layer,
+                "parameter": weight.name,
+                "weights": weight.numel,
+                "kept": counts.get(weight.name),
+                "macs": counts[weight.name] * weight.uses if counts else None,
+            }
+            for weight in plan.weights
+        ],
+        "skips": [_skip(skip) for skip in plan.skips],
+        "refused": [{"source": r.source, "target": r.target, "reason": r.reason} for r in plan.refused],
+        "warnings": list(record.warnings if record is not None else plan.warnings),
+        "plan_fingerprint": plan.fingerprint,
+        "mask_fingerprint": masks.fingerprint if masks is not None else None,
+    }
+
+
+def model_name(plan: SurgeryPlan) -> str:
+    """The name under which the model was asked for, or the class of the object that was given."""
+    return str(json.loads(plan.model)["name"]) if plan.model is not None else plan.model_class
+
+
+def _skip_ratio(plan: SurgeryPlan) -> float:
+    """The share that was asked for, or with `auto` the one that the skips took."""
+    asked = plan.config.skip_ratio
+    return plan.budget.skips / plan.budget.total if asked == "auto" else asked
+
+
+def _skip(skip: SkipSpec) -> dict[str, Any]:
+    return {
+        "name": skip.name,
+        "source": skip.pair.source,
+        "target": skip.pair.target,
+        "length": skip.pair.length,
+        "kind": skip.kind,
+        "pattern": skip.pattern,
+        "kernel": list(skip.kernel),
+        "stride": list(skip.align.factor) or [1] * len(skip.pair.target_signal.spatial),
+        "align": describe(skip.align),
+        "weights": skip.numel,
+        "kept": skip.kept,
+        "macs": skip.macs,
+    }

@@ -1,0 +1,118 @@
+"""Rules that hold for every source file, read from its syntax tree."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import n2nsurgery
+
+ROOT = Path(__file__).parents[2]
+SOURCES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for folder in ("n2nsurgery", "cli")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+}
+TREES = {name: ast.parse(text) for name, text in SOURCES.items()}
+MOST_LINES = 300
+MOST_LINES_OF_A_FUNCTION = 40
+
+# What turns data into code, or draws from a generator that is nobody's argument.
+FORBIDDEN_CALLS = {
+    "eval",
+    "exec",
+    "compile",
+    "torch.load",
+    "torch.manual_seed",
+    "torch.seed",
+    "yaml.load",
+    "yaml.unsafe_load",
+    "yaml.full_load",
+    "np.load",
+    "numpy.load",
+    "np.random.seed",
+    "random.seed",
+    "print",
+}
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "jsonpickle"}
+NO_HOMES = {"utils.py", "helpers.py", "common.py", "misc.py"}
+
+
+def restored(module: ast.Module) -> set[ast.AST]:
+    """Everything inside `with torch.random.fork_rng(...)`, after which the global generator is as it was."""
+    blocks = [node for node in ast.walk(module) if isinstance(node, ast.With)]
+    forked = [block for block in blocks if any("fork_rng(" in ast.unparse(item) for item in block.items)]
+    return {node for block in forked for node in ast.walk(block)}
+
+
+def loads_tensors_only(call: ast.Call) -> bool:
+    """`torch.load(..., weights_only=True)`, which refuses whatever is no tensor."""
+    return ast.unparse(call.func) == "torch.load" and "weights_only=True" in map(ast.unparse, call.keywords)
+
+
+def dangers(module: ast.Module) -> Iterator[str]:
+    safe = restored(module)
+    for node in ast.walk(module):
+        if not isinstance(node, ast.Call) or node in safe or loads_tensors_only(node):
+            continue
+        if ast.unparse(node.func) in FORBIDDEN_CALLS:
+            yield f"line {node.lineno}: {ast.unparse(node.func)}()"
+    for node in ast.walk(module):
+        imported = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+        imported += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        for name in imported:
+            if name.partition(".")[0] in FORBIDDEN_MODULES:
+                yield f"line {node.lineno}: import {name}"
+
+
+def is_function(node: ast.AST) -> bool:
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+
+
+def statements(function: ast.FunctionDef) -> int:
+    """Lines of a function's body: neither its signature nor its docstring, which explain and do nothing."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_no_source_can_run_what_it_reads():
+    assert {name: found for name, tree in TREES.items() if (found := list(dangers(tree)))} == {}
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "eval('1')",
+        "torch.manual_seed(0)",
+        "import pickle",
+        "from pickle import load",
+        "import torch\ntorch.load('x')",
+        "def f():\n  print(1)",
+    ],
+)
+def test_a_planted_danger_is_found(planted):
+    assert len(list(dangers(ast.parse(planted)))) == 1
+
+
+def test_a_file_holds_one_idea_in_a_readable_size():
+    sizes = {name: len(text.splitlines()) for name, text in SOURCES.items()}
+    assert {name: size for name, size in sizes.items() if size > MOST_LINES} == {}
+    assert [name for name in SOURCES if Path(name).name in NO_HOMES] == []
+
+
+def test_functions_are_short():
+    functions = [(name, node) for name, tree in TREES.items() for node in ast.walk(tree) if is_function(node)]
+    long = {f"{name}: {f.name}": statements(f) for name, f in functions if statements(f) > MOST_LINES_OF_A_FUNCTION}
+    assert long == {}
+
+
+def test_a_file_says_what_it_is_about():
+    assert [name for name, tree in TREES.items() if not ast.get_docstring(tree)] == []
+
+
+def test_the_public_names_are_few_and_all_there():
+    assert 1 <= len(n2nsurgery.__all__) <= 16
+    assert [name for name in n2nsurgery.__all__ if not hasattr(n2nsurgery, name)] == []

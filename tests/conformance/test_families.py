@@ -1,0 +1,57 @@
+"""What every built-in model family promises, for all members of the registry."""
+
+import pytest
+import torch
+from torchvision.models import list_models
+
+from n2nsurgery.core.errors import UnknownNameError
+from n2nsurgery.models.family import FAMILIES
+from n2nsurgery.models.sources import resolve
+
+FEWER_CLASSES = 7
+every_family = pytest.mark.parametrize("name", FAMILIES.names())
+
+
+def weights_of(name: str, **options) -> int:
+    """Number of weights (biases and norms not counted), without allocating any."""
+    with torch.device("meta"):
+        module = FAMILIES.get(name)(**options).build()
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.ndim > 1)
+
+
+@every_family
+def test_the_output_has_one_value_per_class_and_training_reaches_every_parameter(name):
+    patient = resolve(name, seed=0, num_classes=FEWER_CLASSES)
+    out = patient.module(*patient.example_inputs)
+    assert out.shape == (2, FEWER_CLASSES)
+    out.square().sum().backward()
+    assert all(parameter.grad is not None for parameter in patient.module.parameters())
+
+
+@every_family
+def test_no_name_hides_one_of_torchvision(name):
+    assert name not in list_models()
+
+
+@every_family
+def test_an_unknown_option_names_the_nearest(name):
+    with pytest.raises(UnknownNameError, match="did you mean 'num_classes'"):
+        resolve(name, seed=0, options={"num_clases": 3})
+
+
+# By hand: VGG19 sums 9 * in * out over its 16 convolutions, and 512 per class; ResNet50 is torchvision's 23,454,912
+# convolution weights with a stem of 1,728 instead of 9,408, and 2,048 per class.
+@pytest.mark.parametrize(
+    ("name", "options", "weights"),
+    [
+        ("cifar-vgg19", {}, 20_018_880 + 5_120),
+        ("cifar-vgg19", {"num_classes": 100}, 20_018_880 + 51_200),
+        ("cifar-vgg19", {"batch_norm": False}, 20_018_880 + 5_120),
+        ("cifar-resnet50", {}, 23_454_912 - 9_408 + 1_728 + 20_480),
+        ("cifar-resnet50", {"num_classes": 100}, 23_454_912 - 9_408 + 1_728 + 204_800),
+        ("mlp", {}, 3072 * 512 + 512 * 256 + 256 * 128 + 128 * 64),
+        ("mlp", {"widths": (8, 4), "num_classes": 2}, 8 * 4 + 4 * 2),
+    ],
+)
+def test_a_family_has_exactly_these_weights(name, options, weights):
+    assert weights_of(name, **options) == weights

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from n2nsurgery.core.errors import (
+    BudgetError,
+    InternalError,
+    InvalidFileError,
+    RunError,
+    TraceError,
+    UnknownNameError,
+    UsageError,
+    VerificationError,
+)
+from n2nsurgery_cli.exits import exit_code_of
+
+APPLY = ("apply", "resnet18", "--density", "0.1")
+
+
+def raising(error: BaseException):
+    def run(*_arguments, **_options):
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RunError("no device"), 1),
+        (UsageError("bad option"), 2),
+        (UnknownNameError("unknown model"), 2),
+        (BudgetError("does not fit"), 2),
+        (InvalidFileError("damaged"), 3),
+        (VerificationError("differs"), 4),
+        (TraceError("untraceable"), 5),
+    ],
+)
+def test_the_callers_mistake_is_one_message_and_its_code(program, pipeline, error, code):
+    pipeline("apply", raising(error))
+    finished = program(*APPLY)
+    assert (finished.code, finished.stdout, finished.stderr) == (code, "", f"error: {error}\n")
+
+
+@pytest.mark.parametrize("error", [InternalError("counts differ"), ZeroDivisionError("division by zero")])
+def test_our_bug_says_that_it_is_one(program, pipeline, error):
+    pipeline("apply", raising(error))
+    finished = program(*APPLY)
+    assert finished.code == 1
+    assert str(error) in finished.stderr
+    assert "this is a bug in n2nsurgery" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_the_traceback_is_shown_only_on_request(program, pipeline):
+    pipeline("apply", raising(TraceError("untraceable")))
+    assert "Traceback" not in program(*APPLY, "-v").stderr
+    assert "Traceback" in program(*APPLY, "-vv").stderr
+
+
+def test_a_full_disk_is_a_failed_run_and_no_bug(program, pipeline):
+    pipeline("apply", raising(OSError(errno.ENOSPC, "No space left on device", "out/model.safetensors")))
+    finished = program(*APPLY)
+    assert finished.code == 1
+    assert finished.stderr == (
+        "error: no space left on the disk 'out/model.safetensors'; free some or choose another output\n"
+    )
+
+
+def test_any_other_failure_of_the_system_names_the_file(program, pipeline):
+    pipeline("apply", raising(PermissionError(errno.EACCES, "Permission denied", "plan.json")))
+    finished = program(*APPLY)
+    assert (finished.code, finished.stderr) == (1, "error: cannot use 'plan.json': Permission denied\n")
+
+
+def test_an_interrupt_is_130(program, pipeline):
+    pipeline("apply", raising(KeyboardInterrupt()))
+    assert program(*APPLY).code == 130
+
+
+def test_an_interrupt_outside_of_a_command_is_130(capsys):
+    assert exit_code_of(raising(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("aply",), "No such command 'aply'"),
+        (("apply",), "Missing argument 'model'"),
+        (("apply", "resnet18", "--dencity", "0.1"), "No such option"),
+        (("apply", "resnet18", "--density", "a"), "Invalid value for '--density'"),
+        (("apply", "resnet18"), "exactly one of --density, --sparsity and --compression"),
+        (("apply", "resnet18", "--density", "0"), "--density is 0.0; it must be in (0, 1]"),
+        (("apply", "resnet18", "--density", "1.5"), "--density is 1.5; it must be in (0, 1]"),
+        (("apply", "resnet18", "--density", "0.1", "--sparsity", "0.9"), "--density and --sparsity are given"),
+        ((*APPLY, "--skip-ratio", "1"), "--skip-ratio is 1.0; it must be in [0, 1)"),
+        ((*APPLY, "--skip-ratio", "half"), "--skip-ratio is 'half'"),
+        ((*APPLY, "--input-size", "3,32,32"), "--input-size is '3,32,32'"),
+        ((*APPLY, "--pairs", "blocs"), "did you mean 'blocks'?"),
+        (("export",), "pass --onnx"),
+    ],
+)
+def test_wrong_usage_is_2_before_anything_is_loaded(program, arguments, message):
+    finished = program(*arguments)
+    assert finished.code == 2
+    assert message in finished.stderr
+    assert finished.stdout == ""
+    assert "Traceback" not in finished.stderr

@@ -1,0 +1,126 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from n2nsurgery.connectivity import METRICS, ChannelGraph, Subject
+from n2nsurgery.connectivity.reach import chain
+from n2nsurgery.connectivity.self_checks import require_bounded, require_sane
+from n2nsurgery.core.errors import InternalError, UsageError
+
+
+def pruned(density, seed=0):
+    rng = np.random.default_rng(seed)
+    sizes = (3, 20, 30, 20, 5)
+    return Subject(graph=chain([rng.random((sizes[i + 1], sizes[i])) < density for i in range(len(sizes) - 1)]))
+
+
+DENSE = pruned(1.0)
+
+
+def measure(name, subject, reference=DENSE, **options):
+    return METRICS.get(name)(**options).measure(subject, reference)
+
+
+def quantities(name, subject, reference=DENSE, **options):
+    return {key: each.value for key, each in measure(name, subject, reference, **options).quantities.items()}
+
+
+def test_the_distance_of_a_network_from_itself_is_0():
+    found = quantities("heat-distance", DENSE)
+    assert found["t_star"] > 0
+    assert {key: found[key] for key in found if key != "t_star"} == dict.fromkeys(set(found) - {"t_star"}, 0)
+    assert set(measure("heat-distance", DENSE).curves["F"].lines["F"]) == {0}
+
+
+def test_the_distance_at_infinity_is_that_of_the_components():
+    subject = pruned(0.02, seed=3)
+    found = quantities("heat-distance", subject)
+    assert subject.parts.count > 1
+    expected = np.linalg.norm(DENSE.heat.saturated - subject.heat.saturated)
+    assert found["F_inf"] == pytest.approx(expected, rel=1e-12)
+    assert 0 < found["F_share"] <= 1
+    assert found["F"] == pytest.approx(found["F_share"] * 6**0.5)
+    assert found["F_giant"] <= found["F"]
+
+
+def test_at_equal_volume_a_mere_rescaling_is_no_distance():
+    halved = tuple(replace(block, weights=block.weights / 2) for block in DENSE.graph.blocks)
+    graph = ChannelGraph(groups=DENSE.graph.groups, sources=DENSE.graph.sources, sinks=DENSE.graph.sinks, blocks=halved)
+    found = quantities("heat-distance", Subject(graph=graph))
+    assert found["F"] > 1e-3
+    assert found["F_equal_volume"] < 1e-10  # two solves
+    assert quantities("saturation", Subject(graph=graph))["t_sat_ratio"] == pytest.approx(2, rel=1e-7)
+
+
+def test_networks_of_other_nodes_are_no_reference():
+    for other in (chain([np.ones((4, 3))]), replace(DENSE.graph, sources=np.arange(2))):
+        with pytest.raises(UsageError, match="give the dense form of the same network"):
+            measure("heat-distance", Subject(graph=other))
+
+
+def test_rates_are_eigenvalues():
+    subject = pruned(0.3, seed=1)
+    rates = np.linalg.eigvalsh(subject.operator.assembled().toarray())
+    found = quantities("saturation", subject)
+    assert subject.parts.count == 1
+    assert found["lambda_2"] == pytest.approx(rates[1], rel=1e-8)
+    assert found["lambda_2"] <= found["theta_1"] * (1 + 1e-8)
+    assert found["lambda_2_residual"] <= 1e-4
+
+
+def test_counts_of_a_residual_block(residual_block):
+    subject = Subject(graph=residual_block)
+    assert quantities("components", subject)["edges"] == 8
+    assert measure("dead-channels", subject).columns["dead"].values == {"input": 0, "a": 2, "b": 0}
+    found = measure("effective-density", subject)
+    assert {key: each.value for key, each in found.quantities.items()} == {
+        "direct": 9 / 18,
+        "effective": 5 / 18,
+        "wasted": 4,
+    }
+    assert found.columns["effective"].values == {"a": 4 / 12, "b": 1 / 6}
+
+
+def test_scatter_of_full_layers_is_1():
+    found = measure("scatter", DENSE)
+    assert {each.value for each in found.quantities.values()} == {1}
+    assert {value for column in found.columns.values() for value in column.values.values()} == {1}
+
+
+def test_scree_curves_of_the_reference_lie_on_themselves():
+    found = measure("scree", DENSE, exact_to=10)
+    assert found.quantities["distance"].value == 0
+    assert found.quantities["standard_error"].value > 0
+    assert measure("scree", DENSE).quantities["standard_error"].value == 0
+    whole, giant = (
+        measure("scree", pruned(0.02, seed=3), giant=giant).curves["alpha"].lines["25 %"][-1] for giant in (False, True)
+    )
+    assert whole < giant  # which has one zero eigenvalue only
+
+
+def with_a_shifted_vector(basis):
+    chunk = basis.chunks[0].copy()
+    chunk[1] += 1e-8  # below what the range of S could show
+    return replace(basis, chunks=[chunk, *basis.chunks[1:]])
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (lambda heat: {"amplitude": heat.amplitude * 1.1}, r"S\(0\) must be A"),
+        (lambda heat: {"modes": replace(heat.modes, basis=with_a_shifted_vector(heat.modes.basis))}, "from nowhere"),
+        (lambda heat: {"saturated": heat.saturated - 0.5, "initial": heat.initial - 0.5}, r"must lie in \[0, 1\]"),
+        (lambda heat: {"saturated": heat.saturated + 0.5, "initial": heat.initial + 0.5}, r"must lie in \[0, 1\]"),
+    ],
+)
+def test_a_planted_fault_is_caught_by_the_self_checks(fault, message):
+    require_sane(DENSE.heat)
+    with pytest.raises(InternalError, match=message):
+        require_sane(replace(DENSE.heat, **fault(DENSE.heat)))
+
+
+def test_a_distance_beyond_its_bound_is_caught():
+    require_bounded(np.array([0.0, 6**0.5]), 3)
+    with pytest.raises(InternalError, match="exceeds its bound"):
+        require_bounded(np.array([2.5]), 3)

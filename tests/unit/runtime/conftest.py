@@ -1,0 +1,56 @@
+"""Sessions with the sparse runtime, under a chosen instruction set; tests are skipped where it is not built."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import onnxruntime
+import pytest
+from sparse_node import Node
+
+from n2nsurgery import runtime
+
+SessionMaker = Callable[..., onnxruntime.InferenceSession]
+
+
+def instruction_sets() -> list[str]:
+    """Those of this machine, widest first."""
+    if platform.machine() in {"aarch64", "arm64"}:
+        return ["neon", "portable"]
+    facts = Path("/proc/cpuinfo")
+    flags = facts.read_text(encoding="utf-8").split() if facts.exists() else []
+    known = {"avx512": "avx512dq", "avx2": "avx2"}
+    return [name for name, flag in known.items() if flag in flags] + ["portable"]
+
+
+@pytest.fixture(params=instruction_sets())
+def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each instruction set that this machine runs, in turn; kernels made meanwhile use it."""
+    monkeypatch.setenv("N2NSURGERY_ISA", request.param)
+    return request.param
+
+
+@pytest.fixture
+def library() -> Path:
+    """The library's file."""
+    try:
+        return runtime.library_path()
+    except runtime.LibraryNotBuiltError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def make_session(library: Path) -> SessionMaker:
+    """Makes a session of a model or node with the library registered."""
+
+    def make(model: bytes | Node, threads: int = 1) -> onnxruntime.InferenceSession:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4
+        options.register_custom_ops_library(str(library))
+        serialised = model.model() if isinstance(model, Node) else model
+        return onnxruntime.InferenceSession(serialised, options, providers=["CPUExecutionProvider"])
+
+    return make
