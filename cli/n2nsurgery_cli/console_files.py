@@ -30,10 +30,8 @@ def draw_export(console: Console, document: Document) -> None:
     )
     if not any(line["scale"] for line in document["parity"]):
         console.print(Text("warning: the network's output is all zero, so parity proves little", style="yellow"))
-    reasons = Counter(weight["reason"] for weight in document["weights"] if weight["computed"] == "dense")
-    if reasons and document["format"]["form"] != "dense":
-        rows = [(count, reason) for reason, count in reasons.most_common(_MOST_REASONS)]
-        draw_table(console, f"{reasons.total()} computed densely", ("times", "reason"), rows)
+    if document["format"]["form"] != "dense":
+        _draw_dense(console, document["weights"])
     if document["removed_channels"]:
         total = sum(document["removed_channels"].values())
         console.print(Text(f"compaction removed {total:,} channels"))
@@ -65,12 +63,12 @@ def draw_file(console: Console, document: Document) -> None:
             f"{weight['density']:.4f}",
             weight["code"],
             weight["computed"],
-            weight["reason"],
         )
         for weight in document["weights"]
     ]
-    columns = ("weight", "stored shape", "kept", "density", "code", "computed", "because")
+    columns = ("weight", "stored shape", "kept", "density", "code", "computed")
     draw_table(console, f"{len(rows)} weights", columns, rows)
+    _draw_dense(console, document["weights"])
     for name in document["disagreements"]:
         console.print(Text(f"warning: the tensors of {name} do not hold what the metadata says", style="yellow"))
 
@@ -82,7 +80,7 @@ def draw_verify(console: Console, document: Document) -> None:
         {
             "ONNX file": document["path"],
             "weights": f"{document['weights']} hold what the metadata says",
-            "masks": f"{len(document['masked'])} match, {len(document['unchecked'])} have no counterpart",
+            "masks": _masks(document),
         },
     )
     rows = [
@@ -90,6 +88,20 @@ def draw_verify(console: Console, document: Document) -> None:
         for line in document["parity"]
     ]
     draw_table(console, "outputs", ("computed by", "against", "output", "batch", "difference"), rows)
+
+
+def _draw_dense(console: Console, weights: list[Document]) -> None:
+    reasons = Counter(weight["reason"] for weight in weights if weight["computed"] == "dense")
+    if reasons:
+        rows = [(count, reason) for reason, count in reasons.most_common(_MOST_REASONS)]
+        draw_table(console, f"{reasons.total()} computed densely", ("times", "reason"), rows)
+
+
+def _masks(document: Document) -> str:
+    matching, other = len(document["masked"]), len(document["unchecked"])
+    if not matching and not other:
+        return "not compared: no artifact was given (--against)"
+    return f"{matching} match, {other} have no counterpart"
 
 
 def draw_bench(console: Console, document: Document) -> None:

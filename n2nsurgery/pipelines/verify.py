@@ -13,17 +13,22 @@ from n2nsurgery.pipelines.sparse_runtime import sparse_runtime
 
 
 def run(
-    model: Path, *, against: Path | None = None, progress: Callable[[str, float], None] | None = None
+    model: Path,
+    *,
+    against: Path | None = None,
+    allow_import: bool = False,
+    progress: Callable[[str, float], None] | None = None,
 ) -> FileVerification:
     """Prove the file `model` by itself, and where `against` is given against the artifact in that folder.
 
-    Raises VerificationError where a proof fails, InvalidFileError where the file's metadata is damaged.
+    `allow_import`: the artifact's model may be a `package.module:factory`, which is run. Raises VerificationError where
+    a proof fails, InvalidFileError where the file's metadata is damaged.
     """
     if progress is not None:
         progress("verifying", 0.3)
     if against is None:
         return verify_file(model, noise_batches(model), libraries=sparse_runtime())
-    operated = load(against)
+    operated = load(against, allow_import=allow_import)
     original = Original(
         module=copy.deepcopy(operated.module).cpu().eval(), masks=operated.masks, fingerprint=operated.masks.fingerprint
     )

@@ -49,7 +49,7 @@ class CodedWeight:
 
 
 def encode(stored: StoredValues, code: Code) -> CodedWeight:
-    """`stored` in one of the sparse codes; what was rounded to zero is not kept."""
+    """`stored` in one of the sparse codes; a weight of value zero is not kept."""
     flat = stored.array.reshape(-1)
     positions = np.flatnonzero(flat).astype(np.int64)
     values: Array = flat[positions]

@@ -1,7 +1,8 @@
 """Value codes: what a kept weight is stored as.
 
 fp32: as it is. fp16: rounded to the nearest half. int8: q = round(w / s), w' = q s, with one scale s = max |w| / 127
-for each row of the first dimension (an output channel).
+for each row of the first dimension (an output channel). What is not zero never rounds to zero: it takes the smallest
+value of its sign, so that the zeros of a file are those of its masks and a block keeps its shape.
 """
 
 from __future__ import annotations
@@ -35,16 +36,20 @@ class StoredValues:
 
 
 def store(weight: NDArray[np.float32], values: Values) -> StoredValues:
-    """`weight` (float32, rows first) in the type that `values` names; zeros stay zeros."""
+    """`weight` (float32, rows first) in the type that `values` names; zeros stay zeros, nothing else becomes one."""
     if values == "fp32":
         return StoredValues(array=weight)
     if values == "fp16":
-        return StoredValues(array=weight.astype(np.float16))
+        halves = weight.astype(np.float16)
+        vanished = (halves == 0) & (weight != 0)
+        halves[vanished] = np.copysign(np.finfo(np.float16).smallest_subnormal, halves[vanished])
+        return StoredValues(array=halves)
     rows = weight.reshape(len(weight), -1)
     peaks = np.abs(rows).max(axis=1, initial=0)
     scales = np.where(peaks > 0, peaks / _LARGEST_INT8, 1).astype(np.float32)
     scales[scales == 0] = np.finfo(np.float32).tiny  # a peak so small that its 127th part is no float
     levels = np.clip(np.rint(rows / scales[:, None]), -_LARGEST_INT8, _LARGEST_INT8)
+    levels = np.where(levels == 0, np.sign(rows), levels)
     return StoredValues(array=levels.astype(np.int8).reshape(weight.shape), scales=scales)
 
 

@@ -161,10 +161,12 @@ def test_verify_shows_every_comparison(program, pipeline, outcome):
     document = {"path": "m.onnx", "weights": 54, "masked": ["a"] * 53, "unchecked": ["b"], "parity": [line]}
     calls = []
     pipeline("verify", lambda *values, **options: (calls.append((values, options)), outcome(document=document))[1])
-    shown = program("verify", "m.onnx", "--against", "exported/a").stdout
+    shown = program("verify", "m.onnx", "--against", "exported/a", "--allow-import").stdout
     for text in ("54 hold what", "53 match, 1 have no counterpart", "torch", "3.4e-07"):
         assert text in shown
-    assert calls == [((Path("m.onnx"),), {"against": Path("exported/a"), "progress": None})]
+    assert calls == [((Path("m.onnx"),), {"against": Path("exported/a"), "allow_import": True, "progress": None})]
+    document.update(masked=[], unchecked=[])
+    assert "not compared: no artifact was given" in program("verify", "m.onnx").stdout
 
 
 @pytest.mark.usefixtures("wide")
