@@ -50,6 +50,7 @@ def draw_apply(console: Console, document: Document) -> None:
             "MACs": f"{document['mac_density']:.4f} of the dense model's",
             "seed": document["seed"],
             "masks": document["mask_fingerprint"],
+            **({"pattern": document["choice"]} if document["choice"] else {}),
         },
     )
     rows = [

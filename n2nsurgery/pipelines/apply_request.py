@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from n2nsurgery.core.names import unknown
 
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "allocation": ("erk", "uniform", "global"),
+        "allocation": ("erk", "uniform", "global", "later-denser"),
         "granularity": ("weight", "kernel", "block4"),
         "scope": ("global", "layer"),
         "skip": ("n2n", "residual", "none"),
@@ -29,6 +29,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pairs": ("overlapping", "blocks", "random", "all"),
         "pooling": ("average", "max", "stride"),
         "preset": ("paper",),
+        "select": ("scatter",),
     }
 )
 """The values allowed for each option that has a closed set of them."""
@@ -41,6 +42,7 @@ _AT_LEAST = MappingProxyType(
         "floor_channel": 0,
         "batches": 1,
         "batch_size": 1,
+        "tries": 1,
         "num_classes": 1,
         "seed": 0,
     }
@@ -58,7 +60,8 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 class ApplyRequest:
     """One call of `apply`; every field is named like its option.
 
-    Exactly one of `density` in (0, 1], `sparsity` in [0, 1) and `compression` >= 1 is given. `skip_ratio` is the
+    Exactly one of `density` in (0, 1], `sparsity` in [0, 1) and `compression` >= 1 is given; none where `fan_out` and
+    `junction_density` (layer pattern, number) say what layers keep and all others stay dense. `skip_ratio` is the
     share of the budget that goes to skips, in [0, 1), or "auto": what a one-to-one pattern needs. None means "not
     asked for"; `filled()` puts the preset's or the default value there. `input_size` is the shape of one sample.
     Raises UsageError for values out of range, unknown or in contradiction.
@@ -68,6 +71,8 @@ class ApplyRequest:
     density: float | None = None
     sparsity: float | None = None
     compression: float | None = None
+    fan_out: tuple[tuple[str, int], ...] = ()
+    junction_density: tuple[tuple[str, float], ...] = ()
     criterion: str = "random"
     allocation: str | None = None
     granularity: str = "weight"
@@ -85,6 +90,8 @@ class ApplyRequest:
     pooling: str = "average"
     heads: bool = False
     redistribute: bool = False
+    tries: int = 1
+    select: str | None = None
     floor_layer: int = 0
     floor_channel: int = 0
     preset: str | None = None
@@ -113,10 +120,12 @@ class ApplyRequest:
         if not _DEVICE.fullmatch(self.device):
             raise UsageError(f"--device is '{self.device}'; it must be auto, cpu, cuda or cuda:N")
         self._check_skips()
+        if (self.tries > 1) != (self.select is not None):
+            raise UsageError("--tries and --select belong together: how many patterns are drawn, and which is kept")
 
     def _check_budget(self) -> None:
         given = [name for name in ("density", "sparsity", "compression") if getattr(self, name) is not None]
-        if len(given) != 1:
+        if len(given) != 1 and (given or not (self.fan_out or self.junction_density)):
             seen = "none is given" if not given else " and ".join(map(option, given)) + " are given"
             raise UsageError(f"exactly one of --density, --sparsity and --compression sets the budget; {seen}")
         _within(self.density, "density", "in (0, 1]", lambda value: 0 < value <= 1)
@@ -137,14 +146,13 @@ class ApplyRequest:
             )
 
     @property
-    def kept(self) -> float:
-        """The budget as a density in (0, 1], whichever synonym it was asked for in."""
+    def kept(self) -> float | None:
+        """The budget as a density in (0, 1], whichever synonym it was asked for in; None: layers say what they keep."""
         if self.density is not None:
             return self.density
         if self.sparsity is not None:
             return float(1 - Decimal(str(self.sparsity)))  # 0.95 is a density of 0.05, not of 0.05000000000000004
-        assert self.compression is not None
-        return 1 / self.compression
+        return None if self.compression is None else 1 / self.compression
 
     def filled(self) -> ApplyRequest:
         """This request with the preset's or the default value wherever nothing was asked for."""
@@ -183,6 +191,26 @@ def parse_input_size(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"[1-9]\d{0,6}(x[1-9]\d{0,6})*", text):
         raise UsageError(f"--input-size is '{text}'; it must be the shape of one sample, like 3x224x224")
     return tuple(int(size) for size in text.split("x"))
+
+
+def parse_layer_value(text: str, field: str) -> tuple[str, float]:
+    """(layer pattern, number) from text like `classifier.0=4`; raises UsageError."""
+    layer, _, number = text.rpartition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = nan
+    if not layer or not isfinite(value):
+        raise UsageError(f"{option(field)} is '{text}'; it must be LAYER=NUMBER, like classifier.0=4")
+    return layer, value
+
+
+def parse_fan_out(text: str) -> tuple[str, int]:
+    """(layer pattern, fan-out) from text like `classifier.0=4`; raises UsageError."""
+    layer, value = parse_layer_value(text, "fan_out")
+    if value != int(value):
+        raise UsageError(f"--fan-out is '{text}'; a fan-out is a whole number of connections")
+    return layer, int(value)
 
 
 def _within(value: float | None, field: str, allowed: str, holds: Callable[[float], bool]) -> None:
