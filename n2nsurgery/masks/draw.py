@@ -132,11 +132,14 @@ def pattern_counts(
 ) -> dict[str, int]:
     """How many of `count` weights a pattern criterion keeps in each of `weights`, by name; what `draw_masks` draws."""
     _require_fit(weights, count, floors)
-    counts = _allocate(weights, count, criterion.allocation, floors, numpy_generator(seed, "allocation"))
+
+    def shares_at(total: int) -> dict[str, int]:
+        return _allocate(weights, total, criterion.allocation, floors, numpy_generator(seed, "allocation"))
+
     steps = {weight.name: criterion.step(weight) for weight in weights}
     if all(step == 1 for step in steps.values()):
-        return counts
-    return legal_counts(counts, count, steps=steps, sizes={weight.name: weight.numel for weight in weights})
+        return shares_at(count)
+    return legal_counts(shares_at, count, steps=steps, sizes={weight.name: weight.numel for weight in weights})
 
 
 def _draw_patterns(
