@@ -1,4 +1,4 @@
-"""Encoded images (JPEG, PNG and what else Pillow reads) as RGB, bounded before they are decoded."""
+"""Encoded images (JPEG, PNG and a few more) as RGB, bounded before they are decoded."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from torchvision.transforms.v2 import functional as v2
 
 from n2nsurgery.core.errors import InvalidFileError
 
+# What data sets consist of. Pillow would also take formats whose readers start other programs (EPS).
+_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "PPM", "TIFF", "WEBP", "GIF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 MOST_BYTES = 64 << 20  # of one encoded image
 _MOST_PIXELS = 80_000_000  # below Pillow's own warning of a decompression bomb
@@ -24,7 +26,7 @@ _CHUNK = 512
 def decoded(data: bytes, where: str) -> Image.Image:
     """The first frame of the image in `data` as RGB; InvalidFileError, with `where`, if it is damaged or too large."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.width * image.height > _MOST_PIXELS:
                 raise InvalidFileError(
                     f"'{where}' has {image.width} x {image.height} pixels; at most {_MOST_PIXELS} are read"
