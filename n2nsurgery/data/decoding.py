@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as v2
 from n2nsurgery.core.errors import InvalidFileError
 
 # What data sets consist of. Pillow would also take formats whose readers start other programs (EPS).
-_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "PPM", "TIFF", "WEBP", "GIF")
+_FORMATS = ("JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP", "GIF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 MOST_BYTES = 64 << 20  # of one encoded image
 _MOST_PIXELS = 80_000_000  # below Pillow's own warning of a decompression bomb
