@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as v2
 
 from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.data.held import require_memory
 
 # What data sets consist of. Pillow would also take formats whose readers start other programs (EPS).
 _FORMATS = ("JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP", "GIF")
@@ -44,6 +45,7 @@ def decode_all(read: Callable[[int], bytes], names: tuple[str, ...], size: int |
     and for one of another size than the first.
     """
     height, width = (size, size) if size is not None else decoded(read(0), names[0]).size[::-1]
+    require_memory(len(names), 3 * height * width)
     images = torch.empty((len(names), 3, height, width), dtype=torch.uint8)
 
     def fill(start: int) -> None:

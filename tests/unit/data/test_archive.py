@@ -13,6 +13,7 @@ from n2nsurgery.data import archive as archive_module
 from n2nsurgery.data import image_files
 from n2nsurgery.data.archive import images_of_archive
 from n2nsurgery.data.decoding import decode_all, decoded
+from n2nsurgery.data.held import resized
 from n2nsurgery.data.image_files import ImageFiles, arrange, images_of_folder
 from n2nsurgery.data.registry import DATA_SETS
 
@@ -194,6 +195,14 @@ def test_images_of_different_sizes_need_a_size():
     with pytest.raises(InvalidFileError, match=r"'b' has 6 x 5 pixels, 'a' has 6 x 6; set the option size"):
         decode_all(images.__getitem__, ("a", "b"), None)
     assert decode_all(images.__getitem__, ("a", "b"), 4).shape == (2, 3, 4, 4)
+
+
+def test_images_that_would_not_fit_into_memory_are_refused(monkeypatch):
+    monkeypatch.setattr("n2nsurgery.data.held._MOST_BYTES", 100)
+    with pytest.raises(UsageError, match="2 samples of 108 bytes"):
+        decode_all([picture(0), picture(1)].__getitem__, ("a", "b"), None)
+    with pytest.raises(UsageError, match="1 samples of 147 bytes"):
+        resized(torch.zeros((1, 3, 6, 6), dtype=torch.uint8), 7)
 
 
 def test_images_without_splits_are_split_by_the_seed(tmp_path):
