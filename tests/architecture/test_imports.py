@@ -46,6 +46,7 @@ def test_dependencies_keep_their_direction():
         ("n2nsurgery/core/files.py", "import n2nsurgery_cli.main", "Only the command line draws"),
         ("n2nsurgery/surgery/planted.py", "import onnx", "Only export knows ONNX"),
         ("n2nsurgery/masks/criteria/planted.py", "import n2nsurgery.masks.criteria.random", "Members of a registry"),
+        ("n2nsurgery/data/sets/planted.py", "import n2nsurgery.data.sets.mnist", "Members of a registry"),
     ],
 )
 def test_a_planted_import_breaks_its_contract(tmp_path, file, line, contract):
