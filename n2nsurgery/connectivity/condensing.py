@@ -57,7 +57,7 @@ def block_of(call: LayerCall, held: Weighting, rule: WeightRule, *, dense: bool)
 def _require_weight(call: LayerCall, held: Weighting) -> None:
     shape = tuple(held.weight.shape)
     if shape != call.weight_shape or (held.mask is not None and held.mask.shape != shape):
-        raise UsageError(f"the weight of '{call.name}' has shape {shape}; the network's layer needs {call.weight_shape}")
+        raise UsageError(f"the weight of '{call.name}' has shape {shape}, its layer needs {call.weight_shape}")
     # A sum is finite only where all its terms are; one pass without a temporary tells nearly always.
     if np.isfinite(np.sum(held.weight, dtype=np.float64)):
         return
@@ -65,7 +65,7 @@ def _require_weight(call: LayerCall, held: Weighting) -> None:
     broken = int(kept.size - np.isfinite(kept).sum())
     if broken:
         raise UsageError(
-            f"layer '{call.name}': {broken:,} weights are NaN or infinite; no connectivity can be told of such a network"
+            f"layer '{call.name}': {broken:,} weights are NaN or infinite; such a network has no connectivity to tell"
         )
 
 

@@ -25,6 +25,14 @@ _BATCHNORM = {
     "folded": "A BatchNorm that alone reads a layer is folded into its weights, |gamma| / sqrt(variance + eps).",
     "ignored": "BatchNorm does not count: weights are taken as they are stored.",
 }
+_NODES = (
+    "Nodes are the channels of the input and the output channels of every layer; a linear layer that reads flattened"
+    " maps is condensed to their channels."
+)
+_SUMS = (
+    "Layers whose outputs are added up and read by nothing else share their nodes; sums and products of other values"
+    " join the channels of all of them."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +60,8 @@ class Conventions:
             _WEIGHT[self.weight],
             _IDENTITY[self.identity],
             _BATCHNORM[self.batchnorm],
-            "Nodes are the channels of the input and the output channels of every layer; a linear layer that reads"
-            " flattened maps is condensed to their channels.",
-            "Layers whose outputs are added up and read by nothing else share their nodes; sums and products of other"
-            " values join the channels of all of them.",
+            _NODES,
+            _SUMS,
             "A weight is there where its mask keeps it, be its value zero or not.",
         )
 
@@ -63,3 +69,7 @@ class Conventions:
         """The rules and the sentences."""
         rules = {"weight": self.weight, "identity": self.identity, "batchnorm": self.batchnorm}
         return {**rules, "sentences": list(self.sentences)}
+
+
+DEFAULT = Conventions()
+"""L1 conductances, identity edges, BatchNorm folded."""

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from n2nsurgery.connectivity.channel_graph import Block, ChannelGraph, NodeGroup
 from n2nsurgery.connectivity.condensing import Weighting, block_of
-from n2nsurgery.connectivity.conventions import Conventions
+from n2nsurgery.connectivity.conventions import DEFAULT, Conventions
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.channels.flow import ChannelFlow, ChannelNetwork, LayerCall, Skip, WeightlessEdges
 
@@ -19,7 +19,7 @@ EDGES_PER_NODE = 2_000
 
 
 def channel_graph(
-    network: ChannelNetwork, conventions: Conventions = Conventions(), *, max_nodes: int = MAX_NODES
+    network: ChannelNetwork, conventions: Conventions = DEFAULT, *, max_nodes: int = MAX_NODES
 ) -> ChannelGraph:
     """The graph of a network as it is: kept weights, skips and shortcuts.
 
@@ -30,10 +30,11 @@ def channel_graph(
 
 
 def dense_form(
-    network: ChannelNetwork, conventions: Conventions = Conventions(), *, max_nodes: int = MAX_NODES
+    network: ChannelNetwork, conventions: Conventions = DEFAULT, *, max_nodes: int = MAX_NODES
 ) -> ChannelGraph:
-    """The graph of the network before it was operated on, as far as it can be told: without skips, every absent
-    weight with the mean magnitude of its layer's kept ones. The nodes are those of `channel_graph`.
+    """The graph of the network before it was operated on, as far as it can be told; errors as `channel_graph`.
+
+    Without skips, and every absent weight with the mean magnitude of its layer's kept ones. The nodes are the same.
     """
     require_size(network.flow, max_nodes=max_nodes)
     return _graph(network, conventions, left_out=skip_steps(network.flow), dense=True)
@@ -52,7 +53,7 @@ def require_size(flow: ChannelFlow, *, max_nodes: int = MAX_NODES) -> None:
 
 
 def skip_steps(flow: ChannelFlow) -> frozenset[str]:
-    """The names of the steps that the flow's skips made: their calls, or the identity edges of those without weights."""
+    """Names of the steps that the flow's skips made: their calls, or the identity edges of those without weights."""
     calls = {call.name for call in flow.calls}
     found = {skip.name for skip in flow.skips if skip.name in calls}
     for skip in flow.skips:
@@ -103,6 +104,4 @@ def _weightless(step: WeightlessEdges) -> Block:
     targets, rows = np.unique(step.targets, return_inverse=True)
     ones = np.ones(len(rows))
     edges = sp.csr_array((ones, (rows, columns)), shape=(len(targets), len(sources)))
-    return Block(
-        name=step.name, sources=sources, targets=targets, weights=edges, kept=edges.astype(np.int64), size=0
-    )
+    return Block(name=step.name, sources=sources, targets=targets, weights=edges, kept=edges.astype(np.int64), size=0)

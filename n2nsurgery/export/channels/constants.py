@@ -49,13 +49,19 @@ class Constants:
         """The name of the parameter that a constant is, or was computed from; its own where there is none."""
         return self._origins.get(name, name).removesuffix(TRANSPOSED).removesuffix(_VALUES)
 
+    def coded(self, name: str) -> bool:
+        """Whether a constant was decoded from kept values and their places."""
+        return self._origins.get(name, name).endswith(_VALUES)
+
     def compute(self, node: onnx.NodeProto) -> None:
         """Compute the outputs of `node`, whose inputs are constants; VerificationError where that fails."""
         given = [self[name] if name else None for name in node.input]
         try:
             results = _scattered(node, given) or evaluated(node, given, self._opsets)
         except Exception as error:
-            raise VerificationError(f"{describe(node)} cannot be computed from the file's constants: {error}") from error
+            raise VerificationError(
+                f"{describe(node)} cannot be computed from the file's constants: {error}"
+            ) from error
         origins = [self._origins[name] for name in node.input if name in self._origins]
         for name, array in zip(node.output, results, strict=False):
             if name:
@@ -68,7 +74,9 @@ class Constants:
         return origin.endswith(_VALUES), int(np.prod(self._stored[origin].dims))
 
 
-def evaluated(node: onnx.NodeProto, given: Sequence[Array | None], opsets: Sequence[onnx.OperatorSetIdProto]) -> list[Array]:
+def evaluated(
+    node: onnx.NodeProto, given: Sequence[Array | None], opsets: Sequence[onnx.OperatorSetIdProto]
+) -> list[Array]:
     """What ONNX's reference implementation of `node` returns."""
     names = [f"input_{index}" for index in range(len(given))]
     inputs = [name if array is not None else "" for name, array in zip(names, given, strict=True)]

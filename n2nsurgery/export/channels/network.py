@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from onnx import inliner
 
 from n2nsurgery.core.errors import VerificationError
@@ -17,12 +18,6 @@ from n2nsurgery.export.load import load_model
 from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
 from n2nsurgery.graph.channels.following import follow
 
-_ZERO_IS_PRUNED = (
-    "The masks are read from the file: a weight counts as pruned where it is exactly zero, so a kept weight of value"
-    " zero counts as pruned."
-)
-_FOLDED = "BatchNorm was folded into the weights when the file was exported; it cannot be taken out again."
-
 
 def channel_network(path: Path) -> ChannelNetwork:
     """The channels of the network in the file at `path`, with its weights and masks.
@@ -30,7 +25,11 @@ def channel_network(path: Path) -> ChannelNetwork:
     Raises VerificationError where the file is no readable ONNX model, InvalidFileError for damaged metadata,
     UsageError where a size other than the batch is free, or where there is no weighted layer.
     """
-    model = load_model(path)
+    return channels_of(load_model(path))
+
+
+def channels_of(model: onnx.ModelProto) -> ChannelNetwork:
+    """The channels of a model in memory; errors as `channel_network`."""
     document = metadata_document.decode({entry.key: entry.value for entry in model.metadata_props})
     if model.functions:
         model = inliner.inline_local_functions(model)
@@ -45,8 +44,17 @@ def channel_network(path: Path) -> ChannelNetwork:
         weights=weights,
         masks=masks,
         scales=scales,
-        notes=(*((_ZERO_IS_PRUNED,) if masks else ()), *((_FOLDED,) if document is not None else ())),
+        notes=tuple(_mask_notes(masks, recording.coded)),
     )
+
+
+def _mask_notes(masks: Iterable[str], coded: Collection[str]) -> Iterator[str]:
+    read_off = [name for name in masks if name not in coded]
+    if read_off:
+        yield (
+            f"The masks of {len(read_off)} weights that the file holds as ordinary tensors (first '{read_off[0]}') are"
+            " where these are not zero: a kept weight of value zero counts as pruned."
+        )
 
 
 def _skips(document: Mapping[str, Any] | None) -> list[Any]:

@@ -12,6 +12,7 @@ import onnx
 from n2nsurgery.export.channels.constants import Array, attribute, evaluated
 from n2nsurgery.graph.channels.labels import Labels, joined
 from n2nsurgery.graph.channels.steps import MatMul, Move, Pointwise, Reduce
+from n2nsurgery.graph.layers import WeightLayout
 
 if TYPE_CHECKING:
     from n2nsurgery.export.channels.program import Recording
@@ -45,7 +46,7 @@ Recorder = Callable[["Recording", onnx.NodeProto], bool]
 
 
 def _pointwise(graph: Recording, node: onnx.NodeProto) -> bool:
-    reads = graph.reads(node)
+    reads = tuple(dict.fromkeys(graph.reads(node)))
     if node.op_type in {"CastLike", "Clip", "BatchNormalization"}:
         reads = reads[:1]
     how = "sum" if node.op_type in SUMS else "product"
@@ -129,10 +130,10 @@ def _convolution(graph: Recording, node: onnx.NodeProto) -> bool:
     weight = node.input[1]
     if node.input[0] not in graph.values or weight not in graph.constants:
         return False
-    layout = "conv_transpose" if node.op_type == "ConvTranspose" else "conv"
+    layout: WeightLayout = "conv_transpose" if node.op_type == "ConvTranspose" else "conv"
     array = graph.constants[weight]
     return graph.add_layer(
-        node, graph.constants.parameter(weight), array, layout=layout, groups=int(attribute(node, "group", 1)),
+        node, weight, array, layout=layout, groups=int(attribute(node, "group", 1)),
         axis=1 - array.ndim,
     )  # fmt: skip
 
@@ -146,7 +147,7 @@ def _gemm(graph: Recording, node: onnx.NodeProto) -> bool:
     array = array if attribute(node, "transB", 0) else array.T
     alpha = attribute(node, "alpha", 1.0)
     array = array if alpha == 1 else array * np.float32(alpha)
-    return graph.add_layer(node, graph.constants.parameter(weight), array, layout="linear", groups=1, axis=-1)
+    return graph.add_layer(node, weight, array, layout="linear", groups=1, axis=-1)
 
 
 def _matmul(graph: Recording, node: onnx.NodeProto) -> bool:
@@ -160,7 +161,7 @@ def _matmul(graph: Recording, node: onnx.NodeProto) -> bool:
     array = graph.constants[right]
     if array.ndim != _MATRIX:
         return False
-    return graph.add_layer(node, graph.constants.parameter(right), array.T, layout="linear", groups=1, axis=-1)
+    return graph.add_layer(node, right, array.T, layout="linear", groups=1, axis=-1)
 
 
 def _embedding_or_move(graph: Recording, node: onnx.NodeProto) -> bool:
@@ -188,4 +189,3 @@ RECORDERS: dict[str, Recorder] = {
     "Concat": _concat,
     "Gather": _embedding_or_move,
 }
-

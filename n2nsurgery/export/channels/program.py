@@ -24,20 +24,19 @@ _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE, onnx.TensorProto.FLO
 
 
 class Recording:
-    """The steps of one graph; `weights` by parameter name, `values` by tensor name."""
+    """The steps of one graph; `weights` by parameter name, `values` by tensor name; `coded` weights."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.opsets = list(model.opset_import)
         self.constants = Constants(model.graph.initializer, self.opsets)
         self.weights: dict[str, NDArray[Any]] = {}
+        self.coded: set[str] = set()
         self.values: dict[str, int] = {}
         self.steps: list[AnyStep] = []
         self._types: dict[str, onnx.TypeProto] = {}
         self._declared = {value.name: value.type for value in (*model.graph.value_info, *model.graph.output)}
         self._version = next(entry.version for entry in self.opsets if entry.domain in {"", "ai.onnx"})
-        self.inputs = tuple(
-            self._input(value) for value in model.graph.input if value.name not in self.constants
-        )
+        self.inputs = tuple(self._input(value) for value in model.graph.input if value.name not in self.constants)
         for node in model.graph.node:
             self._follow(node)
         self.outputs = tuple(self.values[value.name] for value in model.graph.output if value.name in self.values)
@@ -62,8 +61,8 @@ class Recording:
         sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
         if any(size is None for size in sizes[1:]) or not given.type.HasField("tensor_type"):
             raise UsageError(
-                f"input '{given.name}' has sizes {[size or 'free' for size in sizes]}; only the batch, the first, may be"
-                " free: export the model with fixed sizes"
+                f"input '{given.name}' has sizes {[size or 'free' for size in sizes]}; only the batch, the first,"
+                " may be free: export the model with fixed sizes"
             )
         shape = tuple(BATCH if size is None else size for size in sizes)
         kind = given.type.tensor_type.elem_type
@@ -90,26 +89,34 @@ class Recording:
             if record is None or not record(self, node):
                 self.add(Opaque, node, tuple(self.values[name] for name in carried))
 
-    def add(  # noqa: D102 - a step of `kind` for a node
-        self, kind: type[AnyStep], node: onnx.NodeProto, reads: tuple[int, ...], *, outputs: int | None = None, **more: Any  # noqa: ANN401
+    def add(
+        self,
+        kind: type[AnyStep],
+        node: onnx.NodeProto,
+        reads: tuple[int, ...],
+        *,
+        outputs: int | None = None,
+        **more: Any,  # noqa: ANN401 - what the kind of step holds besides
     ) -> bool:
+        """A step for `node`, or for its first `outputs` outputs."""
         names = [name for name in node.output if name][:outputs]
         shapes = tuple(self.shape(name) for name in names)
         writes = tuple(self._value(name) for name in names)
-        self.steps.append(
-            kind(operation=node.op_type.lower(), reads=tuple(dict.fromkeys(reads)) if len(names) == 1 and kind is not Opaque and "apply" not in more else reads, writes=writes, shapes=shapes, **more)
-        )
+        operation = node.op_type.lower()
+        self.steps.append(kind(operation=operation, reads=reads, writes=writes, shapes=shapes, **more))
         return True
 
-    def add_layer(
-        self, node: onnx.NodeProto, name: str, weight: Array, *, layout: WeightLayout, groups: int, axis: int
+    def add_layer(  # noqa: PLR0913 - what makes a layer
+        self, node: onnx.NodeProto, tensor: str, weight: Array, *, layout: WeightLayout, groups: int, axis: int
     ) -> bool:
-        """A weighted layer with `weight` in the orientation of PrunableWeight; another weight gets another name."""
+        """A weighted layer by `tensor`, with `weight` in the orientation of PrunableWeight; names are kept apart."""
+        name = self.constants.parameter(tensor)
         while name in self.weights and not _same(self.weights[name], weight):
             name += "'"
         self.weights.setdefault(name, weight)
-        given = {"weight": name, "weight_shape": tuple(weight.shape), "layout": layout, "groups": groups, "axis": axis}
-        return self.add(Layer, node, (self.values[node.input[0]],), **given)
+        self.coded.update({name} if self.constants.coded(tensor) else ())
+        shape, reads = tuple(weight.shape), (self.values[node.input[0]],)
+        return self.add(Layer, node, reads, weight=name, weight_shape=shape, layout=layout, groups=groups, axis=axis)
 
     # -- shapes -----------------------------------------------------------------------------------------------
 
@@ -119,7 +126,9 @@ class Recording:
         if node.domain in {"", "ai.onnx"} and defs.has(node.op_type, self._version, ""):
             schema = defs.get_schema(node.op_type, self._version, "")
             types = {name: self._type(name) for name in node.input if name}
-            data = {name: numpy_helper.from_array(self.constants[name], name) for name in node.input if self._shows(name)}
+            data = {
+                name: numpy_helper.from_array(self.constants[name], name) for name in node.input if self._shows(name)
+            }
             found = shape_inference.infer_node_outputs(schema, node, types, data, opset_imports=self.opsets)
         for name in filter(None, node.output):
             kind = found.get(name)

@@ -68,8 +68,10 @@ class LayerCall:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WeightlessEdges:
-    """Edges of conductance 1 from sources[k] to targets[k]: of a sum (`identity`), or through an operation that mixes
-    everything it reads (`hub`: all edges end in one node)."""
+    """Edges of conductance 1 from sources[k] to targets[k].
+
+    They come from a sum (`identity`), or lead to the one node of an operation that mixes everything it reads (`hub`).
+    """
 
     name: str
     kind: Literal["identity", "hub"]

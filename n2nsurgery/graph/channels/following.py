@@ -132,4 +132,3 @@ def _weightless(edges: Iterable[PlainEdges], numbers: Labels) -> Iterator[Sortab
             name=name, kind="hub" if given.hub else "identity", sources=pairs[:, 0], targets=pairs[:, 1]
         )
         yield (given.level, 1, name), made
-

@@ -1,13 +1,13 @@
 """Which values are fresh: outputs of weighted layers that nothing reads but the one who adds them up.
 
 A value is read where a layer, a sum, a product or the caller takes it. Entry-by-entry functions, moves and poolings
-only pass it on: what is read behind them counts for what lies before. Whether x * sigmoid(x) is one step or two, or a
-split one step or several, makes no difference then.
+only pass it on: who reads behind them is a reader of what lies before. Whether x * sigmoid(x) is one step or two, or a
+roll one move or two slices and a concatenation, makes no difference then.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 
 from n2nsurgery.graph.channels.simplify import roots
 from n2nsurgery.graph.channels.steps import Layer, Move, Pointwise, Program, Reduce
@@ -16,10 +16,10 @@ from n2nsurgery.graph.channels.steps import Layer, Move, Pointwise, Program, Red
 def fresh_values(program: Program) -> frozenset[int]:
     """The fresh values of a simplified program."""
     origin = roots(program.steps)
-    reads = _reads(program, origin)
+    readers = _readers(program, origin)
     fresh: set[int] = set()
     for step in program.steps:
-        alone = all(reads[origin.get(value, value)] == 1 for value in step.writes)
+        alone = all(readers[origin.get(value, value)].bit_count() == 1 for value in step.writes)
         if isinstance(step, Layer):
             kept = alone
         elif isinstance(step, Pointwise) and len(step.reads) > 1:
@@ -32,16 +32,19 @@ def fresh_values(program: Program) -> frozenset[int]:
     return frozenset(fresh)
 
 
-def _reads(program: Program, origin: dict[int, int]) -> Counter[int]:
-    """How often each root is read, collected from the outputs backwards."""
-    reads = Counter({origin.get(value, value): 1 for value in program.outputs})
-    for step in reversed(program.steps):
+def _readers(program: Program, origin: dict[int, int]) -> dict[int, int]:
+    """Who reads each root, as a bit set over steps (the last bit is the caller), collected from the outputs on."""
+    readers: dict[int, int] = defaultdict(int)
+    for value in program.outputs:
+        readers[origin.get(value, value)] |= 1 << len(program.steps)
+    for index, step in reversed(tuple(enumerate(program.steps))):
         if isinstance(step, Pointwise) and len(step.reads) == 1:
             continue
+        behind = 1 << index
         if isinstance(step, Move | Reduce):
-            behind = sum(reads[value] for value in step.writes)
-            for value in step.reads:
-                reads[origin.get(value, value)] += behind
-        else:
-            reads.update({origin.get(value, value) for value in step.reads})
-    return reads
+            behind = 0
+            for value in step.writes:
+                behind |= readers[value]
+        for value in step.reads:
+            readers[origin.get(value, value)] |= behind
+    return readers

@@ -120,7 +120,6 @@ def _repeats(array: Labels, axis: int) -> bool:
     return array.strides[axis] == 0 or array.shape[axis] == 1
 
 
-
 def joined(arrays: Sequence[Labels], axis: int) -> Labels:
     """`arrays` one after the other along `axis`."""
     axis %= arrays[0].ndim

@@ -62,13 +62,13 @@ def _attended(steps: list[AnyStep]) -> list[AnyStep]:
 
 
 def _attention(product: MatMul, writer: dict[int, AnyStep]) -> AnyStep:
-    given = {"operation": product.operation, "writes": product.writes, "shapes": product.shapes}
     scores = writer.get(product.reads[0])
     while isinstance(scores, Pointwise | Move) and len(scores.reads) == 1:
         scores = writer.get(scores.reads[0])
+    writes, shapes = product.writes, product.shapes
     if isinstance(scores, MatMul):
-        return Attention(**{**given, "operation": "attention"}, reads=(*scores.reads, product.reads[1]))
-    return Opaque(**given, reads=product.reads)
+        return Attention(operation="attention", reads=(*scores.reads, product.reads[1]), writes=writes, shapes=shapes)
+    return Opaque(operation=product.operation, reads=product.reads, writes=writes, shapes=shapes)
 
 
 def _live(steps: Iterable[AnyStep], outputs: Iterable[int]) -> tuple[AnyStep, ...]:

@@ -14,7 +14,11 @@ from n2nsurgery.graph.channels.labels import Labels, base_of
 
 
 def moved(
-    call: Callable[[Any], Any], constants: Sequence[Any], layout: TreeSpec, places: Sequence[int], given: Sequence[Labels]
+    call: Callable[[Any], Any],
+    constants: Sequence[Any],
+    layout: TreeSpec,
+    places: Sequence[int],
+    given: Sequence[Labels],
 ) -> list[Labels]:
     """What `call` returns for its arguments, `constants` in their `layout`, with label arrays at `places`."""
     leaves = list(constants)

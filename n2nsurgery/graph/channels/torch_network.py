@@ -16,7 +16,7 @@ from n2nsurgery.core.errors import TraceError
 from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
 from n2nsurgery.graph.channels.following import follow
 from n2nsurgery.graph.channels.steps import Input, Program
-from n2nsurgery.graph.channels.torch_tape import Tape
+from n2nsurgery.graph.channels.torch_tape import COMPUTED, Tape
 from n2nsurgery.graph.side_effects import draws_undone, unchanged
 from n2nsurgery.graph.tracing import source_line
 
@@ -39,11 +39,17 @@ def channel_network(
     program, weights = record(module, inputs)
     flow, scales = follow(program)
     used = {call.weight for call in flow.calls}
+    arrays = {name: _array(weight) for name, weight in weights.items() if name in used}
+    kept = {name: mask.cpu().numpy() for name, mask in (masks or {}).items() if name in used}
+    computed = {name: array != 0 for name, array in arrays.items() if masks and name.endswith(COMPUTED)}
     return ChannelNetwork(
         flow=dataclasses.replace(flow, skips=tuple(skips)),
-        weights={name: _array(weight) for name, weight in weights.items() if name in used},
-        masks={name: mask.cpu().numpy() for name, mask in (masks or {}).items() if name in used},
+        weights=arrays,
+        masks=kept | computed,
         scales=scales,
+        notes=tuple(
+            f"'{name}' is computed from a weight; it counts as kept where it is not zero." for name in computed
+        ),
     )
 
 

@@ -23,7 +23,8 @@ POINTWISE = frozenset({
     "hardshrink", "tanhshrink", "threshold", "softmax", "log_softmax", "softmin", "normalize", "batch_norm",
     "layer_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm", "native_layer_norm",
     "dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_dropout", "feature_alpha_dropout",
-    "native_dropout", "contiguous", "clone", "detach", "to", "float", "double", "half", "bfloat16", "int", "long", "bool",
+    "native_dropout",
+    "contiguous", "clone", "detach", "to", "float", "double", "half", "bfloat16", "int", "long", "bool",
     "type_as", "cpu", "cuda", "requires_grad", "data", "real", "copy", "fill_diagonal", "cumsum", "alias", "lift",
 })  # fmt: skip
 MOVES = frozenset({
@@ -41,7 +42,7 @@ REDUCTIONS = frozenset({
 })  # fmt: skip
 POOLS = frozenset({
     f"{kind}{rank}d"
-    for kind in ("avg_pool", "max_pool", "adaptive_avg_pool", "adaptive_max_pool", "lp_pool", "mkldnn_adaptive_avg_pool")
+    for kind in ("avg_pool", "max_pool", "adaptive_avg_pool", "adaptive_max_pool", "lp_pool")
     for rank in (1, 2, 3)
 } | {
     "max_pool1d_with_indices", "max_pool2d_with_indices", "max_pool3d_with_indices", "interpolate", "upsample",

@@ -139,14 +139,11 @@ def _product(tape: Tape, call: TorchCall) -> bool:
 
 def _attention(tape: Tape, call: TorchCall) -> bool:
     query, key, value = call.args[:3]
-    reads = tuple(tape.known(tensor) for tensor in (query, key, value))
-    if None in reads:
+    if any(tape.known(tensor) is None for tensor in (query, key, value)):
         return False
     turned = key.mT
-    apply = _swapped
-    tape.add(Move, "transpose", (reads[1],), [turned], apply=apply)
-    last = tape.known(turned)
-    return tape.add(Attention, "attention", (reads[0], last, reads[2]), call.results[:1])
+    tape.add(Move, "transpose", tape.values(key), [turned], apply=_swapped)
+    return tape.add(Attention, "attention", tape.values(query, turned, value), call.results[:1])
 
 
 def _swapped(given: Any) -> list[Any]:  # noqa: ANN401 - one label array
@@ -157,8 +154,7 @@ def _glu(tape: Tape, call: TorchCall) -> bool:
     halves = list(call.args[0].chunk(2, dim=call.argument(1, "dim", -1)))
     axis = call.argument(1, "dim", -1)
     tape.add_move("chunk", call.args[0], halves, lambda given: given.chunk(2, dim=axis))
-    reads = tuple(tape.known(half) for half in halves)
-    return tape.add(Pointwise, "glu", reads, call.results)
+    return tape.add(Pointwise, "glu", tape.values(*halves), call.results)
 
 
 def _embedding(tape: Tape, call: TorchCall) -> bool:

@@ -7,6 +7,7 @@ recorded. Leaves, custom modules and functions are seen through, however deep: t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -14,9 +15,8 @@ from unittest import mock
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
-from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from n2nsurgery.graph.channels import torch_operations as known
 from n2nsurgery.graph.channels.steps import AnyStep, Layer, Move, Opaque
@@ -24,6 +24,9 @@ from n2nsurgery.graph.channels.torch_moves import moved
 from n2nsurgery.graph.channels.torch_recording import RECORDERS, TorchCall
 
 _OVERRIDES = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
+
+COMPUTED = ".computed"
+"""Suffix of a weight that is computed from a parameter, a part of it, say."""
 
 
 class Tape(TorchFunctionMode):
@@ -35,8 +38,9 @@ class Tape(TorchFunctionMode):
         self.weights: dict[str, Tensor] = {}
         self._names = {id(tensor): name for name, tensor in reversed(tuple(named.items()))}
         self._values: dict[int, int] = {}
-        self._recipes: dict[int, tuple[Callable[..., Any], Any, Any]] = {}
+        self._recipes: dict[int, tuple[Callable[..., Tensor], Any, Any]] = {}
         self._alive: list[Any] = []
+        self._inside: list[Callable[..., Any]] = []
         self._count = 0
 
     def value(self, tensor: Tensor) -> int:
@@ -50,6 +54,10 @@ class Tape(TorchFunctionMode):
         """The value that `tensor` is; None for a constant."""
         return self._values.get(id(tensor))
 
+    def values(self, *tensors: object) -> tuple[int, ...]:
+        """The values among `tensors`."""
+        return tuple(value for tensor in tensors if (value := self.known(tensor)) is not None)
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         kwargs = kwargs or {}
         name = known.operation_name(func)
@@ -58,9 +66,12 @@ class Tape(TorchFunctionMode):
             result = func(*args, **kwargs)
             self._remember(func, args, kwargs, result)
             return result
-        if name not in RECORDERS and known.is_python(func):
-            with mock.patch.multiple(F, **dict.fromkeys(_OVERRIDES, _nothing_overridden)), self:
-                return func(*args, **kwargs)
+        if name not in RECORDERS and known.is_python(func) and func not in self._inside:
+            self._inside.append(func)
+            with _seen_through(func), self:
+                result = func(*args, **kwargs)
+            self._inside.pop()
+            return result
         result = func(*args, **kwargs)
         if name == "setitem":
             self._record_setitem(args)
@@ -70,9 +81,10 @@ class Tape(TorchFunctionMode):
 
     def _remember(self, func: Any, args: Any, kwargs: Any, result: Any) -> None:  # noqa: ANN401
         """How a constant without data was made, so that its data can be had."""
-        if isinstance(result, FakeTensor):
-            self._alive.append((args, kwargs, result))
-            self._recipes.setdefault(id(result), (func, args, kwargs))
+        for index, made in enumerate(tree_leaves(result)):
+            if isinstance(made, FakeTensor):
+                self._alive.append((args, kwargs, made))
+                self._recipes.setdefault(id(made), (partial(_leaf, func, index), args, kwargs))
 
     def real(self, tensor: Tensor) -> Tensor | None:
         """A constant with its data; None where that cannot be had."""
@@ -87,8 +99,7 @@ class Tape(TorchFunctionMode):
             return None
         given, named = tree_unflatten(found, layout)
         with unset_fake_temporarily():
-            made: Tensor = func(*given, **named)
-        return made
+            return func(*given, **named)
 
     # -- recording --------------------------------------------------------------------------------------------
 
@@ -96,11 +107,7 @@ class Tape(TorchFunctionMode):
         results = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
         if not results:
             return
-        if name in known.OF_SECOND_SHAPE_ONLY:
-            reads = (self._values[id(args[0])],) if self.known(args[0]) is not None else ()
-        else:
-            found = (self.known(leaf) for leaf in tree_leaves((args, kwargs)))
-            reads = tuple(value for value in found if value is not None)
+        reads = self.values(*(args[:1] if name in known.OF_SECOND_SHAPE_ONLY else tree_leaves((args, kwargs))))
         if not reads:
             return
         call = TorchCall(name=name, function=func, args=args, kwargs=kwargs, results=results, reads=reads)
@@ -138,36 +145,45 @@ class Tape(TorchFunctionMode):
         target = args[0]
 
         def assigned(given: Any) -> Tensor:  # noqa: ANN401
-            into, index, value = given
-            into = into.clone()
+            into: Tensor = given[0].clone()
+            index, value = given[1:]
             into[index] = value if isinstance(value, Tensor) else 0
             return into
 
         if not self.add_move("setitem", args, [target], assigned):
-            reads = tuple(value for leaf in tree_leaves(args) if (value := self.known(leaf)) is not None)
-            self.add(Opaque, "setitem", reads, [target])
+            self.add(Opaque, "setitem", self.values(*tree_leaves(args)), [target])
 
     def add_layer(self, name: str, source: Tensor, weight: Tensor, results: list[Tensor], **more: Any) -> bool:  # noqa: ANN401
         """Record a weighted layer; False where the weight is computed from data, or has no name."""
         reads = self.known(source)
         if reads is None or self.known(weight) is not None:
             return False
-        called = self._names.get(id(weight))
-        if called is None:
-            called = f"{self._root(weight)}.computed" if self._root(weight) else None
+        called = self._names.get(id(weight)) or self._computed_name(weight)
         found = self.real(weight)
         if called is None or found is None:
             return False
-        while called in self.weights and self.weights[called] is not weight and called not in self._names.values():
-            called += "'"
+        if called in self.weights and self.weights[called].shape != found.shape:
+            called += ".T"
         self.weights.setdefault(called, found)
         return self.add(Layer, name, (reads,), results, weight=called, weight_shape=tuple(found.shape), **more)
 
+    def _computed_name(self, weight: Tensor) -> str | None:
+        """A name of its own for a weight that is computed from a parameter; None where it comes from none."""
+        root = self._root(weight)
+        if root is None:
+            return None
+        name = f"{root}{COMPUTED}"
+        while name in self.weights:
+            name = f"{root}.further{name.removeprefix(root)}"
+        self._alive.append(weight)
+        self._names[id(weight)] = name
+        return name
+
     def turned(self, weight: Tensor) -> Tensor:
         """A constant matrix transposed, which keeps its name."""
-        made = weight.mT
+        made = weight.transpose(0, 1)
         if isinstance(made, FakeTensor):
-            self._remember(torch.Tensor.mT.__get__, (weight,), {}, made)  # type: ignore[attr-defined]
+            self._remember(torch.transpose, (weight, 0, 1), {}, made)
         if id(weight) in self._names:
             self._alive.append(made)
             self._names[id(made)] = self._names[id(weight)]
@@ -175,13 +191,19 @@ class Tape(TorchFunctionMode):
 
     def _root(self, tensor: Tensor) -> str | None:
         """The first parameter that a computed constant comes from."""
-        _, args, kwargs = self._recipes.get(id(tensor), (None, (), {}))
-        for leaf in tree_leaves((args, kwargs)):
+        recipe = self._recipes.get(id(tensor))
+        for leaf in tree_leaves(recipe[1:]) if recipe is not None else ():
             if isinstance(leaf, Tensor):
                 found = self._names.get(id(leaf)) or self._root(leaf)
                 if found:
                     return found
         return None
+
+
+def _seen_through(function: Callable[..., Any]) -> AbstractContextManager[Any]:
+    """Within, torch's own Python function runs its code instead of handing itself to the mode again."""
+    names = {name: _nothing_overridden for name in _OVERRIDES if name in getattr(function, "__globals__", {})}
+    return mock.patch.dict(getattr(function, "__globals__", {}), names)
 
 
 def _nothing_overridden(*_: object) -> bool:
@@ -192,3 +214,8 @@ def _nothing(like: Tensor) -> Tensor:
     """Labels of a constant: no channel anywhere."""
     with unset_fake_temporarily():
         return torch.zeros(like.shape, dtype=torch.float64)
+
+
+def _leaf(function: Callable[..., Any], index: int, *args: Any, **kwargs: Any) -> Tensor:  # noqa: ANN401
+    found: Tensor = tree_leaves(function(*args, **kwargs))[index]
+    return found

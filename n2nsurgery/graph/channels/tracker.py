@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from n2nsurgery.core.errors import InternalError
 from n2nsurgery.graph.channels.flow import layer_name
 from n2nsurgery.graph.channels.freshness import fresh_values
+from n2nsurgery.graph.channels.inputs import channel_axis
 from n2nsurgery.graph.channels.labels import (
     NOTHING,
     Labels,
@@ -31,7 +32,6 @@ from n2nsurgery.graph.channels.labels import (
     compacted,
     distinct_pairs,
 )
-from n2nsurgery.graph.channels.simplify import roots
 from n2nsurgery.graph.channels.steps import (
     AnyStep,
     Attention,
@@ -45,14 +45,14 @@ from n2nsurgery.graph.channels.steps import (
     Reduce,
 )
 
-_VECTOR = 2
-"""Dimensions of a batch of vectors."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tracked:
-    """A value on its way: its labels; `depth`, layers on the longest path to it; `level`, a number that grows from
-    every writer of a node to every reader; `origin`, the first by name of the layers that it comes from."""
+    """A value on its way.
+
+    `depth`: layers on the longest path to it. `level`: grows from every writer of a node to every reader. `origin`: the
+    layer that it comes from, on the longest path.
+    """
 
     labels: Labels
     fresh: bool = False
@@ -126,7 +126,7 @@ class ChannelTracker:
                 self.values[value] = tracked
 
     def _input(self, given: Input, program: Program) -> Tracked:
-        axis = _channel_axis(given, program)
+        axis = channel_axis(given, program)
         count = 1 if axis is None else given.shape[axis]
         nodes = self.findings.add_nodes(given.name, 0, count)
         labels = self.slots.singles(nodes.first, count)
@@ -156,7 +156,9 @@ class ChannelTracker:
         if isinstance(step, Move):
             moved = list(step.apply(given))
             if tuple(array.shape for array in moved) != step.shapes:
-                raise InternalError(f"'{step.operation}' gave labels of shapes {[a.shape for a in moved]}, not {step.shapes}")
+                raise InternalError(
+                    f"'{step.operation}' gave labels of shapes {[a.shape for a in moved]}, not {step.shapes}"
+                )
             return moved
         if isinstance(step, Reduce):
             united = self.slots.united_along(given[0], step.axes)
@@ -204,6 +206,8 @@ class ChannelTracker:
         own, other = bases(host.labels, np.broadcast_to(guest.labels, shape))
         pairs, inverse = distinct_pairs(own, other)
         meeting = pairs[(pairs != NOTHING).all(axis=1)]
+        if self._homes(meeting[:, 0]) & self._homes(meeting[:, 1]):  # the halves of one layer's output, say
+            return _like((first, second), self.slots.united([first.labels, second.labels], shape))
         edges: list[tuple[int, int]] = []
         if guest.fresh and self._can_merge(meeting):
             self.findings.same.update((self.slots.sets[b][0], self.slots.sets[a][0]) for a, b in meeting.tolist())
@@ -224,20 +228,21 @@ class ChannelTracker:
         return all(len(self.slots.sets[label]) <= 1 for label in np.unique(bases(labels)[0]).tolist())
 
     def _can_merge(self, meeting: Labels) -> bool:
-        """The nodes of both correspond one to one, and no layer would write to one node twice."""
+        """The nodes of both correspond one to one."""
         one_to_one = all(len(np.unique(column)) == len(column) for column in meeting.T)
-        if not one_to_one or not all(len(self.slots.sets[label]) == 1 for label in meeting[:, 1].tolist()):
-            return False
-        starts = [given.first for given in self.findings.ranges]
-        nodes = np.array([[self.slots.sets[label][0] for label in pair] for pair in meeting.tolist()]).reshape(-1, 2)
-        home = np.searchsorted(starts, nodes, side="right")
-        return not set(home[:, 0].tolist()) & set(home[:, 1].tolist())
+        return one_to_one and all(len(self.slots.sets[label]) == 1 for label in meeting[:, 1].tolist())
+
+    def _homes(self, labels: Labels) -> set[int]:
+        """The inputs and layers, by their position, whose nodes the labels name."""
+        nodes = [node for label in set(labels.tolist()) for node in self.slots.sets[label]]
+        return set(np.searchsorted([given.first for given in self.findings.ranges], nodes, side="right").tolist())
 
     def _attention(self, given: list[Labels], shape: Shape) -> Labels | None:
         """Channel j of a head's output stands for the head's query, key and value channels j."""
         query, key, value = given
         sides = [
-            self.slots.united_along(array, [axis]) for array, axis in ((query, -2), (key.swapaxes(-1, -2), -2), (value, -2))
+            self.slots.united_along(array, [axis])
+            for array, axis in ((query, -2), (key.swapaxes(-1, -2), -2), (value, -2))
         ]
         rows = [side for side in sides if side is not None]
         lead = (*shape[:-2], 1, shape[-1])
@@ -269,16 +274,6 @@ def _like(given: tuple[Tracked, ...], labels: Labels, *, fresh: bool = False, le
     deepest = min(given, key=lambda value: (-value.depth, value.origin))
     level = max(level, *(value.level for value in given))
     return Tracked(labels=labels, fresh=fresh, depth=deepest.depth, level=level, origin=deepest.origin)
-
-
-def _channel_axis(given: Input, program: Program) -> int | None:
-    """The axis of an input's channels: the last where linear maps alone read it, else the one after the batch."""
-    if given.indices or len(given.shape) < _VECTOR:
-        return None
-    origin = roots(program.steps)
-    readers = [step for step in program.steps if given.value in {origin.get(value, value) for value in step.reads}]
-    linear = [step.layout == "linear" for step in readers if isinstance(step, Layer)]
-    return len(given.shape) - 1 if linear and all(linear) else 1
 
 
 def _scales(program: Program) -> dict[int, NDArray[np.float64]]:
