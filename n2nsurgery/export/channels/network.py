@@ -13,6 +13,7 @@ from onnx import inliner
 
 from n2nsurgery.core.errors import VerificationError
 from n2nsurgery.export import metadata as metadata_document
+from n2nsurgery.export.channels.constants import Array
 from n2nsurgery.export.channels.program import Recording
 from n2nsurgery.export.load import load_model
 from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
@@ -38,13 +39,13 @@ def channels_of(model: onnx.ModelProto) -> ChannelNetwork:
     used = {call.weight for call in flow.calls}
     weights = {name: array for name, array in recording.weights.items() if name in used}
     masks = {name: array != 0 for name, array in weights.items() if np.count_nonzero(array) < array.size}
-    skips = tuple(_skip(entry) for entry in _skips(document))
+    skips = tuple(_skip(entry) for entry in _lines(document, "skips"))
     return ChannelNetwork(
         flow=dataclasses.replace(flow, skips=skips),
         weights=weights,
         masks=masks,
         scales=scales,
-        notes=tuple(_mask_notes(masks, recording.coded)),
+        notes=(*_mask_notes(masks, recording.coded), *_zero_notes(document, weights)),
     )
 
 
@@ -57,10 +58,27 @@ def _mask_notes(masks: Iterable[str], coded: Collection[str]) -> Iterator[str]:
         )
 
 
-def _skips(document: Mapping[str, Any] | None) -> list[Any]:
+def _zero_notes(document: Mapping[str, Any] | None, weights: Mapping[str, Array]) -> Iterator[str]:
+    """Where the file's metadata counts more kept weights than are not zero; compaction aside, which takes both."""
+    deployment = (document or {}).get("deployment")
+    compaction = deployment.get("compaction") if isinstance(deployment, dict) else None
+    if isinstance(compaction, dict) and compaction.get("kept"):
+        return
+    said = {line.get("parameter"): line.get("kept") for line in _lines(document, "layers") if isinstance(line, dict)}
+    missing = {
+        name: kept - int(np.count_nonzero(weights[name]))
+        for name, kept in said.items()
+        if name in weights and isinstance(kept, int)
+    }
+    if (total := sum(count for count in missing.values() if count > 0)) > 0:
+        yield f"{total:,} kept weights are exactly zero in the file, so that they count as pruned."
+
+
+def _lines(document: Mapping[str, Any] | None, what: str) -> list[Any]:
+    """A list in the metadata's summary; empty where there is none."""
     summary = (document or {}).get("summary")
-    skips = summary.get("skips") if isinstance(summary, dict) else None
-    return skips if isinstance(skips, list) else []
+    lines = summary.get(what) if isinstance(summary, dict) else None
+    return lines if isinstance(lines, list) else []
 
 
 def _skip(entry: object) -> Skip:
