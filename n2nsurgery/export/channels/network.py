@@ -64,7 +64,8 @@ def _zero_notes(document: Mapping[str, Any] | None, weights: Mapping[str, Array]
     compaction = deployment.get("compaction") if isinstance(deployment, dict) else None
     if isinstance(compaction, dict) and compaction.get("kept"):
         return
-    said = {line.get("parameter"): line.get("kept") for line in _lines(document, "layers") if isinstance(line, dict)}
+    lines = [line for line in _lines(document, "layers") if isinstance(line, dict)]
+    said = {str(line.get("parameter")): line.get("kept") for line in lines}
     missing = {
         name: kept - int(np.count_nonzero(weights[name]))
         for name, kept in said.items()
