@@ -13,13 +13,18 @@ On layers, boolean (out, in) matrices in order from the input:
     effective_density(junctions)                 the share of weights on a path from input to output
 
 On networks: a ChannelGraph, held by a Subject, read by the METRICS. Needs numpy and scipy only.
+
+    channel_graph(network, Conventions())        the graph of a network whose channels were followed
+    dense_form(network, Conventions())           that of the same network, every weight present, without skips
 """
 
 from n2nsurgery.connectivity.channel_graph import Block, ChannelGraph, NodeGroup, identity_block
+from n2nsurgery.connectivity.conventions import Conventions
 from n2nsurgery.connectivity.heat import Heat
 from n2nsurgery.connectivity.heat_solver import solve_heat
 from n2nsurgery.connectivity.laplacian import Laplacian, laplacian
 from n2nsurgery.connectivity.measurement import METRICS, Column, Curve, Measurement, Metric, Quantity
+from n2nsurgery.connectivity.network_graph import channel_graph, dense_form
 from n2nsurgery.connectivity.reach import effective_density
 from n2nsurgery.connectivity.scatter_vector import Scatter, scatter
 from n2nsurgery.connectivity.scree_curves import ScreeCurves, scree, scree_curves
@@ -31,6 +36,7 @@ __all__ = [
     "Block",
     "ChannelGraph",
     "Column",
+    "Conventions",
     "Curve",
     "Heat",
     "Laplacian",
@@ -41,6 +47,8 @@ __all__ = [
     "Scatter",
     "ScreeCurves",
     "Subject",
+    "channel_graph",
+    "dense_form",
     "effective_density",
     "heat_signature",
     "identity_block",
