@@ -128,7 +128,13 @@ def _reproduction(found: Mapping[Place, Distances]) -> Reproduction:
                 rows=tuple((*cell, *answers) for cell, answers in orders.items()),
             ),
         ),
-        verdicts=tuple(_verdict(cell, answers) for cell, answers in orders.items()),
+        verdicts=(
+            *(
+                _overall(column, [answers[place] for answers in orders.values()])
+                for place, column in enumerate(_COLUMNS)
+            ),
+            *(_verdict(cell, answers) for cell, answers in orders.items()),
+        ),
     )
 
 
@@ -139,9 +145,21 @@ def _orders(plain: Distances, skipped: Distances) -> tuple[str, ...]:
     )
 
 
+def _overall(column: str, answers: list[str]) -> Verdict:
+    """On one convention and time, over all cells."""
+    unequal = [answer for answer in answers if answer != "equal"]
+    holds = unequal.count("yes")
+    outcome: Outcome = "undecided" if 0 < holds < len(unequal) or not unequal else "reproduced" if holds else "refuted"
+    return Verdict(
+        statement=f"skips bring F down in every cell ({column})",
+        outcome=outcome,
+        evidence=f"in {holds} of {len(unequal)} cells that differ; {len(answers) - len(unequal)} are equal",
+    )
+
+
 def _verdict(cell: Place, answers: tuple[str, ...]) -> Verdict:
-    """On the order alone, at the finite times: at infinity connected networks are all equal."""
-    asked = [(c, a) for c, a in zip(_COLUMNS, answers, strict=True) if not c.endswith("inf")]
+    """On the order alone, at the finite times: at infinity connected networks are all equal, and late both may be 0."""
+    asked = [(c, a) for c, a in zip(_COLUMNS, answers, strict=True) if not c.endswith("inf") and a != "equal"]
     holds = [column for column, answer in asked if answer == "yes"]
     outcome: Outcome = "reproduced" if len(holds) == len(asked) else "undecided" if holds else "refuted"
     return Verdict(

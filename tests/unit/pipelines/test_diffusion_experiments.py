@@ -38,7 +38,10 @@ def test_finished_cells_of_the_table_are_not_computed_again(tmp_path):
     found = Table3().run(Setting(folder=tmp_path, scale="smoke"))
     assert next(row[4:10] for row in found.tables[0].rows) == (1.0, 1.0, 0.0, 1.0, 0.0, 0.0)
     assert found.tables[1].rows[0][3:] == ("yes", "yes", "equal", "yes", "equal", "equal")
-    assert {verdict.outcome for verdict in found.verdicts} == {"undecided"}
+    outcomes = {verdict.statement: verdict.outcome for verdict in found.verdicts}
+    assert outcomes["skips bring F down in every cell (l1, t*)"] == "reproduced"
+    assert outcomes["skips bring F down in every cell (binary, inf)"] == "undecided"
+    assert outcomes["VGG19 at 2%: F of N2NSkip-RP is below that of RP"] == "reproduced"
 
 
 def test_a_damaged_cell_is_named(tmp_path):
