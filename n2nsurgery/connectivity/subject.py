@@ -10,6 +10,7 @@ import numpy as np
 from n2nsurgery.connectivity.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.components import Components, components
 from n2nsurgery.connectivity.heat import Heat
+from n2nsurgery.connectivity.heat_limits import SETTLED, HeatLimits, heat_limits
 from n2nsurgery.connectivity.heat_solver import solve_heat
 from n2nsurgery.connectivity.laplacian import Laplacian, laplacian
 from n2nsurgery.connectivity.low_modes import LowModes, low_modes
@@ -42,6 +43,11 @@ class Subject:
         heat = solve_heat(self.operator, initial, parts=self.parts)
         require_sane(heat)
         return heat
+
+    @cached_property
+    def limits(self) -> HeatLimits:
+        """What limits the heat until it has settled but for 1e-3."""
+        return heat_limits(self.graph, self.heat, self.heat.saturation_time(SETTLED))
 
     @cached_property
     def slow(self) -> LowModes:
