@@ -102,10 +102,9 @@ def headline(name: str, found: tuple[Finding, ...]) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in percent with as many digits as it needs."""
+    """A share in percent with two significant digits, three from 100 on."""
     value = 100 * share
-    digits = 0 if abs(value) >= 10 or value == 0 else 1 if abs(value) >= 1 else 2  # noqa: PLR2004
-    return f"{value:.{digits}f} %" if value == 0 or abs(value) >= 0.01 else f"{value:.1e} %"  # noqa: PLR2004
+    return f"{value:.0f} %" if abs(value) >= 10 or value == 0 else f"{value:.2g} %"  # noqa: PLR2004
 
 
 def times(factor: float) -> str:

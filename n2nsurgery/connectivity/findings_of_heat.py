@@ -128,7 +128,7 @@ def heat_bottleneck(evidence: Evidence) -> Finding | None:
             evidence=shown,
         )
     return Finding(
-        severity="warning" if share >= STRICT else "notice",
+        severity=_severity_of_bottleneck(evidence, share),
         topic="Bottleneck of heat",
         sentence=f"{name[0].upper()}{name[1:]} limits the heat: it holds {percent(share)} of the settling time; the"
         f" last heat waits in '{where}' ({percent(waiting)}).",
@@ -137,6 +137,14 @@ def heat_bottleneck(evidence: Evidence) -> Finding | None:
         remedy=f"Stronger or more connections there, or skips over it, help most; elsewhere they help"
         f" {percent(1 - share)} at most.",
     )
+
+
+def _severity_of_bottleneck(evidence: Evidence, share: float) -> Severity:
+    """A bottleneck does harm only where heat is slow: in a fast network, too, some layer is the slowest."""
+    delay = evidence.value("saturation.t_sat_ratio")
+    if delay < SLOW:
+        return "good"
+    return "warning" if share >= STRICT and delay >= VERY_SLOW else "notice"
 
 
 def distance(evidence: Evidence) -> Finding:
