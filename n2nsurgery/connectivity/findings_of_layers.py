@@ -61,8 +61,8 @@ def skips(evidence: Evidence) -> Finding | None:
     return Finding(
         severity="notice",
         topic="Skips",
-        sentence=f"{len(rows)} skips hold {held:,} weights ({percent(weights)} of those kept) and {percent(share)} of"
-        " the settling time of heat.",
+        sentence=f"{len(rows)} skips hold {held:,} weights ({percent(weights)} of those kept) and account for"
+        f" {percent(share)} of the settling time of heat.",
         evidence={
             "held": Quantity(value=held, unit="weights", meaning="Kept weights of the skips"),
             "held_share": Quantity(value=weights, unit="", meaning="Their share of all kept weights"),

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from n2nsurgery.connectivity.layer_table import BESIDE, IDENTITY, LAYER
 from n2nsurgery.connectivity.measurement import Number
 
 Cells = tuple[str | Number, ...]
+
+
+OWN = {LAYER: ("subject", "layer"), BESIDE: ("subject", "beside a layer"), IDENTITY: ("reference", "identity")}
+
+
+def legend_of(kinds: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """The legend for blocks of these kinds: blue for layers, orange for skips, grey for identity edges."""
+    return tuple(dict.fromkeys(OWN.get(kind, ("skip", "skip")) for kind in kinds))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import numpy as np
 
 from n2nsurgery.connectivity.findings import percent, times
 from n2nsurgery.connectivity.measurement import Curve, Number
-from n2nsurgery.connectivity.page.figure import Figure
+from n2nsurgery.connectivity.page.figure import Figure, legend_of
 from n2nsurgery.connectivity.page.numbers import rounded
 from n2nsurgery.connectivity.page.png import data_url
 from n2nsurgery.connectivity.report import ConnectivityReport
@@ -128,7 +128,7 @@ def limits(report: ConnectivityReport) -> Figure:
     if not rows:
         title = "No heat flows, so nothing limits it"
     elif largest >= 0.25:  # noqa: PLR2004 - as in findings_of_heat
-        title = f"{rows[0].name} limits the heat: it holds {percent(largest)} of the settling time"
+        title = f"'{rows[0].name}' limits the heat: it holds {percent(largest)} of the settling time"
     else:
         title = f"No single layer limits the heat: the largest share is {percent(largest)}"
     return Figure(
@@ -147,7 +147,7 @@ def limits(report: ConnectivityReport) -> Figure:
         },
         columns=("block", "kind", "share of the settling time (%)"),
         rows=tuple((row.name, row.kind, rounded(100 * (row.values["heat_share"] or 0))) for row in rows),
-        legend=(("subject", "layer"), ("skip", "skip"), ("reference", "identity")),
+        legend=legend_of(row.kind for row in rows[:LISTED]),
     )
 
 
@@ -165,7 +165,7 @@ def warmth(report: ConnectivityReport) -> Figure:
         draw="warmth",
         title=f"{late} of {len(heat.groups)} layers have not got half of their heat after {heat.x[-1]:,.0f} t*"
         if late
-        else f"{heat.groups[last]} is the last layer that heat reaches: after {heat.x[arrival]:.2g} t* it has half of"
+        else f"'{heat.groups[last]}' is the last layer that heat reaches: after {heat.x[arrival]:.2g} t* it has half of"
         " its share",
         caption="Layers from the input (top) to the output, over time. Blue: little of its final heat has arrived; red:"
         " more than its final heat; blank: settled.",

@@ -6,7 +6,7 @@ from n2nsurgery.connectivity.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.findings import percent
 from n2nsurgery.connectivity.layer_table import BESIDE, IDENTITY, LAYER, LayerRow
 from n2nsurgery.connectivity.page.adjacency_picture import adjacency_picture
-from n2nsurgery.connectivity.page.figure import Figure
+from n2nsurgery.connectivity.page.figure import Figure, legend_of
 from n2nsurgery.connectivity.page.numbers import rounded, several
 from n2nsurgery.connectivity.report import ConnectivityReport
 
@@ -19,7 +19,7 @@ def density(report: ConnectivityReport) -> Figure:
     direct, effective = (report.quantity(f"effective-density.{name}").value or 0.0 for name in ("direct", "effective"))
     title = f"{100 * effective:.4g} % of the weights count, of {100 * direct:.4g} % that are kept"
     if worst and lost[worst] > 0.01:  # noqa: PLR2004 - visible in the plot
-        title += f"; {worst} loses most, {percent(lost[worst])} of its own"
+        title += f"; '{worst}' loses most, {percent(lost[worst])} of its own"
     dots = [
         {
             "label": row.name,
@@ -111,13 +111,15 @@ def skip_map(report: ConnectivityReport, graph: ChannelGraph) -> Figure:
         draw="arcs",
         title=title,
         caption="The layers in order from the input. An arc leads from the channels it reads to those it is added to;"
-        " the thicker, the more weights it holds.",
+        " the thicker, the more weights it holds."
+        if arcs
+        else "Every layer reads the one before it alone: what is lost there is lost for all that follows.",
         spec={"groups": [group.name for group in graph.groups], "arcs": arcs},
         columns=("name", "kind", "from", "to", "weights"),
         rows=tuple(
             (row.name, row.kind, ", ".join(row.sources), ", ".join(row.targets), row.values["kept"]) for row in rows
         ),
-        legend=(("skip", "skip"), ("subject", "beside a layer"), ("reference", "identity")),
+        legend=legend_of(row.kind for row in rows),
     )
 
 
@@ -155,7 +157,7 @@ def adjacency(report: ConnectivityReport, graph: ChannelGraph, reference: Channe
             (names[c.source], names[c.target], c.kind, c.edges, _pairs(graph, c.source, c.target))
             for c in pictures[0][2].cells
         ),
-        legend=(("subject", "layer"), ("skip", "skip"), ("reference", "identity")),
+        legend=legend_of(cell.kind for cell in pictures[0][2].cells),
     )
 
 

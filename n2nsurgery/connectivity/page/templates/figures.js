@@ -36,7 +36,7 @@ function lines(cell, panel, figure, small) {
   svg("text", { x: 0, y: 12 }, root, panel.yTitle);
   for (const mark of panel.marks || []) {
     svg("line", { x1: x(mark.x), x2: x(mark.x), y1: box.top, y2: box.bottom, class: "mark" }, root);
-    svg("text", { x: x(mark.x) + 4, y: box.bottom - 7, class: "halo" }, root, mark.label);
+    svg("text", { x: x(mark.x) - 4, y: box.bottom - 7, "text-anchor": "end", class: "halo" }, root, mark.label);
   }
   for (const level of panel.levels || []) {
     svg("line", { x1: box.left, x2: box.right, y1: y(level.y), y2: y(level.y), class: "mark" }, root);
@@ -143,7 +143,7 @@ DRAW.dots = (canvas, spec, figure) => {
     svg("line", { x1: a, x2: b, y1: y, y2: y, class: "s-subject", "stroke-width": 2 }, root);
     if (d.from > 0) svg("circle", { cx: a, cy: y, r: 5.5, class: "s-subject dot", "stroke-width": 1.5 }, root);
     if (d.to > 0) svg("circle", { cx: b, cy: y, r: 3.5, class: "f-subject dot" }, root);
-    else svg("text", { x: left + 6, y: y + 4, class: "halo dot" }, root, "0: nothing gets through");
+    else svg("text", { x: (d.from > 0 ? a : left) + 9, y: y + 4, class: "halo dot" }, root, "0: nothing gets through");
   }, (d) => [`${spec.from} ${show(d.from)}`, `${spec.to} ${show(d.to)}`, `${show(d.kept)} weights kept`]));
 };
 

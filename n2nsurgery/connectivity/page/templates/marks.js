@@ -33,16 +33,22 @@ function show(value) {
 
 const decade = (power) => (power >= -3 && power <= 4 ? (10 ** power).toLocaleString("en", { maximumFractionDigits: 3 }) : `10${superscript(power)}`);
 
+function logLabel(value) {
+  const power = Math.floor(Math.log10(value) + 1e-9), digit = Math.round(value / 10 ** power);
+  return digit === 1 ? decade(power) : power >= -4 && power <= 4 ? show(Number(value.toPrecision(1))) : `${digit}·${decade(power)}`;
+}
+
 function scale(domain, range, log) {
   const f = log ? Math.log10 : (v) => v;
   const [a, b] = [f(domain[0]), f(domain[1])];
   const to = (v) => range[0] + ((f(v) - a) / (b - a || 1)) * (range[1] - range[0]);
-  return Object.assign(to, { ticks: log ? decades(a, b) : even(a, b), label: log ? (v) => decade(Math.round(Math.log10(v))) : show });
+  return Object.assign(to, { ticks: log ? decades(a, b) : even(a, b), label: log ? logLabel : show });
 }
 
 function decades(a, b) {
   const powers = [];
   for (let p = Math.ceil(a - 1e-9); p <= b + 1e-9; p++) powers.push(p);
+  if (powers.length < 3) return [-1, 0, 1, 2].flatMap((p) => [1, 2, 5].map((m) => m * 10 ** (Math.floor(a) + p))).filter((v) => Math.log10(v) >= a && Math.log10(v) <= b);
   const step = Math.ceil(powers.length / 7);
   return powers.filter((p) => p % step === 0).map((p) => 10 ** p);
 }
