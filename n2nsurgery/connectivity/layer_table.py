@@ -54,7 +54,7 @@ class LayerTable:
 
     @property
     def skips(self) -> tuple[LayerRow, ...]:
-        """The rows of grafted skips: all that hold weights and are no layers of the network."""
+        """The rows of grafted skips: all whose kind is none of the network's own."""
         return tuple(row for row in self.rows if row.kind not in (LAYER, BESIDE, IDENTITY))
 
     def to_json(self) -> dict[str, Any]:

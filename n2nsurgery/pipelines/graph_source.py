@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import cast
 
 from n2nsurgery.connectivity.channel_graph import ChannelGraph
 from n2nsurgery.core.errors import UsageError
@@ -55,6 +54,33 @@ GraphSource = Callable[[GraphRequest], NetworkGraphs]
 
 
 def graphs_of(request: GraphRequest) -> NetworkGraphs:
-    """The graphs of the network that `request` names."""
+    """The graphs of the network that `request` names; raises what its reading raises, and UsageError beyond a bound."""
+    rules = importlib.import_module("n2nsurgery.connectivity.conventions")
     source = importlib.import_module("n2nsurgery.pipelines.channel_graphs")
-    return cast("NetworkGraphs", source.channel_graphs(request))
+    found = source.subject_of(
+        request.model,
+        conventions=rules.Conventions(
+            weight=request.conductance, identity=request.identity, batchnorm=request.batchnorm
+        ),
+        max_nodes=request.max_nodes,
+        allow_import=request.allow_import,
+        seed=request.seed,
+    )
+    return NetworkGraphs(
+        graph=found.graph,
+        reference=found.dense,
+        origin=f"{found.origin.kind} {found.origin.name}",
+        kinds=skip_kinds(found.graph, found.dense, {skip.name: skip.kind for skip in found.flow.skips}),
+        conventions=tuple(found.conventions.sentences),
+        notes=tuple(found.notes),
+    )
+
+
+def skip_kinds(graph: ChannelGraph, reference: ChannelGraph, kinds: Mapping[str, str]) -> dict[str, str]:
+    """The kind of each skip by its block's name: those of `kinds`, and `residual` for what only `graph` adds up.
+
+    A residual skip has no weights and no layer of its own: it is a sum that the dense form lacks.
+    """
+    known = {block.name for block in reference.blocks}
+    sums = {block.name: "residual" for block in graph.blocks if not block.size and block.name not in known}
+    return sums | dict(kinds)

@@ -4,10 +4,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from n2nsurgery.connectivity import identity_block
 from n2nsurgery.connectivity.reach import chain
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.pipelines import diff, report
-from n2nsurgery.pipelines.graph_source import GraphRequest, NetworkGraphs
+from n2nsurgery.pipelines.graph_source import GraphRequest, NetworkGraphs, skip_kinds
 
 
 def network(density, seed=0):
@@ -140,3 +141,12 @@ def test_options_reach_the_graphs():
     request = replace(GraphRequest(model="a-0.4"), identity="none", batchnorm="ignored", max_nodes=7, seed=3)
     diff.run(request, request, graphs=record)
     assert seen == [request, request]
+
+
+def test_a_sum_that_the_dense_form_lacks_is_a_residual_skip():
+    graph = network(1.0)
+    ends = np.arange(6), np.arange(6, 12)
+    first, second = graph.blocks
+    summed = replace(graph, blocks=(first, identity_block("own", *ends), identity_block("grafted", *ends), second))
+    dense = replace(graph, blocks=(first, identity_block("own", *ends), second))
+    assert skip_kinds(summed, dense, {"skips.a": "n2n"}) == {"grafted": "residual", "skips.a": "n2n"}
