@@ -55,7 +55,7 @@ def _draw_worst(console: Console, layers: list[Document]) -> None:
     worst = [row for row in sorted(layers, key=_badness, reverse=True) if _badness(row)][:WORST]
     rows = [
         (
-            row["name"],
+            row["name"] if row["kind"] == "layer" else f"{row['name']}\n{row['sources'][-1]} to {row['targets'][-1]}",
             f"{row['kept']:,}",
             _number(row["direct"]),
             _number(row["effective"]),

@@ -121,7 +121,8 @@ def _values(subject: Subject, calls: list[Block]) -> dict[str, Number]:
 
 def _total(key: str, subject: Subject) -> Quantity:
     layers = subject.graph.layers
-    size, kept = (sum(each) for each in ([b.size for b in layers], [b.kept_weights for b in layers]))
+    size = sum(layer.size for layer in layers if layer.name not in subject.skips)
+    kept = sum(layer.kept_weights for layer in layers)
     value: dict[str, Number] = {
         "weights": size,
         "kept": kept,

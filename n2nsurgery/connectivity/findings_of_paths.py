@@ -1,13 +1,15 @@
 """Findings about paths from the input to the output, along the edges' direction: what is dead, what is thin.
 
-The bottleneck of paths is the layer of the lowest effective density among those that most paths cross. When masks fall
-at random, a path survives a layer with the probability of its density, so that -log10 of it is the number of decades
-of paths that this layer costs; a layer around which most paths lead costs less, and is no bottleneck.
+The bottleneck of paths is the layer that holds the fewest weights for each of its channels, among those that most
+paths cross. Where weights fall at random, a channel with an average of c of them on one side has none at all with the
+probability e^-c, and below c = 1 what one layer reaches dies out in the next, as any branching process does (Erdos and
+Renyi, On the evolution of random graphs, 1960). c counts weights on paths, for inputs or outputs, whichever have fewer.
+Density says less: of a large layer 1 % is plenty, of a small one nothing. A layer around which most paths lead is none.
 """
 
 from __future__ import annotations
 
-from statistics import median
+from math import exp
 
 import numpy as np
 
@@ -17,8 +19,8 @@ from n2nsurgery.connectivity.measurement import Quantity
 
 MANY, SOME = 0.05, 0.01
 """Shares of dead channels, or wasted weights, that are severe and that deserve a warning."""
-THIN, VERY_THIN = 0.5, 0.1
-"""Effective density against the median layer's, below which a layer is a bottleneck."""
+THIN, VERY_THIN = 3, 1
+"""Weights for each channel: 3 leave one in twenty channels without any, below 1 layers fall apart."""
 MOSTLY, NEARLY_ALL = 0.5, 0.9
 """Shares of the paths, or of a layer's channels, that count as most and as nearly all of them."""
 
@@ -128,43 +130,39 @@ def wasted_weights(evidence: Evidence) -> Finding | None:
 
 
 def thinnest_layer(evidence: Evidence) -> Finding | None:
-    """The bottleneck of paths."""
+    """The bottleneck of paths; None where no path is left."""
     rows = [row for row in evidence.layers.rows if row.kind == "layer" and row.values["weights"]]
     crossed = [row for row in rows if _number(row, "path_share") >= MOSTLY]
     if not crossed:
         return None
-    thinnest = min(crossed, key=lambda row: _number(row, "effective"))
-    usual = median(_number(row, "effective") for row in rows)
-    ratio = _number(thinnest, "effective") / usual if usual else 1.0
-    severity: Severity = "warning" if ratio < VERY_THIN else "notice" if ratio < THIN else "good"
-    shown = {
-        "thinnest": Quantity(
-            value=_number(thinnest, "effective"), unit="", meaning=f"Effective density of '{thinnest.name}'"
-        ),
-        "usual": Quantity(value=usual, unit="", meaning="Median effective density of the layers"),
-        "crossing": Quantity(
-            value=_number(thinnest, "path_share"), unit="", meaning=f"Share of paths that cross '{thinnest.name}'"
-        ),
-    }
-    density = percent(_number(thinnest, "effective"))
-    if severity == "good":
-        sentence = (
-            f"No layer is much thinner than the others: '{thinnest.name}' keeps {density} of its weights on paths"
-        )
-        return Finding(
-            severity=severity,
-            topic="Thinnest layer",
-            sentence=f"{sentence}, the median layer {percent(usual)}.",
-            evidence=shown,
-        )
+    thinnest = min(crossed, key=_fan)
+    fan, share = _fan(thinnest), _number(thinnest, "path_share")
+    severity: Severity = "warning" if fan < VERY_THIN else "notice" if fan < THIN else "good"
+    holds = f"{fan:.2g} weights on paths for each of its channels"
+    alone = f"random connections would leave {percent(exp(-fan))} of them without any"
     return Finding(
         severity=severity,
         topic="Thinnest layer",
-        sentence=f"'{thinnest.name}' is the bottleneck of paths: it keeps {density} of its weights on paths, the median"
-        f" layer {percent(usual)}, and {percent(_number(thinnest, 'path_share'))} of all paths cross it.",
-        evidence=shown,
-        remedy=f"Give it more weights (--allocation erk, --keep-dense {thinnest.name}), or lead skips over it.",
+        sentence=f"'{thinnest.name}' is the bottleneck of paths: it has only {holds}; {alone}, and {percent(share)} of"
+        " all paths cross it."
+        if severity != "good"
+        else f"No layer is too thin for its channels: even '{thinnest.name}' has {holds}.",
+        clause=f"its thinnest layer is '{thinnest.name}'" if severity == "warning" else "",
+        evidence={
+            "fan": Quantity(
+                value=fan, unit="weights", meaning=f"Weights on paths for each channel of '{thinnest.name}'"
+            ),
+            "crossing": Quantity(value=share, unit="", meaning=f"Share of paths that cross '{thinnest.name}'"),
+        },
+        remedy=f"Give it more weights (--floor-channel 3, --keep-dense {thinnest.name}), or lead skips over it."
+        if severity != "good"
+        else "",
     )
+
+
+def _fan(row: LayerRow) -> float:
+    """Weights on paths for each input or output channel, whichever is less."""
+    return _number(row, "effective") * _number(row, "weights") / max(_number(row, "in"), _number(row, "out"))
 
 
 def _number(row: LayerRow, key: str) -> float:

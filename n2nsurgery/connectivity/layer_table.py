@@ -94,8 +94,8 @@ REPLACED = ("dead", "channels")
 """Columns by group that the own ones say for every row."""
 
 
-def layer_table(subject: Subject, measurements: Mapping[str, Measurement], kinds: Mapping[str, str]) -> LayerTable:
-    """The table of `subject`; `kinds` says of which kind a skip is, by the name of its block."""
+def layer_table(subject: Subject, measurements: Mapping[str, Measurement]) -> LayerTable:
+    """The table of `subject`."""
     columns = {key: each for m in measurements.values() for key, each in m.columns.items() if key not in REPLACED}
     first = [key for key in ORDER if key in columns]
     columns = {key: columns[key] for key in (*first, *sorted(columns.keys() - set(first)))}
@@ -107,7 +107,7 @@ def layer_table(subject: Subject, measurements: Mapping[str, Measurement], kinds
     for block in subject.graph.blocks:
         blocks.setdefault(block.name, []).append(block)
     shares = _identity_shares(subject)
-    rows = tuple(_row(subject, calls, columns, kinds, shares) for calls in blocks.values())
+    rows = tuple(_row(subject, calls, columns, shares) for calls in blocks.values())
     return LayerTable(heads=(*OWN, *heads), rows=rows)
 
 
@@ -115,7 +115,6 @@ def _row(
     subject: Subject,
     calls: list[Block],
     columns: Mapping[str, Column],
-    kinds: Mapping[str, str],
     shares: Mapping[str, float],
 ) -> LayerRow:
     name, graph = calls[0].name, subject.graph
@@ -134,7 +133,7 @@ def _row(
         values |= {"heat_share": shares.get(name)}
     own = IDENTITY if not calls[0].size else LAYER if name in into else BESIDE
     return LayerRow(
-        name=name, kind=kinds.get(name, own), sources=groups_of(graph, sources), targets=into, values=values
+        name=name, kind=subject.skips.get(name, own), sources=groups_of(graph, sources), targets=into, values=values
     )
 
 

@@ -106,19 +106,18 @@ def report(  # noqa: PLR0913 - two graphs, and what only their maker knows of th
     *,
     name: Origin,
     reference_name: Origin,
-    kinds: Mapping[str, str] | None = None,
     conventions: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
     progress: Callable[[str, float], None] | None = None,
 ) -> ConnectivityReport:
     """The report on `subject` against `reference`, two networks with the same channels.
 
-    `kinds`: the kind of each skip, by the name of its block. Raises UsageError where the channels differ.
+    Raises UsageError where the channels differ.
     """
     require_comparable(subject, reference)
     mine, theirs = _measured(subject, reference, progress)
     quantities = _quantities(mine, theirs)
-    table = layer_table(subject, mine, kinds or {})
+    table = layer_table(subject, mine)
     evidence = Evidence(subject=subject, quantities={f"{q.metric}.{q.name}": q for q in quantities}, layers=table)
     star, multiples = reference.heat.saturation_time(SETTLED), np.geomspace(1e-3, 1e3, POINTS)
     curves = {key: curve for measurement in mine.values() for key, curve in measurement.curves.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -22,9 +23,14 @@ from n2nsurgery.connectivity.spectrum import Spectrum, estimated_spectrum, exact
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Subject:
-    """A graph and what has been found out about it; computed when first asked for, and kept."""
+    """A graph and what has been found out about it; computed when first asked for, and kept.
+
+    `skips`: the kind of each grafted skip, by its block's name. What a skip could hold is no part of the network that a
+    density is a share of.
+    """
 
     graph: ChannelGraph
+    skips: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def operator(self) -> Laplacian:

@@ -27,8 +27,8 @@ def run(
     tell("comparing", 0.7)
     first, second = found
     return difference(
-        Subject(graph=first.graph),
-        Subject(graph=second.graph),
+        Subject(graph=first.graph, skips=first.kinds),
+        Subject(graph=second.graph, skips=second.kinds),
         a_name=Origin(name=name_of(a.model), origin=first.origin),
         b_name=Origin(name=name_of(b.model), origin=second.origin),
     )

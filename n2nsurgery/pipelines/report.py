@@ -93,17 +93,16 @@ def _report(
     theirs: NetworkGraphs | None,
     progress: Progress,
 ) -> ConnectivityReport:
-    named = Origin(name=DENSE_FORM, origin=mine.origin)
+    named = Origin(name=DENSE_FORM)
     notes = mine.notes
     if theirs is not None and reference is not None:
         named = Origin(name=name_of(reference.model), origin=theirs.origin)
         notes = (*notes, *(f"Reference: {note}" for note in theirs.notes))
     return report(
-        Subject(graph=mine.graph),
-        Subject(graph=theirs.graph if theirs is not None else mine.reference),
+        Subject(graph=mine.graph, skips=mine.kinds),
+        Subject(graph=theirs.graph, skips=theirs.kinds) if theirs is not None else Subject(graph=mine.reference),
         name=Origin(name=name_of(request.model), origin=mine.origin),
         reference_name=named,
-        kinds=mine.kinds,
         conventions=mine.conventions,
         notes=notes,
         progress=progress,

@@ -97,9 +97,9 @@ def network(density, *, seed=0, skips=True, name="layer{}"):
 
 def page(graph, folder, file="page.html", name="net", **options):
     reference = network(1.0, skips=False)
-    kinds = {block.name: "n2n" for block in graph.blocks if block.name.startswith("skips.")}
+    skips = {block.name: "n2n" for block in graph.blocks if block.name.startswith("skips.")}
     names = {"name": Origin(name=name), "reference_name": Origin(name="dense")}
-    found = report(Subject(graph=graph), Subject(graph=reference), kinds=kinds, **names, **options)
+    found = report(Subject(graph=graph, skips=skips), Subject(graph=reference), **names, **options)
     path = folder / file
     path.write_text(render(found, graph, reference), encoding="utf-8")
     return path, found

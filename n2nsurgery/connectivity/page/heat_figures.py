@@ -7,7 +7,7 @@ import numpy as np
 from n2nsurgery.connectivity.findings import percent, times
 from n2nsurgery.connectivity.measurement import Curve, Number
 from n2nsurgery.connectivity.page.figure import Figure, legend_of
-from n2nsurgery.connectivity.page.numbers import rounded
+from n2nsurgery.connectivity.page.numbers import rounded, several
 from n2nsurgery.connectivity.page.png import data_url
 from n2nsurgery.connectivity.report import ConnectivityReport
 
@@ -141,7 +141,12 @@ def limits(report: ConnectivityReport) -> Figure:
         spec={
             "x": "share of the settling time (%)",
             "bars": [
-                {"label": row.name, "value": rounded(100 * (row.values["heat_share"] or 0)), "kind": row.kind}
+                {
+                    "label": row.name,
+                    "value": rounded(100 * (row.values["heat_share"] or 0)),
+                    "kind": row.kind,
+                    "note": f"{row.kind}, {several(row.sources)} \N{RIGHTWARDS ARROW} {several(row.targets)}",
+                }
                 for row in rows[:LISTED]
             ],
         },

@@ -21,9 +21,9 @@ def pruned(density, seed=0):
 DENSE = Subject(graph=pruned(1.0))
 
 
-def about(graph, **options):
+def about(graph, *, skips=None, **options):
     names = {"name": Origin(name="net", origin="here"), "reference_name": Origin(name="dense")}
-    return report(Subject(graph=graph), DENSE, **names, **options)
+    return report(Subject(graph=graph, skips=skips or {}), DENSE, **names, **options)
 
 
 def finding(found, topic):
@@ -132,12 +132,26 @@ def test_a_planted_bottleneck_of_heat_is_named():
 
 def test_a_planted_bottleneck_of_paths_is_named():
     mask = np.zeros((30, 20), dtype=bool)
-    mask[np.arange(30), np.arange(30) % 20] = True
-    found = about(with_layer(DENSE.graph, 1, mask))
-    thin = finding(found, "Thinnest layer")
+    mask[np.arange(15), np.arange(15)] = True  # half a weight for each output
+    thin = finding(about(with_layer(DENSE.graph, 1, mask)), "Thinnest layer")
     assert thin.severity == "warning"
-    assert thin.sentence.startswith("'1' is the bottleneck of paths")
+    assert thin.sentence.startswith("'1' is the bottleneck of paths: it has only 0.5 weights")
     assert "--keep-dense 1" in thin.remedy
+
+
+def test_a_large_layer_of_low_density_is_not_thin():
+    rng = np.random.default_rng(0)
+    wide = chain([np.ones((400, 3), dtype=bool), rng.random((400, 400)) < 0.02, np.ones((4, 400), dtype=bool)])
+    names = {"name": Origin(name="net"), "reference_name": Origin(name="itself")}
+    found = report(Subject(graph=wide), Subject(graph=wide), **names)
+    assert finding(found, "Thinnest layer").severity != "warning"
+
+
+def test_what_a_skip_could_hold_is_no_part_of_the_density():
+    found = about(GRAPHS["with a skip"], skips={"skips.a": "n2n"})
+    graph = GRAPHS["with a skip"]
+    kept, own = sum(b.kept_weights for b in graph.layers), sum(b.size for b in DENSE.graph.layers)
+    assert found.quantity("effective-density.direct").value == kept / own
 
 
 def test_a_layer_around_which_the_paths_lead_is_no_bottleneck():
@@ -145,12 +159,12 @@ def test_a_layer_around_which_the_paths_lead_is_no_bottleneck():
     thin[0, 0] = True
     graph = with_layer(pruned(1.0), 1, np.eye(30, 20, dtype=bool))
     bypassed = with_skip(with_layer(graph, 2, thin), weights=True)
-    found = about(bypassed, kinds={"skips.a": "n2n"})
+    found = about(bypassed, skips={"skips.a": "n2n"})
     assert "'2'" not in finding(found, "Thinnest layer").sentence
 
 
 def test_kinds_tell_layers_skips_and_identity_edges_apart():
-    kinds = {row.name: row.kind for row in about(GRAPHS["with a skip"], kinds={"skips.a": "n2n"}).layers.rows}
+    kinds = {row.name: row.kind for row in about(GRAPHS["with a skip"], skips={"skips.a": "n2n"}).layers.rows}
     assert kinds == {"0": "layer", "1": "layer", "2": "layer", "skips.a": "n2n", "3": "layer"}
     named = about(GRAPHS["with identity edges"]).layers.rows
     assert [row.kind for row in named if row.name == "add"] == ["identity"]
@@ -158,7 +172,7 @@ def test_kinds_tell_layers_skips_and_identity_edges_apart():
 
 
 def test_skips_are_weighed():
-    found = finding(about(GRAPHS["with a skip"], kinds={"skips.a": "n2n"}), "Skips")
+    found = finding(about(GRAPHS["with a skip"], skips={"skips.a": "n2n"}), "Skips")
     assert found.evidence["held"].value == 20
     assert 0 < found.evidence["heat_share"].value < 1
 

@@ -28,10 +28,10 @@ def network(density, *, seed=0, rename=None):
     return ChannelGraph(groups=groups, sources=graph.sources, sinks=graph.sinks, blocks=blocks)
 
 
-def page(graph, name="net", **options):
+def page(graph, name="net", *, skips=None, **options):
     reference = network(1.0)
     found = report(
-        Subject(graph=graph),
+        Subject(graph=graph, skips=skips or {}),
         Subject(graph=reference),
         name=Origin(name=name, origin=name),
         reference_name=Origin(name=name),
@@ -62,7 +62,7 @@ def payload(text):
 
 def test_names_with_markup_stay_names():
     plain = elements(page(network(0.4, rename="a"), "net")[1])
-    found, text = page(network(0.4, rename=NASTY), NASTY, kinds={"1": NASTY}, conventions=(NASTY,), notes=(NASTY,))
+    found, text = page(network(0.4, rename=NASTY), NASTY, skips={"1": NASTY}, conventions=(NASTY,), notes=(NASTY,))
     nasty = elements(text)
     assert nasty.tags.count("script") == plain.tags.count("script") == 2
     assert nasty.tags.count("img") == plain.tags.count("img") == 0
