@@ -42,7 +42,7 @@ def density(report: ConnectivityReport) -> Figure:
         rows=tuple((d["label"], d["from"], d["to"], d["kept"]) for d in dots),
         legend=(
             ("ring", "direct density"),
-            ("subject", "effective density"),
+            ("spot", "effective density"),
             *([("cross", "nothing gets through")] if any(not d["to"] for d in dots) else []),
         ),
     )
