@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 
 from n2nsurgery.connectivity.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.conventions import Conventions
+from n2nsurgery.connectivity.network_graph import MAX_NODES
 from n2nsurgery.core.errors import UsageError
-
-MAX_NODES = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)
