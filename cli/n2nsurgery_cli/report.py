@@ -30,6 +30,8 @@ def report(
     batchnorm: options.BatchNorm = "folded",
     max_nodes: options.MaxNodes = 200_000,
     allow_import: options.AllowImport = False,
+    num_classes: options.NumClasses = None,
+    input_size: options.InputSize = None,
     seed: options.Seed = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -51,6 +53,8 @@ def report(
                 batchnorm=batchnorm,
                 max_nodes=max_nodes,
                 allow_import=allow_import,
+                num_classes=num_classes,
+                input_size=options.input_size(input_size),
                 seed=seed,
             )
 
