@@ -48,15 +48,6 @@ class Fig4:
         name = "fig4.png"
         _draw(setting.folder / name, times, curves)
         apart = {key: _apart(curves[key], curves["reference"]) for key in curves}
-        rows = tuple(
-            (key, *_reached(curves[key], times), apart[key], float(curves[key].standard_error.max())) for key in curves
-        )
-        columns = (
-            "network",
-            *(f"t at alpha = {level:g}" for level in _LEVELS),
-            "mean |alpha - reference|",
-            "standard error",
-        )
         return Reproduction(
             name="fig4",
             title="Scree curves of VGG19",
@@ -66,7 +57,7 @@ class Fig4:
                 f"The CIFAR VGG19 at density {_DENSITY:g}, K = {_PERCENT:g} %; the paper states neither.",
                 "Every network's own time: nothing is rescaled.",
             ),
-            tables=(Table(title="When the curves rise, and how far they are apart", columns=columns, rows=rows),),
+            tables=(_table(curves, times, apart),),
             verdicts=tuple(
                 Verdict(
                     statement=f"the curve of {skipped} is nearer to the reference's than that of {plain}",
@@ -77,6 +68,22 @@ class Fig4:
             ),
             figures=(name,),
         )  # fmt: skip
+
+
+def _table(curves: Mapping[str, ScreeCurves], times: np.ndarray, apart: Mapping[str, float]) -> Table:
+    return Table(
+        title="When the curves rise, and how far they are apart",
+        columns=(
+            "network",
+            *(f"t at alpha = {level:g}" for level in _LEVELS),
+            "mean |alpha - reference|",
+            "standard error",
+        ),
+        rows=tuple(
+            (key, *_reached(curve, times), apart[key], float(curve.standard_error.max()))
+            for key, curve in curves.items()
+        ),
+    )
 
 
 def _draw(path: Path, times: np.ndarray, curves: Mapping[str, ScreeCurves]) -> None:
