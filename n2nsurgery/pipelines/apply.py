@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.files import ensure_writable
 from n2nsurgery.core.names import unknown
+from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.data.batch import Batch
 from n2nsurgery.data.batch import batches as batches_of
 from n2nsurgery.data.noise import noise_batches
@@ -28,7 +29,6 @@ from n2nsurgery.models.recipe import ModelRecipe
 from n2nsurgery.models.sources import resolve
 from n2nsurgery.pipelines.apply_request import ApplyRequest
 from n2nsurgery.pipelines.surgery_config import surgery_config
-from n2nsurgery.surgery.artifact_files import MANIFEST
 from n2nsurgery.surgery.config import Option, SurgeryConfig
 from n2nsurgery.surgery.keeper import keeper_of
 from n2nsurgery.surgery.operate import ScoringData, operate
