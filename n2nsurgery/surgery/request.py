@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from math import isfinite
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, Self
 
@@ -153,3 +154,10 @@ class SurgeryRequest:
     def _within(self, value: float | None, field: str, allowed: str, holds: Callable[[float], bool]) -> None:
         if value is not None and not (isfinite(value) and holds(value)):
             raise UsageError(f"{self.spelled(field)} is {value}; it must be {allowed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactRequest:
+    """An operation that was done before: the folder of its artifact."""
+
+    artifact: Path
