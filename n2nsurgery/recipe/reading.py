@@ -24,6 +24,16 @@ from n2nsurgery.recipe.node import Node, Place
 
 T = TypeVar("T")
 _WORD = re.compile(r"[a-z_][\w.]*")
+_WORDS = {
+    "a valid number": "a number",
+    "a valid integer": "a whole number",
+    "a valid string": "text",
+    "a valid boolean": "true or false",
+    "a valid array": "a list",
+    "a valid dictionary": "keys with values",
+    "an object": "keys with values",
+    "None": "null",
+}
 
 
 class BrokenError(Exception):
@@ -66,29 +76,52 @@ class Problems:
             raise (InvalidFileError if any(place.in_file for place, _ in self.found) else UsageError)(message)
 
 
-def read_section(cls: type[T], node: Node, path: str, problems: Problems, *, without: Collection[str] = ()) -> T:
-    """The `cls` (a dataclass) that `node` describes; `path` is its dotted key, `without` are fields not to be given.
+def read_section(  # noqa: PLR0913 - where it is, and what it may hold
+    cls: type[T],
+    node: Node,
+    path: str,
+    problems: Problems,
+    *,
+    without: Collection[str] = (),
+    also: Collection[str] = (),
+) -> T:
+    """The `cls` (a dataclass) that `node` describes; `path` is its dotted key.
 
-    Raises BrokenError after noting whatever is wrong.
+    `without`: fields that may not be given; `also`: keys beside them, to be named where one is unknown. Raises
+    BrokenError after noting whatever is wrong.
     """
+    values = read_values(cls, node, path, problems, without=without, also=also)
+    with problems.noted(node, path):
+        return cls(**values)
+    raise AssertionError  # `noted` passes on every exception
+
+
+def read_values(  # noqa: PLR0913
+    cls: type[Any],
+    node: Node,
+    path: str,
+    problems: Problems,
+    *,
+    without: Collection[str] = (),
+    also: Collection[str] = (),
+) -> dict[str, Any]:
+    """The fields of `cls` that `node` gives, each of its type; arguments and errors as for `read_section`."""
     members = keys_of(node, path, problems)
-    known = {entry.name: entry for entry in fields(cls) if entry.name not in without}  # type: ignore[arg-type]
+    known = {entry.name: entry for entry in fields(cls) if entry.name not in without}
     hints = get_type_hints(cls)
     before = len(problems.found)
     values: dict[str, Any] = {}
     for name, member in members.items():
         with problems.collected():
             if name not in known:
-                refuse_key(name, member, path, known, problems)
+                refuse_key(name, member, path, (*known, *also), problems)
             values[name] = read_value(hints[name], member, joined(path, name), problems)
     for name, entry in known.items():
         if name not in members and _required(entry):
             problems.note(node.key_place, f"{joined(path, name)} is missing; it has to be given")
     if len(problems.found) > before:
         raise BrokenError
-    with problems.noted(node, path):
-        return cls(**values)
-    raise AssertionError  # `noted` passes on every exception
+    return values
 
 
 def read_value(hint: Any, node: Node, path: str, problems: Problems) -> Any:  # noqa: ANN401 - a type and its value
@@ -103,7 +136,7 @@ def read_value(hint: Any, node: Node, path: str, problems: Problems) -> Any:  # 
         return _adapter(hint).validate_json(json.dumps(node.plain()), strict=True)
     except ValidationError as error:
         needed = list(dict.fromkeys(_needed(detail) for detail in error.errors(include_url=False)))
-        problems.note(node.place, f"{path} is {node.shown()}; {' or '.join(needed)}{_hint(hint, node)}")
+        problems.note(node.place, f"{path} is {node.shown()}; it must be {' or '.join(needed)}{_hint(hint, node)}")
         raise BrokenError from error
 
 
@@ -142,8 +175,9 @@ def _adapter(hint: Any) -> TypeAdapter[Any]:  # noqa: ANN401 - any type hint
 
 def _needed(detail: Any) -> str:  # noqa: ANN401 - pydantic's own dictionary
     """What pydantic asks for, in the words of our other messages."""
-    message = str(detail["msg"]).removeprefix("Input should be ")
-    return "null" if message == "None" else message
+    message = str(detail["msg"])
+    wanted = message.removeprefix("Input should be ")
+    return _WORDS.get(wanted.partition(",")[0], wanted) if wanted != message else f"({message})"
 
 
 def _hint(hint: Any, node: Node) -> str:  # noqa: ANN401
@@ -167,4 +201,4 @@ def _located(message: str, node: Node, path: str) -> tuple[Place, str]:
             rest = message[len(word.group()) :] if word.start() == 0 else None
             whole = ".".join((*names, *parts))
             return found.place, f"{whole}{rest}" if rest is not None else f"{path}: {message}"
-    return node.key_place, f"{path}: {message}" if path else message
+    return (node.place if node.members is None else node.key_place), f"{path}: {message}" if path else message

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import yaml
 
@@ -24,9 +24,9 @@ from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.surgery.request import ArtifactRequest, SurgeryRequest
 from n2nsurgery.train.config import TrainConfig
 
-VERSION = 1
+VERSION: Final = 1
 # Where a run computes and where its data lies; moving either changes nothing of what is trained.
-_PLACES = (("data", "root"), ("train", "device"), ("train", "tensorboard"))
+_PLACES = (("data", "root"), ("data", "workers"), ("train", "device"), ("train", "tensorboard"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,8 @@ class Recipe:
         """Every value, defaults included, as JSON values; reading it gives an equal recipe."""
         train = asdict(self.train)
         del train["seed"]  # the recipe's
-        data = {"name": self.data.name, "root": self.data.root, **asdict(self.data.options)}  # type: ignore[call-overload]
+        data = asdict(self.data)
+        data |= data.pop("options")  # beside one another, as a recipe writes them
         document = {
             "version": self.version,
             "seed": self.seed,
@@ -60,6 +61,14 @@ class Recipe:
     def to_yaml(self) -> str:
         """The same as YAML text, in a fixed order."""
         return str(yaml.safe_dump(self.to_json(), sort_keys=False, allow_unicode=True, width=120))
+
+    @property
+    def subject(self) -> str:
+        """SHA-256 of what is trained on what, whatever is done to train it: model, data, surgery and seed."""
+        document = self.to_json()
+        for section, key in _PLACES:
+            del document[section][key]
+        return fingerprint({key: document[key] for key in ("seed", "model", "data", "surgery")})
 
     @property
     def hash(self) -> str:

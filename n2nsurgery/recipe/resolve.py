@@ -17,10 +17,10 @@ from n2nsurgery.recipe.overrides import Override, overridden
 from n2nsurgery.recipe.reading import (
     BrokenError,
     Problems,
-    joined,
     keys_of,
     read_section,
     read_value,
+    read_values,
     refuse_key,
 )
 from n2nsurgery.recipe.recipe import VERSION, Recipe
@@ -31,6 +31,7 @@ from n2nsurgery.train.config import TrainConfig
 T = TypeVar("T")
 _SECTIONS = tuple(field.name for field in fields(Recipe))
 _SEED = ("seed",)
+_AROUND = tuple(field.name for field in fields(DataRequest) if field.name not in {"name", "options"})
 
 
 def read_recipe(path: Path, overrides: Iterable[Override] = ()) -> Recipe:
@@ -134,13 +135,20 @@ def _data(node: Node, problems: Problems) -> DataRequest:
     if "name" not in members:
         problems.note(node.key_place, f"data.name is missing; known: {', '.join(DATA_SETS.names())}")
         raise BrokenError
-    name: str = read_value(str, members.pop("name"), "data.name", problems)
-    with problems.noted(node, "data"):
+    named = members.pop("name")
+    name: str = read_value(str, named, "data.name", problems)
+    with problems.noted(named, "data.name"):
         kind: type[Any] = DATA_SETS.get(name)
-    root = members.pop("root", None)
-    folder: Path | None = None if root is None else read_value(Path | None, root, joined("data", "root"), problems)
-    options = read_section(kind, replace(node, content=members), "data", problems)
-    return DataRequest(name=DATA_SETS.canonical(name), options=options, root=folder)
+    own = {key: members.pop(key) for key in _AROUND if key in members}
+    around: dict[str, Any] | None = None
+    with problems.collected():
+        around = read_values(DataRequest, replace(node, content=own), "data", problems, without=("name", "options"))
+    options = read_section(kind, replace(node, content=members), "data", problems, also=_AROUND)
+    if around is None:
+        raise BrokenError
+    with problems.noted(node, "data"):
+        return DataRequest(name=DATA_SETS.canonical(name), options=options, **around)
+    raise AssertionError  # `noted` passes on every exception
 
 
 def _surgery(node: Node, problems: Problems) -> SurgeryRequest | ArtifactRequest:

@@ -25,6 +25,7 @@ _MOST_DIGITS = 18
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _DECIMAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
+_HALF = re.compile("[\ud800-\udfff]")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF|nan|NaN|NAN)")
 
 
@@ -116,6 +117,8 @@ class _Builder:
 
     def _scalar(self, event: Any) -> bool | int | float | str | None:  # noqa: ANN401
         text: str = event.value
+        if _HALF.search(text):
+            self._refuse(event, "the text holds half of a character (a lone surrogate)")
         if not event.implicit[0]:  # quoted
             return text
         if text in _WORDS:
@@ -123,7 +126,7 @@ class _Builder:
         if _SPECIAL.fullmatch(text):
             self._refuse(event, f"{text} is no finite number")
         if _INTEGER.fullmatch(text):
-            if len(text) > _MOST_DIGITS:
+            if len(text.lstrip("+-")) > _MOST_DIGITS:
                 self._refuse(event, f"a whole number of {len(text)} digits; at most {_MOST_DIGITS} are read")
             return int(text)
         if _DECIMAL.fullmatch(text):

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.recipe.yaml_text import parse_yaml, read_yaml
 
-SCALARS = st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.text(max_size=20)
+TEXT = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20)
+SCALARS = st.none() | st.booleans() | st.integers(-(10**17), 10**17) | TEXT
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 DOCUMENTS = st.dictionaries(
-    st.text(max_size=8),
+    TEXT,
     st.recursive(
         SCALARS | NUMBERS,
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
         max_leaves=8,
     ),
     max_size=4,
@@ -91,6 +92,7 @@ def test_every_value_knows_its_line_and_column():
         ("a: {b: 1", "r.yaml:1:9: this is not YAML"),
         ("a: b: c", "r.yaml:1:5: this is not YAML: mapping values are not allowed"),
         ("a:\n\tb: 1", "r.yaml:2:1: this is not YAML"),
+        ('a: "\\ud800"', "r.yaml:1:4: the text holds half of a character"),
         ("a: \x00", "r.yaml is not YAML"),
         ("[" * 100_000, "nested more than 16 levels"),
         ("a: " * 100_000, "r.yaml has 300,000 characters; a recipe has at most 262,144"),
