@@ -16,7 +16,7 @@ FEATURES, CLASSES = 8, 3
 class Blobs:
     """`count` batches of `size` samples; those of process `rank` are its part of every batch of all `world`."""
 
-    def __init__(self, count=5, size=12, rank=0, world=1, shape=(FEATURES,), last=None):
+    def __init__(self, count=5, *, size=12, rank=0, world=1, shape=(FEATURES,), last=None):
         self.count, self.size, self.rank, self.world, self.shape = count, size, rank, world, shape
         self.last = last or size
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -94,4 +95,4 @@ def test_a_rate_never_leaves_its_range_and_never_rises_after_the_warm_up(name, f
     ulp = 1e-15  # of floor + (lr - floor), which rounds
     assert all(0 <= rate <= LR + ulp for rate in seen)
     assert all(rate >= floor - ulp for rate in settled)
-    assert all(later <= earlier + ulp for earlier, later in zip(settled, settled[1:], strict=False))
+    assert all(later <= earlier + ulp for earlier, later in pairwise(settled))
