@@ -94,11 +94,9 @@ def read_sealed(folder: Path, kind: str) -> SealedFiles:
     Tensors lie on the CPU. Raises InvalidFileError, naming the file, for anything missing, truncated, altered,
     out of bounds or of a newer schema.
     """
-    manifest = _manifest(folder, kind)
-    _verify_sizes(folder, manifest, kind)
+    manifest = check_sealed(folder, kind)
     for name, entry in manifest["files"].items():
-        if sha256(folder / name) != entry["sha256"]:
-            raise InvalidFileError(f"'{folder / name}' was altered: its SHA-256 is not the one in {MANIFEST}")
+        _verify_hash(folder / name, entry)
     documents = {Path(name).stem: _read_json(folder / name) for name in manifest["files"] if name.endswith(".json")}
     tensors = {
         Path(name).stem: _read_tensors(folder / name, manifest["aliases"].get(Path(name).stem, {}))
@@ -108,12 +106,28 @@ def read_sealed(folder: Path, kind: str) -> SealedFiles:
     return SealedFiles(folder=folder, kind=kind, documents=documents, tensors=tensors)
 
 
-def check_sealed(folder: Path, kind: str) -> None:
-    """Return where `folder` has a valid manifest and every file its size; hashes are left to `read_sealed`.
+def read_document(folder: Path, kind: str, name: str) -> Any:  # noqa: ANN401 - any JSON value
+    """The document `name` of a folder whose manifest and sizes are valid, its hash verified; raises InvalidFileError.
+
+    For a look at many folders: the other files are not hashed.
+    """
+    manifest = check_sealed(folder, kind)
+    path = folder / f"{name}.json"
+    entry = manifest["files"].get(path.name)
+    if entry is None:
+        raise _missing(path, kind)
+    _verify_hash(path, entry)
+    return _read_json(path)
+
+
+def check_sealed(folder: Path, kind: str) -> dict[str, Any]:
+    """The manifest of `folder`, valid, with every file of its size; hashes are left to `read_sealed`.
 
     Raises InvalidFileError.
     """
-    _verify_sizes(folder, _manifest(folder, kind), kind)
+    manifest = _manifest(folder, kind)
+    _verify_sizes(folder, manifest, kind)
+    return manifest
 
 
 def _manifest(folder: Path, kind: str) -> dict[str, Any]:
@@ -163,6 +177,11 @@ def _verify_sizes(folder: Path, manifest: dict[str, Any], kind: str) -> None:
         size = path.stat().st_size
         if size != entry["bytes"]:
             raise InvalidFileError(f"'{path}' is damaged: it has {size:,} bytes, {MANIFEST} says {entry['bytes']:,}")
+
+
+def _verify_hash(path: Path, entry: Mapping[str, Any]) -> None:
+    if sha256(path) != entry["sha256"]:
+        raise InvalidFileError(f"'{path}' was altered: its SHA-256 is not the one in {MANIFEST}")
 
 
 def _missing(path: Path, kind: str) -> InvalidFileError:
