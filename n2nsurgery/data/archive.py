@@ -1,7 +1,8 @@
 """Images in a tar archive, read without unpacking it: nothing is written, names are keys and never paths.
 
 A plain .tar is read where its images lie, on demand. A compressed one cannot be: its members are read once, in order,
-and held in memory as they are encoded.
+and held in memory as they are encoded. Nothing is cached on disk: reading and decoding 60,000 images of 32 x 32 takes
+seconds, and what is not kept cannot be stale.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def _plain(path: Path) -> ImageFiles:
 def _compressed(path: Path) -> ImageFiles:
     held: dict[str, bytes] = {}
     ignored = total = 0
-    with tarfile.open(path, "r|gz") as archive:
+    with tarfile.open(path, "r:gz") as archive:
         for member in _files(archive, path):
             if not is_image(member.name):
                 ignored += 1

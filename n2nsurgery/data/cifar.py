@@ -94,7 +94,7 @@ def _members(cifar: Cifar, path: Path) -> dict[str, bytes]:
         if path.is_dir():
             return {name: _bounded(path / name) for name in sorted(needed) if (path / name).is_file()}
         found = {}
-        with tarfile.open(path, "r|gz") as archive:
+        with tarfile.open(path, "r:gz") as archive:
             for member in archive:
                 name = member.name.rpartition("/")[2]
                 if member.isreg() and name in needed and member.size <= _MOST_BYTES:
