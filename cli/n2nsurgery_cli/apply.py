@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from n2nsurgery.pipelines.apply_request import ApplyRequest
+from n2nsurgery.pipelines.apply_request import ApplyRequest, parse_fan_out, parse_layer_value
 from n2nsurgery_cli import options
 from n2nsurgery_cli.session import session
 
@@ -18,6 +18,8 @@ def apply(
     density: options.Density = None,
     sparsity: options.Sparsity = None,
     compression: options.Compression = None,
+    fan_out: options.FanOut = None,
+    junction_density: options.JunctionDensity = None,
     skip_ratio: options.SkipRatio = None,
     criterion: options.Criterion = "random",
     allocation: options.Allocation = None,
@@ -35,6 +37,8 @@ def apply(
     pooling: options.Pooling = "average",
     heads: options.Heads = False,
     redistribute: options.Redistribute = False,
+    tries: options.Tries = 1,
+    select: options.Select = None,
     floor_layer: options.FloorLayer = 0,
     floor_channel: options.FloorChannel = 0,
     preset: options.Preset = None,
@@ -55,7 +59,8 @@ def apply(
 ) -> None:
     """Prune a model, graft skips, save the artifact.
 
-    Exactly one of --density, --sparsity and --compression sets the budget. Patterns are globs over dotted layer
+    Exactly one of --density, --sparsity and --compression sets the budget; none where --fan-out or --junction-density
+    say what layers keep and all others stay dense. Patterns are globs over dotted layer
     names, or regular expressions after `re:`.
     """
     request = request_from(context.params)
@@ -74,6 +79,9 @@ def request_from(values: dict[str, Any]) -> ApplyRequest:
     wanted: dict[str, Any] = {field.name: values[field.name] for field in fields(ApplyRequest)}
     for repeatable in ("include", "exclude", "keep_dense"):
         wanted[repeatable] = tuple(wanted[repeatable] or ())
+    wanted["fan_out"] = tuple(map(parse_fan_out, wanted["fan_out"] or ()))
+    densities = wanted["junction_density"] or ()
+    wanted["junction_density"] = tuple(parse_layer_value(text, "junction_density") for text in densities)
     wanted["skip_ratio"] = options.skip_ratio(wanted["skip_ratio"])
     wanted["input_size"] = options.input_size(wanted["input_size"])
     return ApplyRequest(**wanted)

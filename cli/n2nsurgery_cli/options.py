@@ -36,6 +36,15 @@ InputSize = Annotated[str | None, typer.Option(metavar="CxHxW", help="shape of o
 Density = Annotated[float | None, typer.Option(metavar="D", help="kept fraction of the weights, in (0, 1]")]
 Sparsity = Annotated[float | None, typer.Option(metavar="S", help="the same as --density 1-S")]
 Compression = Annotated[float | None, typer.Option(metavar="C", help="the same as --density 1/C")]
+FanOut = Annotated[
+    list[str] | None,
+    typer.Option(metavar="LAYER=N", help="connections of every input neuron of a layer; repeatable"),
+]
+JunctionDensity = Annotated[
+    list[str] | None, typer.Option(metavar="LAYER=D", help="kept fraction of one layer; repeatable")
+]
+Tries = Annotated[int, typer.Option(metavar="N", help="patterns drawn, of which --select keeps one")]
+Select = Annotated[str | None, typer.Option(metavar=_one_of("select"), help="what the best pattern is")]
 SkipRatio = Annotated[
     str | None,
     typer.Option(metavar="R|auto", help="share of the budget for skips, in [0, 1); auto: what one-to-one needs"),
@@ -45,7 +54,12 @@ FloorLayer = Annotated[int, typer.Option(metavar="N", help="keep at least N weig
 FloorChannel = Annotated[int, typer.Option(metavar="N", help="keep at least N weights in every output channel")]
 
 # Who survives
-Criterion = Annotated[str, typer.Option(metavar="NAME", help="random (rp), snip (csp), magnitude, grasp, synflow")]
+Criterion = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help="random (rp), snip (csp), magnitude, grasp, synflow, fixed-fan, clash-free, expander"
+    ),
+]
 Allocation = Annotated[
     str | None, typer.Option(metavar=_one_of("allocation"), help="how random shares the budget; default: erk")
 ]

@@ -74,6 +74,12 @@ def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         staging.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write `text` (UTF-8) as the whole of `path`, replacing what was there; raises RunError."""
+    with atomic_file(path, overwrite=True) as staging:
+        staging.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def atomic_folder(path: Path, *, overwrite: bool = False, marker: str | None = None) -> Iterator[Path]:
     """The path of an empty staging folder that becomes `path` when the block ends well, and nothing otherwise.

@@ -7,6 +7,8 @@ What it offers, from the count to the masks:
     allocate(shapes, total, "erk")              exact counts per layer
     balanced_mask(weight, count, generator)     a random pattern, fan-in and fan-out balanced
     one_to_one(n_out, n_in, count, generator)   at most one weight for each target channel
+    fixed_fan(n_out, n_in, fan_out=4, seed=0)   equal fan-outs, equal fan-ins; also clash_free, expander
+    fan_out_settings(junctions, edges)          all whole fan-outs with so many edges
     draw_masks("snip", weights, count, ...)     criterion + weights + count -> MaskSet and report
 
 Every piece can be used on its own.
@@ -15,9 +17,12 @@ Every piece can be used on its own.
 from n2nsurgery.masks.allocation import allocate
 from n2nsurgery.masks.allocations import ALLOCATIONS
 from n2nsurgery.masks.budgets import Budget, budget
+from n2nsurgery.masks.clash_free import clash_free
 from n2nsurgery.masks.criterion import CRITERIA, Criterion, PatternCriterion, ScoreCriterion, make_criterion
 from n2nsurgery.masks.draw import Floors, MaskDraw, WeightReport, draw_masks
 from n2nsurgery.masks.exact_topk import topk, topk_global
+from n2nsurgery.masks.expander import expander
+from n2nsurgery.masks.fans import fan_out_settings, fixed_fan
 from n2nsurgery.masks.granularities import GRANULARITIES
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.patterns import balanced_mask, one_to_one
@@ -41,7 +46,11 @@ __all__ = [
     "allocate",
     "balanced_mask",
     "budget",
+    "clash_free",
     "draw_masks",
+    "expander",
+    "fan_out_settings",
+    "fixed_fan",
     "make_criterion",
     "one_to_one",
     "pack",

@@ -25,13 +25,19 @@ SCOPES = ("global", "layer")
 
 @runtime_checkable
 class PatternCriterion(Protocol):
-    """Draws masks; `allocation` is the name of the rule by which the count is divided among the layers."""
+    """Draws masks; `allocation` is the name of the rule by which the count is divided among the layers.
+
+    A strict pattern can keep only multiples of its `step` in a weight; others have step 1.
+    """
 
     needs: ClassVar[Needs]
 
     @property
     def allocation(self) -> str:
         """Name of the allocation rule."""
+
+    def step(self, weight: PrunableWeight) -> int:
+        """What the kept count of `weight` must be a multiple of; it divides the weight's size."""
 
     def pattern(self, weight: PrunableWeight, count: int, generator: np.random.Generator) -> Tensor:
         """A boolean tensor of the weight's shape with exactly `count` True."""

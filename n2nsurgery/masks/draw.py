@@ -16,6 +16,7 @@ from n2nsurgery.masks.allocation import allocate
 from n2nsurgery.masks.criterion import Criterion, PatternCriterion, ScoreCriterion, make_criterion
 from n2nsurgery.masks.exact_topk import topk, topk_global
 from n2nsurgery.masks.grid import from_grid, grid_of, to_grid
+from n2nsurgery.masks.legal_counts import legal_counts
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.scoring import ScoreContext
 
@@ -85,19 +86,22 @@ def draw_masks(  # noqa: PLR0913 - each is a separate question
     *,
     context: ScoreContext | None = None,
     seed: int = 0,
+    counts: Mapping[str, int] | None = None,
     floors: Floors = NO_FLOORS,
     progress: Callable[[int, int], None] | None = None,
 ) -> MaskDraw:
     """Masks for `weights` with exactly `count` True in all, chosen by `criterion` (a value, or a name).
 
     `context` is needed by every criterion that `needs` more than nothing; its weights are replaced by `weights`.
-    `seed` is for patterns, scores have the context's. `progress(done, rounds)` is called after each round of scoring.
+    `seed` is for patterns, scores have the context's. `counts` by name, which sum to `count`, take the place of a
+    pattern's own allocation. `progress(done, rounds)` is called after each round of scoring.
     Raises BudgetError where `count` does not fit between the floors and the number of weights.
     """
     chosen = make_criterion(criterion) if isinstance(criterion, str) else criterion
     _require_fit(weights, count, floors)
     if isinstance(chosen, PatternCriterion):
-        masks = _draw_patterns(chosen, weights, count, seed, floors)
+        shared = pattern_counts(chosen, weights, count, seed=seed, floors=floors) if counts is None else counts
+        masks = _draw_patterns(chosen, weights, shared, seed)
     else:
         if context is None:
             raise UsageError(f"the criterion {type(chosen).__name__} looks at {chosen.needs}: it needs a ScoreContext")
@@ -128,13 +132,19 @@ def pattern_counts(
 ) -> dict[str, int]:
     """How many of `count` weights a pattern criterion keeps in each of `weights`, by name; what `draw_masks` draws."""
     _require_fit(weights, count, floors)
-    return _allocate(weights, count, criterion.allocation, floors, numpy_generator(seed, "allocation"))
+
+    def shares_at(total: int) -> dict[str, int]:
+        return _allocate(weights, total, criterion.allocation, floors, numpy_generator(seed, "allocation"))
+
+    steps = {weight.name: criterion.step(weight) for weight in weights}
+    if all(step == 1 for step in steps.values()):
+        return shares_at(count)
+    return legal_counts(shares_at, count, steps=steps, sizes={weight.name: weight.numel for weight in weights})
 
 
 def _draw_patterns(
-    criterion: PatternCriterion, weights: Sequence[PrunableWeight], count: int, seed: int, floors: Floors
+    criterion: PatternCriterion, weights: Sequence[PrunableWeight], counts: Mapping[str, int], seed: int
 ) -> dict[str, Tensor]:
-    counts = pattern_counts(criterion, weights, count, seed=seed, floors=floors)
     return {
         weight.name: criterion.pattern(weight, counts[weight.name], numpy_generator(seed, "pattern", weight.name))
         for weight in weights

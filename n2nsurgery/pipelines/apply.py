@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ from n2nsurgery.models.patient import Patient
 from n2nsurgery.models.recipe import ModelRecipe
 from n2nsurgery.models.sources import resolve
 from n2nsurgery.pipelines.apply_request import ApplyRequest
+from n2nsurgery.pipelines.choose_draw import DrawChoice, choose_by_scatter
 from n2nsurgery.pipelines.run_folder import ARTIFACTS
 from n2nsurgery.pipelines.surgery_config import surgery_config
 from n2nsurgery.surgery.config import Option, SurgeryConfig
@@ -36,7 +37,7 @@ from n2nsurgery.surgery.operate import ScoringData, operate
 from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.plan import InputSpec, SurgeryPlan
 from n2nsurgery.surgery.planner import PlannedModel, criterion_of, plan_surgery
-from n2nsurgery.surgery.summary import model_name, summary
+from n2nsurgery.surgery.summary import density_of, model_name, summary
 
 _LOG = logging.getLogger(__name__)
 Report = Callable[[str, float], None]
@@ -44,22 +45,28 @@ Report = Callable[[str, float], None]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ApplyOutcome:
-    """What `apply` did: the plan; unless it was a dry run the operated network; and where the artifact lies."""
+    """What `apply` did: the plan; unless it was a dry run the operated network; and where the artifact lies.
+
+    `choice`: which of several drawn patterns was taken, where there were several.
+    """
 
     plan: SurgeryPlan
     operated: Operated | None
     artifact: Path | None
+    choice: DrawChoice | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The document that `apply --json` prints."""
         done = (self.operated.masks, self.operated.record) if self.operated is not None else (None, None)
-        return {"artifact": str(self.artifact) if self.artifact else None, **summary(self.plan, *done)}
+        artifact = str(self.artifact) if self.artifact else None
+        choice = None if self.choice is None else self.choice.sentence
+        return {"artifact": artifact, "choice": choice, **summary(self.plan, *done)}
 
 
 def apply(  # noqa: PLR0913 - every argument is an option of one operation
     model_or_name: nn.Module | str,
     *,
-    density: float,
+    density: float | None = None,
     skip_ratio: float | Literal["auto"] = "auto",
     criterion: str = "random",
     skip: str = "n2n",
@@ -74,7 +81,8 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
     """Prune a model to `density` of its conv and linear weights and graft skip connections within that budget.
 
     `model_or_name`: an nn.Module (a traced copy is operated on, the original stays as it is) or a name that
-    `n2nsurgery models` lists. `example_inputs`: a tensor, positional inputs or inputs by name, batch first; needed for
+    `n2nsurgery models` lists. `density` may be left out where `junctions` (a tuple of JunctionRequest) says what layers
+    keep. `example_inputs`: a tensor, positional inputs or inputs by name, batch first; needed for
     an nn.Module. `data`: for criteria that look at data: (inputs, targets), a list of those, or a DataLoader; without
     it seeded noise is used, and recorded as such. `criterion_options`: its hyper-parameters, e.g.
     `{"allocation": "uniform"}`. `pairs`: which layer pairs. `options`: see SurgeryConfig (pattern, kernel, pooling,
@@ -104,14 +112,16 @@ def run(request: ApplyRequest, progress: Report | None = None) -> ApplyOutcome:
         input_size=request.input_size, seed=request.seed,
     )  # fmt: skip
     operation = Operation(patient, surgery_config(request, request.seed), report)
+    if request.select is not None:
+        operation.choose_draw(request.tries)
     folder = request.output or ARTIFACTS / _folder_name(operation.plan)
     if request.dry_run:
-        return ApplyOutcome(plan=operation.plan, operated=None, artifact=None)
+        return ApplyOutcome(plan=operation.plan, operated=None, artifact=None, choice=operation.choice)
     ensure_writable(folder, overwrite=request.overwrite, marker=MANIFEST)
     operated = operation.carry_out(None, device=request.device, count=request.batches, batch_size=request.batch_size)
     report("writing the artifact", 0.9)
     operated.save(folder, overwrite=request.overwrite)
-    return ApplyOutcome(plan=operation.plan, operated=operated, artifact=folder)
+    return ApplyOutcome(plan=operation.plan, operated=operated, artifact=folder, choice=operation.choice)
 
 
 class Operation:
@@ -120,6 +130,7 @@ class Operation:
     def __init__(self, patient: Patient, config: SurgeryConfig, report: Report | None = None) -> None:
         self.patient = patient
         self.report = report or _silent
+        self.choice: DrawChoice | None = None
         self.report("tracing", 0.2)
         inputs = inputs_of(patient)
         self.trace: Trace = trace(patient.module, inputs)
@@ -134,6 +145,12 @@ class Operation:
                 inputs=_input_specs(inputs),
             ),
         )
+
+    def choose_draw(self, tries: int) -> None:
+        """Plan with the pattern of highest scatter among `tries` draws."""
+        self.report("drawing patterns", 0.55)
+        self.choice = choose_by_scatter(self.plan, tries)
+        self.plan = replace(self.plan, config=replace(self.plan.config, draw=self.choice.draw))
 
     def carry_out(
         self,
@@ -217,7 +234,7 @@ def _folder_name(plan: SurgeryPlan) -> str:
     """`<model>-<criterion>-<skip>-d<density>-s<seed>`, unique by the plan's fingerprint."""
     model = re.sub(r"[^A-Za-z0-9_]+", "_", model_name(plan))
     config = plan.config
-    return f"{model}-{config.criterion}-{config.skip}-d{config.density:g}-s{config.seed}-{plan.fingerprint[:8]}"
+    return f"{model}-{config.criterion}-{config.skip}-d{density_of(plan):.4g}-s{config.seed}-{plan.fingerprint[:8]}"
 
 
 def _device(name: str, *, scored: bool) -> torch.device:

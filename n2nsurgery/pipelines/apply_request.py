@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import isfinite, nan
 from pathlib import Path
 from typing import Literal
 
@@ -67,3 +68,23 @@ def parse_input_size(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"[1-9]\d{0,6}(x[1-9]\d{0,6})*", text):
         raise UsageError(f"--input-size is '{text}'; it must be the shape of one sample, like 3x224x224")
     return tuple(int(size) for size in text.split("x"))
+
+
+def parse_layer_value(text: str, field: str) -> tuple[str, float]:
+    """(layer pattern, number) from text like `classifier.0=4`; raises UsageError."""
+    layer, _, number = text.rpartition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = nan
+    if not layer or not isfinite(value):
+        raise UsageError(f"{ApplyRequest.spelled(field)} is '{text}'; it must be LAYER=NUMBER, like classifier.0=4")
+    return layer, value
+
+
+def parse_fan_out(text: str) -> tuple[str, int]:
+    """(layer pattern, fan-out) from text like `classifier.0=4`; raises UsageError."""
+    layer, value = parse_layer_value(text, "fan_out")
+    if value != int(value):
+        raise UsageError(f"--fan-out is '{text}'; a fan-out is a whole number of connections")
+    return layer, int(value)

@@ -7,6 +7,7 @@ from dataclasses import fields
 from n2nsurgery.graph.pairs import PairSelection
 from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.surgery.config import Option, SurgeryConfig
+from n2nsurgery.surgery.junctions import JunctionRequest
 from n2nsurgery.surgery.request import SurgeryRequest
 
 
@@ -17,6 +18,10 @@ def surgery_config(request: SurgeryRequest, seed: int) -> SurgeryConfig:
     request = request.filled()
     return SurgeryConfig(
         density=request.kept,
+        junctions=(
+            *(JunctionRequest(layers=layers, fan_out=number) for layers, number in request.fan_out),
+            *(JunctionRequest(layers=layers, density=share) for layers, share in request.junction_density),
+        ),
         skip_ratio=request.skip_ratio if request.skip_ratio is not None else "auto",
         criterion=request.criterion,
         criterion_options=options,

@@ -48,6 +48,8 @@ def planned_surgery(
     request = recipe.surgery
     config = surgery_config(request, recipe.seed) if request is not None else _dense(recipe.seed)
     operation = Operation(patient, config, report)
+    if request is not None and request.select is not None:
+        operation.choose_draw(request.tries)
 
     def carry_out(device: str) -> Operated:
         batches = _scoring_batches(recipe, request, splits) if request is not None else None

@@ -31,6 +31,7 @@ from n2nsurgery.train.config import TrainConfig
 T = TypeVar("T")
 _SECTIONS = tuple(field.name for field in fields(Recipe))
 _SEED = ("seed",)
+_BY_LAYER = ("fan_out", "junction_density")
 _AROUND = tuple(field.name for field in fields(DataRequest) if field.name not in {"name", "options"})
 
 
@@ -168,6 +169,7 @@ def _surgery(node: Node, problems: Problems) -> SurgeryRequest | ArtifactRequest
     given = members.get("artifact")
     if given is None or given.content is None:
         members.pop("artifact", None)
+        members |= {name: _as_pairs(members[name]) for name in _BY_LAYER if name in members}
         return read_section(SurgeryRequest, replace(node, content=members), "surgery", problems)
     others = [name for name, member in members.items() if name != "artifact" and member.content is not None]
     if others:
@@ -178,6 +180,21 @@ def _surgery(node: Node, problems: Problems) -> SurgeryRequest | ArtifactRequest
         )
         raise BrokenError
     return read_section(ArtifactRequest, replace(node, content={"artifact": given}), "surgery", problems)
+
+
+def _as_pairs(node: Node) -> Node:
+    """`{layers: number}` as the list of pairs that it stands for."""
+    if node.members is None:
+        return node
+    pairs = tuple(
+        Node(
+            content=(Node(content=key, place=member.key_place, key_place=member.key_place), member),
+            place=member.key_place,
+            key_place=member.key_place,
+        )
+        for key, member in node.members.items()
+    )
+    return replace(node, content=pairs)
 
 
 def _require_agreement(recipe: Recipe, sections: dict[str, Node], problems: Problems) -> None:

@@ -24,7 +24,7 @@ from n2nsurgery.surgery.graft import graft
 from n2nsurgery.surgery.keeper import keep_masks
 from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.plan import SurgeryPlan
-from n2nsurgery.surgery.planner import criterion_of, floors_of
+from n2nsurgery.surgery.planner import criterion_of, floors_of, pattern_seed
 from n2nsurgery.surgery.proof import prove_counts
 from n2nsurgery.surgery.record import KeptCount, SurgeryRecord
 from n2nsurgery.surgery.skip_masks import parameter_of, settle_skip
@@ -90,10 +90,19 @@ def _draw(trace: Trace, plan: SurgeryPlan, data: ScoringData, progress: Callable
         pruned,
         plan.budget.sequential - kept_dense,
         context=context,
-        seed=seed,
+        seed=pattern_seed(plan.config),
+        counts=planned_counts(plan),
         floors=floors_of(plan.config),
         progress=progress,
     )
+
+
+def planned_counts(plan: SurgeryPlan) -> dict[str, int] | None:
+    """Kept counts by name of the weights that are pruned, where the plan knows them."""
+    if plan.kept is None:
+        return None
+    counts = zip(plan.weights, plan.kept, strict=True)
+    return {weight.name: kept for weight, kept in counts if weight.name not in plan.dense}
 
 
 def _kept(plan: SurgeryPlan, masks: MaskSet) -> tuple[KeptCount, ...]:

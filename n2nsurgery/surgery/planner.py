@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from n2nsurgery.core.errors import BudgetError
+from n2nsurgery.core.errors import BudgetError, UsageError
 from n2nsurgery.core.names import select
+from n2nsurgery.core.seeds import derive
 from n2nsurgery.graph.layers import LayerGraph, LayerPair, Refusal
 from n2nsurgery.graph.pairs import select_pairs
 from n2nsurgery.masks.allocation import allocate
@@ -27,6 +28,7 @@ from n2nsurgery.skips.initialize import one_to_one_start
 from n2nsurgery.skips.kind import KINDS, SkipOptions
 from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.config import SurgeryConfig
+from n2nsurgery.surgery.junctions import junction_counts
 from n2nsurgery.surgery.plan import SCHEMA, InputSpec, SurgeryPlan
 
 CONTAINER = "n2n_skips"
@@ -49,18 +51,21 @@ def plan_surgery(graph: LayerGraph, config: SurgeryConfig, model: PlannedModel) 
     """
     config = _canonical(config)
     criterion = criterion_of(config)
-    ratio = 0.0 if config.skip_ratio == "auto" else config.skip_ratio
-    asked = budget(graph.reference_weights, density=config.density, skip_ratio=ratio)
+    junctions = junction_counts(graph.weights, config.junctions, criterion)
+    asked = _asked(graph, config, junctions)
     skips, refused, widened = _candidates(graph, config, asked.skips)
     counts, warnings = _skip_counts(skips, asked, config)
-    granted = asked.with_skips(sum(counts.values()))
+    taken = sum(counts.values())
+    # Where layers say what they keep, skips are added to that; else they take their part of a given total.
+    whole = asked if config.density is not None else replace(asked, total=asked.sequential + taken)
+    granted = whole.with_skips(taken)
     unserved = tuple(
         Refusal(source=s.pair.source, target=s.pair.target, reason="the skip budget leaves no weight for it")
         for s in skips
         if s.weight_shape is not None and not counts[s.name]
     )
     served = [replace(s, kept=counts.get(s.name, 0)) for s in skips if s.weight_shape is None or counts[s.name]]
-    dense = _kept_dense(graph, config, granted)
+    dense = _kept_dense(graph, config, granted, junctions)
     return SurgeryPlan(
         schema=SCHEMA,
         model=model.recipe,
@@ -71,11 +76,21 @@ def plan_surgery(graph: LayerGraph, config: SurgeryConfig, model: PlannedModel) 
         budget=granted,
         weights=graph.weights,
         dense=dense,
-        kept=_kept(graph, config, criterion, granted.sequential, dense),
+        kept=_kept(graph, config, criterion, granted.sequential, dense, junctions),
         skips=_started(served, config),
         refused=(*graph.refusals, *refused, *unserved),
         warnings=(*widened, *warnings, *_share_warnings(graph, granted, served, config)),
     )
+
+
+def _asked(graph: LayerGraph, config: SurgeryConfig, junctions: Mapping[str, int]) -> Budget:
+    """The budget by density; without one, what the junctions and the layers beside them keep, and the skips."""
+    ratio = 0.0 if config.skip_ratio == "auto" else config.skip_ratio
+    if config.density is not None:
+        return budget(graph.reference_weights, density=config.density, skip_ratio=ratio)
+    sequential = sum(junctions.get(weight.name, weight.numel) for weight in graph.weights)
+    skips = round(sequential * ratio / (1 - ratio))
+    return Budget(reference=graph.reference_weights, total=sequential + skips, skips=skips)
 
 
 def criterion_of(config: SurgeryConfig) -> Criterion:
@@ -86,6 +101,11 @@ def criterion_of(config: SurgeryConfig) -> Criterion:
 def floors_of(config: SurgeryConfig) -> Floors:
     """The weights that `config` keeps in any case; raises UsageError."""
     return Floors(per_layer=config.floor_per_layer, per_channel=config.floor_per_channel)
+
+
+def pattern_seed(config: SurgeryConfig) -> int:
+    """The seed of the patterns: the operation's own for the first draw, one derived from it for each further."""
+    return config.seed if config.draw == 0 else derive(config.seed, "draw", str(config.draw))
 
 
 def _canonical(config: SurgeryConfig) -> SurgeryConfig:
@@ -204,11 +224,16 @@ def _started(skips: Sequence[SkipSpec], config: SurgeryConfig) -> tuple[SkipSpec
     )
 
 
-def _kept_dense(graph: LayerGraph, config: SurgeryConfig, granted: Budget) -> tuple[str, ...]:
+def _kept_dense(
+    graph: LayerGraph, config: SurgeryConfig, granted: Budget, junctions: Mapping[str, int]
+) -> tuple[str, ...]:
     """Names of the weights that are kept whole; their size is part of the budget."""
     names = [name for weight in graph.weights for name in (weight.layer, weight.name)]
     chosen = {name for pattern in config.keep_dense for name in select(pattern, names, kind="layer")}
-    dense = [weight for weight in graph.weights if chosen & {weight.layer, weight.name}]
+    beside = config.density is None  # only the layers that say what they keep are pruned
+    dense = [w for w in graph.weights if chosen & {w.layer, w.name} or (beside and w.name not in junctions)]
+    if twice := [weight.layer for weight in dense if weight.name in junctions]:
+        raise UsageError(f"'{twice[0]}' is to stay dense and to keep a number of its own: ask for one of the two")
     size = sum(weight.numel for weight in dense)
     if size > granted.sequential:
         raise BudgetError(
@@ -218,16 +243,27 @@ def _kept_dense(graph: LayerGraph, config: SurgeryConfig, granted: Budget) -> tu
     return tuple(weight.name for weight in dense)
 
 
-def _kept(
-    graph: LayerGraph, config: SurgeryConfig, criterion: Criterion, sequential: int, dense: tuple[str, ...]
+def _kept(  # noqa: PLR0913, PLR0917 - what every count depends on
+    graph: LayerGraph,
+    config: SurgeryConfig,
+    criterion: Criterion,
+    sequential: int,
+    dense: tuple[str, ...],
+    junctions: Mapping[str, int],
 ) -> tuple[int, ...] | None:
     """Counts of all weights, where the criterion is a pattern with an allocation."""
     if not isinstance(criterion, PatternCriterion):
         return None
-    whole = {weight.name: weight.numel for weight in graph.weights if weight.name in dense}
-    pruned = [weight for weight in graph.weights if weight.name not in dense]
-    count = sequential - sum(whole.values())
-    counts = whole | pattern_counts(criterion, pruned, count, seed=config.seed, floors=floors_of(config))
+    settled = {weight.name: weight.numel for weight in graph.weights if weight.name in dense} | dict(junctions)
+    pruned = [weight for weight in graph.weights if weight.name not in settled]
+    count = sequential - sum(settled.values())
+    if not pruned and count:
+        raise BudgetError(
+            f"the layers keep {sum(settled.values()):,} weights as asked for, and the budget is {sequential:,}: leave"
+            " the density out"
+        )
+    shared = pattern_counts(criterion, pruned, count, seed=config.seed, floors=floors_of(config)) if pruned else {}
+    counts = settled | shared
     return tuple(counts[weight.name] for weight in graph.weights)
 
 
@@ -243,7 +279,8 @@ def _share_warnings(
             f" ({granted.skips / granted.total:.0%}): beyond 10 % they starve the original layers"
         )
     if dict(config.criterion_options).get("allocation") == "uniform":
-        starved = [w.layer for w in graph.weights if config.density * prod(w.shape[1:]) < 1 and w.layout != "linear"]
+        density = granted.total / granted.reference
+        starved = [w.layer for w in graph.weights if density * prod(w.shape[1:]) < 1 and w.layout != "linear"]
         if starved:
             notes.append(f"uniform allocation starves {len(starved)} layers (first: {starved[0]}); 'erk' does not")
     return tuple(notes)

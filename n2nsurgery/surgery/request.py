@@ -19,7 +19,7 @@ from n2nsurgery.core.names import unknown
 
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "allocation": ("erk", "uniform", "global"),
+        "allocation": ("erk", "uniform", "global", "later-denser"),
         "granularity": ("weight", "kernel", "block4"),
         "scope": ("global", "layer"),
         "skip": ("n2n", "residual", "none"),
@@ -28,12 +28,13 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pairs": ("overlapping", "blocks", "random", "all"),
         "pooling": ("average", "max", "stride"),
         "preset": ("paper",),
+        "select": ("scatter",),
     }
 )
 """The values allowed for each option that has a closed set of them."""
 
 _AT_LEAST = MappingProxyType(
-    {"skip_length": 1, "num_pairs": 1, "floor_layer": 0, "floor_channel": 0, "batches": 1, "batch_size": 1}
+    {"skip_length": 1, "num_pairs": 1, "floor_layer": 0, "floor_channel": 0, "batches": 1, "batch_size": 1, "tries": 1}
 )
 _PAPER: dict[str, Any] = {
     "allocation": "uniform",
@@ -47,7 +48,8 @@ _PAPER: dict[str, Any] = {
 class SurgeryRequest:
     """What is to be pruned and grafted; every field is named like its option.
 
-    Exactly one of `density` in (0, 1], `sparsity` in [0, 1) and `compression` >= 1 is given. `skip_ratio` is the
+    Exactly one of `density` in (0, 1], `sparsity` in [0, 1) and `compression` >= 1 is given; none where `fan_out` and
+    `junction_density` (layer pattern, number) say what layers keep and all others stay dense. `skip_ratio` is the
     share of the budget that goes to skips, in [0, 1), or "auto": what a one-to-one pattern needs. None means "not
     asked for"; `filled()` puts the preset's or the default value there. `batches` of `batch_size` samples are what
     scores are computed on. Raises UsageError for values out of range, unknown or in contradiction.
@@ -56,6 +58,8 @@ class SurgeryRequest:
     density: float | None = None
     sparsity: float | None = None
     compression: float | None = None
+    fan_out: tuple[tuple[str, int], ...] = ()
+    junction_density: tuple[tuple[str, float], ...] = ()
     criterion: str = "random"
     allocation: str | None = None
     granularity: str = "weight"
@@ -73,6 +77,8 @@ class SurgeryRequest:
     pooling: str = "average"
     heads: bool = False
     redistribute: bool = False
+    tries: int = 1
+    select: str | None = None
     floor_layer: int = 0
     floor_channel: int = 0
     preset: str | None = None
@@ -87,6 +93,11 @@ class SurgeryRequest:
                 raise unknown(self.spelled(field), value, allowed)
         self.require_at_least(_AT_LEAST)
         self._check_skips()
+        if (self.tries > 1) != (self.select is not None):
+            raise UsageError(
+                f"{self.spelled('tries')} and {self.spelled('select')} belong together: how many patterns are "
+                "drawn, and which is kept"
+            )
 
     @staticmethod
     def spelled(field: str) -> str:
@@ -102,7 +113,7 @@ class SurgeryRequest:
 
     def _check_budget(self) -> None:
         given = [name for name in ("density", "sparsity", "compression") if getattr(self, name) is not None]
-        if len(given) != 1:
+        if len(given) != 1 and (given or not (self.fan_out or self.junction_density)):
             seen = "none is given" if not given else " and ".join(map(self.spelled, given)) + " are given"
             density, sparsity, compression = map(self.spelled, ("density", "sparsity", "compression"))
             raise UsageError(f"exactly one of {density}, {sparsity} and {compression} sets the budget; {seen}")
@@ -126,14 +137,13 @@ class SurgeryRequest:
             )
 
     @property
-    def kept(self) -> float:
-        """The budget as a density in (0, 1], whichever synonym it was asked for in."""
+    def kept(self) -> float | None:
+        """The budget as a density in (0, 1], whichever synonym it was asked for in; None: layers say what they keep."""
         if self.density is not None:
             return self.density
         if self.sparsity is not None:
             return float(1 - Decimal(str(self.sparsity)))  # 0.95 is a density of 0.05, not of 0.05000000000000004
-        assert self.compression is not None
-        return 1 / self.compression
+        return None if self.compression is None else 1 / self.compression
 
     def filled(self) -> Self:
         """This request with the preset's or the default value wherever nothing was asked for."""

@@ -24,6 +24,7 @@ def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryReco
     dense = sum(weight.macs for weight in plan.weights)
     skip_macs = sum(skip.macs for skip in plan.skips)
     kept_macs = sum(counts[weight.name] * weight.uses for weight in plan.weights) if counts else 0
+    density = density_of(plan)
     return {
         "model": model_name(plan),
         "criterion": plan.config.criterion,
@@ -31,9 +32,9 @@ def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryReco
         "data": record.data if record is not None else None,
         "skip": plan.config.skip,
         "skip_pattern": plan.config.pattern if plan.config.skip == "n2n" else None,
-        "density": plan.config.density,
-        "sparsity": 1 - plan.config.density,
-        "compression": 1 / plan.config.density,
+        "density": density,
+        "sparsity": 1 - density,
+        "compression": 1 / density,
         "skip_ratio": _skip_ratio(plan),
         "seed": plan.config.seed,
         "reference_weights": plan.budget.reference,
@@ -58,6 +59,12 @@ def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryReco
         "plan_fingerprint": plan.fingerprint,
         "mask_fingerprint": masks.fingerprint if masks is not None else None,
     }
+
+
+def density_of(plan: SurgeryPlan) -> float:
+    """The density that was asked for, or where layers say what they keep, what that is of all weights."""
+    asked = plan.config.density
+    return plan.budget.total / plan.budget.reference if asked is None else asked
 
 
 def model_name(plan: SurgeryPlan) -> str:

@@ -51,6 +51,7 @@ def test_dependencies_keep_their_direction():
             "Training knows nothing",
         ),
         ("n2nsurgery/masks/criteria/planted.py", "import n2nsurgery.masks.criteria.random", "Members of a registry"),
+        ("n2nsurgery/data/sets/planted.py", "import n2nsurgery.data.sets.mnist", "Members of a registry"),
     ],
 )
 def test_a_planted_import_breaks_its_contract(tmp_path, file, line, contract):
@@ -69,7 +70,7 @@ def test_importing_the_package_loads_nothing_heavy():
     assert loaded_modules("import n2nsurgery") & {"torch", "numpy", "onnx", "rich", "typer"} == set()
 
 
-@pytest.mark.parametrize("command", ["", "apply", "export", "inspect", "models", "doctor"])
+@pytest.mark.parametrize("command", ["", "apply", "train", "eval", "recipe check", "export", "inspect", "models", "doctor"])
 def test_help_loads_nothing_heavy(command):
     arguments = ["n2nsurgery", *command.split(), "--help"]
     run = f"import contextlib, sys; sys.argv = {arguments}\nfrom n2nsurgery_cli.main import main"

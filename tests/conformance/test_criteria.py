@@ -1,6 +1,7 @@
 """What every criterion promises, for all members of the registry."""
 
 import dataclasses
+import re
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from n2nsurgery.core.errors import BudgetError
 from n2nsurgery.graph.layers import PrunableWeight
 from n2nsurgery.masks import CRITERIA, Floors, PatternCriterion, ScoreContext, ScoreCriterion, draw_masks
 from n2nsurgery.masks.criterion import SCOPES
@@ -76,19 +78,47 @@ def test_the_module_docstring_names_the_member(name):
 CONTEXT = operand()
 
 
+def is_strict(criterion) -> bool:
+    """Whether only some counts can be kept."""
+    return isinstance(criterion, PatternCriterion) and any(criterion.step(w) > 1 for w in CONTEXT.weights)
+
+
+def legal_count(name: str, count: int) -> int:
+    """`count`, or for a strict pattern the nearest legal one as its refusal names it."""
+    try:
+        draw_masks(make(name), CONTEXT.weights, count, context=CONTEXT)
+    except BudgetError as error:
+        return int(re.search(r"nearest are ([\d,]+) of", str(error)).group(1).replace(",", ""))
+    return count
+
+
 @every_criterion
 @settings(max_examples=25)
 @given(count=st.integers(0, SIZE), seed=st.integers(0, 2**31))
 def test_counts_are_exact(name, count, seed):
-    masks = draw_masks(make(name), CONTEXT.weights, count, context=CONTEXT, seed=seed).masks
-    assert masks.kept == count
+    legal = legal_count(name, count)
+    masks = draw_masks(make(name), CONTEXT.weights, legal, context=CONTEXT, seed=seed).masks
+    assert masks.kept == legal
     assert {key: tuple(mask.shape) for key, mask in masks.items()} == {w.name: w.shape for w in CONTEXT.weights}
+
+
+@every_criterion
+def test_a_pattern_keeps_what_it_is_told_of_each_weight(name):
+    criterion = make(name)
+    if not isinstance(criterion, PatternCriterion):
+        pytest.skip("scores decide the counts")
+    counts = {w.name: criterion.step(w) * (w.numel // criterion.step(w) // 2) for w in CONTEXT.weights}
+    assert all(w.numel % criterion.step(w) == 0 for w in CONTEXT.weights)
+    masks = draw_masks(criterion, CONTEXT.weights, sum(counts.values()), counts=counts).masks
+    assert dict(masks.counts) == counts
 
 
 @every_criterion
 @settings(max_examples=10)
 @given(count=st.integers(51, SIZE))
 def test_counts_are_exact_with_floors(name, count):
+    if is_strict(make(name)):
+        pytest.skip("keeps equally many weights in every channel")
     masks = draw_masks(
         make(name), CONTEXT.weights, count, context=CONTEXT, floors=Floors(per_layer=9, per_channel=3)
     ).masks
@@ -98,7 +128,10 @@ def test_counts_are_exact_with_floors(name, count):
 
 @every_criterion
 def test_the_same_seed_gives_the_same_masks(name):
-    first, second = (draw_masks(make(name), CONTEXT.weights, 60, context=operand(), seed=2).masks for _ in range(2))
+    first, second = (
+        draw_masks(make(name), CONTEXT.weights, legal_count(name, 60), context=operand(), seed=2).masks
+        for _ in range(2)
+    )
     assert first.fingerprint == second.fingerprint
 
 
@@ -108,7 +141,7 @@ def test_the_global_generator_has_no_influence(name):
     for state in (1, 2):
         with torch.random.fork_rng():
             torch.manual_seed(state)
-            masks.append(draw_masks(make(name), CONTEXT.weights, 60, context=CONTEXT, seed=2).masks)
+            masks.append(draw_masks(make(name), CONTEXT.weights, legal_count(name, 60), context=CONTEXT, seed=2).masks)
     assert masks[0] == masks[1]
 
 
@@ -129,7 +162,7 @@ def test_the_network_is_left_as_it_was(name):
     modes = [child.training for child in module.modules()]
     generator = torch.get_rng_state()
     with torch.no_grad():
-        draw_masks(make(name), context.weights, 60, context=context)
+        draw_masks(make(name), context.weights, legal_count(name, 60), context=context)
     assert all(torch.equal(value, state[key]) for key, value in module.state_dict().items())
     assert [child.training for child in module.modules()] == modes
     assert torch.equal(torch.get_rng_state(), generator)
@@ -156,4 +189,5 @@ def test_half_precision_is_scored(name):
         module=context.module.to(torch.bfloat16),
         batches=tuple(((inputs[0].to(torch.bfloat16),), targets) for inputs, targets in context.batches),
     )
-    assert draw_masks(make(name), half.weights, 60, context=half).masks.kept == 60
+    count = legal_count(name, 60)
+    assert draw_masks(make(name), half.weights, count, context=half).masks.kept == count

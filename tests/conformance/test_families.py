@@ -55,6 +55,15 @@ def test_an_unknown_option_names_the_nearest(name):
         ("cifar-tiny-resnet", {}, 432 + 3_648 + 14_592 + 58_368 + 1_280),
         ("mlp", {}, 3072 * 512 + 512 * 256 + 256 * 128 + 128 * 64),
         ("mlp", {"widths": (8, 4), "num_classes": 2}, 8 * 4 + 4 * 2),
+        # Convolutions 9 * (3*64 + 64*64 + 64*128 + 128*128 + 128*256 + 256*256) = 1,144,512; junctions as printed.
+        ("cifar-conv-2cl", {"padded": True}, 1_144_512 + 2_105_344),
+        ("cifar-conv-3cl", {"padded": True}, 1_144_512 + 2_232_320),
+        ("cifar-conv-2cl", {"padded": True, "num_classes": 100}, 1_144_512 + 2_162_688),
+        ("cifar-conv-3cl", {"padded": True, "num_classes": 100}, 1_144_512 + 2_260_992),
+        ("mnist-conv-2cl", {}, 25 * (32 + 32 * 64) + 2_466_464),
+        ("mnist-cl", {"hidden": (224,)}, 177_856),
+        ("mnist-cl", {"hidden": (), "padded": True}, 1024 * 16),
+        ("morse", {}, 131_072),
     ],
 )
 def test_a_family_has_exactly_these_weights(name, options, weights):

@@ -33,6 +33,10 @@ class Random:
         ALLOCATIONS.canonical(self.allocation)
         GRANULARITIES.canonical(self.granularity)
 
+    def step(self, weight: PrunableWeight) -> int:  # noqa: ARG002 - the protocol's
+        """1: any count can be drawn."""
+        return 1
+
     def pattern(self, weight: PrunableWeight, count: int, generator: np.random.Generator) -> Tensor:
         """A balanced random mask of the weight with exactly `count` True."""
         return balanced_mask(weight, count, generator, granularity=self.granularity)

@@ -44,6 +44,7 @@ DOCUMENT = {
     "refused": [{"source": "a", "target": b, "reason": "no [red]activation"} for b in "bc"],
     "warnings": ["layer3 is [blink]nearly empty"],
     "mask_fingerprint": "ab" * 32,
+    "choice": "draw 3 of 8 has the highest scatter",
 }
 
 
@@ -80,6 +81,7 @@ def test_every_option_reaches_the_pipeline(program, requests):
         "--compression 20 --skip-ratio 0.25 --criterion csp --allocation uniform --granularity kernel --scope layer "
         "--skip n2n --skip-pattern random --skip-kernel target --skip-length 2 --pairs random --num-pairs 4 "
         "--include layer1 --include layer2 --exclude re:conv3$ --keep-dense fc --pooling max --heads --redistribute "
+        "--fan-out fc1=4 --fan-out fc2=2 --junction-density re:x=y=.5 --tries 8 --select scatter "
         "--floor-layer 5 --floor-channel 1 --preset paper --batches 2 --batch-size 8 --weights DEFAULT "
         "--num-classes 10 --input-size 3x32x32 --seed 7 --device cpu -o out --overwrite --dry-run"
     )
@@ -104,6 +106,10 @@ def test_every_option_reaches_the_pipeline(program, requests):
         pooling="max",
         heads=True,
         redistribute=True,
+        fan_out=(("fc1", 4), ("fc2", 2)),
+        junction_density=(("re:x=y", 0.5),),
+        tries=8,
+        select="scatter",
         floor_layer=5,
         floor_channel=1,
         preset="paper",

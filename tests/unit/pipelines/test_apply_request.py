@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.pipelines.apply_request import ApplyRequest, parse_input_size, parse_skip_ratio
+from n2nsurgery.pipelines.apply_request import ApplyRequest, parse_fan_out, parse_input_size, parse_skip_ratio
 from n2nsurgery.surgery.request import CHOICES
 
 
@@ -67,7 +67,26 @@ def test_what_cannot_be_meant_is_refused_with_what_can(values, message):
 
 @pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in CHOICES.items() for value in values])
 def test_every_choice_is_accepted(field, value):
-    assert getattr(request(**{field: value}), field) == value
+    beside = {"tries": 2} if field == "select" else {}
+    assert getattr(request(**{field: value}, **beside), field) == value
+
+
+@pytest.mark.parametrize("values", [{"tries": 2}, {"select": "scatter"}])
+def test_tries_and_their_choice_belong_together(values):
+    with pytest.raises(UsageError, match="belong together"):
+        request(**values)
+
+
+def test_fan_outs_take_the_place_of_a_density():
+    assert ApplyRequest(model="morse", fan_out=(("0", 512),)).kept is None
+    with pytest.raises(UsageError, match="exactly one of"):
+        ApplyRequest(model="morse", fan_out=(("0", 512),), density=0.1, sparsity=0.9)
+
+
+@pytest.mark.parametrize("text", ["0", "=4", "0=", "0=x", "0=nan", "0=1.5"])
+def test_a_fan_out_is_a_layer_and_a_whole_number(text):
+    with pytest.raises(UsageError, match="--fan-out is"):
+        parse_fan_out(text)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,56 @@
+"""`n2nsurgery reproduce`: a table or figure of the papers, carried out again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from n2nsurgery_cli import options
+from n2nsurgery_cli.session import session
+
+
+def reproduce(
+    name: Annotated[
+        str | None, typer.Argument(help="an experiment; without one they are listed", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="DIR", help="default: reproductions/NAME-SCALE")
+    ] = None,
+    scale: Annotated[
+        str, typer.Option(metavar="smoke|small|paper", help="how large; small is for two CPU cores")
+    ] = "small",
+    seeds: Annotated[int | None, typer.Option(metavar="N", help="runs behind each mean; default: the scale's")] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="where data sets lie")] = None,
+    download: Annotated[bool, typer.Option("--download", help="allow fetching data sets")] = False,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Carry out a table or figure of the papers again, with their numbers beside ours.
+
+    Finished parts are kept in the output folder: the same command goes on where it stopped.
+    """
+    with session(quiet=quiet, verbose=verbose) as report:
+        from n2nsurgery.pipelines.reproduce import REPRODUCTIONS, run
+        from n2nsurgery.pipelines.reproduction import EXPERIMENTS, Setting
+
+        names = EXPERIMENTS.names()
+        if name is not None:
+            folder = output or REPRODUCTIONS / f"{EXPERIMENTS.canonical(name)}-{scale}"
+            setting = Setting(
+                folder=folder, scale=scale, seed=seed, seeds=seeds, data=data, download=download, device=device,  # type: ignore[arg-type]  # run checks
+                **({"report": report} if report is not None else {}),
+            )  # fmt: skip
+            outcome = run(name, setting).to_json() | {"folder": str(folder)}
+
+    from n2nsurgery_cli.console import show
+    from n2nsurgery_cli.console_reproduction import draw_names, draw_reproduction
+
+    if name is None:
+        show({"experiments": list(names)}, draw_names, as_json=json, quiet=quiet)
+    else:
+        show(outcome, draw_reproduction, as_json=json, quiet=quiet)

@@ -1,0 +1,46 @@
+"""Criterion `fixed-fan`: every output neuron has exactly fi inputs and every input neuron exactly fo outputs.
+
+Pre-defined sparsity: random bipartite regular junctions, for convolutions between channels, whose kernels are kept or
+pruned whole. Counts without whole fan-outs are refused, not rounded.
+Source: "Characterizing sparse connectivity patterns in neural networks", section 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import lcm
+from typing import ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.masks.allocations import ALLOCATIONS
+from n2nsurgery.masks.criterion import Needs
+from n2nsurgery.masks.grid import grid_of
+from n2nsurgery.masks.patterns import balanced_mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedFan:
+    """`allocation`: how a density without fan-outs of its own is divided among the layers."""
+
+    allocation: str = "uniform"
+
+    needs: ClassVar[Needs] = "nothing"
+
+    def __post_init__(self) -> None:
+        """Raise UnknownNameError for an unknown allocation."""
+        ALLOCATIONS.canonical(self.allocation)
+
+    def step(self, weight: PrunableWeight) -> int:
+        """The weights of the smallest legal fan-out; legal counts are its multiples."""
+        grid = grid_of(weight)
+        return grid.groups * lcm(grid.outputs, grid.inputs) * grid.taps
+
+    def pattern(self, weight: PrunableWeight, count: int, generator: np.random.Generator) -> Tensor:
+        """A random mask with equal fan-outs and equal fan-ins; `count` is a multiple of `step`."""
+        return balanced_mask(weight, count, generator, granularity="kernel")
+
+
+MEMBER = FixedFan

@@ -1,0 +1,1 @@
+"""Experiments: the tables and figures of both papers, one file each."""
