@@ -12,7 +12,7 @@ from n2nsurgery.core.names import unknown
 from n2nsurgery.data.loader import Loader
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.data.splits import DataSplits, Split
-from n2nsurgery.pipelines.fitted import require_inputs, require_outputs
+from n2nsurgery.pipelines.fitted import require_fit
 from n2nsurgery.pipelines.load import load
 from n2nsurgery.pipelines.run_folder import content_of, is_run
 from n2nsurgery.pipelines.run_recipe import recipe_of
@@ -20,7 +20,6 @@ from n2nsurgery.recipe.overrides import Override, option_override, overridden, p
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import resolve, resolve_data
 from n2nsurgery.recipe.yaml_text import parse_yaml
-from n2nsurgery.surgery.summary import model_name
 from n2nsurgery.train.device import choose_device
 from n2nsurgery.train.evaluation import evaluate
 from n2nsurgery.train.record import EvaluationRecord, evaluation_record
@@ -88,10 +87,8 @@ def run(request: EvaluationRequest, progress: Callable[[str, float], None] | Non
     report(f"reading {wanted.name}", 0.3)
     seed = request.seed if request.seed is not None else recipe.seed if recipe is not None else 0
     splits = wanted.load(download=request.download, seed=seed)
-    name = model_name(operated.plan)
-    require_inputs(name, operated.plan.inputs, splits)
-    asked = recipe.model.num_classes if recipe is not None and recipe.model is not None else None
-    require_outputs(name, operated.module, splits, asked=asked)
+    told = recipe.model.num_classes if recipe is not None and recipe.model is not None else None
+    require_fit(operated.plan, operated.module, splits, told=told)
     split = _split(splits, request.split)
     batches = Loader(
         split, request.batch_size, shuffle=False, seed=seed, augment=False, drop_last=False, workers=wanted.workers

@@ -11,7 +11,7 @@ from n2nsurgery.data.loader import Loader
 from n2nsurgery.data.splits import DataSplits
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.pipelines.apply import Operation, Report
-from n2nsurgery.pipelines.fitted import fitted_patient, require_inputs, require_outputs
+from n2nsurgery.pipelines.fitted import fitted_patient, require_fit
 from n2nsurgery.pipelines.load import load
 from n2nsurgery.pipelines.surgery_config import surgery_config
 from n2nsurgery.recipe.recipe import Recipe
@@ -20,7 +20,6 @@ from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.plan import SurgeryPlan
 from n2nsurgery.surgery.planner import criterion_of
 from n2nsurgery.surgery.request import ArtifactRequest, SurgeryRequest
-from n2nsurgery.surgery.summary import model_name
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,8 +77,7 @@ def _given(
             f"'{request.artifact}' was made from a {plan.model_class} object, which no run can build again: "
             "operate on a model with a name"
         )
-    require_inputs(model_name(plan), plan.inputs, splits)
-    require_outputs(model_name(plan), operated.module, splits, asked=asked.num_classes if asked is not None else None)
+    require_fit(plan, operated.module, splits, told=asked.num_classes if asked is not None else None)
     return operated
 
 
