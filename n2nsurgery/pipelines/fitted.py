@@ -51,11 +51,16 @@ def require_fit(plan: SurgeryPlan, module: nn.Module, splits: DataSplits, *, tol
     `told`: as for `require_outputs`; the plan says it where it was the number of these classes. Raises UsageError.
     """
     name = model_name(plan)
-    require_samples(name, [tuple(spec.shape[1:]) for spec in plan.inputs], splits)
+    require_samples(name, shapes_of(plan), splits)
     if told is None and plan.model is not None:
         built = ModelRecipe.from_text(plan.model).arguments.get("num_classes")
         told = built if built == splits.classes else None
     require_outputs(name, module, splits, told=told)
+
+
+def shapes_of(plan: SurgeryPlan) -> list[tuple[int, ...]]:
+    """The shape of one sample of each input of the model that `plan` is for."""
+    return [tuple(spec.shape[1:]) for spec in plan.inputs]
 
 
 def require_samples(name: str, shapes: list[tuple[int, ...]], splits: DataSplits) -> None:

@@ -11,8 +11,9 @@ from n2nsurgery.data.loader import Loader
 from n2nsurgery.data.splits import DataSplits
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.pipelines.apply import Operation, Report
-from n2nsurgery.pipelines.fitted import fitted_patient, require_fit
+from n2nsurgery.pipelines.fitted import fitted_patient, require_fit, require_samples, shapes_of
 from n2nsurgery.pipelines.load import load
+from n2nsurgery.pipelines.run_folder import content_of
 from n2nsurgery.pipelines.surgery_config import surgery_config
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.surgery.config import SurgeryConfig
@@ -20,6 +21,7 @@ from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.plan import SurgeryPlan
 from n2nsurgery.surgery.planner import criterion_of
 from n2nsurgery.surgery.request import ArtifactRequest, SurgeryRequest
+from n2nsurgery.surgery.summary import model_name
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,16 +69,17 @@ def _given(
     """The network of an artifact; where the recipe has a model too, the artifact has to be one of that model."""
     asked: ModelRequest | None = recipe.model
     module = None
+    plan = content_of(request.artifact).plan
+    require_samples(model_name(plan), shapes_of(plan), splits)
     if asked is not None:
         patient = fitted_patient(asked, splits, seed=recipe.seed, download=download, allow_import=allow_import)
         module = patient.module
-    operated = load(request.artifact, module, allow_import=allow_import)
-    plan = operated.plan
     if plan.model is None:
         raise UsageError(
             f"'{request.artifact}' was made from a {plan.model_class} object, which no run can build again: "
             "operate on a model with a name"
         )
+    operated = load(request.artifact, module, allow_import=allow_import)
     require_fit(plan, operated.module, splits, told=asked.num_classes if asked is not None else None)
     return operated
 
