@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from n2nsurgery.pipelines.evaluate_request import EvaluationRequest
 from n2nsurgery_cli import options
 from n2nsurgery_cli.session import session
 
@@ -35,22 +36,22 @@ def evaluate(
 
     Of a run, the best weights by validation are taken. --set data.KEY=VALUE changes an option of the data.
     """
+    request = EvaluationRequest(
+        folder=folder,
+        last=last,
+        data=data,
+        overrides=tuple(set_ or ()),
+        data_root=data_root,
+        split=split,
+        batch_size=batch_size,
+        seed=seed,
+        device=device,
+        download=download,
+        allow_import=allow_import,
+    )
     with session(quiet=quiet, verbose=verbose) as report:
-        from n2nsurgery.pipelines.evaluate import EvaluationRequest, run
+        from n2nsurgery.pipelines.evaluate import run
 
-        request = EvaluationRequest(
-            folder=folder,
-            last=last,
-            data=data,
-            overrides=tuple(set_ or ()),
-            data_root=data_root,
-            split=split,
-            batch_size=batch_size,
-            seed=seed,
-            device=device,
-            download=download,
-            allow_import=allow_import,
-        )
         outcome = run(request, report).to_json()
 
     from n2nsurgery_cli.console import show

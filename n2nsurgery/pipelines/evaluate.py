@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.names import unknown
 from n2nsurgery.data.loader import Loader
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.data.splits import DataSplits, Split
+from n2nsurgery.pipelines.evaluate_request import EvaluationRequest
 from n2nsurgery.pipelines.fitted import require_fit
 from n2nsurgery.pipelines.load import load
 from n2nsurgery.pipelines.run_folder import content_of, is_run
@@ -24,37 +24,6 @@ from n2nsurgery.train.device import choose_device
 from n2nsurgery.train.evaluation import evaluate
 from n2nsurgery.train.record import EvaluationRecord, evaluation_record
 from n2nsurgery.train.world import Alone
-
-SPLITS = ("test", "validation", "train")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationRequest:
-    """One call of `eval`.
-
-    `folder`: of a run or an artifact; `last`: a run's newest weights instead of its best. `data`: a data set by name,
-    None for the run's own; `overrides`: its options, as given to `--set data.KEY=VALUE`. Raises UsageError for values
-    out of range.
-    """
-
-    folder: Path
-    last: bool = False
-    data: str | None = None
-    overrides: tuple[str, ...] = ()
-    data_root: Path | None = None
-    split: str = "test"
-    batch_size: int = 256
-    seed: int | None = None
-    device: str = "auto"
-    download: bool = False
-    allow_import: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        if self.split not in SPLITS:
-            raise unknown("--split", self.split, SPLITS)
-        if self.batch_size < 1:
-            raise UsageError(f"--batch-size is {self.batch_size}; it must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)

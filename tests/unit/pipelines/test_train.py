@@ -13,8 +13,8 @@ import torch
 import n2nsurgery
 import n2nsurgery.core.files
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UsageError
-from n2nsurgery.pipelines.evaluate import EvaluationRequest
 from n2nsurgery.pipelines.evaluate import run as evaluate
+from n2nsurgery.pipelines.evaluate_request import EvaluationRequest
 from n2nsurgery.pipelines.inspect import run as inspect
 from n2nsurgery.pipelines.run_folder import newest_result
 from n2nsurgery.pipelines.train import run
