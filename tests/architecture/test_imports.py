@@ -70,7 +70,7 @@ def test_importing_the_package_loads_nothing_heavy():
     assert loaded_modules("import n2nsurgery") & {"torch", "numpy", "onnx", "rich", "typer"} == set()
 
 
-COMMANDS = ("", "apply", "train", "eval", "recipe check", "export", "inspect", "models", "doctor")
+COMMANDS = ("", "apply", "train", "eval", "recipe check", "export", "inspect", "report", "diff", "models", "doctor")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -79,7 +79,7 @@ def test_help_loads_nothing_heavy(command):
     run = f"import contextlib, sys; sys.argv = {arguments}\nfrom n2nsurgery_cli.main import main"
     loaded = loaded_modules(f"{run}\nwith contextlib.suppress(SystemExit): main()")
     assert "typer" in loaded
-    assert loaded & {"torch", "numpy", "onnx", "rich", "pydantic", "yaml"} == set()
+    assert loaded & {"torch", "numpy", "onnx", "rich", "jinja2", "pydantic", "yaml"} == set()
 
 
 def test_the_package_runs_as_a_module():
