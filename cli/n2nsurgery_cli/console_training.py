@@ -35,8 +35,9 @@ def draw_train(console: Console, document: Document) -> None:
         draw_table(console, "results", ("weights", "epoch", "training", "validation", "test"), rows)
     for warning in surgery["warnings"]:
         console.print(Text(f"warning: {warning}", style="yellow"))
-    if document["onnx"]:
-        console.print(Text(f"ONNX file: {document['onnx']}"))
+    for name, written in (("ONNX file", document["onnx"]), ("report", document["report"])):
+        if written:
+            console.print(Text(f"{name}: {written}"))
     console.print(Text(f"run: {document['run']}" if document["run"] else "nothing was written"))
 
 

@@ -30,6 +30,7 @@ def report(
     batchnorm: options.BatchNorm = "folded",
     max_nodes: options.MaxNodes = 200_000,
     allow_import: options.AllowImport = False,
+    last: options.Last = False,
     seed: options.Seed = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -51,6 +52,7 @@ def report(
                 batchnorm=batchnorm,
                 max_nodes=max_nodes,
                 allow_import=allow_import,
+                last=last,
                 seed=seed,
             )
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 from n2nsurgery.connectivity.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.conventions import Conventions
+from n2nsurgery.connectivity.request import MAX_NODES
 from n2nsurgery.core.errors import UsageError
-
-MAX_NODES = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphRequest:
     """Which network to turn into a graph, and how.
 
-    `model`: a name as for apply, an artifact's folder or an .onnx file. `conductance`, `identity` and `batchnorm` name
+    `model`: a name as for apply, the folder of an artifact or of a run (its best weights, or with `last` its newest),
+    or an .onnx file. `conductance`, `identity` and `batchnorm` name
     the conventions behind an edge. Raises UsageError where `max_nodes` is not positive.
     """
 
@@ -26,6 +26,7 @@ class GraphRequest:
     batchnorm: str = "folded"
     max_nodes: int = MAX_NODES
     allow_import: bool = False
+    last: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -67,6 +68,7 @@ def graphs_of(request: GraphRequest) -> NetworkGraphs:
         conventions=rules,
         max_nodes=request.max_nodes,
         allow_import=request.allow_import,
+        last=request.last,
         seed=request.seed,
     )
     return NetworkGraphs(

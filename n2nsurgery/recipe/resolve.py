@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from n2nsurgery.connectivity.request import ReportRequest
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
@@ -80,10 +81,17 @@ def _recipe(root: Node, problems: Problems) -> Recipe:
     data = read("data", _data, needed=True)
     train = read("train", _train, needed=True)
     export = read("export", _export)
+    report = read("report", _report)
     if problems.found or data is None or train is None:
         raise BrokenError
     recipe = Recipe(
-        seed=seed or 0, model=model, data=data, surgery=surgery, train=replace(train, seed=seed or 0), export=export
+        seed=seed or 0,
+        model=model,
+        data=data,
+        surgery=surgery,
+        train=replace(train, seed=seed or 0),
+        export=export,
+        report=report,
     )
     _require_agreement(recipe, sections, problems)
     return recipe
@@ -141,6 +149,10 @@ def _train(node: Node, problems: Problems) -> TrainConfig:
 
 def _export(node: Node, problems: Problems) -> ExportRequest:
     return read_section(ExportRequest, node, "export", problems)
+
+
+def _report(node: Node, problems: Problems) -> ReportRequest:
+    return read_section(ReportRequest, node, "report", problems)
 
 
 def _data(node: Node, problems: Problems) -> DataRequest:

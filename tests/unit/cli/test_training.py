@@ -37,6 +37,7 @@ TRAINED = {
     "last": EPOCH,
     "history": [EPOCH],
     "onnx": "runs/tiny/model.onnx",
+    "report": None,
 }
 EVALUATED = {
     "evaluated": "runs/tiny",
