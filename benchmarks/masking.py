@@ -1,4 +1,4 @@
-"""What masks cost on a CPU or a GPU: a masked training step, a dense one and a plain PyTorch loop on the same network, in turns.
+"""What masks cost: a masked training step, a dense one and a plain PyTorch loop on the same network, in turns.
 
 Three copies of one network take the same batch one after the other in one process; printed is the median over the
 rounds of the ratio within a round. `dense` is our loop without masks; `keeper` is the masks of an operated network,
