@@ -27,6 +27,7 @@ def optimizer_step(
     """
     for parameters in session.optimizer.param_groups:
         parameters["lr"] = lr
+    session.optimizer.zero_grad(set_to_none=True)
     samples = sum(targets.shape[0] for _, targets in group)
     for index, (inputs, targets) in enumerate(group):
         last = index == len(group) - 1
@@ -36,13 +37,12 @@ def optimizer_step(
             loss = _loss(session, *placed, position.step)
             weighted = loss if len(group) == 1 else loss * (targets.shape[0] / samples)
             session.scaler.scale(weighted).backward()  # type: ignore[no-untyped-call]
-    session.mask_gradients()
+    session.masked.mask_gradients()
     if session.config.clip_norm is not None:
         session.scaler.unscale_(session.optimizer)
         nn.utils.clip_grad_norm_(session.module.parameters(), session.config.clip_norm)
     session.scaler.step(session.optimizer)
     session.scaler.update()
-    session.optimizer.zero_grad(set_to_none=True)
     if session.average is not None:
         session.average.update()
     return samples
