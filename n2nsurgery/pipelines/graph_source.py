@@ -15,8 +15,8 @@ from n2nsurgery.core.errors import UsageError
 class GraphRequest:
     """Which network to turn into a graph, and how.
 
-    `model`: a name as for apply, the folder of an artifact or of a run (its best weights, or with `last` its newest), or
-    an .onnx file; `num_classes` and `input_size` (of one sample) are for names. `conductance`, `identity` and
+    `model`: a name as for apply, the folder of an artifact or of a run (its best weights, or with `last` its newest),
+    or an .onnx file; `num_classes` and `input_size` (of one sample) are for names. `conductance`, `identity` and
     `batchnorm` name the conventions behind an edge. Raises UsageError where `max_nodes` is not positive.
     """
 

@@ -173,6 +173,9 @@ def test_an_artifact_is_trained_and_has_to_be_that_of_the_model_and_the_data():
         train(text=alone.replace("[8], classes: 4", "[3072], classes: 10"))
     outcome = train("train.epochs=1", text=alone.replace("[8], classes: 4", "[3072], classes: 64"))
     assert outcome.operated.masks.fingerprint == made.masks.fingerprint == n2nsurgery.load("run").masks.fingerprint
+    shutil.rmtree("artifact")  # the run has its own
+    again = train("train.epochs=1", text=alone.replace("[8], classes: 4", "[3072], classes: 64"), resume="auto")
+    assert again.trained.steps == outcome.trained.steps
 
 
 @pytest.mark.usefixtures("here")
