@@ -88,6 +88,7 @@ class _Run:
         """All of it."""
         if not self.request.dry_run:
             by_first(self.world, self._admit)
+            self.say(f"run: {self.folder}, {'begun' if self._done is None else 'gone on with'}")
         splits = self._splits()
         for sentence in splits.description:
             self.say(f"data: {sentence}")
@@ -178,6 +179,8 @@ class _Run:
             if is_run(self.folder) and self.request.overwrite:
                 remove_folder(self.folder)
             begin(self.folder, self.recipe, operated)
+        elif not self.request.allow_changes:
+            write_recipe(self.folder, self.recipe)  # it trains the same; what is made of it may be new
         return operated
 
     def _train(
