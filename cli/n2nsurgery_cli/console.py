@@ -26,13 +26,18 @@ _MOST_REASONS = 5
 def show(document: Document, draw: Draw, *, as_json: bool, quiet: bool) -> None:
     """Print `document` on stdout: as JSON, as tables, or where `quiet` as nothing but the path of what was written."""
     if as_json:
-        typer.echo(json.dumps(document, indent=2, allow_nan=False))
+        print_json(document)
     elif quiet:
-        written = document.get("onnx") or document.get("artifact") or document.get("written")
+        written = next((document[name] for name in ("run", "onnx", "artifact", "written") if document.get(name)), None)
         if written:
             typer.echo(written)
     else:
         draw(Console(highlight=False), document)
+
+
+def print_json(document: Document) -> None:
+    """Print `document` as JSON on stdout."""
+    typer.echo(json.dumps(document, indent=2, allow_nan=False))
 
 
 def draw_apply(console: Console, document: Document) -> None:

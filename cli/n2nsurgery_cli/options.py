@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from n2nsurgery.pipelines.apply_request import CHOICES, parse_input_size, parse_skip_ratio
+from n2nsurgery.pipelines.apply_request import parse_input_size, parse_skip_ratio
+from n2nsurgery.surgery.request import CHOICES
 
 
 def _one_of(field: str) -> str:
@@ -27,7 +28,7 @@ Weights = Annotated[
     str | None, typer.Option(metavar="NAME|FILE", help="pretrained weights of the source, or a safetensors file")
 ]
 Download = Annotated[bool, typer.Option("--download", help="allow fetching the pretrained weights")]
-AllowImport = Annotated[bool, typer.Option("--allow-import", help="run the factory that the artifact names")]
+AllowImport = Annotated[bool, typer.Option("--allow-import", help="run the factory that names the model")]
 NumClasses = Annotated[int | None, typer.Option(metavar="N", help="outputs of the model; default: the source's own")]
 InputSize = Annotated[str | None, typer.Option(metavar="CxHxW", help="shape of one sample; default: the source's own")]
 
@@ -85,6 +86,27 @@ Exclude = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="no s
 Pooling = Annotated[str, typer.Option(metavar=_one_of("pooling"), help="how a larger source is brought to size")]
 Heads = Annotated[bool, typer.Option("--heads/--no-heads", help="whether output layers may be targets")]
 Preset = Annotated[str | None, typer.Option(metavar=_one_of("preset"), help="the paper's literal setting")]
+
+# Training
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="a YAML file; `n2nsurgery recipe init` begins one")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="a value of the recipe, like train.epochs=5; repeatable"),
+]
+Gpus = Annotated[int | None, typer.Option(metavar="N", help="processes, one for each GPU; default: this one alone")]
+Resume = Annotated[
+    str | None,
+    typer.Option(metavar="[auto|RUN]", help="go on: auto with this recipe's run, begun where there is none"),
+]
+AllowChanges = Annotated[
+    bool, typer.Option("--allow-changes", help="resume with a changed recipe where training permits it")
+]
+DeviceInstead = Annotated[
+    str | None, typer.Option("--device", metavar="auto|cpu|cuda:N", help="the same as --set train.device=...")
+]
+DataRoot = Annotated[Path | None, typer.Option(metavar="DIR", help="where data sets lie; default: $N2NSURGERY_DATA")]
+DownloadData = Annotated[bool, typer.Option("--download", help="allow fetching data and pretrained weights")]
+Last = Annotated[bool, typer.Option("--last", help="of a run, its newest weights instead of its best")]
 
 # The file
 OnnxFile = Annotated[Path, typer.Argument(metavar="FILE", help="an .onnx file")]

@@ -108,6 +108,7 @@ def subject_of(  # noqa: PLR0913 - every argument is an option of the command
     conventions: Conventions = DEFAULT,
     max_nodes: int = MAX_NODES,
     allow_import: bool = False,
+    last: bool = False,
     num_classes: int | None = None,
     input_size: tuple[int, ...] | None = None,
     seed: int = 0,
@@ -115,8 +116,8 @@ def subject_of(  # noqa: PLR0913 - every argument is an option of the command
 ) -> NetworkUnderTest:
     """The network in an artifact's folder or an .onnx file, the dense model of a name or module, or an operated one.
 
-    `example_inputs`: needed for a module. `allow_import`, `num_classes`, `input_size` and `seed` as for `load` and for
-    models by name. Raises UsageError (too many channels, broken weights), UnknownNameError, InvalidFileError or
+    `example_inputs`: needed for a module. `allow_import`, `last`, `num_classes`, `input_size` and `seed` as for `load`
+    and for models by name. Raises UsageError (too many channels, broken weights), UnknownNameError, InvalidFileError or
     VerificationError (a folder or file that is none), TraceError.
     """
     report = progress or _silent
@@ -130,7 +131,7 @@ def subject_of(  # noqa: PLR0913 - every argument is an option of the command
     elif Path(given).is_dir():
         report(f"loading {given}", 0.2)
         found = _of_operated(
-            load(given, allow_import=allow_import), Origin(kind="artifact", name=str(given)), conventions
+            load(given, allow_import=allow_import, last=last), Origin(kind="artifact", name=str(given)), conventions
         )
     else:
         report(f"building {given}", 0.2)

@@ -15,9 +15,9 @@ from n2nsurgery.core.errors import UsageError
 class GraphRequest:
     """Which network to turn into a graph, and how.
 
-    `model`: a name as for apply, an artifact's folder or an .onnx file; `num_classes` and `input_size` (of one sample)
-    are for names. `conductance`, `identity` and `batchnorm` name the conventions behind an edge. Raises UsageError
-    where `max_nodes` is not positive.
+    `model`: a name as for apply, the folder of an artifact or of a run (its best weights, or with `last` its newest),
+    or an .onnx file; `num_classes` and `input_size` (of one sample) are for names. `conductance`, `identity` and
+    `batchnorm` name the conventions behind an edge. Raises UsageError where `max_nodes` is not positive.
     """
 
     model: str
@@ -26,6 +26,7 @@ class GraphRequest:
     batchnorm: str = "folded"
     max_nodes: int = MAX_NODES
     allow_import: bool = False
+    last: bool = False
     num_classes: int | None = None
     input_size: tuple[int, ...] | None = None
     seed: int = 0
@@ -69,6 +70,7 @@ def graphs_of(request: GraphRequest) -> NetworkGraphs:
         conventions=rules,
         max_nodes=request.max_nodes,
         allow_import=request.allow_import,
+        last=request.last,
         num_classes=request.num_classes,
         input_size=request.input_size,
         seed=request.seed,

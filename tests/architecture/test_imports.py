@@ -45,6 +45,12 @@ def test_dependencies_keep_their_direction():
         ("n2nsurgery/core/files.py", "import rich", "Only the command line draws"),
         ("n2nsurgery/core/files.py", "import n2nsurgery_cli.main", "Only the command line draws"),
         ("n2nsurgery/surgery/planted.py", "import onnx", "Only export knows ONNX"),
+        (
+            "n2nsurgery/train/planted.py",
+            "import n2nsurgery.data.batch\nimport n2nsurgery.surgery",
+            "Training knows nothing",
+        ),
+        ("n2nsurgery/train/planted.py", "import pydantic", "Only recipes know YAML"),
         ("n2nsurgery/masks/criteria/planted.py", "import n2nsurgery.masks.criteria.random", "Members of a registry"),
         ("n2nsurgery/data/sets/planted.py", "import n2nsurgery.data.sets.mnist", "Members of a registry"),
     ],
@@ -65,13 +71,16 @@ def test_importing_the_package_loads_nothing_heavy():
     assert loaded_modules("import n2nsurgery") & {"torch", "numpy", "onnx", "rich", "typer"} == set()
 
 
-@pytest.mark.parametrize("command", ["", "apply", "export", "inspect", "report", "diff", "models", "doctor"])
+COMMANDS = ("", "apply", "train", "eval", "recipe check", "export", "inspect", "report", "diff", "models", "doctor")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_loads_nothing_heavy(command):
     arguments = ["n2nsurgery", *command.split(), "--help"]
     run = f"import contextlib, sys; sys.argv = {arguments}\nfrom n2nsurgery_cli.main import main"
     loaded = loaded_modules(f"{run}\nwith contextlib.suppress(SystemExit): main()")
     assert "typer" in loaded
-    assert loaded & {"torch", "numpy", "onnx", "rich", "jinja2"} == set()
+    assert loaded & {"torch", "numpy", "onnx", "rich", "jinja2", "yaml"} == set()
 
 
 def test_the_package_runs_as_a_module():
