@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from n2nsurgery.core.errors import N2NSurgeryError
+from n2nsurgery.data.location import data_root
+from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery_cli.main import main
 
 
@@ -40,3 +43,17 @@ def program(here, monkeypatch, capsys) -> Callable[..., Finished]:  # noqa: ARG0
         return Finished(code=exit_of_main.value.code, stdout=written.out, stderr=written.err)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def cifar10() -> Path:
+    """A folder in which CIFAR-10 is found: the data folder, or one beside the checkout."""
+    data_set = DATA_SETS.get("cifar10")
+    folders = (data_root(None).absolute(), Path(__file__).parents[2].parent / "shared" / "data")
+    for folder in folders:
+        try:
+            data_set(train_limit=10).load(folder, download=False, seed=0)
+        except N2NSurgeryError:
+            continue
+        return folder
+    pytest.skip(f"CIFAR-10 is in none of {', '.join(map(str, folders))}")
