@@ -3,6 +3,8 @@
 //   layers LAYERS DENSITY uniform|block4 [search]
 //
 // LAYERS: lines of "outputs inputs kernel extent stride pad count". Build with the objects of the library.
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -57,6 +59,17 @@ double best_time(const Plan& plan, const Kernels& kernels, const ConvTensors& te
   return best;
 }
 
+// Activations, in large pages if the environment variable HUGE is set.
+float* tensor(int64_t count) {
+  constexpr size_t kLarge = size_t{1} << 21;
+  const bool large = std::getenv("HUGE") != nullptr;
+  const size_t unit = large ? kLarge : 4096;
+  const size_t bytes = (static_cast<size_t>(count) * 4 + unit - 1) / unit * unit;
+  auto* memory = static_cast<float*>(std::aligned_alloc(unit, bytes));
+  if (large) madvise(memory, bytes, MADV_HUGEPAGE);
+  return memory;
+}
+
 std::string text(const Tiling& t) {
   char line[128];
   std::snprintf(line, sizeof line, "R%-2d rows %-2d cols %-3d ch %-4d %s%s", t.registers, (int)t.rows, (int)t.columns,
@@ -82,8 +95,8 @@ int main(int argc, char** argv) {
     const SparseWeights weights = random_weights(conv.weight_shape(), density, block4, random);
     const BlockMap blocks(weights, 1);
     const Workload work{problem, weights.nnz(), blocks.share()};
-    float* x = (float*)std::aligned_alloc(64, (problem.input_pixels() * i * 4 + 63) / 64 * 64);
-    float* y = (float*)std::aligned_alloc(64, (problem.output_pixels() * o * 4 + 63) / 64 * 64);
+    float* x = tensor(problem.input_pixels() * i);
+    float* y = tensor(problem.output_pixels() * o);
     for (int64_t n = 0; n < problem.input_pixels() * i; ++n) x[n] = (float)n / 1e6F;
     std::vector<float> bias(o);
     const ConvTensors tensors{x, bias.data(), nullptr, y, true};
