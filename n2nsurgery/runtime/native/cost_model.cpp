@@ -10,8 +10,8 @@
 namespace n2n {
 namespace {
 
-// Costs of each kind of effort, about a cycle each, fitted to whole layers on Zen 5 with AVX-512: so that the tilings
-// chosen with them are fast, not so that the times come out right.
+// Costs, roughly in cycles, fitted to whole layers on Zen 5 with AVX-512: so that what they choose is fast, not so that
+// the times come out right.
 double cycles_of(const Effort& effort) {
   return 1.02 * effort.loads_l1 + 1.9 * effort.loads_l2 + 3.0 * effort.loads_far + 0.44 * effort.splits +
          1.84 * effort.positions + 2.4 * effort.block_loads + 0.44 * effort.block_loads_far +
@@ -142,8 +142,7 @@ WindowCount count_windows(const ConvProblem& problem, const Tiling& tiling, cons
 // The share of a patch's partial sums that half of the second-level cache does not hold.
 double lost_partials(const ConvProblem& problem, const PatchShape& shape, int lanes) {
   const PatchGroup& whole = shape.groups[0];
-  const int64_t vectors = problem.group_outputs * whole.segments * whole.vectors;
-  const double bytes = static_cast<double>(vectors) * lanes * static_cast<double>(sizeof(float));
+  const auto bytes = static_cast<double>(problem.group_outputs * whole.segments * whole.vectors * lanes * 4);
   return std::max(0.0, 1.0 - static_cast<double>(caches().l2) * 0.5 / bytes);
 }
 
