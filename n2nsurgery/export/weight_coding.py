@@ -49,16 +49,23 @@ def codings(graph: ir.Graph, values: Values | None, race: Race | None = None) ->
 
     With a `race`, layers that have a sparse kernel are measured, and only the others are predicted.
     """
-    for initializer in tuple(graph.initializers.values()):
-        tensor = initializer.const_value
-        if tensor is not None and len(tensor.shape) >= _MATRIX and tensor.dtype in _FLOATS:
-            if values is None:
-                yield _kept_dense(initializer, tensor.numpy(), "the format is dense")
-            else:
-                yield _coding(graph, initializer, values, race)
+    weights = [(value, tensor) for value in graph.initializers.values() if (tensor := _weight(value)) is not None]
+    size = sum(tensor.nbytes for _, tensor in weights)
+    for initializer, tensor in weights:
+        if values is None:
+            yield _kept_dense(initializer, tensor.numpy(), "the format is dense")
+        else:
+            yield _coding(graph, initializer, values, race, size)
 
 
-def _coding(graph: ir.Graph, initializer: ir.Value, values: Values, race: Race | None) -> WeightCoding:
+def _weight(initializer: ir.Value) -> ir.TensorProtocol | None:
+    tensor = initializer.const_value
+    return tensor if tensor is not None and len(tensor.shape) >= _MATRIX and tensor.dtype in _FLOATS else None
+
+
+def _coding(
+    graph: ir.Graph, initializer: ir.Value, values: Values, race: Race | None, network_bytes: int
+) -> WeightCoding:
     tensor = initializer.const_value
     assert tensor is not None
     array = tensor.numpy()
@@ -73,7 +80,11 @@ def _coding(graph: ir.Graph, initializer: ir.Value, values: Values, race: Race |
     coded = encode(stored, choice.code)
     if not np.array_equal(coded.decoded(), stored.restored()):
         raise InternalError(f"the {choice.code} code of '{initializer.name}' does not decode to the weight")
-    verdict = _verdict(sites, coded, race) if no_site is None else Verdict(sparse=False, reason=no_site)
+    verdict = (
+        _verdict(sites, coded, race, network_bytes - array.nbytes)
+        if no_site is None
+        else Verdict(sparse=False, reason=no_site)
+    )
     record = WeightRecord(
         name=_parameter(initializer), initializer=str(initializer.name), shape=coded.shape,
         transposed=turned != _bears_transposed_name(initializer), nnz=coded.nnz, code=coded.code, values=values,
@@ -84,9 +95,9 @@ def _coding(graph: ir.Graph, initializer: ir.Value, values: Values, race: Race |
     return WeightCoding(initializer=initializer, record=record, coded=coded, turned=turned, sites=sites)
 
 
-def _verdict(sites: tuple[Site, ...], coded: CodedWeight, race: Race | None) -> Verdict:
+def _verdict(sites: tuple[Site, ...], coded: CodedWeight, race: Race | None, beside: int) -> Verdict:
     """Sparse where it pays at every site: the worst measurement counts, else the first prediction against it."""
-    layers = [_layer(site, coded) for site in sites]
+    layers = [_layer(site, coded, beside) for site in sites]
     if race is not None and not any(map(obstacle, layers)):
         ratios = [race(site, coded) for site in sites]
         known = [ratio for ratio in ratios if ratio is not None]
@@ -95,7 +106,7 @@ def _verdict(sites: tuple[Site, ...], coded: CodedWeight, race: Race | None) -> 
     return min(map(predict, layers), key=lambda verdict: verdict.sparse)
 
 
-def _layer(site: Site, coded: CodedWeight) -> Layer:
+def _layer(site: Site, coded: CodedWeight, beside: int) -> Layer:
     attributes, rank = site.nodes[0].attributes, len(coded.shape) - 2
     return Layer(
         kind=site.kind,
@@ -105,6 +116,7 @@ def _layer(site: Site, coded: CodedWeight) -> Layer:
         strides=tuple(attributes.get_ints("strides", [1] * rank)),
         dilations=tuple(attributes.get_ints("dilations", [1] * rank)),
         rows=prod(site.sample[:-1]) if site.sample else 1,
+        beside=beside,
     )
 
 
