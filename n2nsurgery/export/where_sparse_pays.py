@@ -5,8 +5,8 @@ The densities up to which it pays were measured in ONNX Runtime on the CPU provi
 convolutions. For a linear layer with one row, which uses every weight once, they cross at 0.09 where the dense weight
 has 8 MB (1000x2048) and nothing else runs, and at 0.25 where it has 134 MB (4096x8192). In a network whose dense
 weights do not fit the cache the 8 MB come from memory each time, too: at 0.05, sparse takes a sixth of the dense time
-there. The limits stay below the crossings, since a file must never be slower than the dense one. Every weight of a layer is used equally often, so its
-weight density is its MAC density.
+there. The limits stay below the crossings, since a file must never be slower than the dense one. Every weight of a
+layer is used equally often, so its weight density is its MAC density.
 """
 
 from __future__ import annotations
