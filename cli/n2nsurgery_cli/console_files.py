@@ -40,6 +40,7 @@ def draw_export(console: Console, document: Document) -> None:
 def draw_file(console: Console, document: Document) -> None:
     """What a file says of itself, beside the count of its weights."""
     summary = (document["metadata"] or {}).get("summary") or {}
+    connectivity = (document["metadata"] or {}).get("connectivity")
     mac_density = document["mac_density"]
     draw_facts(
         console,
@@ -53,6 +54,7 @@ def draw_file(console: Console, document: Document) -> None:
             "weights": _codes(document["weights"]),
             "MACs": f"{mac_density:.4f} of the dense model's" if mac_density is not None else "unknown",
             "masks": summary.get("mask_fingerprint", "unknown"),
+            **({"connectivity": connectivity["headline"]} if connectivity else {}),
         },
     )
     rows = [

@@ -21,6 +21,7 @@ def export(
     values: options.Values = "fp32",
     compact: options.Compact = False,
     measure: options.Measure = False,
+    report: options.Summarize = False,
     output: options.Output = None,
     overwrite: options.Overwrite = False,
     allow_import: options.AllowImport = False,
@@ -36,7 +37,7 @@ def export(
     """
     if not onnx:
         raise UsageError("no format is given; pass --onnx to write an ONNX file")
-    with session(quiet=quiet, verbose=verbose) as report:
+    with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.pipelines.export import run
 
         outcome = run(
@@ -46,10 +47,11 @@ def export(
             values=values,
             compact=compact,
             measure=measure,
+            report=report,
             overwrite=overwrite,
             allow_import=allow_import,
             last=last,
-            progress=report,
+            progress=progress,
         ).to_json()
 
     from n2nsurgery_cli.console import show

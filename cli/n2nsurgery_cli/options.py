@@ -115,6 +115,7 @@ Format = Annotated[
     typer.Option(metavar="portable|dense|inlined", help="coded weights, ordinary ones, or codes in standard operators"),
 ]
 Values = Annotated[str, typer.Option(metavar="fp32|fp16|int8", help="what coded weights are stored as")]
+Summarize = Annotated[bool, typer.Option("--report", help="put a summary of its connectivity into the metadata")]
 Measure = Annotated[
     bool, typer.Option("--measure", help="time each layer, sparse against dense, and keep what is faster here")
 ]

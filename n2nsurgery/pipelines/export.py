@@ -57,6 +57,7 @@ def export_onnx(  # noqa: PLR0913 - every argument is an option of the command
     values: str = "fp32",
     compact: bool = False,
     measure: bool = False,
+    report: bool = False,
     overwrite: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
@@ -66,6 +67,7 @@ def export_onnx(  # noqa: PLR0913 - every argument is an option of the command
     or `dense`. `values`: kept weights as `fp32`, `fp16` or `int8`. `compact`: remove channels that are provably
     constant or unused. `measure`: choose sparse or dense layer by layer by measuring both on this machine, which needs
     the sparse runtime; otherwise the choice is predicted from the network alone, so that an export can be repeated.
+    `report`: measure the network's connectivity and put a summary of it into the metadata.
 
     The plan and its outcome are in the model's metadata under the key `n2nsurgery`. The file appears only after ONNX
     Runtime has reproduced torch's output; raises VerificationError where it does not, UsageError where it exists.
@@ -81,6 +83,7 @@ def export_onnx(  # noqa: PLR0913 - every argument is an option of the command
         metadata={
             "plan": operated.plan.to_json(),
             "summary": summary(operated.plan, operated.masks, operated.record),
+            **({"connectivity": connectivity_of(operated)} if report else {}),
         },
         masks=operated.masks,
         format=wanted,
@@ -99,6 +102,7 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     values: str = "fp32",
     compact: bool = False,
     measure: bool = False,
+    report: bool = False,
     overwrite: bool = False,
     allow_import: bool = False,
     last: bool = False,
@@ -107,7 +111,7 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     """Export an artifact or a run by its folder (the newest in `exported/` and `runs/` where None) to `output`.
 
     Without `output`, an artifact goes to `<folder>.onnx`, a run to `<folder>/model.onnx`: its best weights, or with
-    `last` its newest. `format`, `values`, `compact` and `measure` as for `export_onnx`.
+    `last` its newest. `format`, `values`, `compact`, `measure` and `report` as for `export_onnx`.
     """
     ExportFormat(form=format, values=values, compact=compact)  # type: ignore[arg-type] # refuse before the work starts
     folder = artifact if artifact is not None else newest_result()
@@ -116,11 +120,19 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     if progress is not None:
         progress(f"loading {folder.name}", 0.1)
     operated = load(folder, allow_import=allow_import, last=last)
-    report = export_onnx(
-        operated, path, format=format, values=values, compact=compact, measure=measure, overwrite=overwrite,
+    exported = export_onnx(
+        operated, path, format=format, values=values, compact=compact, measure=measure, report=report,
+        overwrite=overwrite,
         progress=(lambda stage: progress(stage, _STAGES.get(stage, 0.5))) if progress is not None else None,
     )  # fmt: skip
-    return ExportOutcome(artifact=folder, report=report)
+    return ExportOutcome(artifact=folder, report=exported)
+
+
+def connectivity_of(operated: Operated) -> dict[str, Any]:
+    """The summary of its connectivity; see connectivity_summary.py, which reads networks by what is in this file."""
+    from n2nsurgery.pipelines.connectivity_summary import connectivity_summary
+
+    return connectivity_summary(operated)
 
 
 def examples(inputs: Iterable[InputSpec]) -> list[torch.Tensor]:

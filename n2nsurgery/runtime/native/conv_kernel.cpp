@@ -1,6 +1,8 @@
 #include "conv_kernel.h"
 
 #include "executor.h"
+#include "expected_input.h"
+#include "large_pages.h"
 #include "processor.h"
 
 namespace n2n {
@@ -17,7 +19,14 @@ ConvKernel::ConvKernel(const ort::KernelSetup& setup, const OpVariant& variant)
                                         setup.integer("group", 1))),
       input_(read_sparse_input(setup, variant, attributes_.weight_shape())),
       blocks_(input_.weights, attributes_.groups),
-      kernels_(select_kernels()) {}
+      kernels_(select_kernels()) {
+  const std::optional<ConvProblem> expected = expected_problem(attributes_, setup.claimed_shape(0));
+  if (expected) prepare_scratch(*whole_plan(*expected));  // a model is mostly run by the thread that loads it
+}
+
+std::shared_ptr<const Plan> ConvKernel::whole_plan(const ConvProblem& problem) {
+  return plans_.find(problem.input, 1, [&] { return make_plan(input_.weights, blocks_, problem, kernels_, 1); });
+}
 
 void ConvKernel::compute(const ort::Invocation& invocation) {
   const ort::TensorView x = invocation.input(0, "X");
@@ -34,10 +43,12 @@ void ConvKernel::compute(const ort::Invocation& invocation) {
   }
   tensors.y = invocation.output(shape);
   if (problem.batch == 0) return;
+  if (result_.exchange(tensors.y, std::memory_order_relaxed) != tensors.y) {
+    const int64_t floats = problem.batch * attributes_.outputs * problem.output_pixels();
+    prefer_large_pages(tensors.y, static_cast<size_t>(floats) * sizeof(float));
+  }
   const int64_t work = input_.weights.nnz() / problem.groups * problem.output_pixels() * problem.batch;
-  const std::shared_ptr<const Plan> whole = plans_.find(problem.input, 1, [&] {
-    return make_plan(input_.weights, blocks_, problem, kernels_, 1);
-  });
+  const std::shared_ptr<const Plan> whole = whole_plan(problem);
   const int64_t chunks = chunks_for(whole->tasks(problem.batch), problem.group_outputs, threads_);
   const std::shared_ptr<const Plan> plan = chunks == 1 ? whole : plans_.find(problem.input, chunks, [&] {
     return make_plan(input_.weights, blocks_, problem, kernels_, chunks, &whole->tiling);

@@ -1,6 +1,9 @@
 // SparseConv and its variants: one node of a model.
 #pragma once
 
+#include <atomic>
+#include <memory>
+
 #include "geometry.h"
 #include "kernels.h"
 #include "ort_call.h"
@@ -13,12 +16,15 @@ namespace n2n {
 
 class ConvKernel {
  public:
+  // Makes the plan for the input's expected size, where the model tells it.
   ConvKernel(const ort::KernelSetup& setup, const OpVariant& variant);
 
   // Safe to call from several threads at once.
   void compute(const ort::Invocation& invocation);
 
  private:
+  std::shared_ptr<const Plan> whole_plan(const ConvProblem& problem);
+
   OpVariant variant_;
   ConvAttributes attributes_;
   SparseInput input_;
@@ -26,6 +32,7 @@ class ConvKernel {
   const Kernels& kernels_;
   PlanCache plans_;
   ThreadCount threads_;
+  std::atomic<const float*> result_{nullptr};  // where the last one went
 };
 
 }  // namespace n2n

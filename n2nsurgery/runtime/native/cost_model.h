@@ -35,6 +35,7 @@ struct Effort {
   double stores = 0.0;           // vectors of output
   double masked_stores = 0.0;    // ... that do not fill their lanes
   double partials = 0.0;         // vectors of partial sums, written and read
+  double partials_far = 0.0;     // ... that the second-level cache does not keep between tiles
   double packed_vectors = 0.0;
   double packed_rows = 0.0;
 };

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "aligned_buffer.h"
+#include "finished.h"
 
 namespace n2n {
 namespace {
@@ -129,12 +130,12 @@ void pack_tile(const Plan& plan, const Kernels& kernels, const Task& task, const
   kernels.pack(job);
 }
 
-float finished(float sum, const float* residual, bool relu) {
-  if (residual != nullptr) sum += *residual;
-  return relu && sum < 0.0F ? 0.0F : sum;  // NaN stays NaN
-}
-
 }  // namespace
+
+void prepare_scratch(const Plan& plan) {
+  std::fill_n(scratch().packed.floats(plan.packed_floats), plan.packed_floats, 0.0F);
+  std::fill_n(scratch().partial.floats(plan.partial_floats), plan.partial_floats, 0.0F);
+}
 
 void run_conv_task(const Plan& plan, const Kernels& kernels, const ConvTensors& tensors, int64_t number) {
   const Task task = locate(plan, number);
@@ -209,41 +210,6 @@ void run_gemm_task(const Plan& plan, const Kernels& kernels, const GemmTensors& 
       const float* residual = tensors.residual != nullptr ? tensors.residual + first_row * outputs + at : nullptr;
       y[at] = finished(y[at], residual, tensors.relu);
     }
-  }
-}
-
-void run_gemm_row(const SparseWeights& weights, const GemmTensors& tensors, int64_t row, int64_t first, int64_t last) {
-  const float* x = tensors.x + row * weights.shape.inputs;
-  const int32_t* channel = weights.channel.data();
-  const float* value = weights.value.data();
-  for (int64_t o = first; o < last; ++o) {
-    const int64_t end = weights.row[static_cast<size_t>(o) + 1];
-    int64_t i = weights.row[static_cast<size_t>(o)];
-    // Eight chains hide the latency of the additions.
-    float s0 = tensors.bias[o];
-    float s1 = 0.0F;
-    float s2 = 0.0F;
-    float s3 = 0.0F;
-    float s4 = 0.0F;
-    float s5 = 0.0F;
-    float s6 = 0.0F;
-    float s7 = 0.0F;
-    for (; i + 8 <= end; i += 8) {
-      s0 += value[i] * x[channel[i]];
-      s1 += value[i + 1] * x[channel[i + 1]];
-      s2 += value[i + 2] * x[channel[i + 2]];
-      s3 += value[i + 3] * x[channel[i + 3]];
-      s4 += value[i + 4] * x[channel[i + 4]];
-      s5 += value[i + 5] * x[channel[i + 5]];
-      s6 += value[i + 6] * x[channel[i + 6]];
-      s7 += value[i + 7] * x[channel[i + 7]];
-    }
-    for (; i < end; ++i) s0 += value[i] * x[channel[i]];
-    const float sum = ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7));
-    const int64_t at = row * weights.shape.outputs + o;
-    tensors.y[at] =
-        finished(sum, tensors.residual != nullptr ? tensors.residual + at : nullptr,
-                 tensors.relu);
   }
 }
 

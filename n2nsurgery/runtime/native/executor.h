@@ -16,6 +16,9 @@ struct ConvTensors {
   bool relu = false;
 };
 
+// Makes the calling thread's scratch memory present, which tasks of this plan would do otherwise.
+void prepare_scratch(const Plan& plan);
+
 // Thread-safe: scratch memory belongs to the calling thread.
 void run_conv_task(const Plan& plan, const Kernels& kernels, const ConvTensors& tensors, int64_t number);
 
@@ -32,8 +35,5 @@ void run_gemm_task(const Plan& plan, const Kernels& kernels, const GemmTensors& 
 
 // Rows of x as pixels of a pointwise convolution.
 ConvProblem gemm_problem(const WeightShape& shape, int64_t rows);
-
-// One row of y, outputs [first, last), without vectors over rows: for the few rows that would not fill one.
-void run_gemm_row(const SparseWeights& weights, const GemmTensors& tensors, int64_t row, int64_t first, int64_t last);
 
 }  // namespace n2n

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "executor.h"
+#include "expected_input.h"
 #include "processor.h"
 
 namespace n2n {
@@ -25,7 +26,18 @@ GemmKernel::GemmKernel(const ort::KernelSetup& setup, const OpVariant& variant)
     : variant_(variant),
       input_(read_sparse_input(setup, variant, parse_weight_shape(setup))),
       blocks_(input_.weights, 1),
-      kernels_(select_kernels()) {}
+      kernels_(select_kernels()),
+      short_inputs_(input_.weights) {
+  const std::optional<int64_t> rows = expected_rows(input_.weights.shape, setup.claimed_shape(0));
+  if (rows && *rows >= kFewRows) prepare_scratch(*whole_plan(gemm_problem(input_.weights.shape, *rows)));
+}
+
+std::shared_ptr<const Plan> GemmKernel::whole_plan(const ConvProblem& problem) {
+  return plans_.find(problem.input, 1, [&] {
+    const Tiling tiling = choose_packed_tiling({problem, input_.weights.nnz(), blocks_.share()}, kernels_);
+    return make_plan(input_.weights, blocks_, problem, kernels_, 1, &tiling);
+  });
+}
 
 void GemmKernel::compute(const ort::Invocation& invocation) {
   const ort::TensorView x = invocation.input(0, "X");
@@ -52,17 +64,13 @@ void GemmKernel::compute(const ort::Invocation& invocation) {
     const int64_t chunks = large ? std::min(kRowChunks, weight.outputs) : 1;
     run_tasks(invocation, rows * chunks, large, threads_, [&](int64_t task) {
       const int64_t chunk = task % chunks;
-      run_gemm_row(input_.weights, tensors, task / chunks, weight.outputs * chunk / chunks,
+      run_gemm_row(input_.weights, short_inputs_, tensors, task / chunks, weight.outputs * chunk / chunks,
                    weight.outputs * (chunk + 1) / chunks);
     });
     return;
   }
   const ConvProblem problem = gemm_problem(weight, rows);
-  const auto tiling = [&] { return choose_packed_tiling({problem, input_.weights.nnz(), blocks_.share()}, kernels_); };
-  const std::shared_ptr<const Plan> whole = plans_.find(problem.input, 1, [&] {
-    const Tiling chosen = tiling();
-    return make_plan(input_.weights, blocks_, problem, kernels_, 1, &chosen);
-  });
+  const std::shared_ptr<const Plan> whole = whole_plan(problem);
   const int64_t chunks = chunks_for(whole->tasks(1), weight.outputs, threads_);
   const std::shared_ptr<const Plan> plan = chunks == 1 ? whole : plans_.find(problem.input, chunks, [&] {
     return make_plan(input_.weights, blocks_, problem, kernels_, chunks, &whole->tiling);

@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <mutex>
 #include <new>
@@ -51,6 +52,15 @@ std::shared_ptr<void> allocate_piece(size_t bytes) {
   char* piece = pages.get() + supply.used;
   supply.used += length;
   return std::shared_ptr<void>(pages, piece);
+#endif
+}
+
+void prefer_large_pages([[maybe_unused]] void* memory, [[maybe_unused]] size_t bytes) {
+#if defined(MADV_HUGEPAGE)
+  const auto begin = reinterpret_cast<uintptr_t>(memory);
+  const uintptr_t first = round_up(begin, kLargePage);  // whole large pages only: what is around belongs to others
+  const uintptr_t last = (begin + bytes) / kLargePage * kLargePage;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
 #endif
 }
 

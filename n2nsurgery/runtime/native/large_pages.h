@@ -10,6 +10,10 @@ namespace n2n {
 // Thread-safe; throws std::bad_alloc.
 std::shared_ptr<void> allocate_piece(size_t bytes);
 
+// Asks for large pages where this memory is not yet present: a result of several megabytes is otherwise made present in
+// thousands of small steps, and each channel that is written or read needs another entry of the page tables.
+void prefer_large_pages(void* memory, size_t bytes);
+
 // The same as an array of `count` elements of a type that needs no construction.
 template <typename T>
 std::shared_ptr<T[]> allocate_array(size_t count) {

@@ -15,6 +15,7 @@ struct CustomOpDomain;
 struct KernelInfo;
 struct KernelContext;
 struct Value;
+struct TypeInfo;
 struct TensorTypeAndShapeInfo;
 
 using Api = const void* const*;  // the table
@@ -46,6 +47,7 @@ using CreateCustomOpDomain = Slot<26, Status*(const char*, CustomOpDomain**)>;
 using CustomOpDomainAdd = Slot<27, Status*(CustomOpDomain*, const struct CustomOp*)>;
 using AddCustomOpDomain = Slot<28, Status*(SessionOptions*, CustomOpDomain*)>;
 using GetTensorMutableData = Slot<51, Status*(Value*, void**)>;
+using CastTypeInfoToTensorInfo = Slot<55, Status*(const TypeInfo*, const TensorTypeAndShapeInfo**)>;
 using GetTensorElementType = Slot<60, Status*(const TensorTypeAndShapeInfo*, ElementType*)>;
 using GetDimensionsCount = Slot<61, Status*(const TensorTypeAndShapeInfo*, size_t*)>;
 using GetDimensions = Slot<62, Status*(const TensorTypeAndShapeInfo*, int64_t*, size_t)>;
@@ -54,10 +56,12 @@ using KernelInfoGetAttributeInt = Slot<86, Status*(const KernelInfo*, const char
 using KernelContextGetInput = Slot<90, Status*(const KernelContext*, size_t, const Value**)>;
 using KernelContextGetOutput = Slot<91, Status*(KernelContext*, size_t, const int64_t*, size_t, Value**)>;
 using ReleaseStatus = Slot<93, void(Status*)>;
+using ReleaseTypeInfo = Slot<98, void(TypeInfo*)>;
 using ReleaseTensorTypeAndShapeInfo = Slot<99, void(TensorTypeAndShapeInfo*)>;
 using ReleaseCustomOpDomain = Slot<101, void(CustomOpDomain*)>;
 using KernelInfoGetAttributeInts = Slot<163, Status*(const KernelInfo*, const char*, int64_t*, size_t*)>;
 using KernelInfoGetInputCount = Slot<230, Status*(const KernelInfo*, size_t*)>;
+using KernelInfoGetInputTypeInfo = Slot<234, Status*(const KernelInfo*, size_t, TypeInfo**)>;
 using KernelInfoGetConstantInput = Slot<249, Status*(const KernelInfo*, size_t, int*, const Value**)>;
 using KernelContextParallelFor =
     Slot<274, Status*(const KernelContext*, void (*)(void*, size_t), size_t, size_t, void*)>;

@@ -80,6 +80,21 @@ class KernelSetup {
     return view(api_, value);
   }
 
+  // What the model says of an input's shape, -1 for what it leaves open; empty if it says nothing. A claim, not a fact.
+  std::vector<int64_t> claimed_shape(size_t index) const {
+    TypeInfo* type = nullptr;
+    if (!succeeded(api_, KernelInfoGetInputTypeInfo::of(api_)(info_, index, &type)) || type == nullptr) return {};
+    const auto release = [this](TypeInfo* held) { ReleaseTypeInfo::of(api_)(held); };
+    const std::unique_ptr<TypeInfo, decltype(release)> guard(type, release);
+    const TensorTypeAndShapeInfo* tensor = nullptr;  // owned by the type
+    if (!succeeded(api_, CastTypeInfoToTensorInfo::of(api_)(type, &tensor)) || tensor == nullptr) return {};
+    size_t rank = 0;
+    if (!succeeded(api_, GetDimensionsCount::of(api_)(tensor, &rank))) return {};
+    std::vector<int64_t> shape(rank, -1);
+    if (rank != 0 && !succeeded(api_, GetDimensions::of(api_)(tensor, shape.data(), rank))) return {};
+    return shape;
+  }
+
   int64_t integer(const char* name, int64_t otherwise) const {
     int64_t value = otherwise;
     return succeeded(api_, KernelInfoGetAttributeInt::of(api_)(info_, name, &value)) ? value : otherwise;

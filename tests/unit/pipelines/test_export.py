@@ -74,6 +74,18 @@ def test_the_plan_and_its_outcome_are_in_the_files_own_metadata(operated, tmp_pa
     assert document["summary"] == json.loads(json.dumps(expected))
 
 
+def test_a_summary_of_the_connectivity_is_in_the_metadata_where_it_is_asked_for(operated, tmp_path):
+    exports = {wanted: export_onnx(operated, tmp_path / f"{wanted}.onnx", report=wanted) for wanted in (True, False)}
+    with_summary, without = (
+        metadata.decode(session(exports[wanted].path).get_modelmeta().custom_metadata_map) for wanted in (True, False)
+    )
+    assert "connectivity" not in without
+    found = with_summary["connectivity"]
+    assert found["verdict"].endswith("connected")
+    assert found["quantities"]["components.components"]["value"] >= 1
+    assert 0 <= found["quantities"]["heat-distance.F_share"]["value"] <= 1
+
+
 def test_exporting_leaves_the_network_in_its_mode_and_its_place(operated, tmp_path):
     before = {name: tensor.clone() for name, tensor in operated.module.state_dict().items()}
     assert operated.module.training

@@ -8,13 +8,16 @@
 #include <cstdlib>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <random>
 #include <vector>
 
 #include "error.h"
 #include "executor.h"
+#include "expected_input.h"
 #include "plan.h"
 #include "processor.h"
+#include "row_product.h"
 
 namespace n2n {
 namespace {
@@ -137,18 +140,52 @@ class Fuzzer {
         weight_shape, plain ? std::vector<int64_t>{} : extents(rank, 1, 3),
         plain ? std::vector<int64_t>{} : extents(2 * rank, 0, 3),
         plain ? std::vector<int64_t>{} : extents(rank, 1, 3), group);
+    expect_anything(conv);
     std::vector<int64_t> shape = extents(rank, 1, rank == 1 ? 900 : rank == 2 ? 40 : 10);
     shape.insert(shape.begin(), {between(1, 2), chance(0.97) ? conv.group_inputs * conv.groups : 5});
     const ConvProblem problem = make_problem(conv, shape);
     require(problem.input_pixels() <= 1 << 16 && problem.output_pixels() <= 1 << 16, "too large for a fuzz case");
     const SparseWeights weights = random_weights(conv.weight_shape());
     require(weights.nnz() * problem.output_pixels() <= 1 << 23, "too large for a fuzz case");
+    if (weights.shape.taps == 1) run_rows(weights);
     const BlockMap blocks(weights, conv.groups);
     const Kernels& kernels = select_kernels();
     const Tiling tiling = random_tiling(problem, kernels, blocks.any());
     const bool chosen = chance(0.5);
     const Plan plan = make_plan(weights, blocks, problem, kernels, between(1, 3), chosen ? nullptr : &tiling);
     run_plan(conv, problem, weights, plan, kernels);
+  }
+
+  // Claims of a shape, -1 for what they leave open: taken or not, their sizes stay countable.
+  void expect_anything(const ConvAttributes& conv) {
+    std::vector<int64_t> claimed = extents(static_cast<size_t>(conv.spatial_rank) + 2, -1, 100);
+    if (claimed.size() > 1 && chance(0.9)) claimed[1] = conv.groups * conv.group_inputs;
+    const std::optional<ConvProblem> expected = expected_problem(conv, claimed);
+    if (expected && expected->output_pixels() * conv.outputs < 1) std::abort();
+    const std::optional<int64_t> rows = expected_rows(conv.weight_shape(), claimed);
+    if (rows && *rows * conv.outputs < 1) std::abort();
+  }
+
+  // One row of a linear layer with these weights against plain sums.
+  void run_rows(const SparseWeights& weights) {
+    std::vector<float> x(static_cast<size_t>(weights.shape.inputs));
+    std::vector<float> y(static_cast<size_t>(weights.shape.outputs));
+    const std::vector<float> bias(y.size(), 1.0F);
+    for (float& value : x) value = number();
+    GemmTensors tensors;
+    tensors.x = x.data();
+    tensors.bias = bias.data();
+    tensors.y = y.data();
+    run_gemm_row(weights, ShortInputs(weights), tensors, 0, 0, weights.shape.outputs);
+    for (size_t o = 0; o < y.size(); ++o) {
+      double sum = 1.0;
+      for (auto i = static_cast<size_t>(weights.row[o]); i < static_cast<size_t>(weights.row[o + 1]); ++i) {
+        sum += static_cast<double>(weights.value[i]) * x[static_cast<size_t>(weights.channel[i])];
+      }
+      if (std::abs(sum - y[o]) <= 1e-3 * (1.0 + std::abs(sum))) continue;
+      std::printf("row product %zu is %g, not %g\n", o, y[o], sum);
+      std::abort();
+    }
   }
 
   void run_plan(const ConvAttributes& conv, const ConvProblem& problem, const SparseWeights& weights, const Plan& plan,

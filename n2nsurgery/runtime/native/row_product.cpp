@@ -1,0 +1,51 @@
+#include "row_product.h"
+
+#include "finished.h"
+
+namespace n2n {
+namespace {
+
+constexpr int64_t kStep = 16;             // a cache line of values
+constexpr uintptr_t kAheadBytes = 2048;   // of values: beyond what the hardware fetches by itself
+
+// The address may lie behind the last weight: it is only asked for, never read.
+void fetch(const void* at, uintptr_t ahead) {
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<uintptr_t>(at) + ahead));
+}
+
+// Sum of value[i] * x[index[i]]. Eight chains hide the latency of the additions. A vector gather is no faster.
+template <class Index>
+float dot(const float* x, const Index* index, const float* value, int64_t count) {
+  float sum[8] = {};
+  int64_t i = 0;
+  for (; i + kStep <= count; i += kStep) {
+    fetch(value + i, kAheadBytes);
+    fetch(index + i, kAheadBytes * sizeof(Index) / sizeof(float));
+    for (int64_t j = 0; j < kStep; ++j) sum[j % 8] += value[i + j] * x[index[i + j]];
+  }
+  for (; i < count; ++i) sum[i % 8] += value[i] * x[index[i]];
+  return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
+}
+
+}  // namespace
+
+ShortInputs::ShortInputs(const SparseWeights& weights) {
+  if (weights.shape.inputs <= int64_t{UINT16_MAX} + 1) inputs_.assign(weights.channel.begin(), weights.channel.end());
+}
+
+void run_gemm_row(const SparseWeights& weights, const ShortInputs& inputs, const GemmTensors& tensors, int64_t row,
+                  int64_t first, int64_t last) {
+  const float* x = tensors.x + row * weights.shape.inputs;
+  for (int64_t o = first; o < last; ++o) {
+    const int64_t begin = weights.row[static_cast<size_t>(o)];
+    const int64_t count = weights.row[static_cast<size_t>(o) + 1] - begin;
+    const float* value = weights.value.data() + begin;
+    const float sum = inputs.data() != nullptr ? dot(x, inputs.data() + begin, value, count)
+                                               : dot(x, weights.channel.data() + begin, value, count);
+    const int64_t at = row * weights.shape.outputs + o;
+    const float* residual = tensors.residual != nullptr ? tensors.residual + at : nullptr;
+    tensors.y[at] = finished(tensors.bias[o] + sum, residual, tensors.relu);
+  }
+}
+
+}  // namespace n2n
