@@ -12,6 +12,7 @@ from n2nsurgery.export.formats import ExportFormat, Form
 class ExportRequest:
     """The file's `format`, its `values`, whether it is `compact`; `measure`: time sparse against dense layers.
 
+    `report`: put a summary of the network's connectivity into the metadata.
     Raises UnknownNameError for an unknown format or type, UsageError where they do not go together.
     """
 
@@ -19,6 +20,7 @@ class ExportRequest:
     values: Values = ExportFormat.values
     compact: bool = ExportFormat.compact
     measure: bool = False
+    report: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no file can be."""
