@@ -12,13 +12,15 @@ from n2nsurgery.export.formats import ExportFormat, Form
 class ExportRequest:
     """The file's `format`, its `values`, whether it is `compact`; `measure`: time sparse against dense layers.
 
-    Raises UnknownNameError for an unknown format or type, UsageError where they do not go together.
+    `report`: put a summary of the network's connectivity into the metadata. Raises UnknownNameError for an unknown
+    format or type, UsageError where they do not go together.
     """
 
     format: Form = ExportFormat.form
     values: Values = ExportFormat.values
     compact: bool = ExportFormat.compact
     measure: bool = False
+    report: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no file can be."""

@@ -1,1 +1,1 @@
-"""The use cases, one file each: apply, load, inspect, export, doctor; the only package that sees all others."""
+"""The use cases, one file each: apply, train, evaluate, load, inspect, export, ...; it alone sees all others."""

@@ -215,11 +215,8 @@ class _Run:
     def _export(self) -> ExportReport:
         assert self.recipe.export is not None
         self.report("exporting", _AFTER)
-        wanted = self.recipe.export
-        return export_onnx(
-            load(self.folder, allow_import=self.request.allow_import), self.folder / MODEL,
-            format=wanted.format, values=wanted.values, compact=wanted.compact, measure=wanted.measure, overwrite=True,
-        )  # fmt: skip
+        best = load(self.folder, allow_import=self.request.allow_import)
+        return export_onnx(best, self.folder / MODEL, overwrite=True, **asdict(self.recipe.export))
 
     def _report_page(self) -> Path:
         assert self.recipe.report is not None

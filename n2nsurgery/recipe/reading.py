@@ -188,7 +188,22 @@ def _hint(hint: Any, node: Node) -> str:  # noqa: ANN401
 
 
 def _located(message: str, node: Node, path: str) -> tuple[Place, str]:
-    """The place of the first value that `message` names, and the message with that value's whole path."""
+    """The place of the value that `message` is about, and the message with that value's whole path.
+
+    Of several that it names, one from the command line is meant before one from the file, else the first.
+    """
+    named = list(_named(message, node, path))
+    if not named:
+        place = node.place if node.members is None else node.key_place
+        return place, f"{path}: {message}" if path else message
+    start, length, whole, place = next((entry for entry in named if not entry[3].in_file), named[0])
+    if start == 0:
+        return place, f"{whole}{message[length:]}"
+    return place, f"{path}: {message}"
+
+
+def _named(message: str, node: Node, path: str) -> Iterator[tuple[int, int, str, Place]]:
+    """The values inside of `node` that `message` names: where it does, with how many letters; whole path, place."""
     names = path.split(".") if path else []
     for word in _WORD.finditer(message):
         parts = word.group().rstrip(".").split(".")
@@ -198,7 +213,4 @@ def _located(message: str, node: Node, path: str) -> tuple[Place, str]:
         for part in parts:
             found = (found.members or {}).get(part) if found is not None else None
         if parts and found is not None:
-            rest = message[len(word.group()) :] if word.start() == 0 else None
-            whole = ".".join((*names, *parts))
-            return found.place, f"{whole}{rest}" if rest is not None else f"{path}: {message}"
-    return (node.place if node.members is None else node.key_place), f"{path}: {message}" if path else message
+            yield word.start(), len(word.group()), ".".join((*names, *parts)), found.place
