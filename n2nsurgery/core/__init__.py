@@ -1,1 +1,1 @@
-"""What everything else stands on: errors, names, registries, seeds, fingerprints, files. Imports nothing of ours."""
+"""What everything else stands on: errors, names, registries, seeds, fingerprints and files. Imports nothing of ours."""

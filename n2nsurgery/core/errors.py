@@ -55,5 +55,11 @@ class RunError(CallerError):
     """The run itself failed: no space, no device, a missing optional package."""
 
 
+class InterruptionError(CallerError):
+    """SIGINT or SIGTERM ended the run after its state was saved; the message says how to go on."""
+
+    exit_code = 130
+
+
 class InternalError(N2NSurgeryError):
     """A promise of ours does not hold; this is a bug to report, never the caller's mistake."""

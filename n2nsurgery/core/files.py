@@ -16,6 +16,7 @@ from pathlib import Path
 
 from n2nsurgery.core.errors import RunError, UsageError
 
+_STAGING = ".staging-"
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -103,8 +104,24 @@ def atomic_folder(path: Path, *, overwrite: bool = False, marker: str | None = N
         shutil.rmtree(staging, ignore_errors=True)
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder, which is first renamed: whoever lists its parent sees it whole or not at all."""
+    staging = _staging(path)
+    path.rename(staging)
+    shutil.rmtree(staging)
+
+
+def clear_staging(folder: Path) -> None:
+    """Remove what killed writers left staged in `folder`; for use where nobody else is writing there."""
+    for path in folder.glob(f"{_STAGING}*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 def _staging(path: Path) -> Path:
-    return path.with_name(f".staging-{secrets.token_hex(4)}-{path.name}")
+    return path.with_name(f"{_STAGING}{secrets.token_hex(4)}-{path.name}")
 
 
 def _exchange(staging: Path, path: Path) -> None:

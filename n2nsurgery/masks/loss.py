@@ -5,9 +5,6 @@ Without targets, seeded random class labels of the right shape stand in for them
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,25 +13,6 @@ from n2nsurgery.core.errors import UsageError
 
 _LEAST_DIMENSIONS = 2
 _LEAST_CLASSES = 2
-
-
-def primary_output(output: Any) -> Tensor:  # noqa: ANN401 - whatever the model returns
-    """The tensor that the loss looks at: the output itself, 'out' (or the first) of a dict, the first of a tuple.
-
-    Raises UsageError where there is no tensor at that place.
-    """
-    value = output
-    while not isinstance(value, Tensor):
-        if isinstance(value, Mapping) and value:
-            value = value["out"] if "out" in value else next(iter(value.values()))
-        elif isinstance(value, (tuple, list)) and value:
-            value = value[0]
-        else:
-            raise UsageError(
-                f"the model returns {type(output).__name__}, in which no tensor comes first: "
-                "wrap the model so that it returns one"
-            )
-    return value
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.files import ensure_writable
 from n2nsurgery.core.names import unknown
+from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.data.batch import Batch
 from n2nsurgery.data.batch import batches as batches_of
 from n2nsurgery.data.noise import noise_batches
@@ -22,16 +23,14 @@ from n2nsurgery.graph.equality import require_equal
 from n2nsurgery.graph.layering import layer_graph
 from n2nsurgery.graph.pairs import PairSelection
 from n2nsurgery.graph.tracing import Trace, bind_inputs, trace
-from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.masks.loss import cross_entropy
 from n2nsurgery.models.patient import Patient
 from n2nsurgery.models.recipe import ModelRecipe
 from n2nsurgery.models.sources import resolve
 from n2nsurgery.pipelines.apply_request import ApplyRequest
 from n2nsurgery.pipelines.choose_draw import DrawChoice, choose_by_scatter
-from n2nsurgery.surgery.artifact_files import MANIFEST
+from n2nsurgery.pipelines.surgery_config import surgery_config
 from n2nsurgery.surgery.config import Option, SurgeryConfig
-from n2nsurgery.surgery.junctions import JunctionRequest
 from n2nsurgery.surgery.keeper import keeper_of
 from n2nsurgery.surgery.operate import ScoringData, operate
 from n2nsurgery.surgery.operated import Operated
@@ -98,7 +97,7 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
     )  # fmt: skip
     patient = patient_of(model_or_name, example_inputs, seed)
     batches = batches_of(data) if data is not None else None
-    return _Operation(patient, config).carry_out(batches, loss=loss)
+    return Operation(patient, config).carry_out(batches, loss=loss)
 
 
 def run(request: ApplyRequest, progress: Report | None = None) -> ApplyOutcome:
@@ -112,7 +111,7 @@ def run(request: ApplyRequest, progress: Report | None = None) -> ApplyOutcome:
         request.model, weights=request.weights, download=request.download, num_classes=request.num_classes,
         input_size=request.input_size, seed=request.seed,
     )  # fmt: skip
-    operation = _Operation(patient, _config(request), report)
+    operation = Operation(patient, surgery_config(request, request.seed), report)
     if request.select is not None:
         operation.choose_draw(request.tries)
     folder = request.output or ARTIFACTS / _folder_name(operation.plan)
@@ -125,7 +124,7 @@ def run(request: ApplyRequest, progress: Report | None = None) -> ApplyOutcome:
     return ApplyOutcome(plan=operation.plan, operated=operated, artifact=folder, choice=operation.choice)
 
 
-class _Operation:
+class Operation:
     """One model and what is to be done to it; traced and planned when made, carried out once."""
 
     def __init__(self, patient: Patient, config: SurgeryConfig, report: Report | None = None) -> None:
@@ -229,54 +228,6 @@ def _known(options: Mapping[str, Any]) -> Mapping[str, Any]:
         if name not in known:
             raise unknown("option of apply", name, known)
     return options
-
-
-def _config(request: ApplyRequest) -> SurgeryConfig:
-    """The surgery that a request asks for; `--preset paper` is Eq. 2 to the letter, beside shortcuts too."""
-    literal = request.preset == "paper"
-    options = _criterion_options(request)
-    request = request.filled()
-    return SurgeryConfig(
-        density=request.kept,
-        junctions=(
-            *(JunctionRequest(layers=layers, fan_out=number) for layers, number in request.fan_out),
-            *(JunctionRequest(layers=layers, density=share) for layers, share in request.junction_density),
-        ),
-        skip_ratio=request.skip_ratio if request.skip_ratio is not None else "auto",
-        criterion=request.criterion,
-        criterion_options=options,
-        floor_per_layer=request.floor_layer,
-        floor_per_channel=request.floor_channel,
-        skip=request.skip,
-        pattern=request.skip_pattern,  # type: ignore[arg-type]  # the request has checked
-        kernel=request.skip_kernel,  # type: ignore[arg-type]
-        pairs=PairSelection(
-            policy=request.pairs,  # type: ignore[arg-type]
-            length=request.skip_length,
-            count=request.num_pairs,
-            include=request.include,
-            exclude=request.exclude,
-            heads=request.heads,
-            shortcuts="plain" if literal else "two-blocks",
-        ),
-        pooling=request.pooling,  # type: ignore[arg-type]
-        norm="never" if literal else "auto",
-        keep_dense=request.keep_dense,
-        redistribute=request.redistribute,
-        seed=request.seed,
-    )
-
-
-def _criterion_options(request: ApplyRequest) -> tuple[tuple[str, Option], ...]:
-    """The options that the criterion has, and any other that was asked for: the criterion will refuse it."""
-    known = {field.name for field in fields(CRITERIA.get(request.criterion))}
-    filled = request.filled()
-    defaults = ApplyRequest.__dataclass_fields__
-    return tuple(
-        (name, getattr(filled, name))
-        for name in ("allocation", "granularity", "scope")
-        if name in known or getattr(request, name) != defaults[name].default
-    )
 
 
 def _folder_name(plan: SurgeryPlan) -> str:

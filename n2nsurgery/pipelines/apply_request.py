@@ -7,100 +7,36 @@ that live in registries (models, criteria) and patterns are checked where the re
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from decimal import Decimal
+from dataclasses import dataclass
 from math import isfinite, nan
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.names import unknown
+from n2nsurgery.surgery.request import SurgeryRequest
 
-CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "allocation": ("erk", "uniform", "global", "later-denser"),
-        "granularity": ("weight", "kernel", "block4"),
-        "scope": ("global", "layer"),
-        "skip": ("n2n", "residual", "none"),
-        "skip_pattern": ("one-to-one", "random"),
-        "skip_kernel": ("auto", "1", "target"),
-        "pairs": ("overlapping", "blocks", "random", "all"),
-        "pooling": ("average", "max", "stride"),
-        "preset": ("paper",),
-        "select": ("scatter",),
-    }
-)
-"""The values allowed for each option that has a closed set of them."""
+SELECTIONS = ("scatter",)
+"""By what one pattern of several draws is chosen."""
 
-_AT_LEAST = MappingProxyType(
-    {
-        "skip_length": 1,
-        "num_pairs": 1,
-        "floor_layer": 0,
-        "floor_channel": 0,
-        "batches": 1,
-        "batch_size": 1,
-        "tries": 1,
-        "num_classes": 1,
-        "seed": 0,
-    }
-)
-_PAPER: dict[str, Any] = {
-    "allocation": "uniform",
-    "skip_pattern": "random",
-    "skip_ratio": 0.5,
-    "skip_kernel": "target",
-}
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApplyRequest:
-    """One call of `apply`; every field is named like its option.
+class ApplyRequest(SurgeryRequest):
+    """One call of `apply`: a SurgeryRequest, the model it is for, and where and how the work is done.
 
-    Exactly one of `density` in (0, 1], `sparsity` in [0, 1) and `compression` >= 1 is given; none where `fan_out` and
-    `junction_density` (layer pattern, number) say what layers keep and all others stay dense. `skip_ratio` is the
-    share of the budget that goes to skips, in [0, 1), or "auto": what a one-to-one pattern needs. None means "not
-    asked for"; `filled()` puts the preset's or the default value there. `input_size` is the shape of one sample.
-    Raises UsageError for values out of range, unknown or in contradiction.
+    `input_size` is the shape of one sample. Of `tries` patterns the one that is best by `select` is kept. Raises
+    UsageError for values out of range, unknown or in contradiction.
     """
 
     model: str
-    density: float | None = None
-    sparsity: float | None = None
-    compression: float | None = None
-    fan_out: tuple[tuple[str, int], ...] = ()
-    junction_density: tuple[tuple[str, float], ...] = ()
-    criterion: str = "random"
-    allocation: str | None = None
-    granularity: str = "weight"
-    scope: str = "global"
-    skip: str = "n2n"
-    skip_ratio: float | Literal["auto"] | None = None
-    skip_pattern: str | None = None
-    skip_kernel: str | None = None
-    skip_length: int = 3
-    pairs: str = "overlapping"
-    num_pairs: int | None = None
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    keep_dense: tuple[str, ...] = ()
-    pooling: str = "average"
-    heads: bool = False
-    redistribute: bool = False
-    tries: int = 1
-    select: str | None = None
-    floor_layer: int = 0
-    floor_channel: int = 0
-    preset: str | None = None
-    batches: int = 1
-    batch_size: int = 128
     weights: str | None = None
     download: bool = False
     num_classes: int | None = None
     input_size: tuple[int, ...] | None = None
+    tries: int = 1
+    select: str | None = None
     seed: int = 0
     device: str = "auto"
     output: Path | None = None
@@ -108,72 +44,29 @@ class ApplyRequest:
     dry_run: bool = False
 
     def __post_init__(self) -> None:
-        self._check_budget()
-        for field, allowed in CHOICES.items():
-            value = getattr(self, field)
-            if value is not None and value not in allowed:
-                raise unknown(option(field), value, allowed)
-        for field, least in _AT_LEAST.items():
-            value = getattr(self, field)
-            if value is not None and value < least:
-                raise UsageError(f"{option(field)} is {value}; it must be at least {least}")
-        if not _DEVICE.fullmatch(self.device):
-            raise UsageError(f"--device is '{self.device}'; it must be auto, cpu, cuda or cuda:N")
-        self._check_skips()
+        super().__post_init__()
+        self.require_at_least({"num_classes": 1, "tries": 1, "seed": 0})
+        require_device(self.device)
+        if self.select is not None and self.select not in SELECTIONS:
+            raise unknown("--select", self.select, SELECTIONS)
         if (self.tries > 1) != (self.select is not None):
             raise UsageError("--tries and --select belong together: how many patterns are drawn, and which is kept")
 
-    def _check_budget(self) -> None:
-        given = [name for name in ("density", "sparsity", "compression") if getattr(self, name) is not None]
-        if len(given) != 1 and (given or not (self.fan_out or self.junction_density)):
-            seen = "none is given" if not given else " and ".join(map(option, given)) + " are given"
-            raise UsageError(f"exactly one of --density, --sparsity and --compression sets the budget; {seen}")
-        _within(self.density, "density", "in (0, 1]", lambda value: 0 < value <= 1)
-        _within(self.sparsity, "sparsity", "in [0, 1)", lambda value: 0 <= value < 1)
-        _within(self.compression, "compression", "1 or more", lambda value: value >= 1)
-
-    def _check_skips(self) -> None:
-        if not isinstance(self.skip_ratio, str):
-            _within(self.skip_ratio, "skip_ratio", "in [0, 1) or 'auto'", lambda value: 0 <= value < 1)
-        filled = self._values()
-        if self.skip == "n2n" and filled["skip_ratio"] == "auto" and filled["skip_pattern"] == "random":
-            raise UsageError(
-                "--skip-ratio auto is what a one-to-one pattern needs; with --skip-pattern random give a number"
-            )
-        if self.skip != "n2n" and self.skip_ratio not in (None, "auto", 0):
-            raise UsageError(
-                f"--skip-ratio is {self.skip_ratio}, but --skip {self.skip} holds no weights; leave the ratio out"
-            )
-
-    @property
-    def kept(self) -> float | None:
-        """The budget as a density in (0, 1], whichever synonym it was asked for in; None: layers say what they keep."""
-        if self.density is not None:
-            return self.density
-        if self.sparsity is not None:
-            return float(1 - Decimal(str(self.sparsity)))  # 0.95 is a density of 0.05, not of 0.05000000000000004
-        return None if self.compression is None else 1 / self.compression
-
-    def filled(self) -> ApplyRequest:
-        """This request with the preset's or the default value wherever nothing was asked for."""
-        return replace(self, **self._values())
-
-    def _values(self) -> dict[str, Any]:
-        """Allocation, skip pattern, ratio and kernel: as asked, else as the preset says, else the default."""
-        asked = {name: value for name in _PAPER if (value := getattr(self, name)) is not None}
-        chosen = (
-            {"allocation": "erk", "skip_pattern": "one-to-one"} | (_PAPER if self.preset == "paper" else {}) | asked
-        )
-        if self.skip != "n2n":
-            chosen["skip_ratio"] = 0.0
-        if chosen["skip_pattern"] == "one-to-one":
-            return {"skip_ratio": "auto", "skip_kernel": "auto"} | chosen
-        return {"skip_ratio": 0.5, "skip_kernel": "target"} | chosen
+    @staticmethod
+    def spelled(field: str) -> str:
+        """How messages name a field: as the option of the command line."""
+        return option(field)
 
 
 def option(field: str) -> str:
     """The command-line option of a field, as messages name it."""
     return "--" + field.replace("_", "-")
+
+
+def require_device(name: str) -> None:
+    """Return where `name` is that of a device; raises UsageError."""
+    if not _DEVICE.fullmatch(name):
+        raise UsageError(f"--device is '{name}'; it must be auto, cpu, cuda or cuda:N")
 
 
 def parse_skip_ratio(text: str) -> float | Literal["auto"]:
@@ -211,8 +104,3 @@ def parse_fan_out(text: str) -> tuple[str, int]:
     if value != int(value):
         raise UsageError(f"--fan-out is '{text}'; a fan-out is a whole number of connections")
     return layer, int(value)
-
-
-def _within(value: float | None, field: str, allowed: str, holds: Callable[[float], bool]) -> None:
-    if value is not None and not (isfinite(value) and holds(value)):
-        raise UsageError(f"{option(field)} is {value}; it must be {allowed}")

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.export.inspect_file import FileInspection, inspect_file
 from n2nsurgery.graph.layering import layer_graph
 from n2nsurgery.graph.layers import LayerGraph, LayerPair, Refusal, WeightedLayer
@@ -19,7 +20,6 @@ from n2nsurgery.models.sources import resolve
 from n2nsurgery.pipelines.apply import inputs_of, patient_of
 from n2nsurgery.skips.kind import KINDS, SkipOptions
 from n2nsurgery.surgery.artifact import read
-from n2nsurgery.surgery.artifact_files import MANIFEST
 from n2nsurgery.surgery.summary import summary
 
 Report = Callable[[str, float], None]

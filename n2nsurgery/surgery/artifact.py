@@ -9,10 +9,11 @@ from pathlib import Path
 from torch import Tensor
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
+from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.graph.tracing import Trace
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.store import unpack
-from n2nsurgery.surgery.artifact_files import ArtifactFiles, read_artifact
+from n2nsurgery.surgery.artifact_files import read_artifact
 from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.plan import SurgeryPlan
 from n2nsurgery.surgery.record import SurgeryRecord
@@ -41,7 +42,7 @@ def read(folder: Path) -> Artifact:
     return Artifact(folder=folder, plan=plan, record=record, masks=masks, state=dict(files.tensor_set("model")))
 
 
-def _plan(files: ArtifactFiles) -> SurgeryPlan:
+def _plan(files: SealedFiles) -> SurgeryPlan:
     where = f"'{files.folder / 'plan.json'}'"
     try:
         return SurgeryPlan.from_json(files.document("plan"), where)

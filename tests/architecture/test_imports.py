@@ -45,6 +45,11 @@ def test_dependencies_keep_their_direction():
         ("n2nsurgery/core/files.py", "import rich", "Only the command line draws"),
         ("n2nsurgery/core/files.py", "import n2nsurgery_cli.main", "Only the command line draws"),
         ("n2nsurgery/surgery/planted.py", "import onnx", "Only export knows ONNX"),
+        (
+            "n2nsurgery/train/planted.py",
+            "import n2nsurgery.data.batch\nimport n2nsurgery.surgery",
+            "Training knows nothing",
+        ),
         ("n2nsurgery/masks/criteria/planted.py", "import n2nsurgery.masks.criteria.random", "Members of a registry"),
     ],
 )

@@ -97,6 +97,38 @@ def test_a_planted_danger_is_found(planted):
     assert len(list(dangers(ast.parse(planted)))) == 1
 
 
+def reaches_process_groups(module: ast.Module) -> bool:
+    """Whether a file names torch.distributed; import-linter sees no deeper into other packages than their name."""
+    for node in ast.walk(module):
+        if isinstance(node, ast.Attribute) and ast.unparse(node).startswith("torch.distributed"):
+            return True
+        if isinstance(node, ast.Import) and any(a.name.startswith("torch.distributed") for a in node.names):
+            return True
+        if isinstance(node, ast.ImportFrom):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            if any(name.startswith("torch.distributed") for name in names):
+                return True
+    return False
+
+
+def test_only_one_place_knows_of_process_groups():
+    found = {name for name, tree in TREES.items() if reaches_process_groups(tree)}
+    assert found == {str(Path("n2nsurgery", "train", "distributed.py"))}
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "import torch\ntorch.distributed.barrier()",
+        "import torch.distributed as dist",
+        "from torch import distributed",
+        "from torch.distributed import barrier",
+    ],
+)
+def test_a_planted_process_group_is_found(planted):
+    assert reaches_process_groups(ast.parse(planted))
+
+
 def test_a_file_holds_one_idea_in_a_readable_size():
     sizes = {name: len(text.splitlines()) for name, text in SOURCES.items()}
     assert {name: size for name, size in sizes.items() if size > MOST_LINES} == {}

@@ -40,7 +40,8 @@ def test_an_unknown_option_names_the_nearest(name):
 
 
 # By hand: VGG19 sums 9 * in * out over its 16 convolutions, and 512 per class; ResNet50 is torchvision's 23,454,912
-# convolution weights with a stem of 1,728 instead of 9,408, and 2,048 per class.
+# convolution weights with a stem of 1,728 instead of 9,408, and 2,048 per class; the tiny ResNet sums its stem, its
+# stages (each a block with a shortcut of its own, and two without) and 128 per class.
 @pytest.mark.parametrize(
     ("name", "options", "weights"),
     [
@@ -49,6 +50,9 @@ def test_an_unknown_option_names_the_nearest(name):
         ("cifar-vgg19", {"batch_norm": False}, 20_018_880 + 5_120),
         ("cifar-resnet50", {}, 23_454_912 - 9_408 + 1_728 + 20_480),
         ("cifar-resnet50", {"num_classes": 100}, 23_454_912 - 9_408 + 1_728 + 204_800),
+        ("cifar-plain17", {}, 9 * (3 * 16 + 16 * 32 + 32 * 32 + 32 * 64 + 13 * 64 * 64) + 640),
+        ("cifar-plain17", {"num_classes": 100}, 511_920 + 6_400),
+        ("cifar-tiny-resnet", {}, 432 + 3_648 + 14_592 + 58_368 + 1_280),
         ("mlp", {}, 3072 * 512 + 512 * 256 + 256 * 128 + 128 * 64),
         ("mlp", {"widths": (8, 4), "num_classes": 2}, 8 * 4 + 4 * 2),
         # Convolutions 9 * (3*64 + 64*64 + 64*128 + 128*128 + 128*256 + 256*256) = 1,144,512; junctions as printed.

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 
 from n2nsurgery import load
-from n2nsurgery.surgery import artifact_files
+from n2nsurgery.core import sealed_folder
 
 APPLY = ("apply", "mlp", "--density", "0.05")
 
@@ -248,7 +248,7 @@ def test_a_disk_that_fills_up_is_1_and_leaves_nothing(program, here, monkeypatch
         path.write_bytes(b"half")
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(artifact_files, "save_file", full)
+    monkeypatch.setattr(sealed_folder, "save_file", full)
     finished = program(*APPLY)
     assert finished.code == 1
     require_one_message(finished.stderr, "no space left while writing")

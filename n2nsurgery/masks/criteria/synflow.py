@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.func import functional_call
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.outputs import primary_output
 from n2nsurgery.masks.criterion import Needs
-from n2nsurgery.masks.loss import primary_output
 from n2nsurgery.masks.scoring import ScoreContext, gradients, stand_ins, undisturbed, weight_values
 
 

@@ -12,6 +12,7 @@ TREE = {
     errors.InvalidFileError: 3,
     errors.VerificationError: 4,
     errors.TraceError: 5,
+    errors.InterruptionError: 130,
     errors.InternalError: 1,
 }
 

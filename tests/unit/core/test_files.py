@@ -9,7 +9,15 @@ from types import SimpleNamespace
 import pytest
 
 from n2nsurgery.core.errors import RunError, UsageError
-from n2nsurgery.core.files import atomic_file, atomic_folder, ensure_writable, require_space, sha256
+from n2nsurgery.core.files import (
+    atomic_file,
+    atomic_folder,
+    clear_staging,
+    ensure_writable,
+    remove_folder,
+    require_space,
+    sha256,
+)
 
 
 def listing(folder: Path) -> list[str]:
@@ -148,3 +156,19 @@ def test_too_little_space_is_found_before_writing(tmp_path, monkeypatch):
 def test_the_hash_is_that_of_the_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"abc" * 100_000)
     assert sha256(tmp_path / "a") == hashlib.sha256(b"abc" * 100_000).hexdigest()
+
+
+def test_a_removed_folder_is_gone_with_what_it_held(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "file").touch()
+    remove_folder(tmp_path / "old")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_writers_left_is_cleared_and_nothing_else(tmp_path):
+    (tmp_path / ".staging-0123-run" / "below").mkdir(parents=True)
+    (tmp_path / ".staging-4567-file.json").touch()
+    (tmp_path / ".hidden").touch()
+    (tmp_path / "kept").mkdir()
+    clear_staging(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "kept"]

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.masks.loss import cross_entropy, primary_output, random_labels
+from n2nsurgery.core.outputs import primary_output
+from n2nsurgery.masks.loss import cross_entropy, random_labels
 
 LOGITS = torch.arange(6.0).reshape(2, 3)
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.pipelines.apply_request import CHOICES, ApplyRequest, parse_fan_out, parse_input_size, parse_skip_ratio
+from n2nsurgery.pipelines.apply_request import ApplyRequest, parse_fan_out, parse_input_size, parse_skip_ratio
+from n2nsurgery.surgery.request import CHOICES
 
 
 def request(**values) -> ApplyRequest:

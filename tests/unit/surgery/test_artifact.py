@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from n2nsurgery import Operated, apply, load
 from n2nsurgery.core.errors import InvalidFileError, UsageError, VerificationError
 from n2nsurgery.core.fingerprint import fingerprint
+from n2nsurgery.core.sealed_folder import MANIFEST, sha256
 from n2nsurgery.graph.tracing import trace
 from n2nsurgery.surgery.artifact import read, revive
-from n2nsurgery.surgery.artifact_files import MANIFEST, sha256
 
 
 @pytest.fixture

@@ -1,0 +1,41 @@
+"""What was loaded, in sentences: where it was found, how it was split, what is done to it."""
+
+from __future__ import annotations
+
+from n2nsurgery.data.splits import DataSplits, Split
+
+
+def describe(splits: DataSplits) -> str:
+    """The description of `splits` as lines of text."""
+    return "\n".join(splits.description)
+
+
+def sizes(train: Split, validation: Split | None, test: Split) -> str:
+    """The sentence of the splits' sizes and of the shape of a sample."""
+    held_out = f"{validation.size:,} validation" if validation else "no validation"
+    shape = " x ".join(map(str, train.shape))
+    return (
+        f"{train.size:,} training, {held_out} and {test.size:,} test samples of shape {shape}, {train.classes} classes"
+    )
+
+
+def selection(share: float | None, limit: int | None, seed: int) -> str | None:
+    """The sentence of what was taken from the training samples, or None where nothing was."""
+    carved = [] if share is None else [f"validation = {share:g} was carved from the training samples"]
+    cut = [] if limit is None else [f"training is limited to {limit:,} samples, equally many of each class"]
+    return f"{' and '.join([*carved, *cut])}, by seed {seed}" if carved or cut else None
+
+
+def shift_and_mirror(padding: int) -> str:
+    """The sentence of the augmentation of small images."""
+    return f"training images are padded by {padding} zeros, cropped at random and mirrored by chance"
+
+
+def random_window(size: int) -> str:
+    """The sentences of the augmentation of large images, which evaluation does without."""
+    return f"training images are random windows of 8 to 100 % of the area, resized to {size} and mirrored by chance"
+
+
+def centre(size: int) -> str:
+    """The sentence of what evaluation makes of large images."""
+    return f"evaluation resizes the shorter side to {size * 256 // 224} and takes the centre of {size} x {size}"

@@ -1,0 +1,112 @@
+"""Splits from images in a folder or an archive: small ones decoded once and held, large ones decoded when read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.data import describe
+from n2nsurgery.data.archive import images_of_archive, is_archive
+from n2nsurgery.data.assembly import Part, Selection, assemble
+from n2nsurgery.data.decoding import decode_all, decoded
+from n2nsurgery.data.encoded import Encoded
+from n2nsurgery.data.held import Held, padding_of
+from n2nsurgery.data.image_files import Arrangement, ImageFiles, arrange, images_of_folder
+from n2nsurgery.data.normalization import Normalization, measured, unit
+from n2nsurgery.data.options import ImageOptions
+from n2nsurgery.data.splits import DataSplits
+from n2nsurgery.data.subset import carve
+
+IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+LARGE = 224  # the size of large images where none is asked for
+_LARGEST_HELD = 64  # pixels; larger images are decoded when they are read
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageLayout:
+    """What a set knows of its images: their normalization and number of classes (None: as found).
+
+    `test_share` of images without splits becomes the test split.
+    """
+
+    normalization: Normalization | None = None
+    classes: int | None = None
+    test_share: float = 0.2
+
+
+def image_splits(path: Path, options: ImageOptions, layout: ImageLayout, *, seed: int) -> DataSplits:
+    """The splits of the images at `path`, a folder or a tar archive; InvalidFileError for another layout."""
+    files = images_of_archive(path) if is_archive(path) and path.is_file() else _folder(path)
+    arrangement = arrange(files)
+    count = len(arrangement.classes)
+    if layout.classes not in {None, count}:
+        raise InvalidFileError(f"'{path}' has {count} classes; {layout.classes} are needed")
+    size = options.size if options.size is not None else _native(files)
+    augmented = options.augment != "none"
+    members, own = _by_split(arrangement, layout, seed)
+    source: Held | Encoded
+    if size is None or size <= _LARGEST_HELD:
+        values = decode_all(files.read, files.names, size)
+        source = Held(values=values, normalization=_of_held(values, members["train"], options, layout))
+        transforms = [describe.shift_and_mirror(padding_of(values.shape[-1]))] if augmented else []
+    else:
+        normalization = (layout.normalization or IMAGENET) if options.normalize else unit(3)
+        source = Encoded(encoded=files.read, names=files.names, size=size, normalization=normalization)
+        transforms = [*([describe.random_window(size)] if augmented else []), describe.centre(size)]
+    parts = {
+        split: Part(source=source, positions=torch.tensor(index), targets=torch.tensor(label))
+        for split, (index, label) in members.items()
+    }
+    ignored = [f"{files.ignored} files that are no images were left out"] if files.ignored else []
+    return assemble(
+        classes=count,
+        **parts,
+        selection=Selection(seed=seed, train_limit=options.train_limit, validation=options.validation),
+        augmented=augmented,
+        description=(f"images in '{path}'", *ignored, *own, *transforms, source.normalization.sentence()),
+    )
+
+
+def _folder(path: Path) -> ImageFiles:
+    if not path.is_dir():
+        raise InvalidFileError(f"'{path}' is neither a folder nor a .tar, .tar.gz or .tgz archive")
+    return images_of_folder(path)
+
+
+def _native(files: ImageFiles) -> int | None:
+    """None where images are small, which are then held as they are; the size of large images otherwise."""
+    first = decoded(files.read(0), files.names[0])
+    return None if max(first.size) <= _LARGEST_HELD else LARGE
+
+
+def _of_held(
+    values: torch.Tensor, train: tuple[Sequence[int], Sequence[int]], options: ImageOptions, layout: ImageLayout
+) -> Normalization:
+    if not options.normalize:
+        return unit(3)
+    return layout.normalization or measured(values[torch.tensor(train[0])], value_range=255)
+
+
+_Members = dict[str, tuple[Sequence[int], Sequence[int]]]
+
+
+def _by_split(arrangement: Arrangement, layout: ImageLayout, seed: int) -> tuple[_Members, list[str]]:
+    """Image and class indices of "train", "test" and perhaps "validation"; and how they came about."""
+    found: _Members = {split: tuple(zip(*pairs, strict=True)) for split, pairs in arrangement.splits.items()}  # type: ignore[misc]
+    if "all" in found:
+        index, label = (torch.tensor(values) for values in found["all"])
+        rest, test = carve(label, layout.test_share, seed=seed, purpose="test")
+        chosen: _Members = {
+            split: (index[taken].tolist(), label[taken].tolist()) for split, taken in (("train", rest), ("test", test))
+        }
+        return chosen, [f"{layout.test_share:.0%} of the images were taken as test split, by seed {seed}"]
+    if "test" not in found:
+        if "validation" not in found:
+            raise InvalidFileError("there is a folder 'train', but neither 'val' nor 'test' beside it")
+        found["test"] = found.pop("validation")
+        return found, ["the folder 'val' serves as test split, as there is no folder 'test'"]
+    return found, []

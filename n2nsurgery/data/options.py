@@ -1,0 +1,68 @@
+"""Options which several data sets share, and their ranges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.names import unknown
+
+Augment = Literal["none", "standard"]
+LARGEST_SIZE = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitOptions:
+    """`train_limit` keeps so many training samples, equally many of each class as far as they reach."""
+
+    train_limit: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a value out of range."""
+        require_count("train_limit", self.train_limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitOptions(LimitOptions):
+    """`validation` moves samples from training to validation: a fraction below 1, or a count from 1 on."""
+
+    validation: float | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a value out of range."""
+        super().__post_init__()
+        share = self.validation
+        if share is not None and not (0 < share < 1 or (share >= 1 and share == int(share))):
+            raise UsageError(f"validation = {share}: give a fraction between 0 and 1 or a whole number of samples")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions(SplitOptions):
+    """`size` is the height and width of an image in pixels, `augment` what training images go through.
+
+    With `normalize`, each channel has mean 0 and deviation 1 over the training set; without, values are in [0, 1].
+    """
+
+    normalize: bool = True
+    augment: Augment = "none"
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a value out of range."""
+        super().__post_init__()
+        require_choice("augment", self.augment, get_args(Augment))
+        require_count("size", self.size, LARGEST_SIZE)
+
+
+def require_count(name: str, value: int | None, most: int | None = None) -> None:
+    """Return where `value` is None or from 1 to `most`; raises UsageError."""
+    if value is not None and not 1 <= value <= (value if most is None else most):
+        limit = "at least 1" if most is None else f"between 1 and {most}"
+        raise UsageError(f"{name} = {value}: it must be {limit}")
+
+
+def require_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Return where `value` is one of `allowed`; raises UnknownNameError."""
+    if value not in allowed:
+        raise unknown(name, value, allowed)

@@ -1,0 +1,40 @@
+"""What a data set offers, and the registry that finds the sets.
+
+A set is a file in `sets/` whose `MEMBER` is a frozen dataclass satisfying `DataSet`: its fields are its options.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from n2nsurgery.core.registry import Registry
+
+if TYPE_CHECKING:
+    from n2nsurgery.data.splits import DataSplits
+
+
+class DataSet(Protocol):
+    """A data set with its options as fields."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def load(self, root: Path | None, *, download: bool, seed: int) -> DataSplits:
+        """The splits, from files below `root` (see `location.data_root`) or generated from `seed`.
+
+        `download` permits to fetch what is missing. The same seed gives the same splits. Raises UsageError where
+        nothing is found, InvalidFileError where what is found is damaged or of other classes.
+        """
+        ...
+
+
+DATA_SETS: Registry[type[DataSet]] = Registry(
+    kind="data set",
+    package="n2nsurgery.data.sets",
+    aliases={
+        "cifar-10": "cifar10",
+        "cifar-100": "cifar100",
+        "fashionmnist": "fashion-mnist",
+        "image-folder": "imagefolder",
+    },
+)

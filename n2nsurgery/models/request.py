@@ -1,0 +1,33 @@
+"""ModelRequest: which patient is wanted, as far as that can be said without looking at the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from n2nsurgery.core.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRequest:
+    """A model by `name`, as `n2nsurgery models` lists it, or `timm:NAME`, or `package.module:factory`.
+
+    `weights`: pretrained ones of the source, or a .safetensors file. `num_classes` and `input_size` (a number for
+    height and width, or the shape of one sample): None for those of the data. `options`: further arguments of the
+    builder. Raises UsageError for values out of range.
+    """
+
+    name: str
+    weights: str | None = None
+    num_classes: int | None = None
+    input_size: int | tuple[int, ...] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what no model can be."""
+        if self.num_classes is not None and self.num_classes < 1:
+            raise UsageError(f"num_classes is {self.num_classes}; it must be at least 1")
+        sizes = (self.input_size,) if isinstance(self.input_size, int) else self.input_size
+        if sizes is not None and (not sizes or min(sizes) < 1):
+            raise UsageError(f"input_size is {self.input_size}; every size must be at least 1")

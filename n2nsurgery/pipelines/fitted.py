@@ -1,0 +1,96 @@
+"""A model and the data that it is to be trained on: built for each other, and found to agree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from n2nsurgery.core.errors import N2NSurgeryError, UsageError
+from n2nsurgery.core.outputs import primary_output
+from n2nsurgery.data.splits import DataSplits
+from n2nsurgery.models.patient import Patient
+from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.models.sources import resolve
+from n2nsurgery.surgery.plan import InputSpec
+
+_TRIED = 2  # samples; one alone would fail in BatchNorm of some models
+
+
+def fitted_patient(
+    request: ModelRequest, splits: DataSplits, *, seed: int, download: bool = False, allow_import: bool = False
+) -> Patient:
+    """The model for samples and classes of `splits`, unless `request` says otherwise.
+
+    Raises UsageError where it does not take the samples or has not enough outputs; and the errors of `resolve`.
+    """
+    factory = ":" in request.name and not request.name.startswith("timm:")
+    classes = splits.classes if request.num_classes is None and not factory else request.num_classes
+    patient = resolve(
+        request.name,
+        seed=seed,
+        weights=request.weights,
+        num_classes=classes,
+        input_size=splits.train.shape if request.input_size is None else request.input_size,
+        options=request.options,
+        allow_import=allow_import,
+        download=download,
+    )
+    shapes = [tuple(example.shape[1:]) for example in patient.example_inputs]
+    require_samples(request.name, shapes, splits)
+    require_outputs(request.name, patient.module, splits, asked=request.num_classes)
+    return patient
+
+
+def require_inputs(name: str, inputs: tuple[InputSpec, ...], splits: DataSplits) -> None:
+    """Return where a model that was operated on with `inputs` takes the samples of `splits`; raises UsageError."""
+    require_samples(name, [tuple(spec.shape[1:]) for spec in inputs], splits)
+
+
+def require_samples(name: str, shapes: list[tuple[int, ...]], splits: DataSplits) -> None:
+    """Return where one input of the data's shape is all that is taken; raises UsageError."""
+    if len(shapes) != 1:
+        raise UsageError(f"model '{name}' takes {len(shapes)} inputs; training needs a model of one")
+    if shapes[0] != splits.train.shape:
+        raise UsageError(
+            f"model '{name}' takes samples of shape {_shown(shapes[0])}, and the data has {_shown(splits.train.shape)}: "
+            "leave model.input_size out, or choose another model or data set"
+        )
+
+
+def require_outputs(name: str, module: nn.Module, splits: DataSplits, *, asked: int | None) -> None:
+    """Return where `module` gives one score for each class of `splits`, or more where `asked` says so.
+
+    Raises UsageError.
+    """
+    shape = _output_shape(name, module, splits.train.shape)
+    if len(shape) != 2 or shape[0] != _TRIED:  # noqa: PLR2004 - samples and classes
+        raise UsageError(f"model '{name}' gives an output of shape {_shown(shape[1:])} for a sample; scores are needed")
+    outputs = shape[1]
+    if outputs < splits.classes or (outputs > splits.classes and outputs != asked):
+        raise UsageError(
+            f"model '{name}' has {outputs} outputs, and the data has {splits.classes} classes: "
+            "leave model.num_classes out, or choose another model or data set"
+        )
+
+
+def _output_shape(name: str, module: nn.Module, sample: tuple[int, ...]) -> tuple[int, ...]:
+    training = module.training
+    device = next((parameter.device for parameter in module.parameters()), None)
+    try:
+        with torch.no_grad():
+            output: Any = module.eval()(torch.zeros(_TRIED, *sample, device=device))
+        return tuple(primary_output(output).shape)
+    except N2NSurgeryError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"model '{name}' cannot take the data's samples of shape {_shown(sample)}: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        module.train(training)
+
+
+def _shown(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "()"

@@ -1,0 +1,1 @@
+"""Recipes: YAML with a place for every value -> sections, typed by the packages that consume them -> Recipe."""

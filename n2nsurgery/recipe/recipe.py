@@ -1,0 +1,105 @@
+"""Recipe: one training run as a value, composed of the sections' own types; and its canonical form.
+
+version, seed    of the format; of everything that is drawn
+model            ModelRequest; may be left out where an artifact is trained
+data             DataRequest
+surgery          SurgeryRequest, or ArtifactRequest; left out, the dense model is trained
+train            TrainConfig without its seed
+export           ExportRequest; left out, nothing is exported
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import yaml
+
+from n2nsurgery.core.fingerprint import fingerprint
+from n2nsurgery.data.request import DataRequest
+from n2nsurgery.export.request import ExportRequest
+from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.surgery.request import ArtifactRequest, SurgeryRequest
+from n2nsurgery.train.config import TrainConfig
+
+VERSION: Final = 1
+# Where a run computes and where its data lies; moving either changes nothing of what is trained.
+_PLACES = (("data", "root"), ("data", "workers"), ("train", "device"), ("train", "tensorboard"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A training run; see the module's docstring for the sections."""
+
+    version: Literal[1] = VERSION
+    seed: int = 0
+    model: ModelRequest | None
+    data: DataRequest
+    surgery: SurgeryRequest | ArtifactRequest | None
+    train: TrainConfig
+    export: ExportRequest | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Every value, defaults included, as JSON values; reading it gives an equal recipe."""
+        train = asdict(self.train)
+        del train["seed"]  # the recipe's
+        data = asdict(self.data)
+        data |= data.pop("options")  # beside one another, as a recipe writes them
+        document = {
+            "version": self.version,
+            "seed": self.seed,
+            "model": self.model and asdict(self.model),
+            "data": data,
+            "surgery": self.surgery and asdict(self.surgery),
+            "train": train,
+            "export": self.export and asdict(self.export),
+        }
+        return {key: _plain(value) for key, value in document.items()}
+
+    def to_yaml(self) -> str:
+        """The same as YAML text, in a fixed order."""
+        return str(yaml.safe_dump(self.to_json(), sort_keys=False, allow_unicode=True, width=120))
+
+    @property
+    def subject(self) -> str:
+        """SHA-256 of what is trained on what, whatever is done to train it: model, data, surgery and seed."""
+        document = self.to_json()
+        for section, key in _PLACES:
+            del document[section][key]
+        return fingerprint({key: document[key] for key in ("seed", "model", "data", "surgery")})
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (64 hex digits) of what the run computes, whatever it computes on and wherever the data lies."""
+        document = self.to_json()
+        for section, key in _PLACES:
+            del document[section][key]
+        return fingerprint(document)
+
+
+def differences(one: Recipe, other: Recipe) -> tuple[str, ...]:
+    """Where two recipes differ in what they compute: `train.epochs: 6 -> 300`."""
+    before, after = _flat(one.to_json()), _flat(other.to_json())
+    places = {".".join(place) for place in _PLACES}
+    return tuple(
+        f"{path}: {before.get(path, 'absent')} -> {after.get(path, 'absent')}"
+        for path in sorted(before.keys() | after.keys())
+        if path not in places and before.get(path, "absent") != after.get(path, "absent")
+    )
+
+
+def _flat(value: Any, path: Sequence[str] = ()) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
+    if isinstance(value, dict) and value:
+        return {name: leaf for key, item in value.items() for name, leaf in _flat(item, (*path, key)).items()}
+    return {".".join(path): value}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - what dataclasses hold
+    """`value` with mappings as dicts, tuples as lists and paths as text."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,178 @@
+"""From a recipe's file, and what the command line puts in its place, to a Recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.data.registry import DATA_SETS
+from n2nsurgery.data.request import DataRequest
+from n2nsurgery.export.request import ExportRequest
+from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.recipe.node import Node
+from n2nsurgery.recipe.overrides import Override, overridden
+from n2nsurgery.recipe.reading import (
+    BrokenError,
+    Problems,
+    keys_of,
+    read_section,
+    read_value,
+    read_values,
+    refuse_key,
+)
+from n2nsurgery.recipe.recipe import VERSION, Recipe
+from n2nsurgery.recipe.yaml_text import read_yaml
+from n2nsurgery.surgery.request import ArtifactRequest, SurgeryRequest
+from n2nsurgery.train.config import TrainConfig
+
+T = TypeVar("T")
+_SECTIONS = tuple(field.name for field in fields(Recipe))
+_SEED = ("seed",)
+_AROUND = tuple(field.name for field in fields(DataRequest) if field.name not in {"name", "options"})
+
+
+def read_recipe(path: Path, overrides: Iterable[Override] = ()) -> Recipe:
+    """The recipe in the file `path` with `overrides` in place.
+
+    Raises InvalidFileError with file, line, column and key of everything that is wrong in the file, UsageError where
+    only the overrides are.
+    """
+    return resolve(overridden(read_yaml(path), overrides))
+
+
+def resolve(root: Node) -> Recipe:
+    """The recipe that a document describes; errors as for `read_recipe`."""
+    problems = Problems()
+    recipe = None
+    with problems.collected():
+        recipe = _recipe(root, problems)
+    problems.raise_any()
+    assert recipe is not None
+    return recipe
+
+
+def _recipe(root: Node, problems: Problems) -> Recipe:
+    sections = keys_of(root, "", problems)
+    for name in [name for name in sections if name not in _SECTIONS]:
+        with problems.collected():
+            refuse_key(name, sections.pop(name), "", _SECTIONS, problems)
+    _require_version(sections.get("version"), root, problems)
+    read = _Reader(root, sections, problems)
+    seed = read("seed", _seed) if "seed" in sections else 0
+    surgery = read("surgery", _surgery)
+    model = read("model", _model, needed=not read.gives("surgery", "artifact"))
+    data = read("data", _data, needed=True)
+    train = read("train", _train, needed=True)
+    export = read("export", _export)
+    if problems.found or data is None or train is None:
+        raise BrokenError
+    recipe = Recipe(
+        seed=seed or 0, model=model, data=data, surgery=surgery, train=replace(train, seed=seed or 0), export=export
+    )
+    _require_agreement(recipe, sections, problems)
+    return recipe
+
+
+class _Reader:
+    """Reads the sections of one recipe, each by its function, and goes on where one is broken."""
+
+    def __init__(self, root: Node, sections: dict[str, Node], problems: Problems) -> None:
+        self._root = root
+        self._sections = sections
+        self._problems = problems
+
+    def __call__(self, name: str, read: Callable[[Node, Problems], T], *, needed: bool = False) -> T | None:
+        """The section `name`; None where it is absent, null or broken, which is noted where it is `needed`."""
+        node = self._sections.get(name)
+        if node is None or (node.content is None and name != "train"):
+            if needed:
+                place = self._root.place if node is None else node.place
+                self._problems.note(place, f"the section '{name}' is missing; it has to be given")
+            return None
+        with self._problems.collected():
+            return read(node, self._problems)
+        return None
+
+    def gives(self, name: str, key: str) -> bool:
+        """Whether the section `name` has a value for `key`."""
+        node = self._sections.get(name)
+        member = (node.members or {}).get(key) if node is not None else None
+        return member is not None and member.content is not None
+
+
+def _require_version(node: Node | None, root: Node, problems: Problems) -> None:
+    if node is None:
+        problems.note(root.place, f"the version of the recipe's format is missing; begin with `version: {VERSION}`")
+    elif node.content != VERSION or isinstance(node.content, bool):
+        problems.note(node.place, f"version is {node.shown()}; this n2nsurgery reads version {VERSION}")
+
+
+def _seed(node: Node, problems: Problems) -> int:
+    seed: int = read_value(int, node, "seed", problems)
+    with problems.noted(node, "seed"):
+        if seed < 0:
+            raise UsageError(f"{seed} is below 0; it must be at least 0")
+    return seed
+
+
+def _model(node: Node, problems: Problems) -> ModelRequest:
+    return read_section(ModelRequest, node, "model", problems)
+
+
+def _train(node: Node, problems: Problems) -> TrainConfig:
+    return read_section(TrainConfig, node, "train", problems, without=_SEED)
+
+
+def _export(node: Node, problems: Problems) -> ExportRequest:
+    return read_section(ExportRequest, node, "export", problems)
+
+
+def _data(node: Node, problems: Problems) -> DataRequest:
+    members = keys_of(node, "data", problems)
+    if "name" not in members:
+        problems.note(node.key_place, f"data.name is missing; known: {', '.join(DATA_SETS.names())}")
+        raise BrokenError
+    named = members.pop("name")
+    name: str = read_value(str, named, "data.name", problems)
+    with problems.noted(named, "data.name"):
+        kind: type[Any] = DATA_SETS.get(name)
+    own = {key: members.pop(key) for key in _AROUND if key in members}
+    around: dict[str, Any] | None = None
+    with problems.collected():
+        around = read_values(DataRequest, replace(node, content=own), "data", problems, without=("name", "options"))
+    options = read_section(kind, replace(node, content=members), "data", problems, also=_AROUND)
+    if around is None:
+        raise BrokenError
+    with problems.noted(node, "data"):
+        return DataRequest(name=DATA_SETS.canonical(name), options=options, **around)
+    raise AssertionError  # `noted` passes on every exception
+
+
+def _surgery(node: Node, problems: Problems) -> SurgeryRequest | ArtifactRequest:
+    members = keys_of(node, "surgery", problems)
+    given = members.get("artifact")
+    if given is None or given.content is None:
+        members.pop("artifact", None)
+        return read_section(SurgeryRequest, replace(node, content=members), "surgery", problems)
+    others = [name for name, member in members.items() if name != "artifact" and member.content is not None]
+    if others:
+        problems.note(
+            given.place,
+            f"surgery.artifact is an operation that was done before, and surgery.{others[0]} asks for another; "
+            "leave one of them out",
+        )
+        raise BrokenError
+    return read_section(ArtifactRequest, replace(node, content={"artifact": given}), "surgery", problems)
+
+
+def _require_agreement(recipe: Recipe, sections: dict[str, Node], problems: Problems) -> None:
+    """Note what only several sections together show to be impossible."""
+    if isinstance(recipe.surgery, ArtifactRequest) and recipe.model is not None and recipe.model.weights is not None:
+        weights = (sections["model"].members or {})["weights"]
+        problems.note(
+            weights.place, "model.weights is given, but surgery.artifact brings its own; leave one of them out"
+        )
+        raise BrokenError

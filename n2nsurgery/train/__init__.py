@@ -1,0 +1,1 @@
+"""Training: one loop with masks that hold, exact resume, and several processes. Knows nothing of surgery."""

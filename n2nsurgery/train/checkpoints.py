@@ -1,0 +1,160 @@
+"""The checkpoints of one run: a sealed folder for each, complete or ignored, and never the only good one at risk.
+
+    checkpoints/e00003-b0000000     position: 3 epochs done, 0 batches of the next; names sort by it
+    checkpoints/index.json          which is `last`, `best`, and the best few; for readers, rewritten after each save
+
+A checkpoint is staged, flushed and renamed into place before an older one goes. What is there is found by looking, so
+a stale index or a folder that a killed run left half-written misleads nobody.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.core.files import atomic_file, clear_staging, remove_folder
+from n2nsurgery.core.sealed_folder import SealedFiles, read_document, read_sealed, write_sealed
+
+_LOG = logging.getLogger(__name__)
+_KIND = "checkpoint"
+_NAME = re.compile(r"e\d{5,}-b\d{7,}")
+_INDEX = "index.json"
+STATE = "state"
+
+
+class Checkpoints:
+    """Those in `folder`; the newest `keep_last` and the `keep_best` with the highest score stay."""
+
+    def __init__(self, folder: Path, *, keep_last: int = 2, keep_best: int = 1) -> None:
+        self.folder = folder
+        self._keep_last = keep_last
+        self._keep_best = keep_best
+        self._scores: dict[str, float | None] = {}  # of the valid ones
+
+    def names(self) -> list[str]:
+        """Every checkpoint's name, valid or not, oldest first."""
+        found = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
+        return sorted((name for name in found if _NAME.fullmatch(name)), key=_position)
+
+    def open(self) -> SealedFiles | None:
+        """The newest checkpoint that is whole, or None; to be called before the first save, while nobody else writes.
+
+        Those passed over are named in a warning; they stay until a new one takes their place.
+        """
+        if self.folder.is_dir():
+            clear_staging(self.folder)
+        newest: SealedFiles | None = None
+        scores: dict[str, float | None] = {}
+        for name in reversed(self.names()):
+            try:
+                if newest is None:
+                    newest = read_sealed(self.folder / name, _KIND)
+                    scores[name] = newest.document(STATE)["score"]
+                else:
+                    scores[name] = read_document(self.folder / name, _KIND, STATE)["score"]
+            except InvalidFileError as error:
+                _LOG.warning("checkpoint '%s' is passed over: %s", name, error)
+        self._scores = scores
+        return newest
+
+    def save(
+        self,
+        position: tuple[int, int],
+        *,
+        state: Mapping[str, Any],
+        tensors: Mapping[str, Mapping[str, Tensor]],
+    ) -> Path:
+        """Write the checkpoint of `position` (epochs done, batches of the next), then let old ones go.
+
+        `state["score"]`: the higher the better, None for unknown. Raises RunError where it cannot be written; what was
+        there stays.
+        """
+        name = _name(position)
+        if name not in self._scores:  # the same position of the same run is the same state
+            if (self.folder / name).exists():
+                remove_folder(self.folder / name)  # damaged, or it would be known
+            write_sealed(self.folder / name, documents={STATE: dict(state)}, tensors=tensors)
+            self._scores[name] = state["score"]
+            self._retire()
+        return self.folder / name
+
+    def read(self, position: tuple[int, int]) -> SealedFiles:
+        """The checkpoint of `position`; raises InvalidFileError."""
+        return read_sealed(self.folder / _name(position), _KIND)
+
+    @property
+    def last(self) -> Path | None:
+        """The newest checkpoint, None before the first."""
+        return self.folder / max(self._scores, key=_position) if self._scores else None
+
+    @property
+    def best(self) -> Path | None:
+        """The one with the highest score, the earliest of equals; the newest where nothing was scored."""
+        ranked = self._ranked()
+        return self.folder / ranked[0] if ranked else self.last
+
+    def _ranked(self) -> list[str]:
+        scored = {name: score for name, score in self._scores.items() if score is not None}
+        return sorted(scored, key=lambda name: (-scored[name], _position(name)))
+
+    def _retire(self) -> None:
+        recent = sorted(self._scores, key=_position)[-self._keep_last :]
+        top = self._ranked()[: self._keep_best]
+        for name in set(self._scores) - {*recent, *top}:
+            del self._scores[name]
+            remove_folder(self.folder / name)
+        index = {"last": recent[-1], "best": top[0] if top else recent[-1], "top": top}
+        with atomic_file(self.folder / _INDEX, overwrite=True) as staging:
+            staging.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+
+
+def position_of(files: SealedFiles) -> tuple[int, int]:
+    """Epochs done and batches of the next, of a checkpoint that was read."""
+    return _position(files.folder.name)
+
+
+def _name(position: tuple[int, int]) -> str:
+    epochs, batches = position
+    return f"e{epochs:05}-b{batches:07}"
+
+
+def _position(name: str) -> tuple[int, int]:
+    epochs, batches = name[1:].split("-b")
+    return int(epochs), int(batches)
+
+
+def trained_weights(folder: Path) -> Mapping[str, Tensor]:
+    """The weights to deploy from the checkpoint `folder`: the averaged ones where the run kept an average.
+
+    Keys are those of the model's state_dict. Raises InvalidFileError.
+    """
+    files = read_sealed(folder, _KIND)
+    return files.tensor_set("average" if "average" in files.tensors else "model")
+
+
+def best_checkpoint(run: Path) -> Path:
+    """The best checkpoint of the run in `run`: highest validation accuracy, the newest where nothing was validated.
+
+    Raises InvalidFileError where there is none that is whole.
+    """
+    scores: dict[str, float] = {}
+    store = Checkpoints(run / "checkpoints")
+    for name in store.names():
+        try:
+            score = read_document(store.folder / name, _KIND, STATE)["score"]
+        except InvalidFileError as error:
+            _LOG.warning("checkpoint '%s' is passed over: %s", name, error)
+        else:
+            scores[name] = -1.0 if score is None else score
+    if not scores:
+        raise InvalidFileError(f"'{run}' holds no checkpoint that is whole")
+    best = max(scores.values())
+    equal = [name for name, score in scores.items() if score == best]
+    return store.folder / (equal[-1] if best < 0 else equal[0])

@@ -1,0 +1,132 @@
+"""Several processes that train together: one group, DDP, sums over all, and proofs that all hold the same.
+
+The processes are those of torchrun, or of `distributed_launch`; either tells each its number in the environment.
+Gradients travel by NCCL between GPUs, else by gloo; small numbers always travel by gloo between CPUs, so that asking
+for one never waits for a GPU.
+
+An interpreter that ends while DDP or gloo objects are alive may abort. So the wrapper is dropped and collected before
+the group is destroyed, and a process that failed ends at once, without taking the interpreter apart.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from n2nsurgery.core.errors import UsageError, VerificationError
+from n2nsurgery.train.device import choose_device
+from n2nsurgery.train.rank_report import REPORTS, exit_code_of, write_report
+from n2nsurgery.train.world import Alone, World
+
+_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+class Group:
+    """The world of a process group that is up; made by `joined`."""
+
+    def __init__(self, device: torch.device, control: Any) -> None:  # noqa: ANN401 - torch leaves the type open
+        self.rank = distributed.get_rank()
+        self.size = distributed.get_world_size()
+        self.device = device
+        self._control = control
+        self._parent = os.getppid()
+
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """`network` with its gradients averaged over all processes after every backward pass."""
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            return network
+        return DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
+
+    def unsynchronized(self, network: nn.Module) -> AbstractContextManager[None]:
+        """Inside, backward passes add up locally."""
+        return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum of every process's `values`."""
+        summed = values.detach().cpu().clone()
+        distributed.all_reduce(summed, group=self._control)
+        return summed
+
+    def gather(self, values: Tensor) -> list[Tensor]:
+        """Every process's `values`, in the order of their numbers."""
+        own = values.detach().cpu().contiguous()
+        found = [torch.empty_like(own) for _ in range(self.size)]
+        distributed.all_gather(found, own, group=self._control)
+        return found
+
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Give every process the values of process 0, in place."""
+        for tensor in tensors:
+            sent = tensor.detach().contiguous()
+            distributed.broadcast(sent, 0)
+            if sent.data_ptr() != tensor.data_ptr():
+                tensor.detach().copy_(sent)
+
+    def any(self, flag: bool) -> bool:  # noqa: FBT001 - the value that is reduced
+        """Whether `flag` is set in any process, or the one that started us is gone."""
+        orphaned = os.getppid() != self._parent
+        return bool(self.total(torch.tensor(int(flag or orphaned))))
+
+    def require_same(self, what: str, digest: str) -> None:
+        """Return where every process has the same `digest`; raises VerificationError with the numbers of the others."""
+        found = self.gather(torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8))
+        others = [rank for rank, value in enumerate(found) if not torch.equal(value, found[0])]
+        if others:
+            raise VerificationError(f"the {what} of processes {others} are no longer those of process 0")
+
+
+@contextmanager
+def joined(device: str = "auto", environment: Mapping[str, str] | None = None) -> Iterator[World]:
+    """The processes this one was started among; this one alone where nobody started others.
+
+    A failure inside ends a process that `distributed_launch` started at once, with the exit code of the error and the
+    error in its report. Raises UsageError for an incomplete environment, RunError for a GPU that is not there.
+    """
+    environment = os.environ if environment is None else environment
+    if "RANK" not in environment and "WORLD_SIZE" not in environment:
+        yield Alone(device=choose_device(device))
+        return
+    reports = environment.get(REPORTS)
+    try:
+        yield from _grouped(device, environment)
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # the wrapper may live in one of them
+        if reports is None:
+            raise
+        write_report(reports, environment, error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_code_of(error))
+    if reports is not None:
+        write_report(reports, environment, None)
+
+
+def _grouped(device: str, environment: Mapping[str, str]) -> Iterator[World]:
+    missing = [name for name in _VARIABLES if name not in environment]
+    if missing:
+        raise UsageError(f"the environment names a process among several but lacks {', '.join(missing)}; use torchrun")
+    local = int(environment["LOCAL_RANK"])
+    chosen = choose_device("cuda" if device.startswith("cuda") else device, local)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    distributed.init_process_group(
+        "nccl" if chosen.type == "cuda" else "gloo",
+        init_method=f"tcp://{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}",
+        rank=int(environment["RANK"]),
+        world_size=int(environment["WORLD_SIZE"]),
+    )
+    try:
+        control = distributed.new_group(backend="gloo") if chosen.type == "cuda" else distributed.group.WORLD
+        yield Group(chosen, control)
+    finally:
+        gc.collect()
+        distributed.destroy_process_group()

@@ -1,0 +1,69 @@
+"""One optimizer step: forward and backward over a group of batches, mask, clip, step, average."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from n2nsurgery.core.outputs import primary_output
+from n2nsurgery.core.seeds import torch_generator
+from n2nsurgery.train.batches import Mixing, Pair
+from n2nsurgery.train.device import autocast
+from n2nsurgery.train.evaluation import placed_inputs
+from n2nsurgery.train.saved_state import Position
+from n2nsurgery.train.session import Session
+
+
+def optimizer_step(
+    session: Session, group: list[Pair], *, position: Position, lr: float, mixing: Mixing | None = None
+) -> int:
+    """Take one step on the mean loss over all samples of `group`; returns their number.
+
+    Every batch is weighted by its samples, so that a group equals one large batch. The processes of a world count
+    alike: their gradients are averaged.
+    """
+    for parameters in session.optimizer.param_groups:
+        parameters["lr"] = lr
+    samples = sum(targets.shape[0] for _, targets in group)
+    for index, (inputs, targets) in enumerate(group):
+        last = index == len(group) - 1
+        batch = replace(position, batch=position.batch + index)
+        placed = _placed(session, (inputs, targets), batch, mixing)
+        with nullcontext() if last else session.world.unsynchronized(session.network):
+            loss = _loss(session, *placed, position.step)
+            weighted = loss if len(group) == 1 else loss * (targets.shape[0] / samples)
+            session.scaler.scale(weighted).backward()  # type: ignore[no-untyped-call]
+    session.mask_gradients()
+    if session.config.clip_norm is not None:
+        session.scaler.unscale_(session.optimizer)
+        nn.utils.clip_grad_norm_(session.module.parameters(), session.config.clip_norm)
+    session.scaler.step(session.optimizer)
+    session.scaler.update()
+    session.optimizer.zero_grad(set_to_none=True)
+    if session.average is not None:
+        session.average.update()
+    return samples
+
+
+def _placed(session: Session, pair: Pair, position: Position, mixing: Mixing | None) -> Pair:
+    """The batch on the device, mixed with a generator of its own: nothing to save, the same after a resume."""
+    device = session.world.device
+    inputs, targets = (tensor.to(device, non_blocking=True) for tensor in pair)
+    if mixing is not None:
+        name = f"epoch {position.epoch} batch {position.batch} rank {session.world.rank}"
+        inputs, targets = mixing(inputs, targets, torch_generator(session.config.seed, "mixing", name))
+    return placed_inputs(inputs, device, channels_last=session.config.channels_last), targets
+
+
+def _loss(session: Session, inputs: Tensor, targets: Tensor, step: int) -> Tensor:
+    config = session.config
+    with autocast(session.world.device, config.amp):
+        logits = primary_output(session.network(inputs)).float()
+    loss = functional.cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
+    session.meter.add(loss.detach(), logits.detach(), targets, step=step)
+    if session.world.device.type == "cpu":  # a GPU would have to be waited for; there it is looked up now and then
+        session.meter.require_finite()
+    return loss

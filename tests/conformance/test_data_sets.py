@@ -1,0 +1,232 @@
+"""What every data set promises, for all members of the registry, on folders of a few samples."""
+
+import dataclasses
+import struct
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.data.describe import describe
+from n2nsurgery.data.registry import DATA_SETS
+from n2nsurgery.data.splits import DataSplits
+
+every_set = pytest.mark.parametrize("name", DATA_SETS.names())
+NUMBERS = np.random.default_rng(0)
+
+
+def records(count: int, classes: int, label_bytes: int) -> bytes:
+    rows = NUMBERS.integers(0, 256, size=(count, label_bytes + 3072), dtype=np.uint8)
+    rows[:, label_bytes - 1] = np.arange(count) % classes
+    return rows.tobytes()
+
+
+def cifar(root: Path, folder: str, files: tuple[str, ...], classes: int, label_bytes: int) -> dict[str, object]:
+    (root / folder).mkdir()
+    for file in files:
+        (root / folder / file).write_bytes(records(2 * classes, classes, label_bytes))
+    return {}
+
+
+def idx(root: Path, folder: str) -> dict[str, object]:
+    (root / folder).mkdir(parents=True)
+    for part, count in (("train", 40), ("t10k", 20)):
+        images = NUMBERS.integers(0, 256, size=(count, 28, 28), dtype=np.uint8)
+        head = b"\0\0\x08\x03" + struct.pack(">3I", *images.shape)
+        (root / folder / f"{part}-images-idx3-ubyte").write_bytes(head + images.tobytes())
+        labels = bytes(number % 10 for number in range(count))
+        (root / folder / f"{part}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + struct.pack(">I", count) + labels)
+    return {}
+
+
+def images(folder: Path, splits: tuple[str, ...], size: tuple[int, int], classes: int = 3) -> None:
+    for split in splits:
+        for label in range(classes):
+            place = folder / split / f"n{label}"
+            place.mkdir(parents=True)
+            for number in range(4):
+                pixels = NUMBERS.integers(0, 256, size=(*size, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(place / f"{number}.png")
+
+
+def imagenet(root: Path) -> dict[str, object]:
+    images(root / "imagenet", ("train", "val"), (90, 80))
+    return {"classes": 3, "size": 66}
+
+
+def image_folder(root: Path) -> dict[str, object]:
+    images(root / "mine", ("train", "test"), (8, 8))
+    with tarfile.open(root / "mine.tgz", "w:gz") as archive:
+        archive.add(root / "mine", "mine")
+    return {"path": "mine.tgz"}
+
+
+def npz(root: Path) -> dict[str, object]:
+    shape = (3, 8, 8)
+    x_train, x_test = (NUMBERS.integers(0, 256, size=(count, *shape), dtype=np.uint8) for count in (30, 10))
+    np.savez(root / "data.npz", x_train=x_train, y_train=np.arange(30) % 5, x_test=x_test, y_test=np.arange(10) % 5)
+    return {}
+
+
+TINY = {
+    "cifar10": lambda root: cifar(
+        root, "cifar-10-batches-bin", (*(f"data_batch_{n}.bin" for n in range(1, 6)), "test_batch.bin"), 10, 1
+    ),
+    "cifar100": lambda root: cifar(root, "cifar-100-binary", ("train.bin", "test.bin"), 100, 2),
+    "fake": lambda _: {"train": 60, "test": 20, "shape": (3, 8, 8)},
+    "fashion-mnist": lambda root: idx(root, "FashionMNIST/raw"),
+    "imagefolder": image_folder,
+    "imagenet": imagenet,
+    "mnist": lambda root: idx(root, "MNIST/raw"),
+    "morse": lambda _: {"train_per_class": 4, "validation_per_class": 2, "test_per_class": 2},
+    "npz": npz,
+}
+GENERATED = {"fake", "morse"}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """For each set a folder with a few samples, and the options which it is loaded with."""
+    made = {}
+    for name in DATA_SETS.names():
+        root = tmp_path_factory.mktemp(name)
+        made[name] = (root, TINY[name](root))
+    return made
+
+
+def load(tiny, name, *, seed=0, **options) -> DataSplits:
+    root, own = tiny[name]
+    return DATA_SETS.get(name)(**own | options).load(root, download=False, seed=seed)
+
+
+def contents(splits: DataSplits) -> list[torch.Tensor]:
+    present = [split for split in (splits.train, splits.validation, splits.test) if split is not None]
+    return [tensor for split in present for tensor in split.batch(torch.arange(split.size))]
+
+
+def fields_of(name: str) -> set[str]:
+    return {field.name for field in dataclasses.fields(DATA_SETS.get(name))}
+
+
+@every_set
+def test_a_set_is_a_frozen_value_named_by_its_module(name):
+    member = DATA_SETS.get(name)
+    assert member() == member()
+    assert hash(member()) == hash(member())
+    module = __import__(member.__module__, fromlist=["MEMBER"])
+    assert module.__doc__.startswith(f"Data set `{name}`")
+
+
+@every_set
+def test_samples_have_the_shape_and_the_classes_that_the_splits_state(tiny, name):
+    splits = load(tiny, name)
+    for split in (splits.train, splits.validation or splits.test, splits.test):
+        inputs, targets = split.batch(torch.arange(split.size), torch.Generator().manual_seed(0))
+        assert inputs.shape == (split.size, *split.shape)
+        assert inputs.dtype == torch.float32
+        assert torch.isfinite(inputs).all()
+        assert targets.dtype == torch.int64
+        assert 0 <= int(targets.min()) <= int(targets.max()) < split.classes == splits.classes
+    assert set(splits.train.targets.tolist()) == set(range(splits.classes))
+
+
+@every_set
+def test_the_same_seed_gives_the_same_splits(tiny, name):
+    options = {"validation": 0.25} if "validation" in fields_of(name) else {}
+    first, second = (contents(load(tiny, name, seed=3, train_limit=9, **options)) for _ in range(2))
+    assert all(map(torch.equal, first, second))
+
+
+@every_set
+def test_another_seed_chooses_other_samples(tiny, name):
+    first, second = (load(tiny, name, seed=seed, train_limit=9) for seed in (0, 1))
+    everything = torch.arange(9)
+    assert not torch.equal(first.train.batch(everything)[0], second.train.batch(everything)[0])
+
+
+@every_set
+def test_no_sample_is_in_two_splits(tiny, name):
+    options = {"validation": 5} if "validation" in fields_of(name) else {}
+    splits = load(tiny, name, **options)
+    assert splits.validation is not None
+    rows = [row.numpy().tobytes() for split in contents(splits)[::2] for row in split]
+    # Baseline frames of short codewords repeat by nature; every other set is of independent draws.
+    assert name == "morse" or len(set(rows)) == len(rows)
+    assert splits.train.source is not splits.validation.source or not (
+        set(splits.train.positions.tolist()) & set(splits.validation.positions.tolist())
+    )
+
+
+@every_set
+def test_a_limit_is_kept_and_serves_the_classes_equally(tiny, name):
+    whole, splits = load(tiny, name), load(tiny, name, train_limit=12)
+    assert splits.train.size == 12
+    counts = torch.bincount(splits.train.targets, minlength=splits.classes)
+    assert counts.max() - counts.min() <= 1
+    assert (splits.test.size, whole.test.size) == (whole.test.size,) * 2
+
+
+@every_set
+def test_evaluation_is_the_same_with_and_without_a_generator(tiny, name):
+    test = load(tiny, name).test
+    everything = torch.arange(test.size)
+    assert torch.equal(test.batch(everything)[0], test.batch(everything, torch.Generator())[0])
+
+
+@every_set
+def test_the_description_states_sizes(tiny, name):
+    splits = load(tiny, name)
+    assert f"{splits.train.size:,} training" in describe(splits)
+    assert f"{splits.test.size:,} test samples" in describe(splits)
+
+
+@every_set
+def test_the_global_generator_has_no_influence_and_is_left_alone(tiny, name):
+    found = []
+    for state in (1, 2):
+        with torch.random.fork_rng():
+            torch.manual_seed(state)
+            before = torch.get_rng_state()
+            splits = load(tiny, name)
+            found.append(splits.train.batch(torch.arange(8), torch.Generator().manual_seed(1))[0])
+            assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(*found)
+
+
+@every_set
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("train_limit", 0), ("train_limit", 10**9), ("validation", 0.0), ("validation", 1.5), ("validation", 10**9),
+     ("validation", -0.1), ("augment", "stanard"), ("size", 0), ("size", 10**6)],
+)  # fmt: skip
+def test_an_option_out_of_range_is_a_usage_error(tiny, name, option, value):
+    if option not in fields_of(name):
+        pytest.skip(f"has no option {option}")
+    with pytest.raises(UsageError, match=f"{value}"):
+        load(tiny, name, **{option: value})
+
+
+@every_set
+def test_missing_data_say_what_was_looked_for_and_how_to_get_it(tmp_path, name):
+    member = DATA_SETS.get(name)
+    if name in GENERATED:
+        pytest.skip("is generated")
+    with pytest.raises(UsageError) as caught:
+        member(**{"path": "mine"} if name == "imagefolder" else {}).load(tmp_path, download=False, seed=0)
+    message = str(caught.value)
+    assert str(tmp_path) in message
+    assert "looked for: " in message
+    assert "N2NSURGERY_DATA" in message
+    assert "--download" in message or "train|" in message or "numpy.savez" in message
+
+
+@every_set
+def test_the_folder_comes_from_the_environment_and_home_is_expanded(tiny, name, monkeypatch):
+    root, own = tiny[name]
+    monkeypatch.setenv("HOME", str(root.parent))
+    monkeypatch.setenv("N2NSURGERY_DATA", f"~/{root.name}")
+    assert DATA_SETS.get(name)(**own).load(None, download=False, seed=0).train.size
