@@ -29,6 +29,7 @@ from n2nsurgery.models.recipe import ModelRecipe
 from n2nsurgery.models.sources import resolve
 from n2nsurgery.pipelines.apply_request import ApplyRequest
 from n2nsurgery.pipelines.choose_draw import DrawChoice, choose_by_scatter
+from n2nsurgery.pipelines.run_folder import ARTIFACTS
 from n2nsurgery.pipelines.surgery_config import surgery_config
 from n2nsurgery.surgery.config import Option, SurgeryConfig
 from n2nsurgery.surgery.keeper import keeper_of
@@ -39,7 +40,6 @@ from n2nsurgery.surgery.planner import PlannedModel, criterion_of, plan_surgery
 from n2nsurgery.surgery.summary import density_of, model_name, summary
 
 _LOG = logging.getLogger(__name__)
-ARTIFACTS = Path("exported")
 Report = Callable[[str, float], None]
 
 

@@ -16,13 +16,12 @@ from n2nsurgery.export.exporter import export_module
 from n2nsurgery.export.formats import ExportFormat
 from n2nsurgery.export.report import ExportReport
 from n2nsurgery.pipelines.load import load
+from n2nsurgery.pipelines.run_folder import MODEL, is_run, newest_result
 from n2nsurgery.pipelines.sparse_runtime import sparse_runtime
-from n2nsurgery.surgery.artifact_files import newest_artifact
 from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.plan import InputSpec
 from n2nsurgery.surgery.summary import summary
 
-ARTIFACTS = Path("exported")
 _STAGES = {
     "capturing the graph": 0.3,
     "coding the weights": 0.6,
@@ -102,19 +101,21 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     measure: bool = False,
     overwrite: bool = False,
     allow_import: bool = False,
+    last: bool = False,
     progress: Callable[[str, float], None] | None = None,
 ) -> ExportOutcome:
-    """Export the artifact in a folder (the newest in `exported/` where None) to `output`, else to `<folder>.onnx`.
+    """Export an artifact or a run by its folder (the newest in `exported/` and `runs/` where None) to `output`.
 
-    `format`, `values`, `compact` and `measure` as for `export_onnx`.
+    Without `output`, an artifact goes to `<folder>.onnx`, a run to `<folder>/model.onnx`: its best weights, or with
+    `last` its newest. `format`, `values`, `compact` and `measure` as for `export_onnx`.
     """
     ExportFormat(form=format, values=values, compact=compact)  # type: ignore[arg-type] # refuse before the work starts
-    folder = artifact if artifact is not None else newest_artifact(ARTIFACTS)
-    path = output if output is not None else folder.with_name(f"{folder.name}.onnx")
+    folder = artifact if artifact is not None else newest_result()
+    path = output or (folder / MODEL if is_run(folder) else folder.with_name(f"{folder.name}.onnx"))
     ensure_writable(path, overwrite=overwrite)
     if progress is not None:
         progress(f"loading {folder.name}", 0.1)
-    operated = load(folder, allow_import=allow_import)
+    operated = load(folder, allow_import=allow_import, last=last)
     report = export_onnx(
         operated, path, format=format, values=values, compact=compact, measure=measure, overwrite=overwrite,
         progress=(lambda stage: progress(stage, _STAGES.get(stage, 0.5))) if progress is not None else None,

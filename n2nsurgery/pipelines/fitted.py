@@ -54,8 +54,8 @@ def require_samples(name: str, shapes: list[tuple[int, ...]], splits: DataSplits
         raise UsageError(f"model '{name}' takes {len(shapes)} inputs; training needs a model of one")
     if shapes[0] != splits.train.shape:
         raise UsageError(
-            f"model '{name}' takes samples of shape {_shown(shapes[0])}, and the data has {_shown(splits.train.shape)}: "
-            "leave model.input_size out, or choose another model or data set"
+            f"model '{name}' takes samples of shape {_shown(shapes[0])}, and the data has "
+            f"{_shown(splits.train.shape)}: leave model.input_size out, or choose another model or data set"
         )
 
 

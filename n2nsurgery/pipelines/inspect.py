@@ -18,6 +18,7 @@ from n2nsurgery.graph.tracing import Leaf, trace
 from n2nsurgery.models.patient import Patient
 from n2nsurgery.models.sources import resolve
 from n2nsurgery.pipelines.apply import inputs_of, patient_of
+from n2nsurgery.pipelines.run_folder import SURGERY, is_run
 from n2nsurgery.skips.kind import KINDS, SkipOptions
 from n2nsurgery.surgery.artifact import read
 from n2nsurgery.surgery.summary import summary
@@ -81,12 +82,12 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     seed: int = 0,
     progress: Report | None = None,
 ) -> Inspection | ArtifactInspection | FileInspection:
-    """Inspect a model by name, an artifact by its folder, or an ONNX file by its path; nothing is changed."""
+    """Inspect a model by name, an artifact or a run by its folder, or an ONNX file by its path; nothing is changed."""
     folder = Path(model)
     if folder.suffix == ".onnx":
         return inspect_file(folder)
-    if (folder / MANIFEST).is_file():
-        artifact = read(folder)
+    if (folder / MANIFEST).is_file() or is_run(folder):
+        artifact = read(folder / SURGERY if is_run(folder) else folder)
         return ArtifactInspection(
             document={"artifact": str(folder), **summary(artifact.plan, artifact.masks, artifact.record)}
         )

@@ -11,20 +11,25 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.tracing import Trace, trace
 from n2nsurgery.models.recipe import ModelRecipe
 from n2nsurgery.models.sources import rebuild
-from n2nsurgery.surgery.artifact import read, revive
+from n2nsurgery.pipelines.run_folder import content_of
+from n2nsurgery.surgery.artifact import revive
 from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.plan import SurgeryPlan
 
 
-def load(folder: str | Path, model: nn.Module | None = None, *, allow_import: bool = False) -> Operated:
+def load(
+    folder: str | Path, model: nn.Module | None = None, *, allow_import: bool = False, last: bool = False
+) -> Operated:
     """The operated network of the artifact in `folder`: weights, masks and outputs bit for bit as they were saved.
 
+    `folder` may be that of a training run: its best weights by validation (the newest where nothing was validated), or
+    with `last` its newest; averaged where the run kept an average.
     `model`: the dense model (of any weights), needed only where the artifact was made from an object without a name.
     Nothing in the folder can run code; an artifact of a `package.module:factory` model needs `allow_import`, which runs
     that factory. Raises InvalidFileError, naming the file, for anything missing, truncated, altered or newer than this
     version, and where `model` is another one; UsageError or TraceError where it does not even take the same inputs.
     """
-    return revive(read(Path(folder)), lambda plan: _traced(plan, model, Path(folder), allow_import))
+    return revive(content_of(Path(folder), last=last), lambda plan: _traced(plan, model, Path(folder), allow_import))
 
 
 def _traced(plan: SurgeryPlan, model: nn.Module | None, folder: Path, allow_import: bool) -> Trace:  # noqa: FBT001

@@ -1,30 +1,26 @@
 """A run's folder: what was asked, what surgery made, and the checkpoints that training left.
 
     recipe.yaml     the resolved recipe
-    run.json        its hash, and the fingerprints of plan and masks; written when surgery is done
+    run.json        its hash, and the fingerprints of plan and masks; what makes the folder a run's
     surgery/        the artifact before training: plan, record, masks, initial weights
-    checkpoints/    of training; with surgery/, each of them is an artifact of trained weights
+    checkpoints/    of training
     metrics.jsonl   one line for each epoch; the same in metrics.csv
     model.onnx      where the recipe has an export section
+
+A checkpoint's weights with the plan, the record and the masks of surgery/ are an artifact of a trained network.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.core.files import atomic_file
+from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.core.sealed_folder import check_sealed
-from n2nsurgery.core.version import __version__
-from n2nsurgery.recipe.recipe import Recipe, differences
-from n2nsurgery.recipe.resolve import read_recipe
 from n2nsurgery.surgery.artifact import Artifact, read
 from n2nsurgery.surgery.artifact_files import newest_artifact
-from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.train.checkpoints import Checkpoints, best_checkpoint, trained_weights
+from n2nsurgery.train.run import CHECKPOINTS
 
 RUNS = Path("runs")
 ARTIFACTS = Path("exported")
@@ -32,42 +28,11 @@ RECIPE = "recipe.yaml"
 RUN = "run.json"
 SURGERY = "surgery"
 MODEL = "model.onnx"
-_CHECKPOINTS = "checkpoints"
 
 
 def is_run(folder: Path) -> bool:
     """Whether `folder` is that of a run."""
     return (folder / RUN).is_file()
-
-
-def recipe_of(run: Path) -> Recipe:
-    """The resolved recipe of a run; InvalidFileError where it is missing or damaged."""
-    return read_recipe(run / RECIPE)
-
-
-def begin(run: Path, recipe: Recipe, operated: Operated) -> None:
-    """Write what stands before training; `run` is a run from the moment when everything is there."""
-    if not (run / SURGERY).exists():
-        operated.save(run / SURGERY)
-    with atomic_file(run / RECIPE, overwrite=True) as staging:
-        staging.write_text(recipe.to_yaml(), encoding="utf-8")
-    document = {
-        "n2nsurgery": __version__,
-        "recipe": recipe.hash,
-        "plan": operated.plan.fingerprint,
-        "masks": operated.masks.fingerprint,
-    }
-    with atomic_file(run / RUN, overwrite=True) as staging:
-        staging.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-
-
-def require_same_recipe(run: Path, asked: Recipe) -> None:
-    """Return where the run was begun with a recipe that computes the same; raises UsageError with the differences."""
-    if lines := differences(recipe_of(run), asked):
-        raise UsageError(
-            f"'{run}' was begun with another recipe: {'; '.join(lines)}. Give the same one, train into another folder "
-            "with --output, or pass --allow-changes to go on where training permits it"
-        )
 
 
 def content_of(folder: Path, *, last: bool = False) -> Artifact:
@@ -83,7 +48,7 @@ def content_of(folder: Path, *, last: bool = False) -> Artifact:
 
 def newest_checkpoint(run: Path) -> Path:
     """The newest checkpoint of a run that is whole; InvalidFileError where there is none."""
-    store = Checkpoints(run / _CHECKPOINTS)
+    store = Checkpoints(run / CHECKPOINTS)
     reasons: list[str] = []
     for name in reversed(store.names()):
         try:
@@ -99,7 +64,7 @@ def newest_result() -> Path:
     """The artifact in `exported/` or the run in `runs/` that was written to last; InvalidFileError where none is."""
     found: list[tuple[int, Path]] = []
     for run in RUNS.glob(f"[!.]*/{RUN}"):
-        stamps = [path.stat().st_mtime_ns for path in (run.parent / _CHECKPOINTS).glob("e*/manifest.json")]
+        stamps = [path.stat().st_mtime_ns for path in (run.parent / CHECKPOINTS).glob("e*/manifest.json")]
         found += [(max(stamps), run.parent)] if stamps else []
     try:
         artifact = newest_artifact(ARTIFACTS)
@@ -109,14 +74,3 @@ def newest_result() -> Path:
     else:
         found.append(((artifact / "manifest.json").stat().st_mtime_ns, artifact))
     return max(found)[1]
-
-
-def described(run: Path) -> dict[str, Any]:
-    """What `run.json` holds; InvalidFileError where it is no JSON object."""
-    try:
-        document = json.loads((run / RUN).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidFileError(f"'{run / RUN}' cannot be read: {error}") from error
-    if not isinstance(document, dict):
-        raise InvalidFileError(f"'{run / RUN}' is not the document of a run")
-    return document

@@ -17,10 +17,12 @@ def run(
     *,
     against: Path | None = None,
     allow_import: bool = False,
+    last: bool = False,
     progress: Callable[[str, float], None] | None = None,
 ) -> FileVerification:
-    """Prove the file `model` by itself, and where `against` is given against the artifact in that folder.
+    """Prove the file `model` by itself, and where `against` is given against the artifact or the run in that folder.
 
+    Of a run the best weights are meant, or with `last` its newest.
     `allow_import`: the artifact's model may be a `package.module:factory`, which is run. Raises VerificationError where
     a proof fails, InvalidFileError where the file's metadata is damaged.
     """
@@ -28,7 +30,7 @@ def run(
         progress("verifying", 0.3)
     if against is None:
         return verify_file(model, noise_batches(model), libraries=sparse_runtime())
-    operated = load(against, allow_import=allow_import)
+    operated = load(against, allow_import=allow_import, last=last)
     original = Original(
         module=copy.deepcopy(operated.module).cpu().eval(), masks=operated.masks, fingerprint=operated.masks.fingerprint
     )

@@ -36,6 +36,12 @@ def parse_override(text: str, option: str | None = None) -> Override:
     return Override(path=path, value=_placed(node if value.strip() else empty, Place(source=shown)), option=shown)
 
 
+def option_override(path: str, value: str, option: str) -> Override:
+    """The override that an `option` of its own stands for, its value taken as text."""
+    place = Place(source=f"{option} {value}")
+    return Override(path=path, value=Node(content=value, place=place, key_place=place), option=str(place))
+
+
 def overridden(root: Node, overrides: Iterable[Override]) -> Node:
     """`root` with every override in place, the last one winning; a list is replaced whole."""
     for override in overrides:

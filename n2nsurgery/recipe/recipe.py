@@ -1,11 +1,13 @@
 """Recipe: one training run as a value, composed of the sections' own types; and its canonical form.
 
-version, seed    of the format; of everything that is drawn
-model            ModelRequest; may be left out where an artifact is trained
-data             DataRequest
-surgery          SurgeryRequest, or ArtifactRequest; left out, the dense model is trained
-train            TrainConfig without its seed
-export           ExportRequest; left out, nothing is exported
+    version, seed    of the format; of everything that is drawn
+    model            ModelRequest; may be left out where an artifact is trained
+    data             DataRequest
+    surgery          SurgeryRequest, or ArtifactRequest; left out, the dense model is trained
+    train            TrainConfig without its seed
+    export           ExportRequest; left out, nothing is exported
+
+Nothing here has a default of its own.
 """
 
 from __future__ import annotations

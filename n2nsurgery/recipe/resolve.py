@@ -54,6 +54,18 @@ def resolve(root: Node) -> Recipe:
     return recipe
 
 
+def resolve_data(root: Node) -> DataRequest:
+    """The data section alone of a document that may have others; errors as for `read_recipe`."""
+    problems = Problems()
+    data = None
+    with problems.collected():
+        section = keys_of(root, "", problems).get("data")
+        data = _data(root if section is None else section, problems)
+    problems.raise_any()
+    assert data is not None
+    return data
+
+
 def _recipe(root: Node, problems: Problems) -> Recipe:
     sections = keys_of(root, "", problems)
     for name in [name for name in sections if name not in _SECTIONS]:

@@ -1,0 +1,98 @@
+"""The operation before training: planned from a recipe, carried out once, read from the run's folder ever after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.data.batch import Batch
+from n2nsurgery.data.loader import Loader
+from n2nsurgery.data.splits import DataSplits
+from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.pipelines.apply import Operation, Report
+from n2nsurgery.pipelines.fitted import fitted_patient, require_inputs, require_outputs
+from n2nsurgery.pipelines.load import load
+from n2nsurgery.pipelines.surgery_config import surgery_config
+from n2nsurgery.recipe.recipe import Recipe
+from n2nsurgery.surgery.config import SurgeryConfig
+from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.plan import SurgeryPlan
+from n2nsurgery.surgery.planner import criterion_of
+from n2nsurgery.surgery.request import ArtifactRequest, SurgeryRequest
+from n2nsurgery.surgery.summary import model_name
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Planned:
+    """What will be done; `carry_out` takes the device to score on, and may be called once."""
+
+    plan: SurgeryPlan
+    carry_out: Callable[[str], Operated]
+
+
+def planned_surgery(
+    recipe: Recipe, splits: DataSplits, *, download: bool, allow_import: bool, report: Report
+) -> Planned:
+    """The operation that `recipe` asks for on a model that fits `splits`.
+
+    Without a surgery section every weight is kept and nothing is grafted. Raises UsageError where model and data do
+    not agree, and the errors of `apply` and `load`.
+    """
+    if isinstance(recipe.surgery, ArtifactRequest):
+        operated = _given(recipe, recipe.surgery, splits, download=download, allow_import=allow_import)
+        return Planned(plan=operated.plan, carry_out=lambda _device: operated)
+    assert recipe.model is not None  # the recipe has been resolved
+    report(f"building {recipe.model.name}", 0.05)
+    patient = fitted_patient(recipe.model, splits, seed=recipe.seed, download=download, allow_import=allow_import)
+    request = recipe.surgery
+    config = surgery_config(request, recipe.seed) if request is not None else _dense(recipe.seed)
+    operation = Operation(patient, config, report)
+
+    def carry_out(device: str) -> Operated:
+        batches = _scoring_batches(recipe, request, splits) if request is not None else None
+        return operation.carry_out(batches, device=device if batches else None)
+
+    return Planned(plan=operation.plan, carry_out=carry_out)
+
+
+def _dense(seed: int) -> SurgeryConfig:
+    return SurgeryConfig(density=1.0, skip="none", seed=seed)
+
+
+def _given(
+    recipe: Recipe, request: ArtifactRequest, splits: DataSplits, *, download: bool, allow_import: bool
+) -> Operated:
+    """The network of an artifact; where the recipe has a model too, the artifact has to be one of that model."""
+    asked: ModelRequest | None = recipe.model
+    module = None
+    if asked is not None:
+        patient = fitted_patient(asked, splits, seed=recipe.seed, download=download, allow_import=allow_import)
+        module = patient.module
+    operated = load(request.artifact, module, allow_import=allow_import)
+    plan = operated.plan
+    if plan.model is None:
+        raise UsageError(
+            f"'{request.artifact}' was made from a {plan.model_class} object, which no run can build again: "
+            "operate on a model with a name"
+        )
+    require_inputs(model_name(plan), plan.inputs, splits)
+    require_outputs(model_name(plan), operated.module, splits, asked=asked.num_classes if asked is not None else None)
+    return operated
+
+
+def _scoring_batches(recipe: Recipe, request: SurgeryRequest, splits: DataSplits) -> list[Batch] | None:
+    """The first batches of training data, where the criterion looks at data; they depend on the seed alone."""
+    if criterion_of(surgery_config(request, recipe.seed)).needs not in {"inputs", "batches"}:
+        return None
+    loader = Loader(
+        splits.train, request.batch_size, shuffle=True, seed=recipe.seed, augment=True, drop_last=True,
+        limit=request.batches,
+    )  # fmt: skip
+    if len(loader) < request.batches:
+        raise UsageError(
+            f"surgery.batches is {request.batches}, but the training split has {len(loader)} batches of "
+            f"{request.batch_size}: take fewer or smaller ones"
+        )
+    origin = f"{recipe.data.name}(train,seed={recipe.seed},batch_size={request.batch_size},count={request.batches})"
+    return [Batch(inputs=(inputs,), targets=targets, origin=origin) for inputs, targets in loader.epoch(0)]
