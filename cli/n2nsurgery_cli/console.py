@@ -57,7 +57,7 @@ def draw_apply(console: Console, document: Document) -> None:
         (s["source"], s["target"], s["length"], s["kind"], size_text(s["kernel"]), s["align"], f"{s['kept']:,}")
         for s in document["skips"]
     ]
-    draw_table(console, f"{len(rows)} skips", ("source", "target", "k", "kind", "kernel", "align", "kept"), rows)
+    draw_table(console, counted(len(rows), "skip"), ("source", "target", "k", "kind", "kernel", "align", "kept"), rows)
     _draw_refusals(console, document["refused"])
     for warning in document["warnings"]:
         console.print(Text(f"warning: {warning}", style="yellow"))
@@ -139,14 +139,22 @@ def draw_facts(console: Console, facts: Mapping[str, object]) -> None:
 
 
 def draw_table(console: Console, title: str, columns: Iterable[str], rows: Iterable[tuple[object, ...]]) -> None:
-    """A table under its title."""
+    """A table under its title; the title alone where there are no rows."""
     console.print(Text(f"\n{title}", style="bold"))  # a table's own title would be folded to the table's width
+    rows = list(rows)
+    if not rows:
+        return
     table = Table(box=SIMPLE, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")  # a name that is cut short names nothing
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     console.print(table)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 skip`, `45 skips`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def size_text(sizes: Iterable[int]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from n2nsurgery_cli.console import Document, draw_facts, draw_table, size_text
+from n2nsurgery_cli.console import Document, counted, draw_facts, draw_table, size_text
 
 _MOST_REASONS = 5
 
@@ -67,7 +67,7 @@ def draw_file(console: Console, document: Document) -> None:
         for weight in document["weights"]
     ]
     columns = ("weight", "stored shape", "kept", "density", "code", "computed")
-    draw_table(console, f"{len(rows)} weights", columns, rows)
+    draw_table(console, counted(len(rows), "weight"), columns, rows)
     _draw_dense(console, document["weights"])
     for name in document["disagreements"]:
         console.print(Text(f"warning: the tensors of {name} do not hold what the metadata says", style="yellow"))

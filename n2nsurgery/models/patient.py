@@ -25,15 +25,6 @@ class Patient:
     recipe: ModelRecipe | None = None
 
 
-def adopt(module: nn.Module, example_inputs: Tensor | tuple[Tensor, ...]) -> Patient:
-    """A Patient for a model object; a single tensor is the only input.
-
-    Raises UsageError where `forward` does not take that many inputs.
-    """
-    inputs = (example_inputs,) if isinstance(example_inputs, Tensor) else tuple(example_inputs)
-    return Patient(module=module, example_inputs=inputs, input_names=input_names(module, inputs))
-
-
 def input_names(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[str, ...]:
     """The names of `forward`'s parameters to which `inputs` are bound by position; `*x` gives `x_0`, `x_1`, ...
 

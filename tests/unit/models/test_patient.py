@@ -1,4 +1,4 @@
-"""Patients from model objects, and the names of their inputs."""
+"""The names of a model's inputs."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.models.patient import adopt, input_names
+from n2nsurgery.models.patient import input_names
 
 
 class TwoInputs(nn.Module):
@@ -22,13 +22,6 @@ class AnyInputs(nn.Module):
 X = torch.zeros(1, 3)
 
 
-def test_a_model_object_becomes_a_patient_without_a_recipe():
-    patient = adopt(nn.Identity(), X)
-    assert patient.example_inputs == (X,)
-    assert patient.input_names == ("input",)
-    assert patient.recipe is None
-
-
 def test_names_come_from_forwards_signature():
     assert input_names(TwoInputs(), (X,)) == ("image",)
     assert input_names(TwoInputs(), (X, X)) == ("image", "flow")
@@ -40,4 +33,4 @@ def test_names_come_from_forwards_signature():
 
 def test_too_many_inputs_are_a_usage_error():
     with pytest.raises(UsageError, match="does not take 3 example inputs"):
-        adopt(TwoInputs(), (X, X, X))
+        input_names(TwoInputs(), (X, X, X))
