@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from n2nsurgery.pipelines.apply_request import parse_input_size, parse_skip_ratio
+from n2nsurgery.pipelines.apply_request import SELECTIONS, parse_input_size, parse_skip_ratio
 from n2nsurgery.surgery.request import CHOICES
 
 
@@ -44,7 +44,7 @@ JunctionDensity = Annotated[
     list[str] | None, typer.Option(metavar="LAYER=D", help="kept fraction of one layer; repeatable")
 ]
 Tries = Annotated[int, typer.Option(metavar="N", help="patterns drawn, of which --select keeps one")]
-Select = Annotated[str | None, typer.Option(metavar=_one_of("select"), help="what the best pattern is")]
+Select = Annotated[str | None, typer.Option(metavar="|".join(SELECTIONS), help="what the best pattern is")]
 SkipRatio = Annotated[
     str | None,
     typer.Option(metavar="R|auto", help="share of the budget for skips, in [0, 1); auto: what one-to-one needs"),
