@@ -49,7 +49,7 @@ class Cell:
         outcome = run(
             TrainRequest(recipe=file, output=trained, resume=AUTO, download=self.download),
             report,
-            splits=lambda: _splits(recipe.data, recipe.seed, self.download),
+            splits=lambda: splits_of(recipe.data, recipe.seed, download=self.download),
         )
         assert outcome is not None  # this is no process among several
         return asdict(_result(self.name, outcome))
@@ -100,7 +100,8 @@ class CellResult:
 
 
 @lru_cache(maxsize=1)  # the cells of one seed follow each other and share their data
-def _splits(request: DataRequest, seed: int, download: bool) -> DataSplits:  # noqa: FBT001 - a key of the cache
+def splits_of(request: DataRequest, seed: int, *, download: bool) -> DataSplits:
+    """The data of a request, kept for the next job that has the same; UsageError where it is not there."""
     try:
         return request.load(download=download, seed=seed)
     except UsageError as error:

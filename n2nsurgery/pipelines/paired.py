@@ -63,6 +63,13 @@ class Spread:
             return "undecided"
         return "reproduced" if interval[0] > 0 else "refuted"
 
+    def not_below(self, margin: float) -> Outcome:
+        """Whether the mean is above -`margin`, so that what is less than that is called level."""
+        interval = self.interval
+        if interval is None or interval[0] <= -margin <= interval[1]:
+            return "undecided"
+        return "reproduced" if interval[0] > -margin else "refuted"
+
     def text(self, digits: int = 2) -> str:
         """`47.1 ± 0.6`, without the deviation where there is none."""
         if not self.values:
