@@ -22,6 +22,9 @@ from scipy.sparse.linalg import expm_multiply
 from n2nsurgery.connectivity import METRICS, ChannelGraph, Subject, laplacian, scatter, scree_curves
 from n2nsurgery.connectivity.components import components
 from n2nsurgery.connectivity.heat_solver import solve_heat
+from n2nsurgery.connectivity.page.adjacency_picture import adjacency_picture
+from n2nsurgery.connectivity.page.render import render
+from n2nsurgery.connectivity.report import Origin, report
 
 GRID = 61
 
@@ -140,8 +143,16 @@ def of_report() -> None:
         spent, _ = seconds(lambda name=name: METRICS.get(name)().measure(subject, reference))
         total += spent
         line(f"metric {name}, ResNet50 5 % against dense", "", f"{spent:.2f} s", "", "")
+    line("all metrics", "", f"{total:.1f} s", "", "")
+    names = {"name": Origin(name="ResNet50, 5 %"), "reference_name": Origin(name="dense")}
+    fresh = [Subject(graph=each.graph) for each in (subject, reference)]
+    spent, found = seconds(lambda: report(*fresh, **names))
+    drawn, page = seconds(lambda: render(found, subject.graph, reference.graph))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    line("all metrics", "", f"{total:.1f} s", f"peak {peak:.2f} GB", "<= 10 s, 1.5 GB")
+    line("report", "", f"{spent:.1f} s", "", "")
+    line("page", f"{len(page) / 1e6:.2f} MB", f"{drawn:.2f} s", f"peak {peak:.2f} GB", "<= 10 s in all, 1.5 GB, 2 MB")
+    picture, _ = seconds(lambda: adjacency_picture(wide(), {}))
+    line("adjacency picture, 200,000 nodes", "", f"{picture:.2f} s, the graph included", "", "")
 
 
 def of_wide() -> None:

@@ -26,13 +26,18 @@ _MOST_REASONS = 5
 def show(document: Document, draw: Draw, *, as_json: bool, quiet: bool) -> None:
     """Print `document` on stdout: as JSON, as tables, or where `quiet` as nothing but the path of what was written."""
     if as_json:
-        typer.echo(json.dumps(document, indent=2, allow_nan=False))
+        print_json(document)
     elif quiet:
-        written = document.get("onnx") or document.get("artifact")
+        written = next((document[name] for name in ("run", "onnx", "artifact", "written") if document.get(name)), None)
         if written:
             typer.echo(written)
     else:
         draw(Console(highlight=False), document)
+
+
+def print_json(document: Document) -> None:
+    """Print `document` as JSON on stdout."""
+    typer.echo(json.dumps(document, indent=2, allow_nan=False))
 
 
 def draw_apply(console: Console, document: Document) -> None:
@@ -134,7 +139,7 @@ def draw_facts(console: Console, facts: Mapping[str, object]) -> None:
     """Names and values, one pair a line."""
     table = Table.grid(padding=(0, 2))
     for name, value in facts.items():
-        table.add_row(Text(name, style="bold"), Text(str(value)))
+        table.add_row(Text(name, style="bold"), plain(value))
     console.print(table)
 
 
@@ -148,13 +153,19 @@ def draw_table(console: Console, title: str, columns: Iterable[str], rows: Itera
     for column in columns:
         table.add_column(column, overflow="fold")  # a name that is cut short names nothing
     for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(plain(cell) for cell in row))
     console.print(table)
 
 
 def counted(number: int, noun: str) -> str:
     """`1 skip`, `45 skips`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def plain(value: object, style: str = "") -> Text:
+    """`value` as text without control characters, which a name could use to rewrite the terminal."""
+    characters = (c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+    return Text("".join(characters), style=style)
 
 
 def size_text(sizes: Iterable[int]) -> str:

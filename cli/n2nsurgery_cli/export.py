@@ -14,7 +14,7 @@ from n2nsurgery_cli.session import session
 
 def export(
     artifact: Annotated[
-        Path | None, typer.Argument(help="folder of an artifact; default: the newest in exported/", show_default=False)
+        Path | None, typer.Argument(help="folder of an artifact or a run; default: the newest", show_default=False)
     ] = None,
     onnx: Annotated[bool, typer.Option("--onnx", help="write an ONNX file, checked in ONNX Runtime")] = False,
     format: options.Format = "portable",  # noqa: A002 - the option's name
@@ -24,11 +24,12 @@ def export(
     output: options.Output = None,
     overwrite: options.Overwrite = False,
     allow_import: options.AllowImport = False,
+    last: options.Last = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Turn an artifact into an ONNX file.
+    """Turn an artifact, or a run, into an ONNX file.
 
     It is small everywhere, and fast where the sparse runtime is registered. It appears only after ONNX Runtime has
     reproduced the output of the artifact.
@@ -47,6 +48,7 @@ def export(
             measure=measure,
             overwrite=overwrite,
             allow_import=allow_import,
+            last=last,
             progress=report,
         ).to_json()
 

@@ -10,18 +10,24 @@ import typer
 from n2nsurgery.core.version import __version__
 from n2nsurgery_cli.apply import apply
 from n2nsurgery_cli.bench import bench
+from n2nsurgery_cli.diff import diff
 from n2nsurgery_cli.doctor import doctor
+from n2nsurgery_cli.evaluate import evaluate
 from n2nsurgery_cli.exits import exit_code_of
 from n2nsurgery_cli.export import export
 from n2nsurgery_cli.inspect import inspect
 from n2nsurgery_cli.models import models
+from n2nsurgery_cli.recipe import recipe
+from n2nsurgery_cli.report import report
 from n2nsurgery_cli.reproduce import reproduce
+from n2nsurgery_cli.train import spelled_out, train
 from n2nsurgery_cli.verify import verify
 
 # Plain help: rich markup would triple the time of `--help`, and turn brackets in a model's name into colours.
 app = typer.Typer(name="n2nsurgery", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
-for command in (apply, export, inspect, verify, bench, reproduce, models, doctor):
-    app.command()(command)
+for command in (apply, train, evaluate, export, inspect, report, diff, verify, bench, reproduce, models, doctor):
+    app.command("eval" if command is evaluate else None)(command)
+app.add_typer(recipe)
 
 
 def _print_version(wanted: bool) -> None:
@@ -41,4 +47,4 @@ def program(
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    sys.exit(exit_code_of(lambda: app(prog_name="n2nsurgery")))
+    sys.exit(exit_code_of(lambda: app(spelled_out(sys.argv[1:]), prog_name="n2nsurgery")))

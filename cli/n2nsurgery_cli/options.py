@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from n2nsurgery.pipelines.apply_request import SELECTIONS, parse_input_size, parse_skip_ratio
+from n2nsurgery.pipelines.apply_request import parse_input_size, parse_skip_ratio
 from n2nsurgery.surgery.request import CHOICES
 
 
@@ -28,7 +28,7 @@ Weights = Annotated[
     str | None, typer.Option(metavar="NAME|FILE", help="pretrained weights of the source, or a safetensors file")
 ]
 Download = Annotated[bool, typer.Option("--download", help="allow fetching the pretrained weights")]
-AllowImport = Annotated[bool, typer.Option("--allow-import", help="run the factory that the artifact names")]
+AllowImport = Annotated[bool, typer.Option("--allow-import", help="run the factory that names the model")]
 NumClasses = Annotated[int | None, typer.Option(metavar="N", help="outputs of the model; default: the source's own")]
 InputSize = Annotated[str | None, typer.Option(metavar="CxHxW", help="shape of one sample; default: the source's own")]
 
@@ -44,7 +44,7 @@ JunctionDensity = Annotated[
     list[str] | None, typer.Option(metavar="LAYER=D", help="kept fraction of one layer; repeatable")
 ]
 Tries = Annotated[int, typer.Option(metavar="N", help="patterns drawn, of which --select keeps one")]
-Select = Annotated[str | None, typer.Option(metavar="|".join(SELECTIONS), help="what the best pattern is")]
+Select = Annotated[str | None, typer.Option(metavar=_one_of("select"), help="what the best pattern is")]
 SkipRatio = Annotated[
     str | None,
     typer.Option(metavar="R|auto", help="share of the budget for skips, in [0, 1); auto: what one-to-one needs"),
@@ -87,6 +87,27 @@ Pooling = Annotated[str, typer.Option(metavar=_one_of("pooling"), help="how a la
 Heads = Annotated[bool, typer.Option("--heads/--no-heads", help="whether output layers may be targets")]
 Preset = Annotated[str | None, typer.Option(metavar=_one_of("preset"), help="the paper's literal setting")]
 
+# Training
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="a YAML file; `n2nsurgery recipe init` begins one")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="a value of the recipe, like train.epochs=5; repeatable"),
+]
+Gpus = Annotated[int | None, typer.Option(metavar="N", help="processes, one for each GPU; default: this one alone")]
+Resume = Annotated[
+    str | None,
+    typer.Option(metavar="[auto|RUN]", help="go on: auto with this recipe's run, begun where there is none"),
+]
+AllowChanges = Annotated[
+    bool, typer.Option("--allow-changes", help="resume with a changed recipe where training permits it")
+]
+DeviceInstead = Annotated[
+    str | None, typer.Option("--device", metavar="auto|cpu|cuda:N", help="the same as --set train.device=...")
+]
+DataRoot = Annotated[Path | None, typer.Option(metavar="DIR", help="where data sets lie; default: $N2NSURGERY_DATA")]
+DownloadData = Annotated[bool, typer.Option("--download", help="allow fetching data and pretrained weights")]
+Last = Annotated[bool, typer.Option("--last", help="of a run, its newest weights instead of its best")]
+
 # The file
 OnnxFile = Annotated[Path, typer.Argument(metavar="FILE", help="an .onnx file")]
 Format = Annotated[
@@ -106,6 +127,16 @@ Threads = Annotated[int, typer.Option(metavar="N", help="threads inside one oper
 Batch = Annotated[int, typer.Option(metavar="N", help="samples in a batch")]
 Seconds = Annotated[float, typer.Option(metavar="S", help="time to spend on measuring")]
 Layers = Annotated[bool, typer.Option("--layers", help="show the time of every layer")]
+
+# The channel graph
+Conductance = Annotated[
+    str, typer.Option(metavar="l1|l2|count|binary", help="what the weights between two channels add up to")
+]
+Identity = Annotated[str, typer.Option(metavar="edges|none", help="whether shortcuts without weights make edges")]
+BatchNorm = Annotated[
+    str, typer.Option("--batchnorm", metavar="folded|ignored", help="whether BatchNorm scales the weights before it")
+]
+MaxNodes = Annotated[int, typer.Option(metavar="N", help="largest channel graph to build")]
 
 # The run
 Seed = Annotated[int, typer.Option(metavar="N", help="every random draw derives from it")]

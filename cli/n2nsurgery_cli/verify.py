@@ -14,9 +14,10 @@ from n2nsurgery_cli.session import session
 def verify(
     file: options.OnnxFile,
     against: Annotated[
-        Path | None, typer.Option(metavar="ARTIFACT", help="the artifact it was made from", show_default=False)
+        Path | None, typer.Option(metavar="ARTIFACT|RUN", help="what it was made from", show_default=False)
     ] = None,
     allow_import: options.AllowImport = False,
+    last: options.Last = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -28,7 +29,7 @@ def verify(
     with session(quiet=quiet, verbose=verbose) as report:
         from n2nsurgery.pipelines.verify import run
 
-        outcome = run(file, against=against, allow_import=allow_import, progress=report).to_json()
+        outcome = run(file, against=against, allow_import=allow_import, last=last, progress=report).to_json()
 
     from n2nsurgery_cli.console import show
     from n2nsurgery_cli.console_files import draw_verify

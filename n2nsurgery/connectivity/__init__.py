@@ -13,14 +13,25 @@ On layers, boolean (out, in) matrices in order from the input:
     effective_density(junctions)                 the share of weights on a path from input to output
 
 On networks: a ChannelGraph, held by a Subject, read by the METRICS. Needs numpy and scipy only.
+
+    channel_graph(network, Conventions())        the graph of a network whose channels were followed
+    dense_form(network, Conventions())           that of the same network, every weight present, without skips
+    report.report(subject, reference)            a ConnectivityReport: findings, all metrics, layers, curves
+    difference.difference(a, b)                  a ConnectivityDifference, layer by layer
+    page.render.render(report, graph, reference) the report as an HTML page; needs jinja2
 """
 
 from n2nsurgery.connectivity.channel_graph import Block, ChannelGraph, NodeGroup, identity_block
+from n2nsurgery.connectivity.conventions import Conventions
+from n2nsurgery.connectivity.difference import ConnectivityDifference
+from n2nsurgery.connectivity.findings import Finding
 from n2nsurgery.connectivity.heat import Heat
 from n2nsurgery.connectivity.heat_solver import solve_heat
 from n2nsurgery.connectivity.laplacian import Laplacian, laplacian
 from n2nsurgery.connectivity.measurement import METRICS, Column, Curve, Measurement, Metric, Quantity
+from n2nsurgery.connectivity.network_graph import channel_graph, dense_form
 from n2nsurgery.connectivity.reach import effective_density
+from n2nsurgery.connectivity.report import ConnectivityReport, Origin
 from n2nsurgery.connectivity.scatter_vector import Scatter, scatter
 from n2nsurgery.connectivity.scree_curves import ScreeCurves, scree, scree_curves
 from n2nsurgery.connectivity.signature import heat_signature, saturated_signature, saturation_time
@@ -31,16 +42,23 @@ __all__ = [
     "Block",
     "ChannelGraph",
     "Column",
+    "ConnectivityDifference",
+    "ConnectivityReport",
+    "Conventions",
     "Curve",
+    "Finding",
     "Heat",
     "Laplacian",
     "Measurement",
     "Metric",
     "NodeGroup",
+    "Origin",
     "Quantity",
     "Scatter",
     "ScreeCurves",
     "Subject",
+    "channel_graph",
+    "dense_form",
     "effective_density",
     "heat_signature",
     "identity_block",

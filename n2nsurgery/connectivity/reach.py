@@ -104,7 +104,7 @@ def effective_density(junctions: Sequence[Matrix]) -> float:
 
 
 def chain(junctions: Sequence[Matrix]) -> ChannelGraph:
-    """The channel graph of layers one after the other; every connection is one weight of conductance 1."""
+    """The channel graph of layers "0", "1", ... one after the other; each connection is one weight of conductance 1."""
     kept = require_junctions(junctions)
     sizes = [kept[0].shape[1], *(junction.shape[0] for junction in kept)]
     ends = np.cumsum([0, *sizes])
@@ -121,6 +121,7 @@ def chain(junctions: Sequence[Matrix]) -> ChannelGraph:
         for index, junction in enumerate(kept)
     )
     groups = tuple(
-        NodeGroup(name=str(i), start=int(nodes[0]), stop=int(nodes[-1]) + 1) for i, nodes in enumerate(layers)
+        NodeGroup(name=name, start=int(nodes[0]), stop=int(nodes[-1]) + 1)
+        for name, nodes in zip(("input", *(block.name for block in blocks)), layers, strict=True)
     )
     return ChannelGraph(groups=groups, sources=layers[0], sinks=layers[-1], blocks=blocks)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from n2nsurgery.connectivity.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.components import Components, components
 from n2nsurgery.connectivity.heat import Heat
+from n2nsurgery.connectivity.heat_limits import SETTLED, HeatLimits, heat_limits
 from n2nsurgery.connectivity.heat_solver import solve_heat
 from n2nsurgery.connectivity.laplacian import Laplacian, laplacian
 from n2nsurgery.connectivity.low_modes import LowModes, low_modes
@@ -21,9 +23,14 @@ from n2nsurgery.connectivity.spectrum import Spectrum, estimated_spectrum, exact
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Subject:
-    """A graph and what has been found out about it; computed when first asked for, and kept."""
+    """A graph and what has been found out about it; computed when first asked for, and kept.
+
+    `skips`: the kind of each grafted skip, by its block's name. What a skip could hold is no part of the network that a
+    density is a share of.
+    """
 
     graph: ChannelGraph
+    skips: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def operator(self) -> Laplacian:
@@ -42,6 +49,11 @@ class Subject:
         heat = solve_heat(self.operator, initial, parts=self.parts)
         require_sane(heat)
         return heat
+
+    @cached_property
+    def limits(self) -> HeatLimits:
+        """What limits the heat until it has settled but for 1e-3."""
+        return heat_limits(self.graph, self.heat, self.heat.saturation_time(SETTLED))
 
     @cached_property
     def slow(self) -> LowModes:

@@ -1,4 +1,4 @@
-"""Encoded images (JPEG, PNG and what else Pillow reads) as RGB, bounded before they are decoded."""
+"""Encoded images (JPEG, PNG and a few more) as RGB, bounded before they are decoded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as v2
 
 from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.data.held import require_memory
 
+# What data sets consist of. Pillow would also take formats whose readers start other programs (EPS).
+_FORMATS = ("JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP", "GIF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".gif")
 MOST_BYTES = 64 << 20  # of one encoded image
 _MOST_PIXELS = 80_000_000  # below Pillow's own warning of a decompression bomb
@@ -24,7 +27,7 @@ _CHUNK = 512
 def decoded(data: bytes, where: str) -> Image.Image:
     """The first frame of the image in `data` as RGB; InvalidFileError, with `where`, if it is damaged or too large."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.width * image.height > _MOST_PIXELS:
                 raise InvalidFileError(
                     f"'{where}' has {image.width} x {image.height} pixels; at most {_MOST_PIXELS} are read"
@@ -42,6 +45,7 @@ def decode_all(read: Callable[[int], bytes], names: tuple[str, ...], size: int |
     and for one of another size than the first.
     """
     height, width = (size, size) if size is not None else decoded(read(0), names[0]).size[::-1]
+    require_memory(len(names), 3 * height * width)
     images = torch.empty((len(names), 3, height, width), dtype=torch.uint8)
 
     def fill(start: int) -> None:

@@ -43,7 +43,8 @@ def fetch(remote: Remote, folder: Path) -> Path:
     path = folder / remote.name
     require_space(folder, remote.size)
     _log.info("fetching %s (%.1f MB)", remote.url, remote.size / 1e6)
-    with atomic_file(path) as staging:
+    # Several processes of one run may fetch at once: each puts the same, verified file into place.
+    with atomic_file(path, overwrite=True) as staging:
         try:
             digest, size = _copy(remote, staging)
         except (OSError, http.client.HTTPException) as error:

@@ -105,6 +105,15 @@ def list_models(source: str | None = None) -> tuple[str, ...]:
     return tuple(f"{prefix}{name}" for entry in chosen for name in _source(cast("SourceName", entry)).names())
 
 
+def require_known(name: str) -> None:
+    """Return where `name` is that of a family or of torchvision, or of another source, which is not asked.
+
+    Raises UnknownNameError with the nearest name.
+    """
+    if ":" not in name:
+        _locate(name, allow_import=False)
+
+
 def _locate(name: str, *, allow_import: bool) -> tuple[SourceName, str]:
     if name.startswith("timm:"):
         return "timm", name.removeprefix("timm:")

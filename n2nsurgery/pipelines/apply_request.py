@@ -13,11 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.names import unknown
 from n2nsurgery.surgery.request import SurgeryRequest
-
-SELECTIONS = ("scatter",)
-"""By what one pattern of several draws is chosen."""
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -26,8 +22,7 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 class ApplyRequest(SurgeryRequest):
     """One call of `apply`: a SurgeryRequest, the model it is for, and where and how the work is done.
 
-    `input_size` is the shape of one sample. Of `tries` patterns the one that is best by `select` is kept. Raises
-    UsageError for values out of range, unknown or in contradiction.
+    `input_size` is the shape of one sample. Raises UsageError for values out of range, unknown or in contradiction.
     """
 
     model: str
@@ -35,8 +30,6 @@ class ApplyRequest(SurgeryRequest):
     download: bool = False
     num_classes: int | None = None
     input_size: tuple[int, ...] | None = None
-    tries: int = 1
-    select: str | None = None
     seed: int = 0
     device: str = "auto"
     output: Path | None = None
@@ -45,22 +38,13 @@ class ApplyRequest(SurgeryRequest):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_at_least({"num_classes": 1, "tries": 1, "seed": 0})
+        self.require_at_least({"num_classes": 1, "seed": 0})
         require_device(self.device)
-        if self.select is not None and self.select not in SELECTIONS:
-            raise unknown("--select", self.select, SELECTIONS)
-        if (self.tries > 1) != (self.select is not None):
-            raise UsageError("--tries and --select belong together: how many patterns are drawn, and which is kept")
 
     @staticmethod
     def spelled(field: str) -> str:
         """How messages name a field: as the option of the command line."""
-        return option(field)
-
-
-def option(field: str) -> str:
-    """The command-line option of a field, as messages name it."""
-    return "--" + field.replace("_", "-")
+        return "--" + field.replace("_", "-")
 
 
 def require_device(name: str) -> None:
@@ -94,7 +78,7 @@ def parse_layer_value(text: str, field: str) -> tuple[str, float]:
     except ValueError:
         value = nan
     if not layer or not isfinite(value):
-        raise UsageError(f"{option(field)} is '{text}'; it must be LAYER=NUMBER, like classifier.0=4")
+        raise UsageError(f"{ApplyRequest.spelled(field)} is '{text}'; it must be LAYER=NUMBER, like classifier.0=4")
     return layer, value
 
 

@@ -1,106 +1,31 @@
-"""Figures of reproductions: curves in panels, as PNG and SVG; the paper's numbers dashed and hollow beside ours.
-
-Colours are those of Okabe and Ito (2008), which differ for colour-blind readers too; markers differ beside them.
-"""
+"""Figures for files: matplotlib without a display, colours that colour-blind readers can tell apart."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from io import BytesIO
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 from n2nsurgery.core.files import atomic_file
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C00")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-_PANEL = (6.0, 4.2)  # inches
-_DOTS = 150  # per inch, of the PNG
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """Points under one `label`; `spread`: one standard deviation at each. `colour`: its number, the order by default.
-
-    `paper`: numbers of the paper. `joined`: whether a line runs through the points.
-    """
-
-    label: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    spread: tuple[float | None, ...] = ()
-    colour: int | None = None
-    paper: bool = False
-    joined: bool = True
+COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+"""Black and the palette of Okabe and Ito (2008)."""
+MARKERS = ("", "o", "s", "^", "D", "v", "x")
+_STAMPS = {".png": "Software", ".svg": "Date"}  # left out, so that equal figures are equal files
 
 
-@dataclass(frozen=True, kw_only=True)
-class Panel:
-    """One pair of axes; `vertical` marks a value of x by a line, with its label."""
-
-    title: str
-    x_label: str
-    y_label: str
-    curves: tuple[Curve, ...]
-    x_scale: Literal["linear", "log"] = "linear"
-    vertical: tuple[float, str] | None = None
-
-
-def draw(folder: Path, name: str, panels: Sequence[Panel]) -> tuple[str, ...]:
-    """The names of `<name>.png` and `<name>.svg`, written into `folder`."""
-    import matplotlib as mpl
+@contextmanager
+def figure_file(path: Path, *, width: float = 6.4, height: float = 4.2, **options: Any) -> Iterator[Figure]:  # noqa: ANN401 - options of matplotlib's Figure
+    """A figure of `width` x `height` inches, which is written to `path` (PNG, SVG) when the block ends well."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(_PANEL[0] * len(panels), _PANEL[1]), layout="constrained")
-        FigureCanvasAgg(figure)
-        for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-            _fill(axes, panel)
-        for ending in ("png", "svg"):
-            image = BytesIO()
-            without_date = {"Date": None} if ending == "svg" else {}
-            figure.savefig(image, format=ending, dpi=_DOTS, metadata=without_date)
-            with atomic_file(folder / f"{name}.{ending}", overwrite=True) as staging:
-                staging.write_bytes(image.getvalue())
-    return f"{name}.png", f"{name}.svg"
-
-
-def _fill(axes: Axes, panel: Panel) -> None:
-    for number, curve in enumerate(panel.curves):
-        place = (number if curve.colour is None else curve.colour) % len(_COLOURS)
-        colour = _COLOURS[place]
-        axes.errorbar(
-            curve.x,
-            curve.y,
-            yerr=[spread or 0.0 for spread in curve.spread] if any(curve.spread) else None,
-            label=curve.label,
-            color=colour,
-            marker=_MARKERS[place],
-            markersize=5 if curve.joined else 4,
-            markerfacecolor="white" if curve.paper else colour,
-            linestyle=("--" if curve.paper else "-") if curve.joined else "none",
-            linewidth=1.2,
-            capsize=2,
-        )
-    if panel.vertical is not None:
-        axes.axvline(panel.vertical[0], color="black", linewidth=0.8)
-        axes.annotate(
-            panel.vertical[1],
-            (panel.vertical[0], 0.02),
-            xycoords=("data", "axes fraction"),
-            rotation=90,
-            ha="right",
-            va="bottom",
-        )
-    axes.set_xscale(panel.x_scale)
-    axes.set_title(panel.title)
-    axes.set_xlabel(panel.x_label)
-    axes.set_ylabel(panel.y_label)
-    axes.grid(visible=True, linewidth=0.4, alpha=0.5)
-    if any(curve.label for curve in panel.curves):
-        axes.legend(fontsize=7)
+    figure = Figure(figsize=(width, height), layout="constrained", **options)
+    FigureCanvasAgg(figure)
+    yield figure
+    with atomic_file(path, overwrite=True) as staging:
+        figure.savefig(staging, dpi=160, metadata={_STAMPS[path.suffix]: None})

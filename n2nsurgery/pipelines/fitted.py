@@ -11,9 +11,11 @@ from n2nsurgery.core.errors import N2NSurgeryError, UsageError
 from n2nsurgery.core.outputs import primary_output
 from n2nsurgery.data.splits import DataSplits
 from n2nsurgery.models.patient import Patient
+from n2nsurgery.models.recipe import ModelRecipe
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.models.sources import resolve
-from n2nsurgery.surgery.plan import InputSpec
+from n2nsurgery.surgery.plan import SurgeryPlan
+from n2nsurgery.surgery.summary import model_name
 
 _TRIED = 2  # samples; one alone would fail in BatchNorm of some models
 
@@ -39,13 +41,26 @@ def fitted_patient(
     )
     shapes = [tuple(example.shape[1:]) for example in patient.example_inputs]
     require_samples(request.name, shapes, splits)
-    require_outputs(request.name, patient.module, splits, asked=request.num_classes)
+    require_outputs(request.name, patient.module, splits, told=classes)
     return patient
 
 
-def require_inputs(name: str, inputs: tuple[InputSpec, ...], splits: DataSplits) -> None:
-    """Return where a model that was operated on with `inputs` takes the samples of `splits`; raises UsageError."""
-    require_samples(name, [tuple(spec.shape[1:]) for spec in inputs], splits)
+def require_fit(plan: SurgeryPlan, module: nn.Module, splits: DataSplits, *, told: int | None = None) -> None:
+    """Return where `module`, operated on by `plan`, takes the samples of `splits` and scores each of its classes.
+
+    `told`: as for `require_outputs`; the plan says it where it was the number of these classes. Raises UsageError.
+    """
+    name = model_name(plan)
+    require_samples(name, shapes_of(plan), splits)
+    if told is None and plan.model is not None:
+        built = ModelRecipe.from_text(plan.model).arguments.get("num_classes")
+        told = built if built == splits.classes else None
+    require_outputs(name, module, splits, told=told)
+
+
+def shapes_of(plan: SurgeryPlan) -> list[tuple[int, ...]]:
+    """The shape of one sample of each input of the model that `plan` is for."""
+    return [tuple(spec.shape[1:]) for spec in plan.inputs]
 
 
 def require_samples(name: str, shapes: list[tuple[int, ...]], splits: DataSplits) -> None:
@@ -59,18 +74,17 @@ def require_samples(name: str, shapes: list[tuple[int, ...]], splits: DataSplits
         )
 
 
-def require_outputs(name: str, module: nn.Module, splits: DataSplits, *, asked: int | None) -> None:
-    """Return where `module` gives one score for each class of `splits`, or more where `asked` says so.
+def require_outputs(name: str, module: nn.Module, splits: DataSplits, *, told: int | None) -> None:
+    """Return where `module` gives one score for each class of `splits`; raises UsageError.
 
-    Raises UsageError.
+    It may give more where it was `told` a number of classes, as networks that pad their outputs do.
     """
     shape = _output_shape(name, module, splits.train.shape)
     if len(shape) != 2 or shape[0] != _TRIED:  # noqa: PLR2004 - samples and classes
         raise UsageError(f"model '{name}' gives an output of shape {_shown(shape[1:])} for a sample; scores are needed")
-    outputs = shape[1]
-    if outputs < splits.classes or (outputs > splits.classes and outputs != asked):
+    if shape[1] < splits.classes or (shape[1] > splits.classes and told is None):
         raise UsageError(
-            f"model '{name}' has {outputs} outputs, and the data has {splits.classes} classes: "
+            f"model '{name}' has {shape[1]} outputs, and the data has {splits.classes} classes: "
             "leave model.num_classes out, or choose another model or data set"
         )
 

@@ -6,6 +6,7 @@
     checkpoints/    of training
     metrics.jsonl   one line for each epoch; the same in metrics.csv
     model.onnx      where the recipe has an export section
+    report.html     where it has a report section
 
 A checkpoint's weights with the plan, the record and the masks of surgery/ are an artifact of a trained network.
 """
@@ -28,6 +29,7 @@ RECIPE = "recipe.yaml"
 RUN = "run.json"
 SURGERY = "surgery"
 MODEL = "model.onnx"
+REPORT = "report.html"
 
 
 def is_run(folder: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +17,10 @@ from n2nsurgery.data.splits import DataSplits, Split
 from n2nsurgery.export.report import ExportReport
 from n2nsurgery.pipelines.apply import Report
 from n2nsurgery.pipelines.export import export_onnx
+from n2nsurgery.pipelines.graph_source import GraphRequest
 from n2nsurgery.pipelines.load import load
-from n2nsurgery.pipelines.run_folder import MODEL, RUN, RUNS, SURGERY, is_run
+from n2nsurgery.pipelines.report import run as report_on
+from n2nsurgery.pipelines.run_folder import MODEL, REPORT, RUN, RUNS, SURGERY, is_run
 from n2nsurgery.pipelines.run_recipe import begin, require_same_recipe, write_recipe
 from n2nsurgery.pipelines.together import by_first
 from n2nsurgery.pipelines.train_request import AUTO, TrainRequest
@@ -37,7 +39,7 @@ from n2nsurgery.train.run import TrainOutcome, run_training
 from n2nsurgery.train.world import World
 
 Say = Callable[[str], None]
-_BEFORE, _AFTER = 0.3, 0.9  # the parts of the whole at which training begins and ends
+_BEFORE, _AFTER, _REPORTED = 0.3, 0.9, 0.95  # parts of the whole: training begins and ends; the report begins
 
 
 def resolved(request: TrainRequest) -> Recipe:
@@ -101,11 +103,12 @@ class _Run:
             report=self.report,
         )  # fmt: skip
         train, evaluations = self._loaders(splits)
-        operated = trained = exported = None
+        operated = trained = exported = reported = None
         if not self.request.dry_run:
             operated = self._operated(planned.carry_out)
             trained = self._train(operated, splits, train, evaluations)
             exported = by_first(self.world, self._export) if self.recipe.export is not None else None
+            reported = by_first(self.world, self._report_page) if self.recipe.report is not None else None
         return TrainingOutcome(
             recipe=self.recipe,
             run=None if self.request.dry_run else self.folder,
@@ -117,6 +120,7 @@ class _Run:
             steps_per_epoch=-(-len(train) // self.recipe.train.accumulate),
             trained=trained,
             exported=exported,
+            reported=reported,
         )
 
     def _admit(self) -> None:
@@ -217,6 +221,15 @@ class _Run:
             load(self.folder, allow_import=self.request.allow_import), self.folder / MODEL,
             format=wanted.format, values=wanted.values, compact=wanted.compact, measure=wanted.measure, overwrite=True,
         )  # fmt: skip
+
+    def _report_page(self) -> Path:
+        assert self.recipe.report is not None
+        self.report("reporting", _REPORTED)
+        request = GraphRequest(
+            model=str(self.folder), allow_import=self.request.allow_import, **asdict(self.recipe.report)
+        )
+        report_on(request, output=self.folder / REPORT, overwrite=True)
+        return self.folder / REPORT
 
 
 def _silent(_stage: str, _done: float) -> None:

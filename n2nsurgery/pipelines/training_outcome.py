@@ -29,6 +29,7 @@ class TrainingOutcome:
     steps_per_epoch: int
     trained: TrainOutcome | None
     exported: ExportReport | None
+    reported: Path | None
 
     def to_json(self) -> dict[str, Any]:
         """The document."""
@@ -45,6 +46,7 @@ class TrainingOutcome:
             "steps_per_epoch": self.steps_per_epoch,
             "steps": self.steps_per_epoch * self.recipe.train.epochs,
             **_results(self.trained),
+            "report": str(self.reported) if self.reported is not None else None,
             "onnx": str(self.exported.path) if self.exported is not None else None,
         }
 

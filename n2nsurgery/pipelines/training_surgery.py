@@ -11,8 +11,9 @@ from n2nsurgery.data.loader import Loader
 from n2nsurgery.data.splits import DataSplits
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.pipelines.apply import Operation, Report
-from n2nsurgery.pipelines.fitted import fitted_patient, require_inputs, require_outputs
+from n2nsurgery.pipelines.fitted import fitted_patient, require_fit, require_samples, shapes_of
 from n2nsurgery.pipelines.load import load
+from n2nsurgery.pipelines.run_folder import content_of
 from n2nsurgery.pipelines.surgery_config import surgery_config
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.surgery.config import SurgeryConfig
@@ -48,6 +49,8 @@ def planned_surgery(
     request = recipe.surgery
     config = surgery_config(request, recipe.seed) if request is not None else _dense(recipe.seed)
     operation = Operation(patient, config, report)
+    if request is not None and request.select is not None:
+        operation.choose_draw(request.tries)
 
     def carry_out(device: str) -> Operated:
         batches = _scoring_batches(recipe, request, splits) if request is not None else None
@@ -66,18 +69,18 @@ def _given(
     """The network of an artifact; where the recipe has a model too, the artifact has to be one of that model."""
     asked: ModelRequest | None = recipe.model
     module = None
+    plan = content_of(request.artifact).plan
+    require_samples(model_name(plan), shapes_of(plan), splits)
     if asked is not None:
         patient = fitted_patient(asked, splits, seed=recipe.seed, download=download, allow_import=allow_import)
         module = patient.module
-    operated = load(request.artifact, module, allow_import=allow_import)
-    plan = operated.plan
     if plan.model is None:
         raise UsageError(
             f"'{request.artifact}' was made from a {plan.model_class} object, which no run can build again: "
             "operate on a model with a name"
         )
-    require_inputs(model_name(plan), plan.inputs, splits)
-    require_outputs(model_name(plan), operated.module, splits, asked=asked.num_classes if asked is not None else None)
+    operated = load(request.artifact, module, allow_import=allow_import)
+    require_fit(plan, operated.module, splits, told=asked.num_classes if asked is not None else None)
     return operated
 
 

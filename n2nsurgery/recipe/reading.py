@@ -42,7 +42,7 @@ class BrokenError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Problems:
-    """What is wrong with a recipe, in the order in which it was found: places and messages."""
+    """What is wrong with a recipe: places and messages."""
 
     found: list[tuple[Place, str]] = field(default_factory=list)
 
@@ -72,7 +72,8 @@ class Problems:
     def raise_any(self) -> None:
         """Raise all problems at once: UsageError where every one is of the command line, else InvalidFileError."""
         if self.found:
-            message = "\n".join(f"{place}: {message}" for place, message in self.found)
+            ordered = sorted(self.found, key=lambda problem: (problem[0].line, problem[0].column))
+            message = "\n".join(f"{place}: {message}" for place, message in ordered)
             raise (InvalidFileError if any(place.in_file for place, _ in self.found) else UsageError)(message)
 
 
@@ -154,8 +155,7 @@ def refuse_key(name: str, member: Node, path: str, known: Collection[str], probl
     """Note that a key is unknown, with the nearest one; raises BrokenError."""
     near = nearest(name, known)
     advice = f"did you mean '{near}'?" if near else f"known: {', '.join(known)}"
-    where = f"in {path}" if path else "in the recipe"
-    problems.note(member.key_place, f"unknown key '{joined(path, name)}' = {member.shown()}; {advice} ({where})")
+    problems.note(member.key_place, f"unknown key '{joined(path, name)}' = {member.shown()}; {advice}")
     raise BrokenError
 
 

@@ -6,6 +6,7 @@
     surgery          SurgeryRequest, or ArtifactRequest; left out, the dense model is trained
     train            TrainConfig without its seed
     export           ExportRequest; left out, nothing is exported
+    report           ReportRequest; left out, no report is made
 
 Nothing here has a default of its own.
 """
@@ -19,6 +20,7 @@ from typing import Any, Final, Literal
 
 import yaml
 
+from n2nsurgery.connectivity.request import ReportRequest
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.export.request import ExportRequest
@@ -42,6 +44,7 @@ class Recipe:
     surgery: SurgeryRequest | ArtifactRequest | None
     train: TrainConfig
     export: ExportRequest | None = None
+    report: ReportRequest | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Every value, defaults included, as JSON values; reading it gives an equal recipe."""
@@ -57,6 +60,7 @@ class Recipe:
             "surgery": self.surgery and asdict(self.surgery),
             "train": train,
             "export": self.export and asdict(self.export),
+            "report": self.report and asdict(self.report),
         }
         return {key: _plain(value) for key, value in document.items()}
 

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from n2nsurgery.connectivity.request import ReportRequest
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
@@ -31,6 +32,7 @@ from n2nsurgery.train.config import TrainConfig
 T = TypeVar("T")
 _SECTIONS = tuple(field.name for field in fields(Recipe))
 _SEED = ("seed",)
+_BY_LAYER = ("fan_out", "junction_density")
 _AROUND = tuple(field.name for field in fields(DataRequest) if field.name not in {"name", "options"})
 
 
@@ -79,10 +81,17 @@ def _recipe(root: Node, problems: Problems) -> Recipe:
     data = read("data", _data, needed=True)
     train = read("train", _train, needed=True)
     export = read("export", _export)
+    report = read("report", _report)
     if problems.found or data is None or train is None:
         raise BrokenError
     recipe = Recipe(
-        seed=seed or 0, model=model, data=data, surgery=surgery, train=replace(train, seed=seed or 0), export=export
+        seed=seed or 0,
+        model=model,
+        data=data,
+        surgery=surgery,
+        train=replace(train, seed=seed or 0),
+        export=export,
+        report=report,
     )
     _require_agreement(recipe, sections, problems)
     return recipe
@@ -142,6 +151,10 @@ def _export(node: Node, problems: Problems) -> ExportRequest:
     return read_section(ExportRequest, node, "export", problems)
 
 
+def _report(node: Node, problems: Problems) -> ReportRequest:
+    return read_section(ReportRequest, node, "report", problems)
+
+
 def _data(node: Node, problems: Problems) -> DataRequest:
     members = keys_of(node, "data", problems)
     if "name" not in members:
@@ -168,6 +181,7 @@ def _surgery(node: Node, problems: Problems) -> SurgeryRequest | ArtifactRequest
     given = members.get("artifact")
     if given is None or given.content is None:
         members.pop("artifact", None)
+        members |= {name: _as_pairs(members[name]) for name in _BY_LAYER if name in members}
         return read_section(SurgeryRequest, replace(node, content=members), "surgery", problems)
     others = [name for name, member in members.items() if name != "artifact" and member.content is not None]
     if others:
@@ -178,6 +192,21 @@ def _surgery(node: Node, problems: Problems) -> SurgeryRequest | ArtifactRequest
         )
         raise BrokenError
     return read_section(ArtifactRequest, replace(node, content={"artifact": given}), "surgery", problems)
+
+
+def _as_pairs(node: Node) -> Node:
+    """`{layers: number}` as the list of pairs that it stands for."""
+    if node.members is None:
+        return node
+    pairs = tuple(
+        Node(
+            content=(Node(content=key, place=member.key_place, key_place=member.key_place), member),
+            place=member.key_place,
+            key_place=member.key_place,
+        )
+        for key, member in node.members.items()
+    )
+    return replace(node, content=pairs)
 
 
 def _require_agreement(recipe: Recipe, sections: dict[str, Node], problems: Problems) -> None:

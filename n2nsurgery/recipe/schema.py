@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 
+from n2nsurgery.connectivity.request import ReportRequest
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.export.request import ExportRequest
@@ -35,6 +36,7 @@ def json_schema() -> Schema:
         "surgery": {"anyOf": surgery},
         "train": _section(TrainConfig, shared, without=("seed",)),
         "export": {"anyOf": [_section(ExportRequest, shared), _NULL]},
+        "report": {"anyOf": [_section(ReportRequest, shared), _NULL]},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

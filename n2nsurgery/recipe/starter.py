@@ -22,6 +22,7 @@ _ABOUT = {
     "surgery": "what is pruned and grafted; without this section the dense model is trained",
     "train": "how; batch_size counts the samples of one step over all processes",
     "export": "the best weights as an ONNX file after training; without this section there is none",
+    "report": "a page on how well the trained network is connected; without this section there is none",
 }
 _SURGERY_OPTIONS = ("density", "sparsity", "compression")
 
@@ -36,6 +37,7 @@ def starter(model: str, data: str) -> str:
         "surgery": {"density": 0.05},
         "train": {"epochs": 30, "batch_size": 128, "optimizer": {"lr": 0.05}, "schedule": {"name": "cosine"}},
         "export": {"format": "portable"},
+        "report": {"conductance": "l1"},
     }
     whole = resolve(parse_yaml(json.dumps(chosen), "the starter")).to_json()
     return "\n".join([_HEAD, *_lines(whole, chosen, 0)]) + "\n"

@@ -28,12 +28,13 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pairs": ("overlapping", "blocks", "random", "all"),
         "pooling": ("average", "max", "stride"),
         "preset": ("paper",),
+        "select": ("scatter",),
     }
 )
 """The values allowed for each option that has a closed set of them."""
 
 _AT_LEAST = MappingProxyType(
-    {"skip_length": 1, "num_pairs": 1, "floor_layer": 0, "floor_channel": 0, "batches": 1, "batch_size": 1}
+    {"skip_length": 1, "num_pairs": 1, "floor_layer": 0, "floor_channel": 0, "batches": 1, "batch_size": 1, "tries": 1}
 )
 _PAPER: dict[str, Any] = {
     "allocation": "uniform",
@@ -76,6 +77,8 @@ class SurgeryRequest:
     pooling: str = "average"
     heads: bool = False
     redistribute: bool = False
+    tries: int = 1
+    select: str | None = None
     floor_layer: int = 0
     floor_channel: int = 0
     preset: str | None = None
@@ -90,6 +93,11 @@ class SurgeryRequest:
                 raise unknown(self.spelled(field), value, allowed)
         self.require_at_least(_AT_LEAST)
         self._check_skips()
+        if (self.tries > 1) != (self.select is not None):
+            raise UsageError(
+                f"{self.spelled('tries')} and {self.spelled('select')} belong together: how many patterns are "
+                "drawn, and which is kept"
+            )
 
     @staticmethod
     def spelled(field: str) -> str:

@@ -48,8 +48,8 @@ class Checkpoints:
 
         Those passed over are named in a warning; they stay until a new one takes their place.
         """
-        if self.folder.is_dir():
-            clear_staging(self.folder)
+        for folder in (self.folder.parent, self.folder):  # metrics and checkpoints
+            clear_staging(folder)
         newest: SealedFiles | None = None
         scores: dict[str, float | None] = {}
         for name in reversed(self.names()):

@@ -97,20 +97,24 @@ def joined(device: str = "auto", environment: Mapping[str, str] | None = None) -
         return
     reports = environment.get(REPORTS)
     try:
-        yield from _grouped(device, environment)
+        yield _group(device, environment)
     except BaseException as error:
+        if reports is not None:  # before the others notice that we are gone, and report that
+            write_report(reports, environment, error)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(exit_code_of(error))
         traceback.clear_frames(error.__traceback__)  # the wrapper may live in one of them
-        if reports is None:
-            raise
-        write_report(reports, environment, error)
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(exit_code_of(error))
+        raise
+    finally:
+        gc.collect()
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
     if reports is not None:
         write_report(reports, environment, None)
 
 
-def _grouped(device: str, environment: Mapping[str, str]) -> Iterator[World]:
+def _group(device: str, environment: Mapping[str, str]) -> Group:
     missing = [name for name in _VARIABLES if name not in environment]
     if missing:
         raise UsageError(f"the environment names a process among several but lacks {', '.join(missing)}; use torchrun")
@@ -124,9 +128,5 @@ def _grouped(device: str, environment: Mapping[str, str]) -> Iterator[World]:
         rank=int(environment["RANK"]),
         world_size=int(environment["WORLD_SIZE"]),
     )
-    try:
-        control = distributed.new_group(backend="gloo") if chosen.type == "cuda" else distributed.group.WORLD
-        yield Group(chosen, control)
-    finally:
-        gc.collect()
-        distributed.destroy_process_group()
+    control = distributed.new_group(backend="gloo") if chosen.type == "cuda" else distributed.group.WORLD
+    return Group(chosen, control)

@@ -62,7 +62,7 @@ def _started(command: Sequence[str], rank: int, environment: dict[str, str], fol
 def _wait(running: Sequence[subprocess.Popen[bytes]], stopped: Callable[[], str | None]) -> list[int]:
     """Wait until all have ended well or some have not; returns the ranks of those. Passes a wish to stop on."""
     passed_on = False
-    while any(process.poll() is None for process in running):
+    while _alive(running):
         if not passed_on and stopped() is not None:
             passed_on = True
             for process in running:
@@ -71,6 +71,11 @@ def _wait(running: Sequence[subprocess.Popen[bytes]], stopped: Callable[[], str 
             return failed
         time.sleep(_POLL)
     return _failed(running)
+
+
+def _alive(running: Sequence[subprocess.Popen[bytes]]) -> bool:
+    """Whether any is left; every one is asked, for that is what takes in its exit code."""
+    return None in [process.poll() for process in running]
 
 
 def _failed(running: Sequence[subprocess.Popen[bytes]]) -> list[int]:
@@ -82,7 +87,7 @@ def _failed(running: Sequence[subprocess.Popen[bytes]]) -> list[int]:
 def _end(running: Sequence[subprocess.Popen[bytes]]) -> None:
     """Give those that are left a moment to notice that others are gone, then kill them."""
     deadline = time.monotonic() + _GRACE
-    while any(process.poll() is None for process in running) and time.monotonic() < deadline:
+    while _alive(running) and time.monotonic() < deadline:
         time.sleep(_POLL)
     for process in running:
         if process.poll() is None:

@@ -7,7 +7,7 @@ all three at zero, weight decay included. Adam divides by sqrt(v) + eps, so eps 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -52,7 +52,7 @@ class OptimizerConfig:
 def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """The optimizer of `module`'s trainable parameters, fused into one pass over the weights where the device can."""
     decayed, spared = _split(module, spare=config.spare_norms)
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": spared, "weight_decay": 0.0},
     ]
@@ -60,15 +60,24 @@ def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Op
     parameters = decayed + spared
     fused = all(p.device.type in {"cpu", "cuda"} and p.is_floating_point() for p in parameters)
     if config.name == "sgd":
-        return torch.optim.SGD(
-            groups,
-            lr=config.lr,
-            momentum=config.momentum,
-            nesterov=config.nesterov and config.momentum > 0,
-            fused=fused,
-        )
+        return _sgd(groups, parameters, config, fused=fused)
     kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
     return kind(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=fused)
+
+
+def _sgd(
+    groups: list[dict[str, Any]], parameters: list[nn.Parameter], config: OptimizerConfig, *, fused: bool
+) -> torch.optim.SGD:
+    """SGD whose momentum starts at zero, which gives the first step the gradient itself, as starting from nothing does.
+
+    torch's fused form takes no mixture of parameters with and without momentum, and leaves the momentum uninitialized
+    where fp16 overflows in the first step.
+    """
+    nesterov = config.nesterov and config.momentum > 0
+    optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=nesterov, fused=fused)
+    for parameter in parameters if config.momentum else ():
+        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def _split(module: nn.Module, *, spare: bool) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -50,7 +50,9 @@ def test_dependencies_keep_their_direction():
             "import n2nsurgery.data.batch\nimport n2nsurgery.surgery",
             "Training knows nothing",
         ),
+        ("n2nsurgery/train/planted.py", "import pydantic", "Only recipes know YAML"),
         ("n2nsurgery/masks/criteria/planted.py", "import n2nsurgery.masks.criteria.random", "Members of a registry"),
+        ("n2nsurgery/data/sets/planted.py", "import n2nsurgery.data.sets.mnist", "Members of a registry"),
     ],
 )
 def test_a_planted_import_breaks_its_contract(tmp_path, file, line, contract):
@@ -69,13 +71,16 @@ def test_importing_the_package_loads_nothing_heavy():
     assert loaded_modules("import n2nsurgery") & {"torch", "numpy", "onnx", "rich", "typer"} == set()
 
 
-@pytest.mark.parametrize("command", ["", "apply", "export", "inspect", "models", "doctor"])
+COMMANDS = ("", "apply", "train", "eval", "recipe check", "export", "inspect", "report", "diff", "models", "doctor")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_loads_nothing_heavy(command):
     arguments = ["n2nsurgery", *command.split(), "--help"]
     run = f"import contextlib, sys; sys.argv = {arguments}\nfrom n2nsurgery_cli.main import main"
     loaded = loaded_modules(f"{run}\nwith contextlib.suppress(SystemExit): main()")
     assert "typer" in loaded
-    assert loaded & {"torch", "numpy", "onnx", "rich"} == set()
+    assert loaded & {"torch", "numpy", "onnx", "rich", "jinja2", "yaml"} == set()
 
 
 def test_the_package_runs_as_a_module():

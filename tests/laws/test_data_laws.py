@@ -80,6 +80,25 @@ def test_the_ranks_share_out_the_batch_of_one_rank(data, world, epoch):
     assert len(set(map(len, ranks))) == 1 or not make().shuffle
 
 
+class InOrder(Held):
+    """A planted fault: what a sample gets depends on its place in the batch."""
+
+    def read(self, positions, draws):
+        values = super().read(positions, None)
+        return values if draws is None else values + draws.uniform(torch.arange(len(positions)), 1)[:, :, None, None]
+
+
+def test_a_source_that_draws_in_the_order_of_the_batch_is_found():
+    held = split_of(8)
+    faulty = InOrder(values=held.source.values, normalization=held.source.normalization)
+    split = Split(
+        name="faulty", classes=8, source=faulty, positions=held.positions, targets=held.targets, augmented=True
+    )
+    options = {"shuffle": True, "seed": 0, "augment": True, "drop_last": True}
+    one, two = (next(Loader(split, 8, rank=world - 1, world=world, **options).epoch(0))[0] for world in (1, 2))
+    assert not torch.equal(one[4:], two)
+
+
 @given(make=loaders(), workers=st.integers(1, 3))
 def test_workers_change_nothing(make, workers):
     assert same(make(workers=workers).epoch(1), make().epoch(1))

@@ -28,10 +28,14 @@ class DeadChannels:
         by_layer = {group.name: int(dead[group.start : group.stop].sum()) for group in subject.graph.groups}
         sizes = {group.name: group.stop - group.start for group in subject.graph.groups}
         total = int(np.count_nonzero(dead))
+        unreached = int(np.count_nonzero(dead[subject.graph.sinks]))
+        unread = int(np.count_nonzero(dead[subject.graph.sources]))
         return Measurement(
             quantities={
                 "dead": Quantity(value=total, unit="nodes", meaning="Channels on no path from input to output"),
                 "dead_share": Quantity(value=total / dead.size, unit="", meaning="Their share of all channels"),
+                "dead_outputs": Quantity(value=unreached, unit="nodes", meaning="Outputs that no input reaches"),
+                "dead_inputs": Quantity(value=unread, unit="nodes", meaning="Inputs that reach no output"),
             },
             columns={
                 "dead": Column(values=by_layer, unit="nodes", meaning="Channels on no path from input to output"),

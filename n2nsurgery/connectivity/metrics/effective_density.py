@@ -4,7 +4,8 @@
     effective = sum_l sum_ij kept_l[i, j] [j reachable from a source] [i reaches a sink] / sum_l size_l
 
 (Vysogorets and Kempe, Connectivity matters, JMLR 24, 2023.) The difference is weights that cost memory
-and change nothing. A layer that is called several times counts once for each call.
+and change nothing. A layer that is called several times counts once for each call. Grafted skips count with what they
+keep, and not with what they could hold: sum_l size_l is over the network's own layers, whose density was asked for.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ class EffectiveDensity:
             sizes[layer.name] += layer.size
             kept[layer.name] += layer.kept_weights
             effective[layer.name] += subject.reach.effective_weights(layer)
-        wasted, total = kept.total() - effective.total(), max(sizes.total(), 1)
+        wasted, own = kept.total() - effective.total(), sum(sizes[n] for n in sizes if n not in subject.skips)
+        total = max(own, 1)
         return Measurement(
             quantities={
                 "direct": Quantity(value=kept.total() / total, unit="", meaning=DIRECT),

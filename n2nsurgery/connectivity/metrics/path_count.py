@@ -8,6 +8,7 @@ d^l P when it falls at random: the longer the network, the faster paths die, and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import ClassVar
 
 from n2nsurgery.connectivity.measurement import Measurement, Quantity, finite
@@ -24,11 +25,15 @@ class PathCount:
     def measure(self, subject: Subject, reference: Subject) -> Measurement:
         """The logarithm for this network and for the reference; None where no path is left."""
         meaning = "Logarithm of the number of paths from input to output"
+        mine, theirs = (log10_paths(each.graph) for each in (subject, reference))
         return Measurement(
             quantities={
-                "paths": Quantity(value=finite(log10_paths(subject.graph)), unit="log10", meaning=meaning),
-                "paths_reference": Quantity(
-                    value=finite(log10_paths(reference.graph)), unit="log10", meaning=f"{meaning} of the reference"
+                "paths": Quantity(value=finite(mine), unit="log10", meaning=meaning),
+                "paths_reference": Quantity(value=finite(theirs), unit="log10", meaning=f"{meaning} of the reference"),
+                "paths_lost": Quantity(
+                    value=finite(theirs - mine) if isfinite(theirs) else 0.0,
+                    unit="log10",
+                    meaning="Logarithm of how many paths of the reference there are for each that is left",
                 ),
             }
         )

@@ -37,6 +37,8 @@ class Saturation:
             "theta_1_reference": (reference.heat.theta_1, RATE, "The same of the reference"),
             "lambda_2": (subject.slow.lambda_2, RATE, "Algebraic connectivity of the largest component"),
             "lambda_2_residual": (subject.slow.residual, "", "|L x - lambda_2 x| / lambda_2 of what was found"),
+            "volume": (subject.operator.volume, RATE, "Sum of all conductances, each at both of its ends"),
+            "volume_reference": (reference.operator.volume, RATE, "The same of the reference"),
             "lambda_2_reference": (reference.slow.lambda_2, RATE, "Algebraic connectivity of the reference"),
         }
         return Measurement(

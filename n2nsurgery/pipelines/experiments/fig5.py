@@ -13,7 +13,7 @@ from statistics import mean
 from typing import ClassVar
 
 from n2nsurgery.pipelines.cell import CellResult
-from n2nsurgery.pipelines.figures import Curve, Panel, draw
+from n2nsurgery.pipelines.panels import Curve, Panel, draw
 from n2nsurgery.pipelines.n2nskip_grid import GridResults, Point, Subject, table1_subjects, train_grid
 from n2nsurgery.pipelines.n2nskip_methods import CONVENTIONS, DENSE, NORMALIZED, ONE_TO_ONE
 from n2nsurgery.pipelines.n2nskip_paper import SOURCE, printed

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.pipelines.figures import Curve, Panel, draw
+from n2nsurgery.pipelines.panels import Curve, Panel, draw
 from n2nsurgery.pipelines.n2nskip_grid import GridResults, Point, Subject, train_grid, vgg_subjects
 from n2nsurgery.pipelines.n2nskip_methods import CONVENTIONS, ONE_TO_ONE
 from n2nsurgery.pipelines.n2nskip_paper import SOURCE, printed

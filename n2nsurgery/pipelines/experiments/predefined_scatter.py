@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from n2nsurgery.pipelines.figures import Curve, Panel, draw
+from n2nsurgery.pipelines.panels import Curve, Panel, draw
 from n2nsurgery.pipelines.jobs import Document, carry_out_all, places
 from n2nsurgery.pipelines.morse_patterns import Pattern, PatternRun, assorted
 from n2nsurgery.pipelines.n2nskip_tables import at_scale

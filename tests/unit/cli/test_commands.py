@@ -133,6 +133,7 @@ def test_export_shows_what_was_written_and_how_close_it_is(program, pipeline, ou
         "measure": False,
         "overwrite": False,
         "allow_import": False,
+        "last": False,
         "progress": None,
     }
     chosen = {
@@ -142,6 +143,7 @@ def test_export_shows_what_was_written_and_how_close_it_is(program, pipeline, ou
         "measure": False,
         "overwrite": True,
         "allow_import": False,
+        "last": False,
         "progress": None,
     }
     assert calls == [((None, None), defaults), ((Path("exported/a"), Path("m.onnx")), chosen)]
@@ -164,7 +166,9 @@ def test_verify_shows_every_comparison(program, pipeline, outcome):
     shown = program("verify", "m.onnx", "--against", "exported/a", "--allow-import").stdout
     for text in ("54 hold what", "53 match, 1 have no counterpart", "torch", "3.4e-07"):
         assert text in shown
-    assert calls == [((Path("m.onnx"),), {"against": Path("exported/a"), "allow_import": True, "progress": None})]
+    assert calls == [
+        ((Path("m.onnx"),), {"against": Path("exported/a"), "allow_import": True, "last": False, "progress": None})
+    ]
     document.update(masked=[], unchecked=[])
     assert "not compared: no artifact was given" in program("verify", "m.onnx").stdout
 

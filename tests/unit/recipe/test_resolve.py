@@ -148,6 +148,13 @@ def test_overrides_replace_begin_and_clear_in_their_order():
     assert (recipe.train.epochs, recipe.export.values, recipe.surgery.kept) == (8, "fp16", 0.1)
 
 
+def test_what_single_layers_keep_is_a_mapping():
+    recipe = read(RECIPE, "surgery={fan_out: {features.0: 4}, junction_density: {classifier: 0.5}}")
+    assert recipe.surgery.fan_out == (("features.0", 4),)
+    assert recipe.surgery.junction_density == (("classifier", 0.5),)
+    assert read(recipe.to_yaml()) == recipe
+
+
 def test_an_artifact_brings_its_weights():
     with pytest.raises(UsageError, match=r"model.weights is given, but surgery.artifact brings its own"):
         read(RECIPE, "surgery={artifact: a}", "model.weights=DEFAULT")

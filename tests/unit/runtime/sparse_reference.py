@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def conv(  # noqa: PLR0917 - in ONNX's order
+def conv(
     x: NDArray, weight: NDArray, bias: NDArray, strides: Sequence[int], pads: Sequence[int], dilations: Sequence[int],
     group: int,
 ) -> NDArray[np.float64]:  # fmt: skip

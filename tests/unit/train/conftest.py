@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 from torch import nn
@@ -59,6 +61,12 @@ def train_config(*, optimizer=None, schedule=None, **fields):
         schedule=ScheduleConfig(**{"name": "constant", **(schedule or {})}),
         **{"epochs": 2, "batch_size": 12, "device": "cpu", **fields},
     )
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch):
+    """Thousands of small files are written; what a flush protects from, a loss of power, no test can show."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture

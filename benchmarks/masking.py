@@ -1,0 +1,136 @@
+"""What masks cost on a CPU or a GPU: a masked training step, a dense one and a plain PyTorch loop on the same network, in turns.
+
+Three copies of one network take the same batch one after the other in one process; printed is the median over the
+rounds of the ratio within a round. `dense` is our loop without masks; `keeper` is the masks of an operated network,
+whose hooks zero each gradient as it is computed.
+
+    uv run python benchmarks/masking.py [--network cifar-vgg19|d17] [--batch 32] [--rounds 15] [--clip]
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from n2nsurgery.masks.maskset import MaskSet
+from n2nsurgery.models.families.cifar_vgg19 import CifarVgg19
+from n2nsurgery.surgery.keeper import keep_masks, keeper_of
+from n2nsurgery.train.config import TrainConfig
+from n2nsurgery.train.saved_state import Position
+from n2nsurgery.train.session import Session
+from n2nsurgery.train.step import optimizer_step
+from n2nsurgery.train.world import Alone
+
+DENSITY = 0.05
+Step = Callable[[], object]
+BAR = 1.03
+D17 = ((16, 2), (32, 1), (32, 1), (64, 1), *((64, 1),) * 13)
+
+
+def d17() -> nn.Module:
+    """17 convolutions without bias, each with BatchNorm and ReLU, for images of 32x32; 0.5 M weights."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for index, (width, stride) in enumerate(D17):
+        layers += [nn.Conv2d(channels, width, 3, stride, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        layers += [nn.MaxPool2d(2)] if index in {0, 2} else []
+        channels = width
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {"cifar-vgg19": lambda: CifarVgg19().build(), "d17": d17}
+
+
+def plain(model: nn.Module, device: torch.device, pair: tuple[torch.Tensor, torch.Tensor], clip: float | None) -> Step:
+    """A step as it is written everywhere, with the numbers that every loop reports."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    inputs, targets = (tensor.to(device) for tensor in pair)
+    sums = {"loss": 0.0, "correct": 0.0}
+
+    def step() -> None:
+        optimizer.zero_grad()
+        logits = model(inputs)
+        loss = nn.functional.cross_entropy(logits, targets)
+        loss.backward()
+        if clip is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
+        optimizer.step()
+        sums["loss"] += loss.item()
+        sums["correct"] += (logits.argmax(1) == targets).sum().item()
+
+    return step
+
+
+def ours(session: Session, pair: tuple[torch.Tensor, torch.Tensor]) -> Step:
+    """The step of `n2nsurgery.train`."""
+    return lambda: optimizer_step(session, [pair], position=Position(), lr=0.01)
+
+
+def seconds(step: Step, device: torch.device) -> float:
+    """Seconds of one step: of the processor on a CPU, which other programs share, of the clock on a GPU."""
+    if device.type == "cpu":
+        start = time.process_time()
+        step()
+        return time.process_time() - start
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    step()
+    torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Run the rounds and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", choices=NETWORKS, default="cifar-vgg19")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--clip", action="store_true")
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args()
+    device = torch.device(arguments.device)
+    generator = torch.Generator().manual_seed(0)
+    pair = (
+        torch.randn(arguments.batch, 3, 32, 32, generator=generator),
+        torch.randint(10, (arguments.batch,), generator=generator),
+    )
+    model = NETWORKS[arguments.network]().to(device)
+    masks = MaskSet(
+        {name: torch.rand(p.shape, generator=generator) < DENSITY for name, p in model.named_parameters() if p.ndim > 1}
+    )
+    kept = copy.deepcopy(model)
+    keep_masks(kept, masks)
+    clip = 5.0 if arguments.clip else None
+    config, world = TrainConfig(clip_norm=clip), Alone(device=device)
+    steps = {
+        "plain": plain(copy.deepcopy(model).train(), device, pair, clip),
+        "dense": ours(Session(copy.deepcopy(model), config, world, {}, None), pair),
+        "masked": ours(Session(copy.deepcopy(model), config, world, masks, None), pair),
+        "keeper": ours(Session(kept, config, world, masks, keeper_of(kept)), pair),
+    }
+    rounds: list[dict[str, float]] = []
+    for number in range(arguments.rounds + 2):
+        order = list(steps)[number % len(steps) :] + list(steps)[: number % len(steps)]
+        measured = {name: seconds(steps[name], device) for name in order}
+        rounds += [measured] if number > 1 else []
+    for name in steps:
+        print(f"{name}: {1000 * statistics.median(measured[name] for measured in rounds):.2f} ms")
+    for one, two, bar in (
+        ("masked", "dense", BAR),
+        ("keeper", "dense", BAR),
+        ("dense", "plain", 1.0),
+        ("masked", "plain", 1.0),
+    ):
+        ratios = sorted(measured[one] / measured[two] for measured in rounds)
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        print(f"{one} / {two}: {middle:.3f} [{low:.3f}, {high:.3f}]; bar {bar}")
+
+
+if __name__ == "__main__":
+    main()

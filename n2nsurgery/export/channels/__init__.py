@@ -1,0 +1,1 @@
+"""The channels of a network, read from its ONNX file alone."""

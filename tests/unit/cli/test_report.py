@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from n2nsurgery.connectivity import Subject
+from n2nsurgery.connectivity.difference import difference
+from n2nsurgery.connectivity.reach import chain
+from n2nsurgery.connectivity.report import Origin, report
+
+NASTY = "[bold]net[/bold]\x1b[2J"
+
+
+def network(density, seed=0):
+    rng = np.random.default_rng(seed)
+    return Subject(graph=chain([rng.random((30, 6)) < density, rng.random((4, 30)) < density]))
+
+
+DOCUMENT = {
+    **report(
+        network(0.1),
+        network(1.0),
+        name=Origin(name=NASTY, origin="exported/a"),
+        reference_name=Origin(name="its own dense form"),
+        conventions=("Sum of |w|.",),
+        notes=("[red]a gate",),
+    ).to_json(),
+    "written": None,
+}
+DIFFERENCE = difference(network(0.3), network(0.2, 1), a_name=Origin(name=NASTY), b_name=Origin(name="b")).to_json()
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def reported(pipeline, outcome):
+    calls = []
+
+    def run(request, **options):
+        calls.append((request, options))
+        return outcome(document={**DOCUMENT, "written": "a.html" if options["html"] else None})
+
+    pipeline("report", run)
+    return calls
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_report_shows_findings_numbers_and_layers_in_80_columns(program, reported):
+    shown = program("report", "net").stdout
+    assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
+    for text in (
+        "badly connected",
+        "[bold]net[/bold]\N{REPLACEMENT CHARACTER}[2J",
+        "dead",
+        "effective density",
+        "[red]a gate",
+    ):
+        assert text in shown
+    assert "\x1b" not in shown
+    for finding in DOCUMENT["findings"]:
+        assert f"{finding['topic']}:" in shown
+    assert len(reported) == 1
+
+
+def test_options_reach_the_pipeline(program, reported):
+    program(
+        "report", "net", "--reference", "other", "--html", "-o", "x.html", "--overwrite", "--conductance", "binary",
+        "--identity", "none", "--batchnorm", "ignored", "--max-nodes", "9", "--allow-import", "--seed", "4",
+    )  # fmt: skip
+    request, options = reported[0]
+    assert (request.model, options["reference"].model) == ("net", "other")
+    assert (request.conductance, request.identity, request.batchnorm) == ("binary", "none", "ignored")
+    assert (request.max_nodes, request.allow_import, request.seed) == (9, True, 4)
+    assert (str(options["output"]), options["html"], options["overwrite"]) == ("x.html", True, True)
+    assert options["reference"].conductance == "binary"
+
+
+def test_json_is_the_whole_report(program, reported):
+    assert json.loads(program("report", "net", "--json").stdout) == json.loads(json.dumps(DOCUMENT))
+    assert reported
+
+
+def test_quiet_prints_the_file_alone(program, reported):
+    assert program("report", "net", "--html", "-q").stdout == "a.html\n"
+    assert program("report", "net", "-q").stdout == ""
+    assert len(reported) == 2
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_difference_shows_both_sides(program, pipeline, outcome):
+    calls = []
+    pipeline("diff", lambda a, b, **_: (calls.append((a.model, b.model)), outcome(document=DIFFERENCE))[1])
+    shown = program("diff", "one", "two").stdout
+    assert calls == [("one", "two")]
+    assert "overlap" in shown
+    assert "F at t* of B" in shown
+    assert "\x1b" not in shown
+    assert json.loads(program("diff", "one", "two", "--json").stdout) == json.loads(json.dumps(DIFFERENCE))
+
+
+def test_a_bound_of_no_nodes_is_wrong_usage(program):
+    finished = program("report", "net", "--max-nodes", "0")
+    assert (finished.code, finished.stdout) == (2, "")
+    assert "--max-nodes is 0; it must be at least 1" in finished.stderr
