@@ -20,6 +20,8 @@ def diff(
     batchnorm: options.BatchNorm = "folded",
     max_nodes: options.MaxNodes = 200_000,
     allow_import: options.AllowImport = False,
+    num_classes: options.NumClasses = None,
+    input_size: options.InputSize = None,
     seed: options.Seed = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -38,6 +40,8 @@ def diff(
                 batchnorm=batchnorm,
                 max_nodes=max_nodes,
                 allow_import=allow_import,
+                num_classes=num_classes,
+                input_size=options.input_size(input_size),
                 seed=seed,
             )
             for name in (a, b)

@@ -31,6 +31,8 @@ def report(
     max_nodes: options.MaxNodes = 200_000,
     allow_import: options.AllowImport = False,
     last: options.Last = False,
+    num_classes: options.NumClasses = None,
+    input_size: options.InputSize = None,
     seed: options.Seed = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -53,6 +55,8 @@ def report(
                 max_nodes=max_nodes,
                 allow_import=allow_import,
                 last=last,
+                num_classes=num_classes,
+                input_size=options.input_size(input_size),
                 seed=seed,
             )
 

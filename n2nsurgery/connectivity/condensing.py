@@ -9,7 +9,7 @@ keeps none), so that a pruned network is compared with a dense one of the same s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod, sqrt
 from typing import Any
 
@@ -42,6 +42,7 @@ def block_of(call: LayerCall, held: Weighting, rule: WeightRule, *, dense: bool)
     Raises UsageError where the weight does not have the flow's shape, or where kept weights are NaN or infinite.
     """
     _require_weight(call, held)
+    call, held = _by_channel(call, held)
     conductances, kept = _condensed(call, held, rule, dense=dense)
     weights, counts = _spread(call, conductances, kept)
     return Block(
@@ -67,6 +68,20 @@ def _require_weight(call: LayerCall, held: Weighting) -> None:
         raise UsageError(
             f"layer '{call.name}': {broken:,} weights are NaN or infinite; such a network has no connectivity to tell"
         )
+
+
+def _by_channel(call: LayerCall, held: Weighting) -> tuple[LayerCall, Weighting]:
+    """Flattened maps as channels with as many taps as positions; any other call as it is."""
+    run = call.features // max(1, len(call.sources))
+    nodes = call.feature_nodes[:: max(1, run)]
+    flattened = call.layout == "linear" and run > 1 and len(nodes) == len(call.sources)
+    if not flattened or not np.array_equal(np.repeat(nodes, run), call.feature_nodes):
+        return call, held
+    shape = (len(call.targets), len(nodes), run)
+    starts = np.arange(len(nodes) + 1)
+    condensed = replace(call, weight_shape=shape, layout="conv", feature_starts=starts, feature_nodes=nodes)
+    mask = None if held.mask is None else held.mask.reshape(shape)
+    return condensed, replace(held, weight=held.weight.reshape(shape), mask=mask)
 
 
 def _condensed(call: LayerCall, held: Weighting, rule: WeightRule, *, dense: bool) -> tuple[Pairs, Counts]:

@@ -150,7 +150,8 @@ def _severity_of_bottleneck(evidence: Evidence, share: float) -> Severity:
 def distance(evidence: Evidence) -> Finding:
     """F, and how much of it is due to the placing of the connections."""
     share, at_star, equal = (evidence.value(f"heat-distance.{name}") for name in ("F_share", "F", "F_equal_volume"))
-    severity: Severity = "good" if share < NEAR else "notice" if share < FAR else "warning"
+    whole = evidence.value("components.components") <= evidence.reference("components.components")
+    severity: Severity = "warning" if share >= FAR else "good" if share < NEAR and whole else "notice"
     placed = f"; at equal total weight it would be {equal:.3g}" if at_star else ""
     return Finding(
         severity=severity,

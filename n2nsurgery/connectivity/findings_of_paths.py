@@ -62,7 +62,11 @@ def _severed(evidence: Evidence) -> str:
     reachable = evidence.subject.reach.reachable
     groups = evidence.subject.graph.groups
     empty = [g.name for g in groups if g.stop > g.start and not reachable[g.start : g.stop].any()]
-    return f"'{empty[0]}' is the first layer that nothing reaches." if empty else "they fail to meet."
+    if not empty:
+        return "what the input reaches and what reaches the output do not meet."
+    row = next((row for row in evidence.layers.rows if row.name == empty[0]), None)
+    held = f", with {row.values['kept']:,} of its {row.values['weights']:,} weights" if row else ""
+    return f"'{empty[0]}' is the first layer that nothing reaches{held}."
 
 
 def dead_channels(evidence: Evidence) -> Finding:
@@ -77,11 +81,16 @@ def dead_channels(evidence: Evidence) -> Finding:
             clause="no channel is dead",
             evidence=shown,
         )
-    alive = evidence.subject.reach.alive
-    counts = {g.name: int(np.count_nonzero(~alive[g.start : g.stop])) for g in evidence.subject.graph.groups}
-    sizes = {g.name: g.stop - g.start for g in evidence.subject.graph.groups}
-    worst = max(counts, key=lambda name: counts[name] / max(sizes[name], 1))
-    worst_share = counts[worst] / sizes[worst]
+    if share == 1:
+        return Finding(
+            severity="severe",
+            topic="Dead channels",
+            sentence=f"All {dead:,.0f} channels are dead: none lies on a path from input to output.",
+            clause="all its channels are dead",
+            evidence=shown,
+        )
+    worst, lost, size = _hit_hardest(evidence)
+    worst_share = lost / size
     severity: Severity = (
         "severe"
         if share >= MANY or worst_share >= NEARLY_ALL
@@ -92,8 +101,8 @@ def dead_channels(evidence: Evidence) -> Finding:
     return Finding(
         severity=severity,
         topic="Dead channels",
-        sentence=f"{dead:,.0f} of {alive.size:,} channels ({percent(share)}) are dead: they lie on no path from input"
-        f" to output; '{worst}' is hit hardest, with {counts[worst]:,} of its {sizes[worst]:,}.",
+        sentence=f"{dead:,.0f} of {evidence.subject.graph.nodes:,} channels ({percent(share)}) are dead: they lie on no"
+        f" path from input to output; '{worst}' is hit hardest, with {lost:,} of its {size:,}.",
         clause=f"{percent(share)} of its channels are dead",
         evidence=shown
         | {"worst": Quantity(value=worst_share, unit="", meaning=f"Share of dead channels in '{worst}'")},
@@ -102,6 +111,18 @@ def dead_channels(evidence: Evidence) -> Finding:
         else "Keep at least one weight for every channel (--floor-channel 1), or"
         f" more in '{worst}' (--allocation erk, --keep-dense).",
     )
+
+
+def _hit_hardest(evidence: Evidence) -> tuple[str, int, int]:
+    """The group with the largest share of dead channels, their number, its size; the input only where it is alone."""
+    alive, first = evidence.subject.reach.alive, set(evidence.subject.graph.sources.tolist())
+    found = [
+        (group.name, int(np.count_nonzero(~alive[group.start : group.stop])), group.stop - group.start)
+        for group in evidence.subject.graph.groups
+        if group.stop > group.start
+    ]
+    starts = {group.name: group.start in first for group in evidence.subject.graph.groups}
+    return max(found, key=lambda each: (each[1] > 0, not starts[each[0]], each[1] / each[2]))
 
 
 def wasted_weights(evidence: Evidence) -> Finding | None:

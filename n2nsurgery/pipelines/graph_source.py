@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from n2nsurgery.connectivity.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.conventions import Conventions
-from n2nsurgery.connectivity.request import MAX_NODES
+from n2nsurgery.connectivity.network_graph import MAX_NODES
 from n2nsurgery.core.errors import UsageError
 
 
@@ -16,8 +16,8 @@ class GraphRequest:
     """Which network to turn into a graph, and how.
 
     `model`: a name as for apply, the folder of an artifact or of a run (its best weights, or with `last` its newest),
-    or an .onnx file. `conductance`, `identity` and `batchnorm` name
-    the conventions behind an edge. Raises UsageError where `max_nodes` is not positive.
+    or an .onnx file; `num_classes` and `input_size` (of one sample) are for names. `conductance`, `identity` and
+    `batchnorm` name the conventions behind an edge. Raises UsageError where `max_nodes` is not positive.
     """
 
     model: str
@@ -27,6 +27,8 @@ class GraphRequest:
     max_nodes: int = MAX_NODES
     allow_import: bool = False
     last: bool = False
+    num_classes: int | None = None
+    input_size: tuple[int, ...] | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -69,6 +71,8 @@ def graphs_of(request: GraphRequest) -> NetworkGraphs:
         max_nodes=request.max_nodes,
         allow_import=request.allow_import,
         last=request.last,
+        num_classes=request.num_classes,
+        input_size=request.input_size,
         seed=request.seed,
     )
     return NetworkGraphs(

@@ -20,7 +20,7 @@ from n2nsurgery.connectivity.page.png import Colour, data_url
 
 PIXELS = 1000
 SHADES = 60
-FAINTEST = 0.3
+FAINTEST = 0.4
 """Opacity of a pixel with the least that there is."""
 COLOURS = {LAYER: (42, 120, 214), "skip": (235, 104, 52), IDENTITY: (137, 135, 129)}
 """Blue, orange and grey: told apart under every common colour blindness, on light and on dark paper."""

@@ -18,7 +18,9 @@ def density(report: ConnectivityReport) -> Figure:
     worst = max(lost, key=lambda name: lost[name], default="")
     direct, effective = (report.quantity(f"effective-density.{name}").value or 0.0 for name in ("direct", "effective"))
     title = f"{100 * effective:.4g} % of the weights count, of {100 * direct:.4g} % that are kept"
-    if worst and lost[worst] > 0.01:  # noqa: PLR2004 - visible in the plot
+    if not effective:
+        title = f"No weight counts: none of the {100 * direct:.4g} % that are kept lies on a path"
+    elif worst and lost[worst] > 0.01:  # noqa: PLR2004 - visible in the plot
         title += f"; '{worst}' loses most, {percent(lost[worst])} of its own"
     dots = [
         {
@@ -38,7 +40,11 @@ def density(report: ConnectivityReport) -> Figure:
         spec={"x": "density (share of the weights, logarithmic)", "dots": dots, "from": "direct", "to": "effective"},
         columns=("layer", "density", "effective density", "kept weights"),
         rows=tuple((d["label"], d["from"], d["to"], d["kept"]) for d in dots),
-        legend=(("ring", "direct density"), ("subject", "effective density")),
+        legend=(
+            ("ring", "direct density"),
+            ("spot", "effective density"),
+            *([("cross", "nothing gets through")] if any(not d["to"] for d in dots) else []),
+        ),
     )
 
 

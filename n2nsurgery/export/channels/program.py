@@ -102,7 +102,7 @@ class Recording:
         names = [name for name in node.output if name][:outputs]
         shapes = tuple(self.shape(name) for name in names)
         writes = tuple(self._value(name) for name in names)
-        operation = node.op_type.lower()
+        operation = node.op_type.lower().removeprefix("reduce")
         self.steps.append(kind(operation=operation, reads=reads, writes=writes, shapes=shapes, **more))
         return True
 

@@ -92,8 +92,9 @@ def _reduction(tape: Tape, call: TorchCall) -> bool:
     if call.name.endswith("norm") and "dim" not in call.kwargs:
         axes = known.reduced_axes((None, *call.args[2:]), {}, rank)
     keep = call.results[0].dim() == rank
+    name = {"amax": "max", "amin": "min"}.get(call.name, call.name)
     return all(
-        tape.add(Reduce, call.name, call.reads, [result], axes=axes, keepdims=keep)
+        tape.add(Reduce, name, call.reads, [result], axes=axes, keepdims=keep)
         for result in call.results
         if result.is_floating_point()
     )

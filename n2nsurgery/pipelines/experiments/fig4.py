@@ -5,7 +5,9 @@ Source: N2NSkip paper, Fig. 4 and Eq. 7. The paper states neither the density no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -44,24 +46,8 @@ class Fig4:
         curves = {name: scree_curves(s.spectrum(_EXACT_TO), (_PERCENT,), times) for name, s in subjects.items()}
         setting.report("drawing", 0.9)
         name = "fig4.png"
-        with figure_file(setting.folder / name, width=11, height=4.4) as figure:
-            for axes, panel in zip(figure.subplots(1, 2, sharey=True), _PANELS, strict=True):
-                for colour, key in zip(COLOURS, ("reference", *panel), strict=False):
-                    axes.semilogx(times, curves[key].alpha[0], color=colour, label=key)
-                axes.set_xlabel("t, 1/conductance")
-                axes.set_ylabel(f"alpha({_PERCENT:g} %, t)")
-                axes.set_title(f"VGG19 at {_DENSITY:.0%}: {panel[0]} and {panel[1]}")
-                axes.legend()
+        _draw(setting.folder / name, times, curves)
         apart = {key: _apart(curves[key], curves["reference"]) for key in curves}
-        rows = tuple(
-            (key, *_reached(curves[key], times), apart[key], float(curves[key].standard_error.max())) for key in curves
-        )
-        columns = (
-            "network",
-            *(f"t at alpha = {level:g}" for level in _LEVELS),
-            "mean |alpha - reference|",
-            "standard error",
-        )
         return Reproduction(
             name="fig4",
             title="Scree curves of VGG19",
@@ -71,7 +57,7 @@ class Fig4:
                 f"The CIFAR VGG19 at density {_DENSITY:g}, K = {_PERCENT:g} %; the paper states neither.",
                 "Every network's own time: nothing is rescaled.",
             ),
-            tables=(Table(title="When the curves rise, and how far they are apart", columns=columns, rows=rows),),
+            tables=(_table(curves, times, apart),),
             verdicts=tuple(
                 Verdict(
                     statement=f"the curve of {skipped} is nearer to the reference's than that of {plain}",
@@ -82,6 +68,33 @@ class Fig4:
             ),
             figures=(name,),
         )  # fmt: skip
+
+
+def _table(curves: Mapping[str, ScreeCurves], times: np.ndarray, apart: Mapping[str, float]) -> Table:
+    return Table(
+        title="When the curves rise, and how far they are apart",
+        columns=(
+            "network",
+            *(f"t at alpha = {level:g}" for level in _LEVELS),
+            "mean |alpha - reference|",
+            "standard error",
+        ),
+        rows=tuple(
+            (key, *_reached(curve, times), apart[key], float(curve.standard_error.max()))
+            for key, curve in curves.items()
+        ),
+    )
+
+
+def _draw(path: Path, times: np.ndarray, curves: Mapping[str, ScreeCurves]) -> None:
+    with figure_file(path, width=11, height=4.4) as figure:
+        for axes, panel in zip(figure.subplots(1, 2, sharey=True), _PANELS, strict=True):
+            for colour, key in zip(COLOURS, ("reference", *panel), strict=False):
+                axes.semilogx(times, curves[key].alpha[0], color=colour, label=key)
+            axes.set_xlabel("t, 1/conductance")
+            axes.set_ylabel(f"alpha({_PERCENT:g} %, t)")
+            axes.set_title(f"VGG19 at {_DENSITY:.0%}: {panel[0]} and {panel[1]}")
+            axes.legend()
 
 
 def _times(reference: Subject) -> np.ndarray:

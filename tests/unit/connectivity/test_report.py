@@ -91,7 +91,8 @@ def test_a_severed_network_says_where():
     found = about(with_layer(DENSE.graph, 2, np.zeros((20, 30), dtype=bool)))
     assert found.verdict == "badly connected"
     assert found.findings[0].topic == "Paths"
-    assert "'2' is the first layer that nothing reaches" in found.findings[0].sentence
+    assert "'2' is the first layer that nothing reaches, with 0 of its 600 weights" in found.findings[0].sentence
+    assert finding(found, "Dead channels").sentence.startswith("All 78 channels are dead")
     assert "no path leads from its input to its output" in found.headline
 
 

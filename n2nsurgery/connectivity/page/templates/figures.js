@@ -129,7 +129,7 @@ DRAW.bars = (canvas, spec, figure) => {
   columnsOf(canvas, spec.bars, (cell, bars) => rowsOf(cell, figure, bars, 22, spec.x, [least, spec.most && most > spec.most / 2 ? spec.most : most * 1.02], false, (root, bar, x, y) => {
     const [a, b] = [x(Math.min(0, bar.value)), x(Math.max(0, bar.value))];
     svg("path", { d: `M${a} ${y - 7}H${b - 2}q2 0 2 2V${y + 5}q0 2 -2 2H${a}Z`, class: `f-${colour[bar.kind] || "skip"} bar` }, root);
-    svg("text", { x: b + 5, y: y + 4, class: "halo" }, root, bar.note && bar.note.length < 9 ? bar.note : `${show(Number(bar.value.toPrecision(3)))} %`);
+    svg("text", { x: b + 5, y: y + 4, class: "halo" }, root, `${show(Number(bar.value.toPrecision(3)))} %`);
   }, (bar) => [`${show(bar.value)} %`, bar.note || bar.kind]));
 };
 
@@ -143,7 +143,7 @@ DRAW.dots = (canvas, spec, figure) => {
     svg("line", { x1: a, x2: b, y1: y, y2: y, class: "s-subject", "stroke-width": 2 }, root);
     if (d.from > 0) svg("circle", { cx: a, cy: y, r: 5.5, class: "s-subject dot", "stroke-width": 1.5 }, root);
     if (d.to > 0) svg("circle", { cx: b, cy: y, r: 3.5, class: "f-subject dot" }, root);
-    else svg("text", { x: (d.from > 0 ? a : left) + 9, y: y + 4, class: "halo dot" }, root, "0: nothing gets through");
+    else svg("path", { d: `M${left - 4} ${y - 4}l8 8m0 -8l-8 8`, class: "s-dead dot", "stroke-width": 2 }, root);
   }, (d) => [`${spec.from} ${show(d.from)}`, `${spec.to} ${show(d.to)}`, `${show(d.kept)} weights kept`]));
 };
 
