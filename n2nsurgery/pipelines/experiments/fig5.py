@@ -13,12 +13,12 @@ from statistics import mean
 from typing import ClassVar
 
 from n2nsurgery.pipelines.cell import CellResult
-from n2nsurgery.pipelines.panels import Curve, Panel, draw
 from n2nsurgery.pipelines.n2nskip_grid import GridResults, Point, Subject, table1_subjects, train_grid
 from n2nsurgery.pipelines.n2nskip_methods import CONVENTIONS, DENSE, NORMALIZED, ONE_TO_ONE
 from n2nsurgery.pipelines.n2nskip_paper import SOURCE, printed
 from n2nsurgery.pipelines.n2nskip_tables import at_scale
 from n2nsurgery.pipelines.paired import Spread, paired
+from n2nsurgery.pipelines.panels import Curve, Panel, draw
 from n2nsurgery.pipelines.reproduction import Cell, Outcome, Reproduction, Scale, Setting, Table, Verdict
 
 _DENSITY = 0.05

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.pipelines.panels import Curve, Panel, draw
 from n2nsurgery.pipelines.n2nskip_grid import GridResults, Point, Subject, train_grid, vgg_subjects
 from n2nsurgery.pipelines.n2nskip_methods import CONVENTIONS, ONE_TO_ONE
 from n2nsurgery.pipelines.n2nskip_paper import SOURCE, printed
 from n2nsurgery.pipelines.n2nskip_tables import accuracy_table, better, paired_table
+from n2nsurgery.pipelines.panels import Curve, Panel, draw
 from n2nsurgery.pipelines.reproduction import Reproduction, Setting
 
 _METHODS = ("RP", "N2NSkip-RP", ONE_TO_ONE, "ResSkip-RP", "CSP", "N2NSkip-CSP", "ResSkip-CSP")

@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.pipelines import predefined_networks as nets
-from n2nsurgery.pipelines.panels import Curve, Panel, draw
 from n2nsurgery.pipelines.n2nskip_tables import at_scale
 from n2nsurgery.pipelines.paired import Spread, paired
+from n2nsurgery.pipelines.panels import Curve, Panel, draw
 from n2nsurgery.pipelines.predefined_networks import FanOuts, Network
 from n2nsurgery.pipelines.predefined_runs import ADAM, SOURCE, JunctionRuns, Junctions, data_of, train_junctions
 from n2nsurgery.pipelines.reproduction import Cell, Reproduction, Scale, Setting, Table, Verdict

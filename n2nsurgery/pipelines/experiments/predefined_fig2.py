@@ -13,9 +13,9 @@ from typing import ClassVar
 
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.pipelines import predefined_networks as nets
-from n2nsurgery.pipelines.panels import Curve, Panel, draw
 from n2nsurgery.pipelines.n2nskip_tables import at_scale
 from n2nsurgery.pipelines.paired import paired, together
+from n2nsurgery.pipelines.panels import Curve, Panel, draw
 from n2nsurgery.pipelines.predefined_networks import FanOuts, Network
 from n2nsurgery.pipelines.predefined_runs import (
     ADAM,

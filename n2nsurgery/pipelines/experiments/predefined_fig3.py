@@ -12,9 +12,9 @@ from typing import ClassVar
 
 from n2nsurgery.masks.fans import fan_out_settings
 from n2nsurgery.pipelines import predefined_networks as nets
-from n2nsurgery.pipelines.panels import Curve, Panel, draw
 from n2nsurgery.pipelines.n2nskip_tables import at_scale
 from n2nsurgery.pipelines.paired import paired
+from n2nsurgery.pipelines.panels import Curve, Panel, draw
 from n2nsurgery.pipelines.predefined_networks import FanOuts
 from n2nsurgery.pipelines.predefined_runs import (
     SGD,

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from n2nsurgery.pipelines.panels import Curve, Panel, draw
 from n2nsurgery.pipelines.jobs import Document, carry_out_all, places
 from n2nsurgery.pipelines.morse_patterns import Pattern, PatternRun, assorted
 from n2nsurgery.pipelines.n2nskip_tables import at_scale
 from n2nsurgery.pipelines.paired import RankCorrelation, Spread, rank_correlation
+from n2nsurgery.pipelines.panels import Curve, Panel, draw
 from n2nsurgery.pipelines.predefined_runs import SGD, SOURCE, data_of
 from n2nsurgery.pipelines.reproduction import Cell, Outcome, Reproduction, Scale, Setting, Table, Verdict
 from n2nsurgery.train.config import TrainConfig
