@@ -1,7 +1,7 @@
 """The grid of the N2NSkip paper: networks, data sets, methods, densities and seeds; and the cells that it is made of.
 
-At `paper` scale these are the paper's networks with its recipe; at `small` scale networks that train in half a minute
-stand for them on 6,000 images of CIFAR-10; at `smoke` scale everything is generated and shows only that it works.
+At `paper` scale these are the paper's networks with its recipe; at `small` scale networks that train in less than a
+minute stand for them on a part of CIFAR-10; at `smoke` scale everything is generated and shows only that it works.
 """
 
 from __future__ import annotations
@@ -60,6 +60,19 @@ class Subject:
         images = f", {limit:,} training images" if limit else ""
         named = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}.get(self.data.name, "fake")
         return f"{network} on {named}{images}" + ("" if named == self.dataset else f" (for {self.dataset})")
+
+    @property
+    def training(self) -> str:
+        """How it is trained, in a sentence."""
+        config = self.train
+        steps = "halved every 30 epochs" if config.schedule.name == "step" else config.schedule.name
+        exactness = "" if config.amp == "off" else f", {config.amp} autocast"
+        tested = getattr(self.data.options, "test_limit", None)
+        return (
+            f"{self.title}: {config.epochs} epochs of SGD, learning rate {config.optimizer.lr:g} ({steps}), momentum "
+            f"{config.optimizer.momentum:g}, weight decay {config.optimizer.weight_decay:g}, batches of "
+            f"{config.batch_size}{exactness}; {f'{tested:,}' if tested else 'all'} test images."
+        )
 
     def cell(self, method: str, density: float, seed: int, *, download: bool) -> Cell:
         """One run."""
@@ -159,7 +172,7 @@ def table1_subjects(setting: Setting) -> tuple[Subject, ...]:
             for network, model in (("VGG19", "cifar-vgg19"), ("ResNet50", "cifar-resnet50"))
             for dataset, data in (("CIFAR-10", "cifar10"), ("CIFAR-100", "cifar100"))
         )  # fmt: skip
-    return (plain_subject(setting), _tiny(setting, CIFAR_DENSITIES, _SHORTCUTS, "CIFAR-10"))
+    return (plain_subject(setting), _tiny(setting, (0.05,), _SHORTCUTS, "CIFAR-10"))
 
 
 def vgg_subjects(setting: Setting) -> tuple[Subject, ...]:
@@ -183,13 +196,15 @@ def table2_subject(setting: Setting) -> Subject:
             network="ResNet50", dataset="ImageNet", model="resnet50", data=_data("imagenet", setting, workers=8),
             train=_PAPER_RUN, densities=IMAGENET_DENSITIES, methods=PAPER_METHODS,
         )  # fmt: skip
-    return _tiny(setting, IMAGENET_DENSITIES, PAPER_METHODS, "ImageNet")
+    return _tiny(setting, (0.5, 0.2), PAPER_METHODS, "ImageNet")
 
 
 def _tiny(setting: Setting, densities: tuple[float, ...], methods: tuple[str, ...], dataset: str) -> Subject:
+    """A bottleneck ResNet of 78,320 weights; its large maps take longer than the plain network: fewer images, bf16."""
     smoke = setting.scale == "smoke"
+    train = _short(setting) if smoke else replace(_short(setting), amp="bf16", channels_last=True)
     return Subject(
-        network="ResNet50", dataset=dataset, model="cifar-tiny-resnet", data=_few(setting), train=_short(setting),
+        network="ResNet50", dataset=dataset, model="cifar-tiny-resnet", data=_few(setting, 4000, 2000), train=train,
         densities=densities[:1] if smoke else densities, methods=("RP", "N2NSkip-RP") if smoke else methods,
     )  # fmt: skip
 
@@ -198,11 +213,11 @@ def _data(name: str, setting: Setting, workers: int = 0, **options: object) -> D
     return DataRequest(name=name, options=DATA_SETS.get(name)(**options), root=setting.data, workers=workers)
 
 
-def _few(setting: Setting) -> DataRequest:
-    """6,000 images of CIFAR-10, or a few generated ones."""
+def _few(setting: Setting, train: int = 6000, test: int | None = None) -> DataRequest:
+    """A part of CIFAR-10, or a few generated images."""
     if setting.scale == "smoke":
         return _data("fake", setting, shape=(3, 8, 8), train=128, test=32)
-    return _data("cifar10", setting, train_limit=6000, augment="none")
+    return _data("cifar10", setting, train_limit=train, test_limit=test, augment="none")
 
 
 def _short(setting: Setting) -> TrainConfig:

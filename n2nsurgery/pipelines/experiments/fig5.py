@@ -54,7 +54,12 @@ class Fig5:
             name="fig5",
             title="Test accuracy after every epoch at 20 times compression",
             source=f"{SOURCE}, Fig. 5",
-            conventions=(*CONVENTIONS, *results.remarks, "Printed accuracies are drawn at the last epoch, hollow."),
+            conventions=(
+                *CONVENTIONS,
+                *(subject.training for subject in subjects),
+                *results.remarks,
+                "Printed accuracies are drawn at the last epoch, hollow.",
+            ),
             tables=tuple(_table(results, subject) for subject in subjects),
             verdicts=tuple(verdict for subject in subjects for verdict in _verdicts(results, subject, setting.scale)),
             figures=tuple(figures),

@@ -44,7 +44,7 @@ class Fig6:
             name="fig6",
             title="Test error of VGG19 with N2NSkip and with conventional skips",
             source=f"{SOURCE}, Fig. 6",
-            conventions=(*CONVENTIONS, *results.remarks),
+            conventions=(*CONVENTIONS, *(subject.training for subject in subjects), *results.remarks),
             tables=(
                 *(accuracy_table(results, subject, methods) for subject in subjects),
                 paired_table(results, subjects, pairs),

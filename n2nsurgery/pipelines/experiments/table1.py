@@ -28,7 +28,7 @@ _COMPARISONS = (
     *((method, ONE_TO_ONE) for method in GRANULAR[2:]),
     *((method, DENSE) for method in ("RP", "N2NSkip-RP", ONE_TO_ONE)),
 )
-_COARSE_DENSITIES = (0.05, 0.02)
+_COARSE_DENSITIES = (0.05,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Table1:
             name="table1",
             title="Test accuracy of pruned VGG19 and ResNet50",
             source=f"{SOURCE}, Table 1",
-            conventions=(*CONVENTIONS, *results.remarks),
+            conventions=(*CONVENTIONS, *(subject.training for subject in subjects), *results.remarks),
             tables=tuple(tables),
             verdicts=(
                 *_statements(subjects, results, setting.scale),

@@ -32,7 +32,7 @@ class Table2:
             name="table2",
             title="Test accuracy of pruned ResNet50 on ImageNet",
             source=f"{SOURCE}, Table 2",
-            conventions=(*CONVENTIONS, *results.remarks),
+            conventions=(*CONVENTIONS, subject.training, *results.remarks),
             tables=(accuracy_table(results, subject, subject.methods), paired_table(results, [subject], gains)),
             verdicts=(
                 *(better(results, subject, gain, setting.scale) for gain in gains),

@@ -6,15 +6,17 @@ import json
 import os
 import signal
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, UnknownNameError, UsageError
 from n2nsurgery.pipelines.cell import CellResult
+from n2nsurgery.pipelines.experiments import predefined_fig2
 from n2nsurgery.pipelines.n2nskip_grid import points_of, table1_subjects, table2_subject, train_grid
 from n2nsurgery.pipelines.n2nskip_methods import surgery_of
 from n2nsurgery.pipelines.n2nskip_paper import CIFAR_DENSITIES, printed
-from n2nsurgery.pipelines.predefined_runs import evenly
+from n2nsurgery.pipelines.predefined_runs import data_of, evenly, train_junctions
 from n2nsurgery.pipelines.reproduce import run
 from n2nsurgery.pipelines.reproduction import EXPERIMENTS, Setting
 
@@ -154,3 +156,16 @@ def test_a_cell_says_everything_that_it_is(folder):
     document = json.loads((folder / "cells" / f"{subject.cell('dense', 1.0, 0, download=False).key}.json").read_text())
     assert document["seed"] == 0
     assert len(document["test"]) == subject.train.epochs
+
+
+def test_networks_of_junctions_alone_are_trained_at_their_fan_outs(tmp_path):
+    setting = Setting(folder=tmp_path, scale="small", device="cpu")
+    data = data_of("fake", setting, shape=(1, 28, 28), train=128, test=32)
+    asked = []
+    for junctions, fans in predefined_fig2._alone(setting):
+        asked.append((replace(junctions, data=data, train=replace(junctions.train, epochs=1)), fans[0]))
+    runs = train_junctions(asked, setting, 1)
+    assert not runs.failures
+    for junctions, fan in asked:
+        run = runs.found[junctions, fan][0]
+        assert (run.nonzeros, run.weights) == (junctions.network.weights(fan), junctions.network.dense_weights)
