@@ -1,8 +1,8 @@
-"""What masks cost on a CPU or a GPU: a masked training step, a dense one and a plain PyTorch loop on the same network, in turns.
+"""What masks cost: a masked training step, a dense one and a plain PyTorch loop on the same network, in turns.
 
-Three copies of one network take the same batch one after the other in one process; printed is the median over the
-rounds of the ratio within a round. `dense` is our loop without masks; `keeper` is the masks of an operated network,
-whose hooks zero each gradient as it is computed.
+Four copies of one network take the same batch one after the other in one process; printed is the median over the
+rounds of the ratio within a round. `dense` is our loop without masks; `hooks` leaves the masking to the hooks of an
+operated network, which copy each gradient as it is computed; `n2nsurgery.train` lets them rest.
 
     uv run python benchmarks/masking.py [--network cifar-vgg19|d17] [--batch 32] [--rounds 15] [--clip]
 """
@@ -20,7 +20,7 @@ from torch import nn
 
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.models.families.cifar_vgg19 import CifarVgg19
-from n2nsurgery.surgery.keeper import keep_masks, keeper_of
+from n2nsurgery.surgery.keeper import keep_masks
 from n2nsurgery.train.config import TrainConfig
 from n2nsurgery.train.saved_state import Position
 from n2nsurgery.train.session import Session
@@ -110,9 +110,9 @@ def main() -> None:
     config, world = TrainConfig(clip_norm=clip), Alone(device=device)
     steps = {
         "plain": plain(copy.deepcopy(model).train(), device, pair, clip),
-        "dense": ours(Session(copy.deepcopy(model), config, world, {}, None), pair),
-        "masked": ours(Session(copy.deepcopy(model), config, world, masks, None), pair),
-        "keeper": ours(Session(kept, config, world, masks, keeper_of(kept)), pair),
+        "dense": ours(Session(copy.deepcopy(model), config, world, {}), pair),
+        "masked": ours(Session(copy.deepcopy(model), config, world, masks), pair),
+        "hooks": ours(Session(kept, config, world, {}), pair),
     }
     rounds: list[dict[str, float]] = []
     for number in range(arguments.rounds + 2):
@@ -123,7 +123,7 @@ def main() -> None:
         print(f"{name}: {1000 * statistics.median(measured[name] for measured in rounds):.2f} ms")
     for one, two, bar in (
         ("masked", "dense", BAR),
-        ("keeper", "dense", BAR),
+        ("hooks", "dense", BAR),
         ("dense", "plain", 1.0),
         ("masked", "plain", 1.0),
     ):

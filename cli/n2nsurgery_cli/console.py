@@ -55,7 +55,7 @@ def draw_apply(console: Console, document: Document) -> None:
             "MACs": f"{document['mac_density']:.4f} of the dense model's",
             "seed": document["seed"],
             "masks": document["mask_fingerprint"],
-            **({"pattern": document["choice"]} if document["choice"] else {}),
+            **({"pattern": document.get("choice", f"draw {document['draw']}")} if document["draw"] else {}),
         },
     )
     rows = [

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from n2nsurgery.connectivity.conventions import BatchNormRule, Conventions, IdentityRule, WeightRule
+from n2nsurgery.connectivity.network_graph import MAX_NODES
 from n2nsurgery.core.errors import UsageError
-
-MAX_NODES = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)

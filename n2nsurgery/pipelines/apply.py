@@ -59,8 +59,8 @@ class ApplyOutcome:
         """The document that `apply --json` prints."""
         done = (self.operated.masks, self.operated.record) if self.operated is not None else (None, None)
         artifact = str(self.artifact) if self.artifact else None
-        choice = None if self.choice is None else self.choice.sentence
-        return {"artifact": artifact, "choice": choice, **summary(self.plan, *done)}
+        choice = {} if self.choice is None else {"choice": self.choice.sentence}
+        return {"artifact": artifact, **summary(self.plan, *done), **choice}
 
 
 def apply(  # noqa: PLR0913 - every argument is an option of one operation

@@ -40,7 +40,7 @@ def write_recipe(run: Path, recipe: Recipe) -> None:
 
 
 def require_same_recipe(run: Path, asked: Recipe) -> None:
-    """Return where the run was begun with a recipe that computes the same; raises UsageError with the differences."""
+    """Return where the run was begun with a recipe that trains the same; raises UsageError with the differences."""
     if lines := differences(recipe_of(run), asked):
         raise UsageError(
             f"'{run}' was begun with another recipe: {'; '.join(lines)}. Give the same one, train into another folder "

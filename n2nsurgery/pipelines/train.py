@@ -95,12 +95,13 @@ class _Run:
         """All of it."""
         if not self.request.dry_run:
             by_first(self.world, self._admit)
+            self.say(f"run: {self.folder}, {'begun' if self._done is None else 'gone on with'}")
         splits = self._splits()
         for sentence in splits.description:
             self.say(f"data: {sentence}")
         planned = planned_surgery(
             self.recipe, splits, download=self.request.download, allow_import=self.request.allow_import,
-            report=self.report,
+            done=self._done, report=lambda stage, done: self.report(stage, _BEFORE * done),
         )  # fmt: skip
         train, evaluations = self._loaders(splits)
         operated = trained = exported = reported = None
@@ -175,13 +176,20 @@ class _Run:
         self.world.require_same("masks", operated.masks.fingerprint)
         return operated
 
+    @property
+    def _done(self) -> Path | None:
+        """The operation's artifact, where this run goes on after it."""
+        folder = self.folder / SURGERY
+        return folder if self.request.resume is not None and not self.request.dry_run and folder.is_dir() else None
+
     def _begun(self, carry_out: Callable[[str], Operated]) -> Operated:
-        if self.request.resume is not None and (self.folder / SURGERY).exists():
-            return load(self.folder / SURGERY, allow_import=self.request.allow_import)
         operated = carry_out(str(self.world.device))
-        if is_run(self.folder) and self.request.overwrite:
-            remove_folder(self.folder)
-        begin(self.folder, self.recipe, operated)
+        if self._done is None:
+            if is_run(self.folder) and self.request.overwrite:
+                remove_folder(self.folder)
+            begin(self.folder, self.recipe, operated)
+        elif not self.request.allow_changes:
+            write_recipe(self.folder, self.recipe)  # it trains the same; what is made of it may be new
         return operated
 
     def _train(

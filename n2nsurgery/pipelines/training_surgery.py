@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.data.batch import Batch
@@ -32,21 +35,38 @@ class Planned:
     carry_out: Callable[[str], Operated]
 
 
-def planned_surgery(
-    recipe: Recipe, splits: DataSplits, *, download: bool, allow_import: bool, report: Report
+def planned_surgery(  # noqa: PLR0913 - what the command line permits
+    recipe: Recipe,
+    splits: DataSplits,
+    *,
+    report: Report,
+    download: bool = False,
+    allow_import: bool = False,
+    done: Path | None = None,
 ) -> Planned:
     """The operation that `recipe` asks for on a model that fits `splits`.
 
-    Without a surgery section every weight is kept and nothing is grafted. Raises UsageError where model and data do
-    not agree, and the errors of `apply` and `load`.
+    Without a surgery section every weight is kept and nothing is grafted. `done`: the artifact of this operation,
+    where it was carried out before. Raises UsageError where model and data do not agree, and the errors of `apply` and
+    `load`.
     """
-    if isinstance(recipe.surgery, ArtifactRequest):
-        operated = _given(recipe, recipe.surgery, splits, download=download, allow_import=allow_import)
+    folder = done
+    module = None
+    if done is None and isinstance(recipe.surgery, ArtifactRequest):
+        folder = recipe.surgery.artifact
+        if recipe.model is not None:  # the artifact has to be one of that model
+            patient = fitted_patient(
+                recipe.model, splits, seed=recipe.seed, download=download, allow_import=allow_import
+            )
+            module = patient.module
+    if folder is not None:
+        operated = _given(folder, recipe.model, splits, module, allow_import=allow_import)
         return Planned(plan=operated.plan, carry_out=lambda _device: operated)
     assert recipe.model is not None  # the recipe has been resolved
     report(f"building {recipe.model.name}", 0.05)
     patient = fitted_patient(recipe.model, splits, seed=recipe.seed, download=download, allow_import=allow_import)
     request = recipe.surgery
+    assert not isinstance(request, ArtifactRequest)
     config = surgery_config(request, recipe.seed) if request is not None else _dense(recipe.seed)
     operation = Operation(patient, config, report)
     if request is not None and request.select is not None:
@@ -64,22 +84,17 @@ def _dense(seed: int) -> SurgeryConfig:
 
 
 def _given(
-    recipe: Recipe, request: ArtifactRequest, splits: DataSplits, *, download: bool, allow_import: bool
+    folder: Path, asked: ModelRequest | None, splits: DataSplits, module: nn.Module | None, *, allow_import: bool
 ) -> Operated:
-    """The network of an artifact; where the recipe has a model too, the artifact has to be one of that model."""
-    asked: ModelRequest | None = recipe.model
-    module = None
-    plan = content_of(request.artifact).plan
+    """The network of the artifact in `folder`, on the dense `module` where there is one."""
+    plan = content_of(folder).plan
     require_samples(model_name(plan), shapes_of(plan), splits)
-    if asked is not None:
-        patient = fitted_patient(asked, splits, seed=recipe.seed, download=download, allow_import=allow_import)
-        module = patient.module
     if plan.model is None:
         raise UsageError(
-            f"'{request.artifact}' was made from a {plan.model_class} object, which no run can build again: "
+            f"'{folder}' was made from a {plan.model_class} object, which no run can build again: "
             "operate on a model with a name"
         )
-    operated = load(request.artifact, module, allow_import=allow_import)
+    operated = load(folder, module, allow_import=allow_import)
     require_fit(plan, operated.module, splits, told=asked.num_classes if asked is not None else None)
     return operated
 

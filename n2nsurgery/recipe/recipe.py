@@ -29,8 +29,9 @@ from n2nsurgery.surgery.request import ArtifactRequest, SurgeryRequest
 from n2nsurgery.train.config import TrainConfig
 
 VERSION: Final = 1
-# Where a run computes and where its data lies; moving either changes nothing of what is trained.
+# Where a run computes and where its data lies, and what is made of it afterwards: neither changes what is trained.
 _PLACES = (("data", "root"), ("data", "workers"), ("train", "device"), ("train", "tensorboard"))
+_AFTERWARDS = ("export", "report")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,31 +69,32 @@ class Recipe:
         """The same as YAML text, in a fixed order."""
         return str(yaml.safe_dump(self.to_json(), sort_keys=False, allow_unicode=True, width=120))
 
-    @property
-    def subject(self) -> str:
-        """SHA-256 of what is trained on what, whatever is done to train it: model, data, surgery and seed."""
+    def trained(self) -> dict[str, Any]:
+        """`to_json` without what changes nothing of what is trained: places, and what is made of it afterwards."""
         document = self.to_json()
         for section, key in _PLACES:
             del document[section][key]
+        return {section: value for section, value in document.items() if section not in _AFTERWARDS}
+
+    @property
+    def subject(self) -> str:
+        """SHA-256 of what is trained on what, whatever is done to train it: model, data, surgery and seed."""
+        document = self.trained()
         return fingerprint({key: document[key] for key in ("seed", "model", "data", "surgery")})
 
     @property
     def hash(self) -> str:
-        """SHA-256 (64 hex digits) of what the run computes, whatever it computes on and wherever the data lies."""
-        document = self.to_json()
-        for section, key in _PLACES:
-            del document[section][key]
-        return fingerprint(document)
+        """SHA-256 (64 hex digits) of what is trained and how, see `trained`."""
+        return fingerprint(self.trained())
 
 
 def differences(one: Recipe, other: Recipe) -> tuple[str, ...]:
-    """Where two recipes differ in what they compute: `train.epochs: 6 -> 300`."""
-    before, after = _flat(one.to_json()), _flat(other.to_json())
-    places = {".".join(place) for place in _PLACES}
+    """Where two recipes differ in what they train: `train.epochs: 6 -> 300`."""
+    before, after = _flat(one.trained()), _flat(other.trained())
     return tuple(
         f"{path}: {before.get(path, 'absent')} -> {after.get(path, 'absent')}"
         for path in sorted(before.keys() | after.keys())
-        if path not in places and before.get(path, "absent") != after.get(path, "absent")
+        if before.get(path, "absent") != after.get(path, "absent")
     )
 
 

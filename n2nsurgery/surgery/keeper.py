@@ -12,6 +12,8 @@ parameter do not), `.to` and load_state_dict.
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -50,14 +52,27 @@ class Keeper:
         self._pruned = pruned or {name: _Pruned(mask) for name, mask in masks.items()}
         self._parameters: dict[str, nn.Parameter] = {}
         self._handles: list[RemovableHandle] = []
+        self._resting = False
 
     def bind(self, parameters: dict[str, nn.Parameter]) -> None:
         """Guard these parameters, by the masks' names, and no others; pruned entries become zero."""
         for handle in self._handles:
             handle.remove()
         self._parameters = parameters
-        self._handles = [_hooked(parameter, self._pruned[name]) for name, parameter in parameters.items()]
+        guarded = {} if self._resting else parameters
+        self._handles = [_hooked(parameter, self._pruned[name]) for name, parameter in guarded.items()]
         self.apply()
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Inside, gradients come as they are: whoever trains masks them, at a lower price than a copy of each."""
+        self._resting = True
+        self.bind(self._parameters)
+        try:
+            yield
+        finally:
+            self._resting = False
+            self.bind(self._parameters)
 
     @torch.no_grad()
     def apply(self) -> None:

@@ -24,7 +24,6 @@ def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryReco
     dense = sum(weight.macs for weight in plan.weights)
     skip_macs = sum(skip.macs for skip in plan.skips)
     kept_macs = sum(counts[weight.name] * weight.uses for weight in plan.weights) if counts else 0
-    density = density_of(plan)
     return {
         "model": model_name(plan),
         "criterion": plan.config.criterion,
@@ -32,11 +31,10 @@ def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryReco
         "data": record.data if record is not None else None,
         "skip": plan.config.skip,
         "skip_pattern": plan.config.pattern if plan.config.skip == "n2n" else None,
-        "density": density,
-        "sparsity": 1 - density,
-        "compression": 1 / density,
+        **_budget_words(plan),
         "skip_ratio": _skip_ratio(plan),
         "seed": plan.config.seed,
+        "draw": plan.config.draw,
         "reference_weights": plan.budget.reference,
         "nnz_total": plan.budget.total,
         "nnz_sequential": plan.budget.sequential,
@@ -59,6 +57,11 @@ def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryReco
         "plan_fingerprint": plan.fingerprint,
         "mask_fingerprint": masks.fingerprint if masks is not None else None,
     }
+
+
+def _budget_words(plan: SurgeryPlan) -> dict[str, float]:
+    density = density_of(plan)
+    return {"density": density, "sparsity": 1 - density, "compression": 1 / density}
 
 
 def density_of(plan: SurgeryPlan) -> float:

@@ -17,7 +17,7 @@ Mixing = Callable[[Tensor, Tensor, torch.Generator], Pair]
 
 
 class Batches(Protocol):
-    """Batches of one process; every process has equally many in an epoch of training."""
+    """Batches of one process; in an epoch of training all have equally many, of equal sizes but for the last."""
 
     def __len__(self) -> int:
         """Batches in an epoch."""

@@ -52,6 +52,8 @@ class TrainConfig:
         """Raise UsageError for values out of range or in contradiction."""
         for name in ("epochs", "batch_size", "accumulate", "keep_last", "keep_best", "evaluate_every"):
             require(is_count(getattr(self, name), 1), name, getattr(self, name), "a whole number from 1")
+        for name in ("channels_last", "compile", "deterministic", "sync_batch_norm", "tensorboard"):
+            require(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
         require(is_count(self.seed, 0), "seed", self.seed, "a whole number from 0")
         require(within(self.label_smoothing, 0, 1), "label_smoothing", self.label_smoothing, "in [0, 1)")
         require(self.clip_norm is None or above(self.clip_norm, 0), "clip_norm", self.clip_norm, "above 0, or left out")

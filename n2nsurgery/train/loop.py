@@ -71,7 +71,10 @@ class Loop:
         batches = self.train.epoch(self.position.epoch, self.position.batch)
         for group in grouped(batches, self.config.accumulate):
             lr = self.lr(self.position.step)
-            samples = optimizer_step(self.session, group, position=self.position, lr=lr, mixing=self.mixing)
+            uneven = self.world.size > 1 and self.position.batch + len(group) >= len(self.train)
+            samples = optimizer_step(
+                self.session, group, position=self.position, lr=lr, mixing=self.mixing, uneven=uneven
+            )
             batch, step = self.position.batch + len(group), self.position.step + 1
             self.position = replace(self.position, batch=batch, step=step)
             pace.add(samples * self.world.size)

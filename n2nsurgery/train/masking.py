@@ -11,6 +11,7 @@ Bits are and-ed rather than multiplied: inf * 0 is NaN, inf & 0 is +0, and both 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import torch
@@ -24,21 +25,18 @@ _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 class Keeper(Protocol):
-    """Whoever masks the gradients of a module while they are computed, so that the loop need not do it."""
+    """Whoever masks the gradients of a module while they are computed, and rests while the loop does it."""
 
     @property
     def masks(self) -> Mapping[str, Tensor]:
         """Boolean masks by parameter name: True keeps the weight."""
 
-    def apply(self) -> None:
-        """Set every pruned weight to zero."""
-
-    def clear(self, optimizer: Optimizer) -> None:
-        """Set the optimizer's state of every pruned weight to zero."""
+    def resting(self) -> AbstractContextManager[None]:
+        """Inside, gradients are left alone; afterwards they are masked as before."""
 
 
 class Masked:
-    """The masked parameters of a module that lies on its device already; a Keeper that masks gradients on request."""
+    """The masked parameters of a module that lies on its device already."""
 
     def __init__(self, module: nn.Module, masks: Mapping[str, Tensor]) -> None:
         """Raises UsageError for a mask of no parameter, of another shape, or that is not boolean."""

@@ -45,6 +45,8 @@ class OptimizerConfig:
         require(pair, "optimizer.betas", self.betas, "two numbers in [0, 1)")
         require(above(self.eps, 0), "optimizer.eps", self.eps, "above 0")
         require(at_least(self.weight_decay, 0), "optimizer.weight_decay", self.weight_decay, "0 or more")
+        for name in ("nesterov", "spare_norms"):
+            require(isinstance(getattr(self, name), bool), f"optimizer.{name}", getattr(self, name), "true or false")
         unaided = self.name == "sgd" and self.nesterov and not self.momentum
         require(not unaided, "optimizer.nesterov", self.nesterov, "false where momentum is 0")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,9 +67,9 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     """Train `model` in place; checkpoints, metrics.jsonl and metrics.csv appear in `folder`.
 
     `evaluations`: batches by split (`validation` ranks the checkpoints). `masks`: which weights are kept, by parameter
-    name; or a `keeper`, which masks gradients itself. `mixing`: mixup, cutmix. `world`: the processes that train
-    together (`distributed.joined`). `resume`: go on from the newest whole checkpoint in `folder`, from the start where
-    there is none. `subject`: a word for model and data, which a resumed run must have in common.
+    name; or the `keeper` of an operated network, which rests meanwhile. `mixing`: mixup, cutmix. `world`: the processes
+    that train together (`distributed.joined`). `resume`: go on from the newest whole checkpoint in `folder`, from the
+    start where there is none. `subject`: a word for model and data, which a resumed run must have in common.
 
     Raises UsageError (a config that does not fit, a folder that holds another run), RunError (loss not finite, no
     space, no device), VerificationError (a pruned weight moved), InterruptionError (state saved, resume to go on).
@@ -82,8 +82,9 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     with ExitStack() as stack:
         stack.enter_context(strictness(deterministic=config.deterministic))
         stack.enter_context(own_randomness(config.seed, world.device, world.rank))
+        stack.enter_context(keeper.resting() if keeper is not None else nullcontext())
         stopped = stack.enter_context(stop_requests())
-        session = Session(model, config, world, masks, keeper)
+        session = Session(model, config, world, masks)
         stack.callback(session.close)
         loop = Loop(
             session=session, train=train, evaluations=evaluations or {}, config=config,

@@ -12,7 +12,7 @@ from n2nsurgery.core.errors import InvalidFileError, RunError, UsageError
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.train.average import WeightAverage
 from n2nsurgery.train.config import TrainConfig
-from n2nsurgery.train.masking import Keeper, Masked
+from n2nsurgery.train.masking import Masked
 from n2nsurgery.train.meter import Meter
 from n2nsurgery.train.optimizer import make_optimizer
 from n2nsurgery.train.randomness import random_state, restore_random_state
@@ -23,15 +23,12 @@ from n2nsurgery.train.world import World
 class Session:
     """`module`: the caller's, with clean names; `network`: the same, compiled and wrapped for several processes."""
 
-    def __init__(
-        self, module: nn.Module, config: TrainConfig, world: World, masks: Mapping[str, Tensor], keeper: Keeper | None
-    ) -> None:
+    def __init__(self, module: nn.Module, config: TrainConfig, world: World, masks: Mapping[str, Tensor]) -> None:
         self.config = config
         self.module = _placed(module, config, world)
         self.world = world
         self.masked = Masked(self.module, masks)
-        self.keeper = keeper
-        (keeper or self.masked).apply()
+        self.masked.apply()
         world.share(_tensors(self.module))
         self.optimizer = make_optimizer(self.module, config.optimizer)
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=config.amp == "fp16")
@@ -39,11 +36,6 @@ class Session:
         self.meter = Meter(world.device)
         compiled: Any = torch.compile(self.module) if config.compile else self.module
         self.network: nn.Module = world.wrap(compiled)
-
-    def mask_gradients(self) -> None:
-        """Set the gradients of pruned weights to zero, where the keeper has not done so as they were computed."""
-        if self.keeper is None:
-            self.masked.mask_gradients()
 
     def require_sound(self, step: int) -> None:
         """Return where the state deserves to be kept: every weight is finite, every pruned one zero.
@@ -75,7 +67,7 @@ class Session:
             self._load_optimizer(files.tensor_set("optimizer"))
         except (RuntimeError, KeyError) as error:
             raise InvalidFileError(f"'{files.folder}' holds the state of another model: {error}") from error
-        (self.keeper or self.masked).clear(self.optimizer)
+        self.masked.clear(self.optimizer)
         if self.average is not None and averaged is not None:
             self.average.load(dict(files.tensor_set("average")), averaged)
         if scaler is not None and self.scaler.is_enabled():

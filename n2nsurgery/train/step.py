@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,32 +18,40 @@ from n2nsurgery.train.saved_state import Position
 from n2nsurgery.train.session import Session
 
 
-def optimizer_step(
-    session: Session, group: list[Pair], *, position: Position, lr: float, mixing: Mixing | None = None
+def optimizer_step(  # noqa: PLR0913 - what one step depends on
+    session: Session,
+    group: list[Pair],
+    *,
+    position: Position,
+    lr: float,
+    mixing: Mixing | None = None,
+    uneven: bool = False,
 ) -> int:
     """Take one step on the mean loss over all samples of `group`; returns their number.
 
-    Every batch is weighted by its samples, so that a group equals one large batch. The processes of a world count
-    alike: their gradients are averaged.
+    Every batch is weighted by its samples, so that a group equals one large batch. `uneven`: the processes may hold
+    different numbers of samples, as in the last step of an epoch; they are then asked for, and count accordingly.
     """
     for parameters in session.optimizer.param_groups:
         parameters["lr"] = lr
+    session.optimizer.zero_grad(set_to_none=True)
     samples = sum(targets.shape[0] for _, targets in group)
+    share = float(session.world.total(torch.tensor(samples))) / session.world.size if uneven else samples
     for index, (inputs, targets) in enumerate(group):
         last = index == len(group) - 1
         batch = replace(position, batch=position.batch + index)
         placed = _placed(session, (inputs, targets), batch, mixing)
         with nullcontext() if last else session.world.unsynchronized(session.network):
             loss = _loss(session, *placed, position.step)
-            weighted = loss if len(group) == 1 else loss * (targets.shape[0] / samples)
+            weight = targets.shape[0] / share  # the gradients of the processes are averaged
+            weighted = loss if weight == 1 else loss * weight
             session.scaler.scale(weighted).backward()  # type: ignore[no-untyped-call]
-    session.mask_gradients()
+    session.masked.mask_gradients()
     if session.config.clip_norm is not None:
         session.scaler.unscale_(session.optimizer)
         nn.utils.clip_grad_norm_(session.module.parameters(), session.config.clip_norm)
     session.scaler.step(session.optimizer)
     session.scaler.update()
-    session.optimizer.zero_grad(set_to_none=True)
     if session.average is not None:
         session.average.update()
     return samples

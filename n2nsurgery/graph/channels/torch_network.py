@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -20,6 +21,7 @@ from n2nsurgery.graph.channels.torch_tape import COMPUTED, Tape
 from n2nsurgery.graph.side_effects import draws_undone, unchanged
 from n2nsurgery.graph.tracing import source_line
 
+_LOG = logging.getLogger(__name__)
 BATCH = 2
 """Samples of the recorded run: with one, `squeeze` would take the batch for a dimension to drop."""
 
@@ -57,13 +59,19 @@ def record(module: nn.Module, inputs: Mapping[str, Tensor]) -> tuple[Program, di
     """What `module` does in eval mode, and the weights of its layers by name."""
     try:
         return _recorded(module, inputs, FakeTensorMode(allow_non_fake_inputs=True))
-    except Exception:  # noqa: BLE001 - whatever a module that looks at its data may raise
-        try:
-            return _recorded(module, inputs, None)
-        except Exception as error:
-            raise TraceError(
-                f"{type(module).__name__} cannot be run on a batch of {BATCH}: {error} ({source_line(error)})"
-            ) from error
+    except RuntimeError as without_data:  # what torch raises where a module looks at its data
+        _LOG.debug("%s is run on data: %s", type(module).__name__, without_data)
+    except Exception as error:
+        raise _unusable(module, error) from error
+    try:
+        return _recorded(module, inputs, None)
+    except Exception as error:
+        raise _unusable(module, error) from error
+
+
+def _unusable(module: nn.Module, error: Exception) -> TraceError:
+    name = type(module).__name__
+    return TraceError(f"{name} cannot be run on a batch of {BATCH}: {error} ({source_line(error)})")
 
 
 def _recorded(

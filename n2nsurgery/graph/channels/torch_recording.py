@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.nn import functional as F
 
 from n2nsurgery.graph.channels import torch_operations as known
@@ -58,12 +59,14 @@ def _scale(tape: Tape, call: TorchCall) -> NDArray[np.float64] | None:
     if not known.is_python(call.function) or training:
         return None
     variance, gamma = call.argument(2, "running_var"), call.argument(3, "weight")
-    found = [None if t is None else tape.real(t) for t in (variance, gamma)]
-    if found[0] is None:
+    spread = None if variance is None else tape.real(variance)
+    factor = None if gamma is None else tape.real(gamma)
+    if spread is None or (factor is None) != (gamma is None):
         return None
-    factors = 1 / torch.sqrt(found[0].detach().cpu().double() + float(call.argument(7, "eps", 1e-5)))
-    factors = factors if found[1] is None else factors * found[1].detach().cpu().double().abs()
-    return np.asarray(factors.numpy())
+    with unset_fake_temporarily():
+        factors = 1 / torch.sqrt(spread.detach().double() + float(call.argument(7, "eps", 1e-5)))
+        factors = factors if factor is None else factors * factor.detach().double().abs()
+        return np.asarray(factors.numpy())
 
 
 def _move(tape: Tape, call: TorchCall) -> bool:

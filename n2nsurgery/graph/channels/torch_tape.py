@@ -87,9 +87,10 @@ class Tape(TorchFunctionMode):
                 self._recipes.setdefault(id(made), (partial(_leaf, func, index), args, kwargs))
 
     def real(self, tensor: Tensor) -> Tensor | None:
-        """A constant with its data; None where that cannot be had."""
+        """A constant with its data, on the CPU; None where that cannot be had."""
         if not isinstance(tensor, FakeTensor):
-            return tensor
+            with unset_fake_temporarily():
+                return tensor.cpu()
         if id(tensor) not in self._recipes:
             return None
         func, args, kwargs = self._recipes[id(tensor)]

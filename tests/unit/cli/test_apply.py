@@ -44,6 +44,7 @@ DOCUMENT = {
     "refused": [{"source": "a", "target": b, "reason": "no [red]activation"} for b in "bc"],
     "warnings": ["layer3 is [blink]nearly empty"],
     "mask_fingerprint": "ab" * 32,
+    "draw": 3,
     "choice": "draw 3 of 8 has the highest scatter",
 }
 

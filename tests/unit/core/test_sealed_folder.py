@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from n2nsurgery.core import sealed_folder
 from n2nsurgery.core.errors import InvalidFileError, RunError, UsageError
 from n2nsurgery.core.fingerprint import fingerprint
-from n2nsurgery.core.sealed_folder import read_sealed, write_sealed
+from n2nsurgery.core.sealed_folder import check_sealed, read_document, read_sealed, write_sealed
 
 DOCUMENTS = {"plan": {"seed": 1, "skips": [{"source": "a"}]}, "record": {"nnz": 3}}
 FILES = ("masks.safetensors", "model.safetensors", "plan.json", "record.json")
@@ -233,3 +233,24 @@ def test_asking_for_what_an_artifact_does_not_hold_names_the_file(artifact):
 def test_a_place_without_an_artifact_is_said(tmp_path, place, message):
     with pytest.raises(InvalidFileError, match=message):
         read_sealed(tmp_path / place, "artifact")
+
+
+def test_one_document_is_read_without_hashing_the_rest(artifact):
+    flipped = bytearray((artifact / "model.safetensors").read_bytes())
+    flipped[-1] ^= 1
+    (artifact / "model.safetensors").write_bytes(flipped)
+    check_sealed(artifact, "artifact")
+    assert read_document(artifact, "artifact", "plan") == DOCUMENTS["plan"]
+    with pytest.raises(InvalidFileError, match=r"teacher.json' is missing from the artifact"):
+        read_document(artifact, "artifact", "teacher")
+    text = (artifact / "plan.json").read_text()
+    (artifact / "plan.json").write_text(text.replace("1", "2"))
+    with pytest.raises(InvalidFileError, match=r"plan.json' was altered"):
+        read_document(artifact, "artifact", "plan")
+
+
+@pytest.mark.parametrize("damage", ["manifest.json", "model.safetensors"])
+def test_a_folder_with_a_file_missing_fails_its_check(artifact, damage):
+    (artifact / damage).unlink()
+    with pytest.raises(InvalidFileError, match=damage):
+        check_sealed(artifact, "checkpoint")

@@ -36,7 +36,7 @@ KEPT = {
 def planned(recipe):
     shape, classes = SHAPES[recipe.data.name]
     splits = Fake(shape=shape, classes=classes, train=4, test=4).load(None, download=False, seed=0)
-    return planned_surgery(recipe, splits, download=False, allow_import=False, report=lambda *_: None).plan
+    return planned_surgery(recipe, splits, report=lambda *_: None).plan
 
 
 def test_the_table_names_every_recipe():

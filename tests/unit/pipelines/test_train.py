@@ -173,6 +173,9 @@ def test_an_artifact_is_trained_and_has_to_be_that_of_the_model_and_the_data():
         train(text=alone.replace("[8], classes: 4", "[3072], classes: 10"))
     outcome = train("train.epochs=1", text=alone.replace("[8], classes: 4", "[3072], classes: 64"))
     assert outcome.operated.masks.fingerprint == made.masks.fingerprint == n2nsurgery.load("run").masks.fingerprint
+    shutil.rmtree("artifact")  # the run has its own
+    again = train("train.epochs=1", text=alone.replace("[8], classes: 4", "[3072], classes: 64"), resume="auto")
+    assert again.trained.steps == outcome.trained.steps
 
 
 @pytest.mark.usefixtures("here")
@@ -256,7 +259,14 @@ def test_options_that_contradict_each_other_are_refused(options, message):
 
 @pytest.mark.usefixtures("here")
 def test_export_and_report_are_made_of_the_best_weights_where_the_recipe_asks_for_them():
-    document = train("train.epochs=1", "export.values=fp16", "report.conductance=count").to_json()
+    train("train.epochs=1")
+    lines = []
+    document = train(
+        "train.epochs=1", "export.values=fp16", "report.conductance=count", resume="auto", say=lines.append
+    ).to_json()
+    assert lines[0] == "run: run, gone on with"
+    assert not any(line.startswith("epoch") for line in lines)  # nothing is trained again
+    assert "fp16" in Path("run/recipe.yaml").read_text(encoding="utf-8")
     assert (document["onnx"], document["report"]) == ("run/model.onnx", "run/report.html")
     assert Path("run/model.onnx").stat().st_size > 0
     assert "number of weights kept" in Path("run/report.html").read_text(encoding="utf-8")

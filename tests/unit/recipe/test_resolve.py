@@ -53,9 +53,10 @@ def test_a_resolved_recipe_reads_as_itself_and_has_the_same_hash():
     assert again.to_json() == recipe.to_json()
 
 
-def test_the_hash_is_of_what_is_computed_and_not_of_where():
+def test_the_hash_is_of_what_is_trained_not_of_where_and_what_is_made_of_it():
     recipe = read()
-    assert read(RECIPE, "data.root=/elsewhere", "train.device=cpu").hash == recipe.hash
+    moved = read(RECIPE, "data.root=/elsewhere", "train.device=cpu", "export.values=fp16", "report={}")
+    assert (moved.hash, moved.subject, differences(recipe, moved)) == (recipe.hash, recipe.subject, ())
     assert read(RECIPE, "train.epochs=7").hash != recipe.hash
     assert differences(recipe, read(RECIPE, "train.epochs=7", "surgery=null", "train.device=cpu")) == (
         *(line for line in differences(recipe, read(RECIPE, "surgery=null"))),

@@ -324,3 +324,16 @@ def test_an_optimizers_state_fits_the_original(operated, plain, images, labels):
 
 def test_masks_and_operated_agree(operated: Operated):
     assert keeper_of(operated.module).masks is operated.masks
+
+
+def test_a_resting_keeper_leaves_gradients_alone_and_is_back_afterwards(operated, images, labels):
+    keeper, (name, mask) = keeper_of(operated.module), next(iter(operated.masks.items()))
+    with keeper.resting():
+        operated.module.load_state_dict(operated.module.state_dict())  # which makes a keeper guard anew
+        loss(operated.module, images, labels).backward()
+        assert operated.module.get_parameter(name).grad[~mask].any()
+        operated.module.get_parameter(name).data.add_(1)
+    assert revived(operated.module, operated.masks) == []
+    operated.module.zero_grad()
+    loss(operated.module, images, labels).backward()
+    assert not operated.module.get_parameter(name).grad[~mask].any()

@@ -20,6 +20,8 @@ from n2nsurgery.train.schedule import ScheduleConfig
         (TrainConfig, "batch_size", -1, "a whole number from 1"),
         (TrainConfig, "accumulate", 0, "a whole number from 1"),
         (TrainConfig, "keep_last", 0, "a whole number from 1"),
+        (TrainConfig, "compile", "yes", "true or false"),
+        (OptimizerConfig, "nesterov", 1, "true or false"),
         (TrainConfig, "seed", -1, "a whole number from 0"),
         (TrainConfig, "label_smoothing", 1, r"in \[0, 1\)"),
         (TrainConfig, "clip_norm", 0, "above 0"),

@@ -39,7 +39,7 @@ def train(world, name, dropout, **options):
         for parameter in model.parameters():
             parameter.data.zero_()  # process 0 says where to start
     config = tools.train_config(clip_norm=1.0, ema_decay=0.9, accumulate=2, checkpoint_steps=2)
-    batches = tools.Blobs(6, rank=world.rank, world=2)
+    batches = tools.Blobs(6, last=7, rank=world.rank, world=2)
     uneven = {"validation": tools.Blobs(3, size=4, last=3, rank=world.rank, world=2)}
     run_training(
         model, batches, config, folder=Path(sys.argv[1], name), world=world, masks=tools.random_masks(model),
@@ -101,7 +101,7 @@ def test_two_processes_train_as_one_resume_exactly_and_end_with_one_message(mlp,
     model = mlp()
     run_training(
         model,
-        blobs(6),
+        blobs(6, last=7),
         config(clip_norm=1.0, ema_decay=0.9, accumulate=2),
         folder=tmp_path / "alone",
         masks=masks_of(model),

@@ -30,8 +30,8 @@ CASES = {
 }
 
 
-def session_of(model, config, masks, keeper=None) -> Session:
-    return Session(model, config, Alone(device=CPU), masks, keeper)
+def session_of(model, config, masks) -> Session:
+    return Session(model, config, Alone(device=CPU), masks)
 
 
 def steps(session: Session, batches, count: int = 4):
@@ -133,17 +133,29 @@ def test_an_average_with_pruned_entries_is_found(mlp, masks_of, config):
         session.require_sound(0)
 
 
-def test_the_keeper_of_an_operated_network_is_not_paid_for_twice(mlp, blobs, masks_of, config, monkeypatch, tmp_path):
-    monkeypatch.setattr(Masked, "mask_gradients", None)  # a call would fail
-    model = mlp()
+def test_the_keeper_of_an_operated_network_rests_while_the_loop_masks(mlp, blobs, masks_of, config, tmp_path):
+    model, reference = mlp(), mlp()
     keep_masks(model, MaskSet(masks_of(model)))
-    outcome = run_training(model, blobs(), config(clip_norm=1.0), folder=tmp_path, keeper=keeper_of(model))
-    assert outcome.steps == 10
-    reference = mlp()
-    monkeypatch.undo()
+    keeper = keeper_of(model)
+    hooked = []
+    run_training(
+        model,
+        blobs(),
+        config(clip_norm=1.0),
+        folder=tmp_path / "kept",
+        keeper=keeper,
+        progress=lambda _: hooked.append(bool(keeper._handles)),
+    )
+    assert set(hooked) == {False}
     run_training(reference, blobs(), config(clip_norm=1.0), folder=tmp_path / "own", masks=masks_of(reference))
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, reference.get_parameter(name))
+    longer = config(clip_norm=1.0, epochs=3)
+    run_training(model, blobs(), longer, folder=tmp_path / "kept", keeper=keeper, resume=True)
+    model.zero_grad()
+    model(next(blobs().epoch(0))[0]).sum().backward()  # and afterwards it is at work again
+    for name, mask in keeper.masks.items():
+        assert not model.get_parameter(name).grad[~mask].any()
 
 
 def test_masks_that_do_not_fit_are_refused(mlp):

@@ -127,7 +127,8 @@ def test_a_run_killed_at_any_change_of_a_file_resumes_bit_identically(train, exp
         alive = Mortality(patch)
         train(tmp_path / "counted")
     assert alive.count > 100
-    for moment in range(1, alive.count + 1):
+    # A save changes files at some twenty moments: every third of four saves visits each kind of them.
+    for moment in range(1, alive.count + 1, 3):
         folder = tmp_path / f"killed-{moment}"
         with pytest.MonkeyPatch.context() as patch:
             Mortality(patch, last=moment)
@@ -163,6 +164,25 @@ def test_a_run_killed_twice_resumes_bit_identically(train, expected, tmp_path):
 
 def test_resuming_a_finished_run_changes_nothing(train, expected, tmp_path):
     assert train(tmp_path / "whole", resume=True) == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"optimizer": {"name": "adamw", "lr": 0.01}},
+        {"optimizer": {"momentum": 0.0, "nesterov": False}, "ema_decay": None},
+        {"amp": "bf16", "channels_last": True},
+        {"amp": "fp16"},
+        {"schedule": {"name": "cosine", "floor": 0.0, "warm_up_epochs": 0.5}, "deterministic": True},
+    ],
+    ids=["AdamW", "bare SGD", "bf16 channels last", "fp16", "cosine"],
+)
+def test_every_kind_of_run_resumes_bit_identically(train, tmp_path, changes):
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", on_step=die_at_four, **changes)
+    resumed = train(tmp_path / "killed", resume=True, **changes)
+    assert resumed == train(tmp_path / "whole", **changes)
+    assert (resumed[2]["scaler"] is not None) == (changes.get("amp") == "fp16")
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

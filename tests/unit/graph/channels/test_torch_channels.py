@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from n2nsurgery.core.errors import TraceError, UsageError
+from n2nsurgery.graph.channels import torch_network
 from n2nsurgery.graph.channels.flow import ChannelFlow, LayerCall
 from n2nsurgery.graph.channels.torch_network import channel_network
 
@@ -230,6 +231,21 @@ def test_tokens_of_a_vocabulary_are_one_channel():
 def test_a_module_that_looks_at_its_data_is_run_on_data():
     flow = flow_of(lambda n, x: n.a(x if float(x.sum()) == 0 else x * 2), a=conv(2, 2))
     assert edges(flow, "a") == all_pairs(names("x", 0, 1), names("a", 0, 1))
+
+
+def test_no_data_flows_where_none_is_asked_for(monkeypatch):
+    runs = []
+    recorded = torch_network._recorded
+    monkeypatch.setattr(torch_network, "_recorded", lambda *given: runs.append(given[-1]) or recorded(*given))
+    layers = {"a": conv(2, 4), "norm": nn.BatchNorm2d(4), "attention": nn.MultiheadAttention(4, 2, batch_first=True)}
+
+    def forward(net, x):
+        tokens = torch.relu(net.norm(net.a(x))).flatten(2).mT
+        return net.attention(tokens[:, 1:], tokens, tokens)[0]
+
+    flow_of(forward, **layers)
+    assert len(runs) == 1
+    assert runs[0] is not None
 
 
 def test_the_module_stays_as_it_was():
