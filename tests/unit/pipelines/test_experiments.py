@@ -169,3 +169,10 @@ def test_networks_of_junctions_alone_are_trained_at_their_fan_outs(tmp_path):
     for junctions, fan in asked:
         run = runs.found[junctions, fan][0]
         assert (run.nonzeros, run.weights) == (junctions.network.weights(fan), junctions.network.dense_weights)
+
+
+@pytest.mark.slow
+def test_a_mistake_that_a_process_meets_is_the_error_of_the_whole(tmp_path):
+    setting = Setting(folder=tmp_path / "out", data=tmp_path, device="cpu", workers=2)
+    with pytest.raises(UsageError, match=r"cifar-plain17-.*was not found in .*--data"):
+        run("table1", setting)
