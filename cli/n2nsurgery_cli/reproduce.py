@@ -24,6 +24,9 @@ def reproduce(
     seeds: Annotated[int | None, typer.Option(metavar="N", help="runs behind each mean; default: the scale's")] = None,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="where data sets lie")] = None,
     download: Annotated[bool, typer.Option("--download", help="allow fetching data sets")] = False,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="trainings at a time; default: one on each GPU, or one on the CPU")
+    ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     json: options.Json = False,
@@ -42,7 +45,8 @@ def reproduce(
         if name is not None:
             folder = output or REPRODUCTIONS / f"{EXPERIMENTS.canonical(name)}-{scale}"
             setting = Setting(
-                folder=folder, scale=scale, seed=seed, seeds=seeds, data=data, download=download, device=device,  # type: ignore[arg-type]  # run checks
+                folder=folder, scale=scale, seed=seed, seeds=seeds, data=data, download=download,  # type: ignore[arg-type]  # run checks
+                device=device, workers=workers,
                 **({"report": report} if report is not None else {}),
             )  # fmt: skip
             outcome = run(name, setting).to_json() | {"folder": str(folder)}

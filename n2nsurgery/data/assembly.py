@@ -9,6 +9,7 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.data import describe
+from n2nsurgery.data.options import Selection
 from n2nsurgery.data.splits import DataSplits, Source, Split
 from n2nsurgery.data.subset import carve, limited
 
@@ -20,15 +21,6 @@ class Part:
     source: Source
     targets: Tensor
     positions: Tensor | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """What is taken from the training samples, by `seed`: `validation` of them aside, and `train_limit` of the rest."""
-
-    seed: int
-    train_limit: int | None = None
-    validation: float | None = None
 
 
 def assemble(  # noqa: PLR0913 - the parts of a set, each named
@@ -59,10 +51,11 @@ def assemble(  # noqa: PLR0913 - the parts of a set, each named
     if selection.train_limit is not None:
         kept = _chosen(kept, limited(kept.targets, selection.train_limit, seed=selection.seed))
     tested = _split("test", test, classes)
+    if selection.test_limit is not None:
+        tested = _chosen(tested, limited(tested.targets, selection.test_limit, seed=selection.seed, split="test"))
     if kept.shape != tested.shape:
         raise InvalidFileError(f"training samples have shape {kept.shape}, test samples {tested.shape}")
-    chosen = describe.selection(selection.validation, selection.train_limit, selection.seed)
-    sentences = (*description, describe.sizes(kept, held_out, tested), *([chosen] if chosen else []))
+    sentences = (*description, describe.sizes(kept, held_out, tested), *describe.selection(selection))
     return DataSplits(train=kept, validation=held_out, test=tested, classes=classes, description=sentences)
 
 

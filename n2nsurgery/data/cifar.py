@@ -17,7 +17,7 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.data import describe
-from n2nsurgery.data.assembly import Part, Selection, assemble
+from n2nsurgery.data.assembly import Part, assemble
 from n2nsurgery.data.download import Remote, fetch
 from n2nsurgery.data.held import Held, padding_of, resized
 from n2nsurgery.data.image_splits import ImageLayout, image_splits
@@ -71,7 +71,7 @@ def load_cifar(cifar: Cifar, options: ImageOptions, root: Path | None, *, downlo
         classes=cifar.classes,
         train=train,
         test=test,
-        selection=Selection(seed=seed, train_limit=options.train_limit, validation=options.validation),
+        selection=options.selection(seed),
         augmented=augmented,
         description=(f"{cifar.name}, binary version in '{path}'", *transforms, normalization.sentence()),
     )

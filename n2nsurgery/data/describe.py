@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from n2nsurgery.data.options import Selection
 from n2nsurgery.data.splits import DataSplits, Split
 
 
@@ -19,11 +20,16 @@ def sizes(train: Split, validation: Split | None, test: Split) -> str:
     )
 
 
-def selection(share: float | None, limit: int | None, seed: int) -> str | None:
-    """The sentence of what was taken from the training samples, or None where nothing was."""
+def selection(chosen: Selection) -> tuple[str, ...]:
+    """The sentence of what was taken from the samples, or none where nothing was."""
+    share, limits = chosen.validation, {"training": chosen.train_limit, "test": chosen.test_limit}
     carved = [] if share is None else [f"validation = {share:g} was carved from the training samples"]
-    cut = [] if limit is None else [f"training is limited to {limit:,} samples, equally many of each class"]
-    return f"{' and '.join([*carved, *cut])}, by seed {seed}" if carved or cut else None
+    cut = [
+        f"{split} is limited to {limit:,} samples, equally many of each class"
+        for split, limit in limits.items()
+        if limit is not None
+    ]
+    return (f"{' and '.join([*carved, *cut])}, by seed {chosen.seed}",) if carved or cut else ()
 
 
 def shift_and_mirror(padding: int) -> str:

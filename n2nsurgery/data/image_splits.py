@@ -11,7 +11,7 @@ import torch
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.data import describe
 from n2nsurgery.data.archive import images_of_archive, is_archive
-from n2nsurgery.data.assembly import Part, Selection, assemble
+from n2nsurgery.data.assembly import Part, assemble
 from n2nsurgery.data.decoding import decode_all, decoded
 from n2nsurgery.data.encoded import Encoded
 from n2nsurgery.data.held import Held, padding_of
@@ -65,7 +65,7 @@ def image_splits(path: Path, options: ImageOptions, layout: ImageLayout, *, seed
     return assemble(
         classes=count,
         **parts,
-        selection=Selection(seed=seed, train_limit=options.train_limit, validation=options.validation),
+        selection=options.selection(seed),
         augmented=augmented,
         description=(f"images in '{path}'", *ignored, *own, *transforms, source.normalization.sentence()),
     )

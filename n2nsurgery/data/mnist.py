@@ -8,7 +8,7 @@ from pathlib import Path
 
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.data import describe
-from n2nsurgery.data.assembly import Part, Selection, assemble
+from n2nsurgery.data.assembly import Part, assemble
 from n2nsurgery.data.download import Remote, fetch
 from n2nsurgery.data.held import Held, padding_of, resized
 from n2nsurgery.data.idx import read_idx
@@ -46,7 +46,7 @@ def load_idx_set(idx_set: IdxSet, options: ImageOptions, root: Path | None, *, d
         classes=_CLASSES,
         train=train,
         test=test,
-        selection=Selection(seed=seed, train_limit=options.train_limit, validation=options.validation),
+        selection=options.selection(seed),
         augmented=augmented,
         description=(f"{idx_set.name} in '{paths[0].parent}'", *transforms, normalization.sentence()),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from n2nsurgery.core.errors import UsageError
@@ -13,14 +13,33 @@ LARGEST_SIZE = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What is taken, by `seed`.
+
+    `validation` of the training samples aside, `train_limit` of the rest, `test_limit` of the test samples.
+    """
+
+    seed: int
+    train_limit: int | None = None
+    validation: float | None = None
+    test_limit: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class LimitOptions:
-    """`train_limit` keeps so many training samples, equally many of each class as far as they reach."""
+    """`train_limit` and `test_limit` keep so many samples, equally many of each class as far as they reach."""
 
     train_limit: int | None = None
+    test_limit: int | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError for a value out of range."""
         require_count("train_limit", self.train_limit)
+        require_count("test_limit", self.test_limit)
+
+    def selection(self, seed: int) -> Selection:
+        """These options as a choice of samples by `seed`."""
+        return Selection(seed=seed, train_limit=self.train_limit, test_limit=self.test_limit)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +54,10 @@ class SplitOptions(LimitOptions):
         share = self.validation
         if share is not None and not (0 < share < 1 or (share >= 1 and share == int(share))):
             raise UsageError(f"validation = {share}: give a fraction between 0 and 1 or a whole number of samples")
+
+    def selection(self, seed: int) -> Selection:
+        """These options as a choice of samples by `seed`."""
+        return replace(super().selection(seed), validation=self.validation)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,8 @@ a smaller limit is a subset of a larger one, and the limit never takes a sample 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -26,12 +28,13 @@ def carve(targets: Tensor, share: float, *, seed: int, purpose: str = "validatio
     return order[count:].sort().values, order[:count].sort().values
 
 
-def limited(targets: Tensor, limit: int, *, seed: int) -> Tensor:
+def limited(targets: Tensor, limit: int, *, seed: int, split: Literal["train", "test"] = "train") -> Tensor:
     """Sorted indices of `limit` samples, equally many of each class as far as they reach; UsageError if too few."""
     total = targets.shape[0]
     if limit > total:
-        raise UsageError(f"train_limit = {limit}, but there are only {total} training samples")
-    return _alternating(targets, seed=seed, purpose="train-limit", proportional=False)[:limit].sort().values
+        name = {"train": "training"}.get(split, split)
+        raise UsageError(f"{split}_limit = {limit}, but there are only {total} {name} samples")
+    return _alternating(targets, seed=seed, purpose=f"{split}-limit", proportional=False)[:limit].sort().values
 
 
 def _alternating(targets: Tensor, *, seed: int, purpose: str, proportional: bool) -> Tensor:

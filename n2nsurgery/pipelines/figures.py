@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Black and the palette of Okabe and Ito (2008)."""
 MARKERS = ("", "o", "s", "^", "D", "v", "x")
+_STAMPS = {".png": "Software", ".svg": "Date"}  # left out, so that equal figures are equal files
 
 
 @contextmanager
@@ -27,4 +28,4 @@ def figure_file(path: Path, *, width: float = 6.4, height: float = 4.2, **option
     FigureCanvasAgg(figure)
     yield figure
     with atomic_file(path, overwrite=True) as staging:
-        figure.savefig(staging, dpi=160, metadata={"Software": None} if path.suffix == ".png" else None)
+        figure.savefig(staging, dpi=160, metadata={_STAMPS[path.suffix]: None})

@@ -60,7 +60,8 @@ class Setting:
     """How an experiment is run: into which `folder`, how large, from which seed, with what data.
 
     `scale`: `smoke` (seconds, shows that it works), `small` (two CPU cores, minutes to hours), `paper` (as printed).
-    `seeds`: how many runs stand behind a mean; None takes the scale's own number.
+    `seeds`: how many runs stand behind a mean; None takes the scale's own number. `workers`: how many trainings go on
+    at a time; None for one on every GPU, or one on the CPU.
     """
 
     folder: Path
@@ -70,6 +71,7 @@ class Setting:
     data: Path | None = None
     download: bool = False
     device: str = "auto"
+    workers: int | None = None
     report: Report = lambda _stage, _done: None
 
 
@@ -95,7 +97,7 @@ def markdown(found: Reproduction) -> str:
     if found.verdicts:
         rows = [(verdict.statement, verdict.outcome, verdict.evidence) for verdict in found.verdicts]
         parts += ["## The paper's statements", _markdown_table(("statement", "outcome", "numbers"), rows)]
-    parts += [f"![{name}]({name})" for name in found.figures]
+    parts += [f"![{name}]({name})" if name.endswith(".png") else f"[{name}]({name})" for name in found.figures]
     return "\n\n".join(parts) + "\n"
 
 

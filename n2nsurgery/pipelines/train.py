@@ -52,18 +52,24 @@ def resolved(request: TrainRequest) -> Recipe:
     return read_recipe(request.recipe, overrides)
 
 
-def run(request: TrainRequest, progress: Report | None = None, say: Say | None = None) -> TrainingOutcome | None:
+def run(
+    request: TrainRequest,
+    progress: Report | None = None,
+    say: Say | None = None,
+    *,
+    splits: Callable[[], DataSplits] | None = None,
+) -> TrainingOutcome | None:
     """Carry out a recipe, in this process or as one of several (see `train.distributed`); None in all but the first.
 
-    `say` is called with lines for a reader: what the data is, and the figures of every epoch. Nothing is written for a
-    dry run. Raises the errors of reading the recipe, of `apply` and of `run_training`; InterruptionError where somebody
-    asked for the end and the state was saved.
+    `say` is called with lines for a reader: what the data is, and the figures of every epoch. `splits` gives the data
+    of the recipe where the caller has it already. Nothing is written for a dry run. Raises the errors of reading the
+    recipe, of `apply` and of `run_training`; InterruptionError where somebody asked for the end and the state is saved.
     """
     recipe = resolved(request)
     with joined(recipe.train.device) as world:
         first = world.rank == 0
         watched = (progress or _silent, say or _unheard) if first else (_silent, _unheard)
-        outcome = _Run(request, recipe, world, *watched).carry_out()
+        outcome = _Run(request, recipe, world, *watched, splits).carry_out()
     return outcome if first else None
 
 
@@ -76,6 +82,7 @@ class _Run:
     world: World
     report: Report
     say: Say
+    given: Callable[[], DataSplits] | None = None
 
     @property
     def folder(self) -> Path:
@@ -136,6 +143,8 @@ class _Run:
     def _splits(self) -> DataSplits:
         """The data in every process; only the first may download it."""
         self.report(f"reading {self.recipe.data.name}", 0.02)
+        if self.given is not None:
+            return self.given()
         load_data = partial(self.recipe.data.load, seed=self.recipe.seed)
         if self.world.size == 1:
             return load_data(download=self.request.download)

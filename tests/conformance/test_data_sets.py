@@ -171,6 +171,16 @@ def test_a_limit_is_kept_and_serves_the_classes_equally(tiny, name):
 
 
 @every_set
+def test_a_limited_test_split_serves_the_classes_equally_and_leaves_training_alone(tiny, name):
+    whole, splits = load(tiny, name), load(tiny, name, test_limit=6)
+    assert splits.test.size == 6
+    counts = torch.bincount(splits.test.targets, minlength=splits.classes)
+    assert counts.max() - counts.min() <= 1
+    assert splits.train.size == whole.train.size
+    assert "test is limited to 6 samples" in describe(splits)
+
+
+@every_set
 def test_evaluation_is_the_same_with_and_without_a_generator(tiny, name):
     test = load(tiny, name).test
     everything = torch.arange(test.size)
@@ -200,7 +210,8 @@ def test_the_global_generator_has_no_influence_and_is_left_alone(tiny, name):
 @every_set
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("train_limit", 0), ("train_limit", 10**9), ("validation", 0.0), ("validation", 1.5), ("validation", 10**9),
+    [("train_limit", 0), ("train_limit", 10**9), ("test_limit", 0), ("test_limit", 10**9),
+     ("validation", 0.0), ("validation", 1.5), ("validation", 10**9),
      ("validation", -0.1), ("augment", "stanard"), ("size", 0), ("size", 10**6)],
 )  # fmt: skip
 def test_an_option_out_of_range_is_a_usage_error(tiny, name, option, value):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.seeds import torch_generator
-from n2nsurgery.data.assembly import Part, Selection, assemble
+from n2nsurgery.data.assembly import Part, assemble
 from n2nsurgery.data.held import Held
 from n2nsurgery.data.normalization import unit
 from n2nsurgery.data.options import SplitOptions, require_count
@@ -63,7 +63,7 @@ class Fake(SplitOptions):
             classes=self.classes,
             train=train,
             test=test,
-            selection=Selection(seed=seed, train_limit=self.train_limit, validation=self.validation),
+            selection=self.selection(seed),
             augmented=False,
             description=(f"a pattern for each class under noise, generated from seed {seed}; these are no real data",),
         )

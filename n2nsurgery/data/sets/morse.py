@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from n2nsurgery.core.seeds import numpy_generator
-from n2nsurgery.data.assembly import Part, Selection, assemble
+from n2nsurgery.data.assembly import Part, assemble
 from n2nsurgery.data.held import Held
 from n2nsurgery.data.morse_code import DIFFICULTIES, FRAME, LEVELS, Difficulty, codewords, frames
 from n2nsurgery.data.normalization import unit
@@ -47,7 +47,7 @@ class Morse(LimitOptions):
         return assemble(
             classes=len(words),
             **parts,
-            selection=Selection(seed=seed, train_limit=self.train_limit),
+            selection=self.selection(seed),
             augmented=False,
             description=(
                 f"Morse codewords, {self.difficulty}, generated from seed {seed}",

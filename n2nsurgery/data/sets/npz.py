@@ -15,7 +15,7 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.data import describe
-from n2nsurgery.data.assembly import Part, Selection, assemble
+from n2nsurgery.data.assembly import Part, assemble
 from n2nsurgery.data.held import Held, padding_of, resized
 from n2nsurgery.data.location import data_root, missing
 from n2nsurgery.data.normalization import Normalization, measured, unit
@@ -70,7 +70,7 @@ class Npz(ImageOptions):
             train=parts["train"],
             test=parts["test"],
             validation=parts.get("val"),
-            selection=Selection(seed=seed, train_limit=self.train_limit, validation=self.validation),
+            selection=self.selection(seed),
             augmented=augmented,
             description=(f"arrays in '{path}'", *transforms, normalization.sentence()),
         )

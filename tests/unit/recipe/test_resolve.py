@@ -86,7 +86,7 @@ def test_without_surgery_the_dense_model_is_trained_and_an_artifact_needs_no_mod
         ("  schedule: {name: cosine, floor: 0}", "  schedule: 3", "r.yaml:15:13: train.schedule is 3; keys with"),
         ("name: cifar10", "name: cifar11", "r.yaml:6:9: data.name: unknown data set 'cifar11'; did you mean"),
         ("train_limit: 6000", "train_limit: 0", "r.yaml:7:16: data.train_limit = 0: it must be at least 1"),
-        ("train_limit: 6000", "limit: 5", "r.yaml:7:3: unknown key 'data.limit' = 5; did you mean 'train_limit'?"),
+        ("train_limit: 6000", "trainlimit: 5", "unknown key 'data.trainlimit' = 5; did you mean 'train_limit'?"),
         ("train_limit: 6000", "rot: x", "r.yaml:7:3: unknown key 'data.rot' = \"x\"; did you mean 'root'?"),
         ("train_limit: 6000", "workers: -1", "r.yaml:7:12: data.workers is -1; it must be at least 0"),
         ("train_limit: 6000", "mixing: {kind: mix}", "data.mixing.kind is \"mix\"; it must be 'mixup' or 'cutmix'"),

@@ -1,0 +1,67 @@
+"""The methods that the N2NSkip paper compares, each as a request at a density; and ours beside them.
+
+The paper does not say how RP divides the budget among layers: all RP methods take ERK, the best allocation known.
+N2NSkip "as in the paper" has half of the kept weights in random skips with the target's kernel, Eq. 2 to the letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+from n2nsurgery.core.names import unknown
+from n2nsurgery.surgery.request import SurgeryRequest
+
+DENSE = "dense"
+ONE_TO_ONE = "N2NSkip-RP one-to-one"
+NORMALIZED = "N2NSkip-RP normalized"
+_RESIDUAL_LENGTH = 2  # of a block of ResNets of two convolutions, where Eq. 1 comes from
+
+
+def _random(density: float, **how: object) -> SurgeryRequest:
+    return SurgeryRequest(density=density, criterion="random", allocation="erk", **how)  # type: ignore[arg-type]
+
+
+def _sensitive(density: float, **how: object) -> SurgeryRequest:
+    return SurgeryRequest(density=density, criterion="snip", **how)  # type: ignore[arg-type]
+
+
+_METHODS: MappingProxyType[str, Callable[[float], SurgeryRequest]] = MappingProxyType(
+    {
+        "RP": lambda d: _random(d, skip="none"),
+        "N2NSkip-RP": lambda d: _random(d, preset="paper"),
+        NORMALIZED: lambda d: _random(d, skip_pattern="random", skip_ratio=0.5),
+        ONE_TO_ONE: _random,
+        "ResSkip-RP": lambda d: _random(d, skip="residual", skip_length=_RESIDUAL_LENGTH),
+        "CSP": lambda d: _sensitive(d, skip="none"),
+        "N2NSkip-CSP": lambda d: _sensitive(d, preset="paper"),
+        "ResSkip-CSP": lambda d: _sensitive(d, skip="residual", skip_length=_RESIDUAL_LENGTH),
+        "RP, kernels": lambda d: _random(d, skip="none", granularity="kernel"),
+        "RP, blocks of 4": lambda d: _random(d, skip="none", granularity="block4"),
+        f"{ONE_TO_ONE}, kernels": lambda d: _random(d, granularity="kernel"),
+        f"{ONE_TO_ONE}, blocks of 4": lambda d: _random(d, granularity="block4"),
+    }
+)
+GRANULAR = ("RP, kernels", "RP, blocks of 4", f"{ONE_TO_ONE}, kernels", f"{ONE_TO_ONE}, blocks of 4")
+
+
+def surgery_of(method: str, density: float) -> SurgeryRequest | None:
+    """What `method` asks for at `density`; None for the dense network. Raises UnknownNameError."""
+    if method == DENSE:
+        return None
+    if method not in _METHODS:
+        raise unknown("method", method, tuple(_METHODS))
+    return _METHODS[method](density)
+
+
+CONVENTIONS = (
+    "Budget: kept conv and linear weights, skips included, over all of the dense network; equal in all methods.",
+    "RP: random weights, divided among layers by ERK. CSP: SNIP, one batch of 128 training samples.",
+    "N2NSkip: half of the kept weights in random skips l -> l+3 with the target's kernel, Eq. 2 to the letter.",
+    "One-to-one: one learnable weight for each target channel, the rest sequential.",
+    "Normalized: as the paper's, with BatchNorm on the branch beside identity shortcuts, across two blocks.",
+    "ResSkip: Eq. 1, l -> l+2, parameter-free.",
+    "Accuracy: top-1 on test images after the last epoch, mean ± standard deviation over seeds.",
+    "Differences: seed by seed, mean [95 % interval by Student's t].",
+    "MACs: multiply-accumulates of kept weights for one sample. FLOPs: of dense kernels, pruned weights included.",
+)

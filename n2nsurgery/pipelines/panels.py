@@ -1,0 +1,94 @@
+"""Curves in panels, as PNG and SVG: the paper's numbers dashed and hollow beside ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from n2nsurgery.pipelines.figures import COLOURS, MARKERS, figure_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_PANEL = (6.0, 4.2)  # inches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Points under one `label`; `spread`: one standard deviation at each. `colour`: its number, the order by default.
+
+    `paper`: numbers of the paper. `joined`: whether a line runs through the points.
+    """
+
+    label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    spread: tuple[float | None, ...] = ()
+    colour: int | None = None
+    paper: bool = False
+    joined: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One pair of axes; `vertical` marks a value of x by a line, with its label."""
+
+    title: str
+    x_label: str
+    y_label: str
+    curves: tuple[Curve, ...]
+    x_scale: Literal["linear", "log"] = "linear"
+    vertical: tuple[float, str] | None = None
+
+
+def draw(folder: Path, name: str, panels: Sequence[Panel]) -> tuple[str, ...]:
+    """The names of `<name>.png` and `<name>.svg`, written into `folder`."""
+    import matplotlib as mpl
+
+    names = (f"{name}.png", f"{name}.svg")
+    for file in names:
+        with (
+            mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "font.size": 9}),
+            figure_file(folder / file, width=_PANEL[0] * len(panels), height=_PANEL[1]) as figure,
+        ):
+            for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+                _fill(axes, panel)
+    return names
+
+
+def _fill(axes: Axes, panel: Panel) -> None:
+    for number, curve in enumerate(panel.curves):
+        place = 1 + (number if curve.colour is None else curve.colour) % (len(COLOURS) - 1)
+        colour = COLOURS[place]
+        axes.errorbar(
+            curve.x,
+            curve.y,
+            yerr=[spread or 0.0 for spread in curve.spread] if any(curve.spread) else None,
+            label=curve.label,
+            color=colour,
+            marker=MARKERS[place],
+            markersize=5 if curve.joined else 4,
+            markerfacecolor="white" if curve.paper else colour,
+            linestyle=("--" if curve.paper else "-") if curve.joined else "none",
+            linewidth=1.2,
+            capsize=2,
+        )
+    if panel.vertical is not None:
+        axes.axvline(panel.vertical[0], color="black", linewidth=0.8)
+        axes.annotate(
+            panel.vertical[1],
+            (panel.vertical[0], 0.02),
+            xycoords=("data", "axes fraction"),
+            rotation=90,
+            ha="right",
+            va="bottom",
+        )
+    axes.set_xscale(panel.x_scale)
+    axes.set_title(panel.title)
+    axes.set_xlabel(panel.x_label)
+    axes.set_ylabel(panel.y_label)
+    axes.grid(visible=True, linewidth=0.4, alpha=0.5)
+    if any(curve.label for curve in panel.curves):
+        axes.legend(fontsize=7)
