@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from statistics import mean
+
 from rich.console import Console
 from rich.text import Text
 
-from n2nsurgery_cli.console import Document, draw_table
+from n2nsurgery_cli.console import Document, counted, draw_table
 
 
 def draw_names(console: Console, document: Document) -> None:
@@ -29,3 +31,26 @@ def draw_reproduction(console: Console, document: Document) -> None:
     console.print(Text(f"written: {document['folder']}/{document['name']}.md"))
     for figure in document["figures"]:
         console.print(Text(f"figure: {document['folder']}/{figure}"))
+
+
+def draw_sweep(console: Console, document: Document) -> None:
+    """A row for every setting, the best one named."""
+    console.print(Text(f"{document['weights']:,} weights shared between {', '.join(document['layers'])}"))
+    rows = [
+        (
+            ", ".join(map(str, setting["fan_outs"])),
+            ", ".join(map(str, setting["fan_ins"])),
+            ", ".join(f"{100 * density:.4g}" for density in setting["densities"]),
+            f"{mean(setting['accuracies']):.2f}" if setting["accuracies"] else "",
+            len(setting["accuracies"]),
+        )
+        for setting in document["settings"]
+    ]
+    columns = ("fan-outs", "fan-ins", "densities, %", "test accuracy, %", "runs")
+    draw_table(console, counted(len(rows), "setting"), columns, rows)
+    for line in document["failures"]:
+        console.print(Text(f"failed: {line}", style="yellow"))
+    if document["best"] is not None:
+        console.print(Text(f"best: {', '.join(map(str, document['best']))}"))
+    if document["folder"] is not None:
+        console.print(Text(f"runs: {document['folder']}"))

@@ -20,12 +20,13 @@ from n2nsurgery_cli.models import models
 from n2nsurgery_cli.recipe import recipe
 from n2nsurgery_cli.report import report
 from n2nsurgery_cli.reproduce import reproduce
+from n2nsurgery_cli.sweep import sweep
 from n2nsurgery_cli.train import spelled_out, train
 from n2nsurgery_cli.verify import verify
 
 # Plain help: rich markup would triple the time of `--help`, and turn brackets in a model's name into colours.
 app = typer.Typer(name="n2nsurgery", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
-for command in (apply, train, evaluate, export, inspect, report, diff, verify, bench, reproduce, models, doctor):
+for command in (apply, train, evaluate, export, inspect, report, diff, verify, bench, sweep, reproduce, models, doctor):
     app.command("eval" if command is evaluate else None)(command)
 app.add_typer(recipe)
 
