@@ -89,11 +89,7 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     if (folder / MANIFEST).is_file() or is_run(folder):
         artifact = read(folder / SURGERY if is_run(folder) else folder)
         return ArtifactInspection(
-            document={
-                "artifact": str(folder),
-                "choice": None,
-                **summary(artifact.plan, artifact.masks, artifact.record),
-            }
+            document={"artifact": str(folder), **summary(artifact.plan, artifact.masks, artifact.record)}
         )
     if progress is not None:
         progress(f"building {model}", 0.1)
