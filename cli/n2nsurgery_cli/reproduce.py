@@ -27,6 +27,9 @@ def reproduce(
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="trainings at a time; default: one on each GPU, or one on the CPU")
     ] = None,
+    finished: Annotated[
+        bool, typer.Option("--finished", help="train nothing: show what earlier runs of the same command have left")
+    ] = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     json: options.Json = False,
@@ -46,7 +49,7 @@ def reproduce(
             folder = output or REPRODUCTIONS / f"{EXPERIMENTS.canonical(name)}-{scale}"
             setting = Setting(
                 folder=folder, scale=scale, seed=seed, seeds=seeds, data=data, download=download,  # type: ignore[arg-type]  # run checks
-                device=device, workers=workers,
+                device=device, workers=workers, finished=finished,
                 **({"report": report} if report is not None else {}),
             )  # fmt: skip
             outcome = run(name, setting).to_json() | {"folder": str(folder)}

@@ -71,6 +71,14 @@ def places(device: str, workers: int | None = None) -> tuple[Place, ...]:
     return tuple(Place(device=chosen[number % len(chosen)]) for number in range(workers or len(chosen)))
 
 
+def finished_jobs(jobs: Sequence[Job], folder: Path) -> Finished:
+    """The results of those jobs that are finished; RunError where none is."""
+    found = {job.key: document for job in jobs if (document := read_result(folder, job.key)) is not None}
+    if not found:
+        raise RunError(f"'{folder}' holds no result of these {len(jobs)} trainings; leave --finished out to train them")
+    return Finished(documents=found, failures={})
+
+
 def carry_out_all(jobs: Sequence[Job], folder: Path, at: Sequence[Place], report: Report) -> Finished:
     """The results of all jobs, those in `folder` from before among them; the others are done in their order.
 

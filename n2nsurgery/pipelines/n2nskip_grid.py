@@ -15,7 +15,7 @@ from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.pipelines.cell import Cell, CellResult
-from n2nsurgery.pipelines.jobs import Place, carry_out_all, places
+from n2nsurgery.pipelines.job_results import results_of
 from n2nsurgery.pipelines.n2nskip_methods import DENSE, NORMALIZED, ONE_TO_ONE, surgery_of
 from n2nsurgery.pipelines.n2nskip_paper import CIFAR_DENSITIES, IMAGENET_DENSITIES
 from n2nsurgery.pipelines.paired import Spread
@@ -148,17 +148,13 @@ def train_grid(points: Sequence[Point], setting: Setting) -> GridResults:
         for point in dict.fromkeys(points)
     }
     folder = setting.folder / "cells"
-    finished = carry_out_all(list(cells.values()), folder, _places(setting), setting.report)
+    finished = results_of(list(cells.values()), folder, setting)
     found: dict[Point, dict[int, CellResult]] = {}
     for (seed, point), cell in cells.items():
         if (document := finished.documents.get(cell.key)) is not None:
             where = f"'{folder / cell.key}.json'"
             found.setdefault(point, {})[seed] = CellResult.from_json(document, where)
     return GridResults(points=found, failures=tuple(f"{key}: {problem}" for key, problem in finished.failures.items()))
-
-
-def _places(setting: Setting) -> tuple[Place, ...]:
-    return places(setting.device, setting.workers)
 
 
 def table1_subjects(setting: Setting) -> tuple[Subject, ...]:

@@ -63,8 +63,13 @@ def _same(counts: Sequence[int]) -> Cell:
 
 def difference(results: GridResults, subject: Subject, comparison: Comparison, density: float) -> Spread:
     """Test accuracy of one method minus the other's, seed by seed, in points of percent."""
+    return Spread(values=tuple(_gains(results, subject, comparison, density).values()))
+
+
+def _gains(results: GridResults, subject: Subject, comparison: Comparison, density: float) -> dict[int, float]:
+    """The same by seed."""
     one, other = (results.accuracies(subject, method, _density(method, density)) for method in comparison)
-    return paired(one, other)
+    return {seed: one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())}
 
 
 def _density(method: str, density: float) -> float:
@@ -123,10 +128,7 @@ def better(results: GridResults, subject: Subject, comparison: Comparison, scale
 
 def grows(results: GridResults, subject: Subject, comparison: Comparison, scale: Scale) -> Verdict:
     """The statement that the gain is larger at each lower density than at the highest one."""
-    gains = {
-        density: dict(enumerate(difference(results, subject, comparison, density).values))
-        for density in subject.densities
-    }
+    gains = {density: _gains(results, subject, comparison, density) for density in subject.densities}
     highest, *lower = subject.densities
     spreads = {density: paired(gains[density], gains[highest]) for density in lower}
     return Verdict(

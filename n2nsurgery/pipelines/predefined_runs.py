@@ -15,7 +15,7 @@ from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.pipelines.cell import Cell, CellResult
-from n2nsurgery.pipelines.jobs import carry_out_all, places
+from n2nsurgery.pipelines.job_results import results_of
 from n2nsurgery.pipelines.paired import Spread
 from n2nsurgery.pipelines.predefined_networks import FanOuts, Network
 from n2nsurgery.pipelines.reproduction import Setting
@@ -123,8 +123,7 @@ def train_junctions(asked: Sequence[Asked], setting: Setting, seeds: int) -> Jun
         for one in dict.fromkeys(asked)
     }
     folder = setting.folder / "cells"
-    at = places(setting.device, setting.workers)
-    finished = carry_out_all(list(cells.values()), folder, at, setting.report)
+    finished = results_of(list(cells.values()), folder, setting)
     found: dict[Asked, dict[int, CellResult]] = {}
     for (seed, one), cell in cells.items():
         if (document := finished.documents.get(cell.key)) is not None:

@@ -166,7 +166,8 @@ def _peak(
     runs: JunctionRuns, junctions: Junctions, density: float, settings: Sequence[FanOuts], scale: Scale
 ) -> Verdict:
     equal = round(1024 * density)
-    best = max(settings, key=lambda fans: runs.spread(junctions, fans).mean)
+    trained = [fans for fans in settings if runs.spread(junctions, fans).values]
+    best = max(trained or settings, key=lambda fans: runs.spread(junctions, fans).mean)
     even = next((fans for fans in settings if fans[0] == equal), None)
     gain = paired(runs.accuracies(junctions, best), runs.accuracies(junctions, even) if even else {})
     outcome: Outcome = "refuted" if best[0] > equal else gain.outcome if best[0] < equal else "undecided"
@@ -174,7 +175,7 @@ def _peak(
     return Verdict(
         statement=f"at {100 * density:g} % overall the best junction 1 is sparser than junction 2",
         outcome=at_scale(outcome, scale),
-        evidence=f"best of {len(settings)} settings: {best}, {shares}, {runs.spread(junctions, best).text(1)} %; "
+        evidence=f"best of {len(trained)} settings: {best}, {shares}, {runs.spread(junctions, best).text(1)} %; "
         f"minus equal densities: {gain.signed()} points (the best was chosen by the same runs)",
     )
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from n2nsurgery.pipelines.jobs import Document, carry_out_all, places
+from n2nsurgery.pipelines.job_results import results_of
+from n2nsurgery.pipelines.jobs import Document
 from n2nsurgery.pipelines.morse_patterns import Pattern, PatternRun, assorted
 from n2nsurgery.pipelines.n2nskip_tables import at_scale
 from n2nsurgery.pipelines.paired import RankCorrelation, Spread, rank_correlation
@@ -23,7 +24,7 @@ from n2nsurgery.train.config import TrainConfig
 _FAN_OUTS = (128, 8)  # 12.5 %, the only Morse network that the paper mentions beside scatter
 _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _SKEWS = (0.0, 0.5, 1.0, 2.0)
-_DRAWS = {"smoke": 1, "small": 3, "paper": 10}
+_DRAWS = {"smoke": 1, "small": 4, "paper": 10}
 _SAMPLES = {"smoke": (4, 1, 2), "small": (300, 10, 100), "paper": (5000, 1000, 1000)}
 _EPOCHS = {"smoke": 1, "small": 8, "paper": 30}
 _GROUPS = ("all", "fixed fan", "clustered", "skewed")
@@ -32,15 +33,14 @@ _SIGNIFICANT = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class PredefinedScatter:
-    """120 patterns at small scale: fixed fans, clustered windows, skewed fan-outs."""
+    """128 patterns at small scale: fixed fans, clustered windows, skewed fan-outs."""
 
     trains: ClassVar[bool] = True
 
     def run(self, setting: Setting) -> Reproduction:
         """Rank correlations of all patterns and of each kind, verdicts, a figure."""
         runs = _runs(setting)
-        at = places(setting.device, setting.workers)
-        finished = carry_out_all(runs, setting.folder / "cells", at, setting.report)
+        finished = results_of(runs, setting.folder / "cells", setting)
         documents = list(finished.documents.values())
         found = {group: _correlation(documents, group) for group in _GROUPS}
         return Reproduction(

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from n2nsurgery.core.errors import InterruptionError, InvalidFileError, UnknownNameError, UsageError
+from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UnknownNameError, UsageError
 from n2nsurgery.pipelines.cell import CellResult
 from n2nsurgery.pipelines.experiments import predefined_fig2
 from n2nsurgery.pipelines.n2nskip_grid import points_of, table1_subjects, table2_subject, train_grid
@@ -76,6 +76,18 @@ def test_a_grid_that_was_stopped_goes_on_and_gives_the_same(tmp_path):
         for seed, cell in runs.items():
             again = found.points[point][seed]
             assert (again.train, again.test, again.recipe) == (cell.train, cell.test, cell.recipe)
+
+
+def test_what_is_finished_is_shown_without_training(tmp_path):
+    setting = Setting(folder=tmp_path, scale="smoke", device="cpu", finished=True)
+    with pytest.raises(RunError, match="leave --finished out"):
+        run("table2", setting)
+    points = list(points_of([table2_subject(setting)]))
+    train_grid(points[:2], replace(setting, finished=False, seeds=1))
+    found = run("table2", setting)
+    assert [row[1] for row in found.tables[0].rows] == ["dense", "RP", "N2NSkip-RP"]
+    assert [row[4] for row in found.tables[0].rows] == [1, 1, 0]
+    assert found.tables[1].rows == ()
 
 
 def test_a_run_that_was_killed_before_it_began_is_begun_again(tmp_path):
