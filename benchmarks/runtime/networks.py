@@ -129,9 +129,7 @@ def sparse_of(dense: onnx.ModelProto, only: str = "") -> onnx.ModelProto:  # noq
 
 
 def with_plain_pools(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with PlainMaxPool where the exporter puts it, and without stated shapes."""
+    """The model with PlainMaxPool where the exporter puts it; shapes stay stated, as in an exported file."""
     pooled = ir.from_proto(model)
     keep_pools_plain(pooled.graph)
-    result = ir.to_proto(pooled)
-    del result.graph.value_info[:]
-    return result
+    return ir.to_proto(pooled)
