@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from n2nsurgery.export.codec import gaps as gap_codec
 from n2nsurgery.export.operators import DOMAIN
+from n2nsurgery.export.pools import keep_pools_plain
 
 CACHE = Path(tempfile.gettempdir()) / "n2nsurgery-bench"
 
@@ -122,6 +124,12 @@ def sparse_of(dense: onnx.ModelProto, only: str = "") -> onnx.ModelProto:  # noq
     copies_of = [onnx.TensorProto.FromString(t.SerializeToString()) for t in alive]
     del graph.initializer[:]
     graph.initializer.extend(copies_of)
-    del graph.value_info[:]
     model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
-    return model
+    return with_plain_pools(model)
+
+
+def with_plain_pools(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with PlainMaxPool where the exporter puts it; shapes stay stated, as in an exported file."""
+    pooled = ir.from_proto(model)
+    keep_pools_plain(pooled.graph)
+    return ir.to_proto(pooled)

@@ -1,4 +1,4 @@
-"""The portable form of a graph: coded weights under operators of our domain, with functions in standard ONNX.
+"""The portable form of a graph: operators of our domain, most with a coded weight, with functions in standard ONNX.
 
 requires: weight_coding.codings (every refusal is a reason in a record)    rewrite: here    ensures: the codes decode
 back to the weights (weight_coding), and ONNX Runtime computes the same with both forms (exporter)
@@ -14,14 +14,18 @@ from numpy.typing import NDArray
 from onnx_ir.convenience import replace_nodes_and_values
 
 from n2nsurgery.export.codec.coded import CodedWeight
-from n2nsurgery.export.functions import function
+from n2nsurgery.export.functions import function, plain_max_pool
 from n2nsurgery.export.operators import DOMAIN, VERSION, Operator
+from n2nsurgery.export.pools import keep_pools_plain
 from n2nsurgery.export.sites import Site
 from n2nsurgery.export.weight_coding import WeightCoding
 
 
 def rewrite(model: ir.Model, all_codings: Sequence[WeightCoding]) -> None:
-    """Replace every coded weight of `model` by its code, in place; the weights that stay dense are not touched."""
+    """Replace every coded weight of `model` by its code, and pools beside sparse nodes by ours, in place.
+
+    Weights that stay dense are not touched.
+    """
     used: dict[tuple[str, str, str], Operator] = {}
     for coding in all_codings:
         if coding.coded is None:
@@ -33,8 +37,10 @@ def rewrite(model: ir.Model, all_codings: Sequence[WeightCoding]) -> None:
             operators = [_decode_before_use(model.graph, coding, inputs)]
         used |= {(DOMAIN, operator.name, operator.overload): operator for operator in operators}
         model.graph.initializers.pop(str(coding.initializer.name))
-    for operator in used.values():
-        local = function(operator)
+    functions = [function(operator) for operator in used.values()]
+    if keep_pools_plain(model.graph):
+        functions.append(plain_max_pool())
+    for local in functions:
         model.functions[local.identifier()] = local
     if used:
         model.opset_imports[DOMAIN] = VERSION

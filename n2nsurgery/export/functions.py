@@ -11,7 +11,7 @@ import onnx_ir as ir
 from onnx import parser
 
 from n2nsurgery.export.capture import OPSET
-from n2nsurgery.export.operators import DOMAIN, Operator
+from n2nsurgery.export.operators import DOMAIN, PLAIN_MAX_POOL, Operator
 
 _CASTS = """
     shape = Constant <value_ints: ints = @weight_shape> ()
@@ -82,9 +82,20 @@ _OPERATIONS = {
 
 def function(operator: Operator) -> ir.Function:
     """The model-local function of `operator`; its operator set is the model's, as ONNX's checker demands."""
-    text = f"""<domain: "{DOMAIN}", opset_import: ["": {OPSET}], overload: "{operator.overload}">
-    {operator.name} <{", ".join(operator.attributes)}> ({", ".join(operator.inputs)}) => ({operator.output}) {{
-    {_body(operator)}
+    signature = f"{operator.name} <{', '.join(operator.attributes)}> ({', '.join(operator.inputs)})"
+    return _parsed(f"{signature} => ({operator.output})", _body(operator), operator.overload)
+
+
+def plain_max_pool() -> ir.Function:
+    """The function of PlainMaxPool."""
+    body = "Y = MaxPool <kernel_shape: ints = @kernel_shape, strides: ints = @strides, pads: ints = @pads> (X)"
+    return _parsed(f"{PLAIN_MAX_POOL} <kernel_shape, strides, pads> (X) => (Y)", body)
+
+
+def _parsed(signature: str, body: str, overload: str = "") -> ir.Function:
+    text = f"""<domain: "{DOMAIN}", opset_import: ["": {OPSET}], overload: "{overload}">
+    {signature} {{
+    {body}
     }}"""
     parsed: onnx.FunctionProto = parser.parse_function(text)
     return ir.serde.deserialize_function(parsed)

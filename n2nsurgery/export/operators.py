@@ -2,10 +2,12 @@
 
     Sparse{Conv|Gemm}[Add][Relu][Bits][Int8] (X, places, values, [scales], bias, [residual]) -> Y
     Decode[Bits][Int8] (places, values, [scales]) -> W
+    PlainMaxPool (X) -> Y
 
 `places` are gaps (uint8 or uint16), or a bitmask (uint8) in `...Bits`; `values` are float or float16, or int8 in
 `...Int8`, which takes one float scale for each row. A SparseConv or SparseGemm has a kernel in the sparse runtime; a
-Decode has none: it stores a weight small where the dense operator computes.
+Decode has none: it stores a weight small where the dense operator computes. PlainMaxPool holds no weight: it is a
+MaxPool with a kernel in the layout of the sparse ones.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Literal
 
 DOMAIN = "n2nsurgery"
 VERSION = 1
+PLAIN_MAX_POOL = "PlainMaxPool"
 
 Kind = Literal["Conv", "Gemm", "Decode"]
 Linear = Literal["", "tokens", "tokens_without_bias"]
@@ -22,7 +25,7 @@ Linear = Literal["", "tokens", "tokens_without_bias"]
 
 @dataclass(frozen=True, kw_only=True)
 class Operator:
-    """One operator by its properties.
+    """One operator with a coded weight, by its properties.
 
     `overload` tells how the standard form of a Gemm is written: as Gemm (``), or as MatMul on inputs of any rank with
     the bias added after it (`tokens`) or without one (`tokens_without_bias`). Kernels are the same.

@@ -88,6 +88,23 @@ struct PackJob {
   int64_t packed_size;  // floats per packed channel
 };
 
+// The maximum over windows of `planes` consecutive images of one channel.
+struct PoolJob {
+  const float* x;
+  float* y;
+  int64_t planes;
+  int64_t height;
+  int64_t width;
+  int64_t output_height;
+  int64_t output_width;
+  int64_t kernel_height;
+  int64_t kernel_width;
+  int64_t row_stride;
+  int64_t column_stride;
+  int64_t pad_top;  // smaller than the kernel, so that every window holds something of the image
+  int64_t pad_left;
+};
+
 struct Kernels {
   const char* name;
   int lanes;
@@ -98,6 +115,7 @@ struct Kernels {
   // target[c * target_stride + r] = source[r * source_stride + c] for r < rows, c < columns
   void (*transpose)(const float* source, int64_t source_stride, float* target, int64_t target_stride, int64_t rows,
                     int64_t columns);
+  void (*max_pool)(const PoolJob&);
 };
 
 const Kernels& portable_kernels();

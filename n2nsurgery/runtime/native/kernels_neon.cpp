@@ -4,12 +4,13 @@
 
 #include "compute.inl.h"
 #include "pack.inl.h"
+#include "pool.inl.h"
 
 namespace n2n {
 
 const Kernels& neon_kernels() {
   static const Kernels kernels{"neon", Simd::kLanes, Simd::kMaxRegisters, Simd::kMaxBlockRegisters,
-                               compute,  pack,         transpose};
+                               compute,  pack,         transpose,              max_pool};
   return kernels;
 }
 

@@ -3,12 +3,13 @@
 
 #include "compute.inl.h"
 #include "pack.inl.h"
+#include "pool.inl.h"
 
 namespace n2n {
 
 const Kernels& portable_kernels() {
   static const Kernels kernels{"portable", Simd::kLanes, Simd::kMaxRegisters, Simd::kMaxBlockRegisters,
-                               compute,  pack,         transpose};
+                               compute,  pack,         transpose,              max_pool};
   return kernels;
 }
 

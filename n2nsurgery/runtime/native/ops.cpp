@@ -8,14 +8,17 @@
 #include "conv_kernel.h"
 #include "gemm_kernel.h"
 #include "ort_call.h"
+#include "pool_kernel.h"
 
 namespace n2n {
 namespace {
 
 constexpr const char* kDomain = "n2nsurgery";
+constexpr const char* kPool = "PlainMaxPool";
 
 struct Op : ort::CustomOp {
-  OpVariant variant;
+  OpVariant variant;  // of a sparse op
+  bool pool = false;  // PlainMaxPool, which has no constant inputs
   std::string name;
   bool parallel = false;  // the running ONNX Runtime lends its threads
 };
@@ -26,6 +29,7 @@ struct Node {
   bool parallel = false;
   std::unique_ptr<ConvKernel> conv;
   std::unique_ptr<GemmKernel> gemm;
+  std::unique_ptr<PoolKernel> pool;
 };
 
 const Op& op_of(const ort::CustomOp* op) { return *static_cast<const Op*>(op); }
@@ -52,7 +56,9 @@ ort::Status* create_kernel(const ort::CustomOp* custom_op, ort::Api api, const o
     auto node = std::make_unique<Node>();
     node->api = api;
     node->parallel = op.parallel;
-    if (op.variant.gemm) {
+    if (op.pool) {
+      node->pool = std::make_unique<PoolKernel>(setup);
+    } else if (op.variant.gemm) {
       node->gemm = std::make_unique<GemmKernel>(setup, op.variant);
     } else {
       node->conv = std::make_unique<ConvKernel>(setup, op.variant);
@@ -63,9 +69,11 @@ ort::Status* create_kernel(const ort::CustomOp* custom_op, ort::Api api, const o
 
 ort::Status* compute(void* kernel, ort::KernelContext* context) {
   const Node& node = *static_cast<Node*>(kernel);
-  return guarded(node.api, node.gemm ? "SparseGemm" : "SparseConv", [&] {
+  return guarded(node.api, node.pool ? kPool : node.gemm ? "SparseGemm" : "SparseConv", [&] {
     const ort::Invocation invocation(node.api, context, node.parallel);
-    if (node.gemm) {
+    if (node.pool) {
+      node.pool->compute(invocation);
+    } else if (node.gemm) {
       node.gemm->compute(invocation);
     } else {
       node.conv->compute(invocation);
@@ -73,23 +81,39 @@ ort::Status* compute(void* kernel, ort::KernelContext* context) {
   });
 }
 
-ort::ElementType input_type(const ort::CustomOp* custom_op, size_t index) {
+ort::ElementType sparse_input_type(const ort::CustomOp* custom_op, size_t index) {
   const OpVariant& variant = op_of(custom_op).variant;
   if (index == 1) return variant.bits ? ort::kUint8 : ort::kUndefined;   // uint8 or uint16; checked with the values
   if (index == 2) return variant.int8 ? ort::kInt8 : ort::kUndefined;    // float or float16
   return ort::kFloat;
 }
 
-Op make_op(const OpVariant& variant) {
+// What the running ONNX Runtime offers.
+struct Host {
+  bool parallel = false;  // lends its threads
+  bool in_place = false;  // lets a result take the place of an input that nobody reads later
+};
+
+// The result of a SparseConvAdd may take the residual's place: each element is read before it is written.
+template <bool Int8>
+size_t residual_in_place(int** inputs, int** outputs) {
+  static int input = static_cast<int>(OpVariant{false, true, false, false, Int8}.residual_index());
+  static int output = 0;
+  *inputs = &input;
+  *outputs = &output;
+  return 1;
+}
+
+// What all ops have in common: float in, one float out.
+Op make_op(const std::string& name, const Host& host) {
   Op op{};
-  op.variant = variant;
-  op.name = std::string("Sparse") + (variant.gemm ? "Gemm" : "Conv") + (variant.add ? "Add" : "") +
-            (variant.relu ? "Relu" : "") + (variant.bits ? "Bits" : "") + (variant.int8 ? "Int8" : "");
-  op.version = ort::kCustomOpVersion;
+  op.name = name;
+  op.parallel = host.parallel;
+  op.version = host.in_place ? ort::kApiVersionInPlace : ort::kCustomOpVersion;
   op.GetName = [](const ort::CustomOp* o) { return op_of(o).name.c_str(); };
   op.GetExecutionProviderType = [](const ort::CustomOp*) -> const char* { return "CPUExecutionProvider"; };
-  op.GetInputType = input_type;
-  op.GetInputTypeCount = [](const ort::CustomOp* o) { return op_of(o).variant.input_count(); };
+  op.GetInputType = [](const ort::CustomOp*, size_t) { return ort::kFloat; };
+  op.GetInputTypeCount = [](const ort::CustomOp*) -> size_t { return 1; };
   op.GetOutputType = [](const ort::CustomOp*, size_t) { return ort::kFloat; };
   op.GetOutputTypeCount = [](const ort::CustomOp*) -> size_t { return 1; };
   op.KernelDestroy = [](void* kernel) { delete static_cast<Node*>(kernel); };
@@ -105,23 +129,38 @@ Op make_op(const OpVariant& variant) {
   return op;
 }
 
-std::vector<Op> make_ops(bool parallel) {
-  std::vector<Op> ops;
+Op make_sparse_op(const OpVariant& variant, const Host& host) {
+  Op op = make_op(std::string("Sparse") + (variant.gemm ? "Gemm" : "Conv") + (variant.add ? "Add" : "") +
+                      (variant.relu ? "Relu" : "") + (variant.bits ? "Bits" : "") + (variant.int8 ? "Int8" : ""),
+                  host);
+  op.variant = variant;
+  if (variant.add && !variant.gemm) {
+    op.GetMayInplace = variant.int8 ? residual_in_place<true> : residual_in_place<false>;
+    op.ReleaseMayInplace = [](int*, int*) {};
+  }
+  op.GetInputType = sparse_input_type;
+  op.GetInputTypeCount = [](const ort::CustomOp* o) { return op_of(o).variant.input_count(); };
+  return op;
+}
+
+std::vector<Op> make_ops(const Host& host) {
+  std::vector<Op> ops{make_op(kPool, host)};
+  ops.front().pool = true;
   for (unsigned bits = 0; bits < 32; ++bits) {
-    ops.push_back(make_op({(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0, (bits & 16) != 0}));
-    ops.back().parallel = parallel;
+    const OpVariant variant{(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0, (bits & 16) != 0};
+    ops.push_back(make_sparse_op(variant, host));
   }
   return ops;
 }
 
 // One domain serves all sessions of the process and lives as long: sessions keep pointers into it.
-ort::CustomOpDomain* shared_domain(ort::Api api, bool parallel) {
+ort::CustomOpDomain* shared_domain(ort::Api api, const Host& host) {
   static std::mutex mutex;
   static ort::CustomOpDomain* domain = nullptr;
   static std::vector<Op>* ops = nullptr;
   const std::lock_guard<std::mutex> guard(mutex);
   if (domain != nullptr) return domain;
-  ops = new std::vector<Op>(make_ops(parallel));  // NOLINT(cppcoreguidelines-owning-memory): never freed, see above
+  ops = new std::vector<Op>(make_ops(host));  // NOLINT(cppcoreguidelines-owning-memory): never freed, see above
   ort::CustomOpDomain* fresh = nullptr;
   ort::check(api, ort::CreateCustomOpDomain::of(api)(kDomain, &fresh));
   for (const Op& op : *ops) ort::check(api, ort::CustomOpDomainAdd::of(api)(fresh, &op));
@@ -136,10 +175,12 @@ extern "C" __attribute__((visibility("default"))) n2n::ort::Status* RegisterCust
     n2n::ort::SessionOptions* options, const n2n::ort::ApiBase* base) {
   namespace ort = n2n::ort;
   ort::Api api = base->GetApi(ort::kApiVersion);
-  const bool parallel = api != nullptr;
-  if (!parallel) api = base->GetApi(ort::kApiVersionSerial);
+  n2n::Host host;
+  host.parallel = api != nullptr;
+  host.in_place = base->GetApi(ort::kApiVersionInPlace) != nullptr;
+  if (!host.parallel) api = base->GetApi(ort::kApiVersionSerial);
   if (api == nullptr) return nullptr;  // without a table there is no way to say so; ONNX Runtime < 1.16
   return n2n::guarded(api, "n2nsurgery", [&] {
-    ort::check(api, ort::AddCustomOpDomain::of(api)(options, n2n::shared_domain(api, parallel)));
+    ort::check(api, ort::AddCustomOpDomain::of(api)(options, n2n::shared_domain(api, host)));
   });
 }

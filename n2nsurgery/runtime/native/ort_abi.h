@@ -27,7 +27,8 @@ struct ApiBase {
 
 constexpr uint32_t kApiVersion = 17;          // first with KernelContext_ParallelFor
 constexpr uint32_t kApiVersionSerial = 16;    // first with CreateKernelV2 / KernelComputeV2
-constexpr uint32_t kCustomOpVersion = 16;     // layout of CustomOp below
+constexpr uint32_t kApiVersionInPlace = 18;   // first that asks for results in place
+constexpr uint32_t kCustomOpVersion = 16;     // layout of CustomOp below, up to KernelComputeV2
 
 enum ErrorCode : int { kFail = 1, kInvalidArgument = 2 };
 
@@ -87,6 +88,14 @@ struct CustomOp {
   int (*GetVariadicOutputHomogeneity)(const CustomOp*);
   Status* (*CreateKernelV2)(const CustomOp*, Api, const KernelInfo*, void**);
   Status* (*KernelComputeV2)(void*, KernelContext*);
+  // As of API version 18; null where unused.
+  Status* (*InferOutputShape)(const CustomOp*, void*);
+  int (*GetStartVersion)(const CustomOp*);
+  int (*GetEndVersion)(const CustomOp*);
+  size_t (*GetMayInplace)(int** inputs, int** outputs);
+  void (*ReleaseMayInplace)(int* inputs, int* outputs);
+  size_t (*GetAliasMap)(int** inputs, int** outputs);
+  void (*ReleaseAliasMap)(int* inputs, int* outputs);
 };
 
 }  // namespace n2n::ort

@@ -50,8 +50,22 @@ struct Simd {
   static EvenRange even_range(int low, int high) { return {range(low, high), range(low - 8, high - 8)}; }
   static Reg load_even(const float* p, EvenRange r) {
     const __m256 even = _mm256_shuffle_ps(_mm256_maskload_ps(p, r.lower), _mm256_maskload_ps(p + 8, r.upper), 0x88);
-    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(even), 0xD8));
+    return in_order(even);
   }
+
+  // The even and the odd elements of p[0..16).
+  struct Pairs {
+    Reg even, odd;
+  };
+  static Pairs load_pairs(const float* p) {
+    const Reg lower = load(p);
+    const Reg upper = load(p + 8);
+    return {in_order(_mm256_shuffle_ps(lower, upper, 0x88)), in_order(_mm256_shuffle_ps(lower, upper, 0xDD))};
+  }
+
+ private:
+  // What a shuffle of two vectors, lane by lane, leaves in the order 0 2 1 3.
+  static Reg in_order(Reg v) { return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xD8)); }
 };
 
 }  // namespace

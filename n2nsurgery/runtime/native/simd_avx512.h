@@ -52,6 +52,18 @@ struct Simd {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     return _mm512_permutex2var_ps(_mm512_maskz_loadu_ps(r.lower, p), even, _mm512_maskz_loadu_ps(r.upper, p + 16));
   }
+
+  // The even and the odd elements of p[0..32).
+  struct Pairs {
+    Reg even, odd;
+  };
+  static Pairs load_pairs(const float* p) {
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    const Reg lower = load(p);
+    const Reg upper = load(p + 16);
+    return {_mm512_permutex2var_ps(lower, even, upper), _mm512_permutex2var_ps(lower, odd, upper)};
+  }
 };
 
 }  // namespace

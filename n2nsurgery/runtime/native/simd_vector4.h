@@ -37,10 +37,7 @@ struct Simd {
   static Reg fma(Reg w, Reg x, Reg sum) { return sum + w * x; }
 #endif
   static Reg at_least(Reg floor, Reg v) {  // NaN in v stays NaN
-    const auto below = v < floor;
-    Reg out = v;
-    for (int i = 0; i < 4; ++i) out[i] = below[i] ? floor[i] : v[i];
-    return out;
+    return v < floor ? floor : v;
   }
 
   static Reg quad(const float* p) { return load(p); }
@@ -74,6 +71,16 @@ struct Simd {
     Reg v{};
     for (int i = (r.low + 1) / 2; 2 * i < r.high; ++i) v[i] = p[2 * i];
     return v;
+  }
+
+  // The even and the odd elements of p[0..8).
+  struct Pairs {
+    Reg even, odd;
+  };
+  static Pairs load_pairs(const float* p) {
+    const Reg lower = load(p);
+    const Reg upper = load(p + 4);
+    return {__builtin_shufflevector(lower, upper, 0, 2, 4, 6), __builtin_shufflevector(lower, upper, 1, 3, 5, 7)};
   }
 };
 

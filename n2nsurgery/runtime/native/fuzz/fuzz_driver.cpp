@@ -16,6 +16,7 @@
 #include "executor.h"
 #include "expected_input.h"
 #include "plan.h"
+#include "pool_kernel.h"
 #include "processor.h"
 #include "row_product.h"
 
@@ -30,7 +31,7 @@ class Fuzzer {
   bool once() {
     choose_instruction_set();
     try {
-      run_case();
+      chance(0.2) ? run_windows() : run_case();
       return true;
     } catch (const Error&) {
       return false;
@@ -164,6 +165,37 @@ class Fuzzer {
     if (expected && expected->output_pixels() * conv.outputs < 1) std::abort();
     const std::optional<int64_t> rows = expected_rows(conv.weight_shape(), claimed);
     if (rows && *rows * conv.outputs < 1) std::abort();
+  }
+
+  // The maxima of random windows over a few channels, each against its window read element by element.
+  void run_windows() {
+    const ConvAttributes window = parse_pool_attributes(extents(2, 1, 5), extents(2, 1, 3), extents(4, 0, 2));
+    const ConvProblem problem = make_problem(window, {between(0, 3), 1, extent(1, 70), extent(1, 70)});
+    require(problem.input_pixels() <= 1 << 16 && problem.output_pixels() <= 1 << 16, "too large for a fuzz case");
+    std::vector<float> x(static_cast<size_t>(problem.batch * problem.input_pixels()));
+    std::vector<float> y(static_cast<size_t>(problem.batch * problem.output_pixels()));
+    for (float& value : x) value = number();
+    const int64_t middle = between(0, problem.batch);
+    run_pool(problem, select_kernels(), x.data(), y.data(), 0, middle);
+    run_pool(problem, select_kernels(), x.data(), y.data(), middle, problem.batch);
+    for (size_t i = 0; i < y.size(); ++i) {
+      if (y[i] != largest(problem, x.data(), static_cast<int64_t>(i))) std::abort();
+    }
+  }
+
+  static float largest(const ConvProblem& problem, const float* x, int64_t at) {
+    const int64_t pixel = at % problem.output_pixels();
+    const float* plane = x + at / problem.output_pixels() * problem.input_pixels();
+    const int64_t top = pixel / problem.output[2] * problem.stride[1] - problem.pad[1];
+    const int64_t left = pixel % problem.output[2] * problem.stride[2] - problem.pad[2];
+    float best = std::numeric_limits<float>::lowest();
+    for (int64_t tap = 0; tap < problem.kernel[1] * problem.kernel[2]; ++tap) {
+      const int64_t row = top + tap / problem.kernel[2];
+      const int64_t column = left + tap % problem.kernel[2];
+      const bool inside = row >= 0 && row < problem.input[1] && column >= 0 && column < problem.input[2];
+      if (inside) best = std::max(best, plane[row * problem.input[2] + column]);
+    }
+    return best;
   }
 
   // One row of a linear layer with these weights against plain sums.
