@@ -28,7 +28,8 @@ _DRAWS = {"smoke": 1, "small": 4, "paper": 10}
 _SAMPLES = {"smoke": (4, 1, 2), "small": (300, 10, 100), "paper": (5000, 1000, 1000)}
 _EPOCHS = {"smoke": 1, "small": 8, "paper": 30}
 _GROUPS = ("all", "fixed fan", "clustered", "skewed")
-_SIGNIFICANT = 0.05
+_ENTRIES = ("S_1f", "S_1b", "S_2f", "S_2b", "S_f", "S_b")
+_USEFUL = 0.5  # the least rank correlation that deserves to be called a prediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +52,14 @@ class PredefinedScatter:
                 f"Fan-outs {_FAN_OUTS} (12.5 %), the same number of edges in every pattern.",
                 f"Data, initial weights and order of batches are the same. {_training(setting, runs[0].train)}",
                 "Rank correlations are Spearman's, with their 95 % interval.",
+                f"A statement is reproduced where the interval lies above {_USEFUL:g}, refuted where it lies below.",
                 *(f"Failed, and left out: {key}: {problem}" for key, problem in finished.failures.items()),
             ),
-            tables=(_correlations(found), _summary(documents)),
+            tables=(
+                _correlations("Scatter against test accuracy", found),
+                _correlations("Entries of the scatter vector against test accuracy, all patterns", _entries(documents)),
+                _summary(documents),
+            ),
             verdicts=_verdicts(found, setting.scale),
             figures=draw(setting.folder, "predefined-scatter", [_panel(documents)]),
             data={"patterns": documents},
@@ -88,7 +94,16 @@ def _correlation(documents: Sequence[Document], group: str) -> RankCorrelation |
     return rank_correlation([one["scatter"] for one in chosen], [one["accuracy"] for one in chosen])
 
 
-def _correlations(found: Mapping[str, RankCorrelation | None]) -> Table:
+def _entries(documents: Sequence[Document]) -> dict[str, RankCorrelation | None]:
+    """Of each entry of the vector, the last two being those of the whole network."""
+    accuracies = [document["accuracy"] for document in documents]
+    return {
+        name: rank_correlation([document["vector"][place] for document in documents], accuracies)
+        for place, name in enumerate(_ENTRIES)
+    }
+
+
+def _correlations(title: str, found: Mapping[str, RankCorrelation | None]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for group, correlation in found.items():
         if correlation is None:
@@ -97,8 +112,8 @@ def _correlations(found: Mapping[str, RankCorrelation | None]) -> Table:
         low, high = correlation.interval
         row = (f"{correlation.rho:+.3f}", f"{low:+.3f} to {high:+.3f}", f"{correlation.p:.2g}", correlation.pairs)
         rows.append((group, *row))
-    columns = ("patterns", "rank correlation", "95 % interval", "p", "number")
-    return Table(title="Scatter against test accuracy", columns=columns, rows=tuple(rows))
+    columns = ("of", "rank correlation", "95 % interval", "p", "number")
+    return Table(title=title, columns=columns, rows=tuple(rows))
 
 
 def _summary(documents: Sequence[Document]) -> Table:
@@ -141,9 +156,10 @@ def _verdicts(found: Mapping[str, RankCorrelation | None], scale: Scale) -> tupl
 
 
 def _outcome(correlation: RankCorrelation | None) -> Outcome:
-    if correlation is None or correlation.p > _SIGNIFICANT:
+    if correlation is None:
         return "undecided"
-    return "reproduced" if correlation.rho > 0 else "refuted"
+    low, high = correlation.interval
+    return "reproduced" if low >= _USEFUL else "refuted" if high < _USEFUL else "undecided"
 
 
 def _text(correlation: RankCorrelation | None) -> str:
