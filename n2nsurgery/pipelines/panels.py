@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _PANEL = (6.0, 4.2)  # inches
+_STYLES = tuple(zip((*COLOURS[1:], COLOURS[0]), (*MARKERS[1:], "*"), strict=True))
+_FEW = 6  # points along a logarithmic axis that are named one by one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +62,14 @@ def draw(folder: Path, name: str, panels: Sequence[Panel]) -> tuple[str, ...]:
 
 def _fill(axes: Axes, panel: Panel) -> None:
     for number, curve in enumerate(panel.curves):
-        place = 1 + (number if curve.colour is None else curve.colour) % (len(COLOURS) - 1)
-        colour = COLOURS[place]
+        colour, marker = _STYLES[(number if curve.colour is None else curve.colour) % len(_STYLES)]
         axes.errorbar(
             curve.x,
             curve.y,
             yerr=[spread or 0.0 for spread in curve.spread] if any(curve.spread) else None,
             label=curve.label,
             color=colour,
-            marker=MARKERS[place],
+            marker=marker,
             markersize=5 if curve.joined else 4,
             markerfacecolor="white" if curve.paper else colour,
             linestyle=("--" if curve.paper else "-") if curve.joined else "none",
@@ -86,6 +87,10 @@ def _fill(axes: Axes, panel: Panel) -> None:
             va="bottom",
         )
     axes.set_xscale(panel.x_scale)
+    points = sorted({x for curve in panel.curves for x in curve.x})
+    if panel.x_scale == "log" and len(points) <= _FEW:
+        axes.set_xticks(points, [f"{point:g}" for point in points])
+        axes.set_xticks([], minor=True)
     axes.set_title(panel.title)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)

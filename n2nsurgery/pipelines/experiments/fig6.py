@@ -63,6 +63,8 @@ def _panel(results: GridResults, subject: Subject, methods: Sequence[str]) -> Pa
     curves = []
     for number, method in enumerate(methods):
         spreads = [results.spread(subject, method, density) for density in subject.densities]
+        if not any(spread.values for spread in spreads):
+            continue
         curves.append(
             Curve(
                 label=method,
