@@ -28,6 +28,11 @@ def fan_out_step(n_out: int, n_in: int) -> int:
     return n_out // gcd(n_out, n_in)
 
 
+def regular_step(grid: ChannelGrid) -> int:
+    """The weights of the smallest legal fan-out of a layer, whole kernels between its channels."""
+    return grid.groups * grid.inputs * fan_out_step(grid.outputs, grid.inputs) * grid.taps
+
+
 def fan_in_of(n_out: int, n_in: int, fan_out: int) -> int:
     """The fan-in that belongs to `fan_out`; BudgetError naming the nearest legal fan-outs where there is none."""
     step = fan_out_step(n_out, n_in)

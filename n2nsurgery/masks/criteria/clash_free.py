@@ -7,7 +7,6 @@ Source: Dey et al. 2019, "Pre-Defined Sparse Neural Networks with Hardware Accel
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import lcm
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from n2nsurgery.graph.layers import PrunableWeight
 from n2nsurgery.masks.allocations import ALLOCATIONS
 from n2nsurgery.masks.clash_free import clash_free
 from n2nsurgery.masks.criterion import Needs
+from n2nsurgery.masks.fans import regular_step
 from n2nsurgery.masks.grid import from_grid, grid_of
 
 
@@ -35,8 +35,7 @@ class ClashFree:
 
     def step(self, weight: PrunableWeight) -> int:
         """The weights of the smallest legal fan-out; legal counts are its multiples."""
-        grid = grid_of(weight)
-        return grid.groups * lcm(grid.outputs, grid.inputs) * grid.taps
+        return regular_step(grid_of(weight))
 
     def pattern(self, weight: PrunableWeight, count: int, generator: np.random.Generator) -> Tensor:
         """A clash-free mask with equal fan-outs and equal fan-ins; `count` is a multiple of `step`."""

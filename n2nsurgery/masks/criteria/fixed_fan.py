@@ -8,7 +8,6 @@ Source: "Characterizing sparse connectivity patterns in neural networks", sectio
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import lcm
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import Tensor
 from n2nsurgery.graph.layers import PrunableWeight
 from n2nsurgery.masks.allocations import ALLOCATIONS
 from n2nsurgery.masks.criterion import Needs
+from n2nsurgery.masks.fans import regular_step
 from n2nsurgery.masks.grid import grid_of
 from n2nsurgery.masks.patterns import balanced_mask
 
@@ -35,8 +35,7 @@ class FixedFan:
 
     def step(self, weight: PrunableWeight) -> int:
         """The weights of the smallest legal fan-out; legal counts are its multiples."""
-        grid = grid_of(weight)
-        return grid.groups * lcm(grid.outputs, grid.inputs) * grid.taps
+        return regular_step(grid_of(weight))
 
     def pattern(self, weight: PrunableWeight, count: int, generator: np.random.Generator) -> Tensor:
         """A random mask with equal fan-outs and equal fan-ins; `count` is a multiple of `step`."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from torch import Tensor, nn
+
+from n2nsurgery.models.classification_layers import classification_layers
 
 
 class Perceptron(nn.Module):
@@ -14,10 +15,7 @@ class Perceptron(nn.Module):
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for fan_in, fan_out in pairwise(widths):
-            layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
-        self.layers = nn.Sequential(*layers[:-1])
+        self.layers = classification_layers(widths)
 
     def forward(self, x: Tensor) -> Tensor:
         """`x`: (N, widths[0]), or images of as many values; (N, widths[-1]) comes back."""
