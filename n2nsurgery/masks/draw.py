@@ -176,6 +176,7 @@ def _draw_by_score(
         for name, mask in kept.items():
             scores[name] = scores[name].masked_fill(~mask, -torch.inf)  # what is pruned stays pruned
         kept = _highest(context.weights, scores, left, criterion.scope, floors)
+        context.crew.share(kept.values(), 0)  # one decides: on another machine the last bits may differ
         if progress is not None:
             progress(done, criterion.rounds)
     return kept

@@ -2,6 +2,11 @@
 
 Forward passes run on stand-ins for the module's tensors (`torch.func.functional_call`): neither weights nor
 BatchNorm statistics nor `.grad` are ever written to, so nothing has to be put back that could be forgotten.
+
+A derivative of one mini-batch is a function of (weights, batch, seed, its number) alone: dropout and buffers start anew
+for each. So several processes may deal the batches out among themselves. A batch is never divided, for BatchNorm in
+train mode looks at all of it; and the derivatives are added in the order of the batches, whoever computed them. The sum
+is then that of one process, bit for bit where the processes compute alike.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import primary_output
 from n2nsurgery.core.seeds import derive, torch_generator
 from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.masks.crew import SINGLE, Crew
 from n2nsurgery.masks.loss import cross_entropy, random_labels
 
 MODES = ("train", "eval")
@@ -32,6 +38,7 @@ class ScoreContext:
 
     `batches` are pairs (inputs, targets); targets None stands for seeded random labels. `loss` maps the primary
     output and the targets to a scalar. `kept` are the masks of earlier rounds: weights outside them count as zero.
+    `crew`: the processes that score together, every one with the same context.
     """
 
     module: nn.Module
@@ -40,6 +47,7 @@ class ScoreContext:
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
     seed: int = 0
     kept: Mapping[str, Tensor] = field(default_factory=dict)
+    crew: Crew = SINGLE
 
 
 def weight_values(context: ScoreContext) -> dict[str, Tensor]:
@@ -89,41 +97,55 @@ def stand_ins(
     return {name: substitutes[id(parameter)] for name, parameter in parameters.items()} | buffers
 
 
-def primary_outputs(context: ScoreContext, tensors: Mapping[str, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each batch the module's primary output, computed with `tensors`, and the targets.
-
-    Raises UsageError where the context has no batch.
-    """
-    if not context.batches:
-        raise UsageError("this criterion scores weights by data, and was given none: pass at least one batch")
-    device = next(iter(tensors.values())).device
-    for index, (inputs, targets) in enumerate(context.batches):
-        arguments: tuple[Any, ...] = tuple(value.to(device) for value in inputs)
-        output = primary_output(functional_call(context.module, dict(tensors), arguments))
-        if targets is None:
-            targets = random_labels(output, torch_generator(context.seed, "labels", str(index)))  # noqa: PLW2901
-        yield output, targets.to(device)
-
-
 def gradients(value: Tensor, leaves: Sequence[Tensor], *, again: bool = False) -> list[Tensor]:
     """The gradient of a scalar by each of `leaves`, zero where it does not depend on one; `again`: differentiable."""
     found = torch.autograd.grad(value, leaves, create_graph=again, allow_unused=True, materialize_grads=True)
     return list(found)
 
 
-def accumulate(sums: Sequence[Tensor], parts: Sequence[Tensor]) -> None:
-    """Add every part to its sum, in place."""
-    for total, part in zip(sums, parts, strict=True):
-        total.add_(part)
+def over_batches(
+    context: ScoreContext,
+    values: Mapping[str, Tensor],
+    derivative: Callable[[Tensor], list[Tensor]],
+    *,
+    training: bool,
+    temperature: float = 1.0,
+) -> list[Tensor]:
+    """The sum over the batches of `derivative(loss)`: a tensor for each of `values`, which stand for their parameters.
 
-
-def losses(context: ScoreContext, tensors: Mapping[str, Tensor], temperature: float = 1.0) -> Iterator[Tensor]:
-    """The loss of each batch divided by their number, so that the sum is the mean; outputs / `temperature`.
-
-    Raises UsageError where a loss is not finite.
+    A loss is that of one batch divided by their number, of outputs / `temperature`, in train or eval mode. Every
+    process of the crew gets the sum. Raises UsageError where there is no batch, or a loss is not finite.
     """
-    for output, targets in primary_outputs(context, tensors):
-        loss = context.loss(output / temperature, targets)
-        if not torch.isfinite(loss):
-            raise UsageError(f"the loss on the scoring data is {loss.item()}: check the inputs and the model's weights")
-        yield loss / len(context.batches)
+    count, crew = len(context.batches), context.crew
+    if not count:
+        raise UsageError("this criterion scores weights by data, and was given none: pass at least one batch")
+    sums = [torch.zeros_like(value) for value in values.values()]
+    for first in range(0, count, crew.size):
+        own = first + crew.rank
+        found: list[Tensor] = []
+        if own < count:
+            with undisturbed(context.module, training=training, seed=derive(context.seed, "batch", str(own))):
+                found = derivative(loss_of_batch(context, stand_ins(context.module, values), own, temperature))
+        for source in range(min(crew.size, count - first)):
+            parts = found if source == crew.rank else [torch.empty_like(total) for total in sums]
+            crew.share(parts, source)
+            for total, part in zip(sums, parts, strict=True):
+                total.add_(part)
+    return sums
+
+
+def loss_of_batch(context: ScoreContext, tensors: Mapping[str, Tensor], index: int, temperature: float = 1.0) -> Tensor:
+    """The loss of batch `index`, computed with `tensors`, divided by the number of batches: together they are the mean.
+
+    Raises UsageError where it is not finite.
+    """
+    inputs, targets = context.batches[index]
+    device = next(iter(tensors.values())).device
+    arguments: tuple[Any, ...] = tuple(value.to(device) for value in inputs)
+    output = primary_output(functional_call(context.module, dict(tensors), arguments))
+    if targets is None:
+        targets = random_labels(output, torch_generator(context.seed, "labels", str(index)))
+    loss = context.loss(output / temperature, targets.to(device))
+    if not torch.isfinite(loss):
+        raise UsageError(f"the loss on the scoring data is {loss.item()}: check the inputs and the model's weights")
+    return loss / len(context.batches)

@@ -23,6 +23,7 @@ from n2nsurgery.graph.equality import require_equal
 from n2nsurgery.graph.layering import layer_graph
 from n2nsurgery.graph.pairs import PairSelection
 from n2nsurgery.graph.tracing import Trace, bind_inputs, trace
+from n2nsurgery.masks.crew import SINGLE, Crew
 from n2nsurgery.masks.loss import cross_entropy
 from n2nsurgery.models.patient import Patient
 from n2nsurgery.models.recipe import ModelRecipe
@@ -33,7 +34,7 @@ from n2nsurgery.pipelines.run_folder import ARTIFACTS
 from n2nsurgery.pipelines.surgery_config import surgery_config
 from n2nsurgery.surgery.config import Option, SurgeryConfig
 from n2nsurgery.surgery.keeper import keeper_of
-from n2nsurgery.surgery.operate import ScoringData, operate
+from n2nsurgery.surgery.operate import ScoringData, assist, operate
 from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.plan import InputSpec, SurgeryPlan
 from n2nsurgery.surgery.planner import PlannedModel, criterion_of, plan_surgery
@@ -152,7 +153,7 @@ class Operation:
         self.choice = choose_by_scatter(self.plan, tries)
         self.plan = replace(self.plan, config=replace(self.plan.config, draw=self.choice.draw))
 
-    def carry_out(
+    def carry_out(  # noqa: PLR0913 - where and on what it is scored
         self,
         batches: Sequence[Batch] | None,
         *,
@@ -160,35 +161,62 @@ class Operation:
         count: int = 1,
         batch_size: int = 128,
         loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+        crew: Crew = SINGLE,
     ) -> Operated:
-        """Operate, on `device` or where the model is; with noise where the criterion needs data and none was given."""
-        needs = criterion_of(self.plan.config).needs
-        looks = needs in {"inputs", "batches"}
-        if looks and batches is None:
-            batches = noise_batches(
-                self.patient.example_inputs, count=count, batch_size=batch_size, seed=self.plan.config.seed
-            )
-            if needs == "batches":
-                _LOG.warning("the criterion '%s' has no data: it scores seeded noise", self.plan.config.criterion)
-        elif not looks and batches is not None:
-            _LOG.warning("the criterion '%s' looks at no data: what was given is not used", self.plan.config.criterion)
-        used = tuple(batches or ()) if looks else ()
-        if device is not None:
-            self.trace.module.to(_device(device, scored=bool(used)))
+        """Operate, on `device` or where the model is; with noise where the criterion needs data and none was given.
+
+        `crew`: the processes that score together; those that do not operate call `assist` meanwhile.
+        """
+        if batches is None:
+            batches = self._noise(count, batch_size)
+        data = self._data(batches, device, loss, crew)
         self.report("operating", 0.6)
         operated = operate(
             self.trace,
             self.plan,
-            ScoringData(
-                batches=[(batch.inputs, batch.targets) for batch in used],
-                origin=used[0].origin if used else None,
-                loss=loss,
-            ),
+            data,
             progress=lambda done, rounds: self.report("scoring", 0.6 + 0.3 * done / rounds),
         )
         for warning in operated.record.warnings:
             _LOG.warning("%s", warning)
         return operated
+
+    def assist(self, batches: Sequence[Batch], *, device: str, crew: Crew) -> None:
+        """Score this process's part of `batches` for the process that operates; `trace` stays ready to be replayed."""
+        assist(self.trace, self.plan, self._data(batches, device, cross_entropy, crew))
+
+    def _noise(self, count: int, batch_size: int) -> list[Batch] | None:
+        needs = criterion_of(self.plan.config).needs
+        if needs not in {"inputs", "batches"}:
+            return None
+        if needs == "batches":
+            _LOG.warning("the criterion '%s' has no data: it scores seeded noise", self.plan.config.criterion)
+        return noise_batches(
+            self.patient.example_inputs, count=count, batch_size=batch_size, seed=self.plan.config.seed
+        )
+
+    def _data(
+        self,
+        batches: Sequence[Batch] | None,
+        device: str | None,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        crew: Crew,
+    ) -> ScoringData:
+        """What the criterion looks at, with the model where it is scored; a crew scores the weights of its first."""
+        looks = criterion_of(self.plan.config).needs in {"inputs", "batches"}
+        if not looks and batches is not None:
+            _LOG.warning("the criterion '%s' looks at no data: what was given is not used", self.plan.config.criterion)
+        used = tuple(batches or ()) if looks else ()
+        module = self.trace.module
+        if device is not None:
+            module.to(_device(device, scored=bool(used)))
+        crew.share([*module.parameters(), *module.buffers()])
+        return ScoringData(
+            batches=[(batch.inputs, batch.targets) for batch in used],
+            origin=used[0].origin if used else None,
+            loss=loss,
+            crew=crew,
+        )
 
 
 def patient_of(model: nn.Module | str, example_inputs: Any, seed: int) -> Patient:  # noqa: ANN401

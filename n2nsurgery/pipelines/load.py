@@ -12,7 +12,7 @@ from n2nsurgery.graph.tracing import Trace, trace
 from n2nsurgery.models.recipe import ModelRecipe
 from n2nsurgery.models.sources import rebuild
 from n2nsurgery.pipelines.run_folder import content_of
-from n2nsurgery.surgery.artifact import revive
+from n2nsurgery.surgery.artifact import Artifact, revive
 from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.plan import SurgeryPlan
 
@@ -29,15 +29,23 @@ def load(
     that factory. Raises InvalidFileError, naming the file, for anything missing, truncated, altered or newer than this
     version, and where `model` is another one; UsageError or TraceError where it does not even take the same inputs.
     """
-    return revive(content_of(Path(folder), last=last), lambda plan: _traced(plan, model, Path(folder), allow_import))
+    content = content_of(Path(folder), last=last)
+    if model is None and content.plan.model is None:
+        raise UsageError(
+            f"'{folder}' was made from a {content.plan.model_class} object: pass the dense model, "
+            "load(folder, model=...)"
+        )
+    return revived(content, model, allow_import=allow_import)
 
 
-def _traced(plan: SurgeryPlan, model: nn.Module | None, folder: Path, allow_import: bool) -> Trace:  # noqa: FBT001
+def revived(content: Artifact, model: nn.Module | None = None, *, allow_import: bool = False) -> Operated:
+    """The operated network of an artifact that was read; `model` as for `load`, where the plan names none."""
+    return revive(content, lambda plan: _traced(plan, model, allow_import))
+
+
+def _traced(plan: SurgeryPlan, model: nn.Module | None, allow_import: bool) -> Trace:  # noqa: FBT001
     if model is None:
-        if plan.model is None:
-            raise UsageError(
-                f"'{folder}' was made from a {plan.model_class} object: pass the dense model, load(folder, model=...)"
-            )
+        assert plan.model is not None
         model = rebuild(ModelRecipe.from_text(plan.model), allow_import=allow_import).module
     device = next((parameter.device for parameter in model.parameters()), None)
     examples = {

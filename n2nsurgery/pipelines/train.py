@@ -20,22 +20,24 @@ from n2nsurgery.pipelines.export import export_onnx
 from n2nsurgery.pipelines.graph_source import GraphRequest
 from n2nsurgery.pipelines.load import load
 from n2nsurgery.pipelines.report import run as report_on
-from n2nsurgery.pipelines.run_folder import MODEL, REPORT, RUN, RUNS, SURGERY, is_run
+from n2nsurgery.pipelines.run_folder import MODEL, REPORT, RUN, RUNS, SURGERY, content_of, is_run
 from n2nsurgery.pipelines.run_recipe import begin, require_same_recipe, write_recipe
-from n2nsurgery.pipelines.together import by_first
 from n2nsurgery.pipelines.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training_outcome import TrainingOutcome
-from n2nsurgery.pipelines.training_surgery import planned_surgery
+from n2nsurgery.pipelines.training_surgery import planned_surgery, sent
 from n2nsurgery.pipelines.training_text import epoch_line, progress_line
 from n2nsurgery.recipe.overrides import option_override, parse_override
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import read_recipe
+from n2nsurgery.surgery.artifact import Artifact
 from n2nsurgery.surgery.keeper import keeper_of
 from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.request import ArtifactRequest
 from n2nsurgery.train.distributed import joined
 from n2nsurgery.train.pace import Progress
 from n2nsurgery.train.record import EpochRecord
 from n2nsurgery.train.run import TrainOutcome, run_training
+from n2nsurgery.train.together import by_chosen, by_first
 from n2nsurgery.train.world import World
 
 Say = Callable[[str], None]
@@ -99,14 +101,17 @@ class _Run:
         splits = self._splits()
         for sentence in splits.description:
             self.say(f"data: {sentence}")
+        given, resumed = self._given()
         planned = planned_surgery(
             self.recipe, splits, download=self.request.download, allow_import=self.request.allow_import,
-            done=self._done, report=lambda stage, done: self.report(stage, _BEFORE * done),
+            given=given, resumed=resumed, report=lambda stage, done: self.report(stage, _BEFORE * done),
         )  # fmt: skip
         train, evaluations = self._loaders(splits)
         operated = trained = exported = reported = None
         if not self.request.dry_run:
-            operated = self._operated(planned.carry_out)
+            operated = planned.carry_out(self.world)
+            self.world.require_same("masks", operated.masks.fingerprint)
+            by_first(self.world, partial(self._begin, operated))
             trained = self._train(operated, splits, train, evaluations)
             exported = by_first(self.world, self._export) if self.recipe.export is not None else None
             reported = by_first(self.world, self._report_page) if self.recipe.report is not None else None
@@ -141,7 +146,7 @@ class _Run:
             ensure_writable(folder, overwrite=self.request.overwrite, marker=RUN)
 
     def _splits(self) -> DataSplits:
-        """The data in every process; only the first may download it."""
+        """The data in every process; only the first of each machine may download it."""
         self.report(f"reading {self.recipe.data.name}", 0.02)
         if self.given is not None:
             return self.given()
@@ -149,7 +154,7 @@ class _Run:
         if self.world.size == 1:
             return load_data(download=self.request.download)
         if self.request.download:
-            by_first(self.world, lambda: load_data(download=True))
+            by_chosen(self.world, lambda: load_data(download=True), chosen=self.world.local_rank == 0)
         return load_data(download=False)
 
     def _loaders(self, splits: DataSplits) -> tuple[Loader, dict[str, Loader]]:
@@ -168,29 +173,31 @@ class _Run:
             name: loader(split, training=False) for name, split in evaluated.items()
         }
 
-    def _operated(self, carry_out: Callable[[str], Operated]) -> Operated:
-        """The operated network: made by process 0 where there is none yet, and the same in every process."""
-        operated = by_first(self.world, lambda: self._begun(carry_out))
-        if operated is None:
-            operated = load(self.folder / SURGERY, allow_import=self.request.allow_import)
-        self.world.require_same("masks", operated.masks.fingerprint)
-        return operated
+    def _given(self) -> tuple[Artifact | None, bool]:
+        """The artifact of the operation, where there is one, and whether this run made it; as process 0 finds it."""
+
+        def found() -> Artifact | None:
+            asked = self.recipe.surgery
+            folder = asked.artifact if isinstance(asked, ArtifactRequest) else None
+            folder = self._done or folder
+            return content_of(folder) if folder is not None else None
+
+        artifact = sent(self.world, by_first(self.world, found))
+        return artifact, self.world.any(self.world.rank == 0 and self._done is not None)
 
     @property
     def _done(self) -> Path | None:
-        """The operation's artifact, where this run goes on after it."""
+        """The operation's artifact, where this run goes on after it; only the machine of process 0 has it for sure."""
         folder = self.folder / SURGERY
         return folder if self.request.resume is not None and not self.request.dry_run and folder.is_dir() else None
 
-    def _begun(self, carry_out: Callable[[str], Operated]) -> Operated:
-        operated = carry_out(str(self.world.device))
+    def _begin(self, operated: Operated) -> None:
         if self._done is None:
             if is_run(self.folder) and self.request.overwrite:
                 remove_folder(self.folder)
             begin(self.folder, self.recipe, operated)
         elif not self.request.allow_changes:
             write_recipe(self.folder, self.recipe)  # it trains the same; what is made of it may be new
-        return operated
 
     def _train(
         self, operated: Operated, splits: DataSplits, train: Loader, evaluations: dict[str, Loader]

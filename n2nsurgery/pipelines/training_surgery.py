@@ -1,4 +1,8 @@
-"""The operation before training: planned from a recipe, carried out once, read from the run's folder ever after."""
+"""The operation before training: planned from a recipe, carried out once, read from the run's folder ever after.
+
+Of several processes the first one operates, and the others get its plan, record, masks and weights. Where a criterion
+looks at data, each of them scores its part of the mini-batches.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +19,27 @@ from n2nsurgery.data.splits import DataSplits
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.pipelines.apply import Operation, Report
 from n2nsurgery.pipelines.fitted import fitted_patient, require_fit, require_samples, shapes_of
-from n2nsurgery.pipelines.load import load
-from n2nsurgery.pipelines.run_folder import content_of
+from n2nsurgery.pipelines.load import revived
 from n2nsurgery.pipelines.surgery_config import surgery_config
 from n2nsurgery.recipe.recipe import Recipe
+from n2nsurgery.surgery.artifact import Artifact, artifact_of, files_of
 from n2nsurgery.surgery.config import SurgeryConfig
 from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.plan import SurgeryPlan
 from n2nsurgery.surgery.planner import criterion_of
+from n2nsurgery.surgery.replay import replay
 from n2nsurgery.surgery.request import ArtifactRequest, SurgeryRequest
 from n2nsurgery.surgery.summary import model_name
+from n2nsurgery.train.together import by_first, from_first
+from n2nsurgery.train.world import World
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Planned:
-    """What will be done; `carry_out` takes the device to score on, and may be called once."""
+    """What will be done; `carry_out` is called once, by all processes that train, and gives each the same network."""
 
     plan: SurgeryPlan
-    carry_out: Callable[[str], Operated]
+    carry_out: Callable[[World], Operated]
 
 
 def planned_surgery(  # noqa: PLR0913 - what the command line permits
@@ -42,26 +49,24 @@ def planned_surgery(  # noqa: PLR0913 - what the command line permits
     report: Report,
     download: bool = False,
     allow_import: bool = False,
-    done: Path | None = None,
+    given: Artifact | None = None,
+    resumed: bool = False,
 ) -> Planned:
     """The operation that `recipe` asks for on a model that fits `splits`.
 
-    Without a surgery section every weight is kept and nothing is grafted. `done`: the artifact of this operation,
-    where it was carried out before. Raises UsageError where model and data do not agree, and the errors of `apply` and
-    `load`.
+    Without a surgery section every weight is kept and nothing is grafted. `given`: the artifact of this operation,
+    where it was carried out before; the run has it already where it is `resumed`. Raises UsageError where model and
+    data do not agree, and the errors of `apply` and `load`.
     """
-    folder = done
-    module = None
-    if done is None and isinstance(recipe.surgery, ArtifactRequest):
-        folder = recipe.surgery.artifact
-        if recipe.model is not None:  # the artifact has to be one of that model
+    if given is not None:
+        module = None
+        if not resumed and recipe.model is not None:  # the artifact has to be one of that model
             patient = fitted_patient(
                 recipe.model, splits, seed=recipe.seed, download=download, allow_import=allow_import
             )
             module = patient.module
-    if folder is not None:
-        operated = _given(folder, recipe.model, splits, module, allow_import=allow_import)
-        return Planned(plan=operated.plan, carry_out=lambda _device: operated)
+        operated = _given(given, recipe.model, splits, module, allow_import=allow_import)
+        return Planned(plan=operated.plan, carry_out=lambda _world: operated)
     assert recipe.model is not None  # the recipe has been resolved
     report(f"building {recipe.model.name}", 0.05)
     patient = fitted_patient(recipe.model, splits, seed=recipe.seed, download=download, allow_import=allow_import)
@@ -72,11 +77,48 @@ def planned_surgery(  # noqa: PLR0913 - what the command line permits
     if request is not None and request.select is not None:
         operation.choose_draw(request.tries)
 
-    def carry_out(device: str) -> Operated:
+    def carry_out(world: World) -> Operated:
         batches = _scoring_batches(recipe, request, splits) if request is not None else None
-        return operation.carry_out(batches, device=device if batches else None)
+        return _everywhere(operation, batches, world)
 
     return Planned(plan=operation.plan, carry_out=carry_out)
+
+
+def sent(world: World, artifact: Artifact | None) -> Artifact | None:
+    """The `artifact` of process 0 in every process; it needs no file that they have in common."""
+    files = from_first(world, files_of(artifact) if artifact is not None else None)
+    return artifact_of(files) if files is not None and world.rank else artifact
+
+
+def _everywhere(operation: Operation, batches: list[Batch] | None, world: World) -> Operated:
+    """The network that process 0 operated on, in every process.
+
+    Processes that score together do not ask each other whether one has failed: whoever waits for it then fails, too.
+    """
+    world.require_same("plans", operation.plan.fingerprint)
+    device = str(world.device)
+    operated: Operated | None = None
+    if batches is None or criterion_of(operation.plan.config).needs != "batches":
+        operated = by_first(world, lambda: operation.carry_out(batches, device=device if batches else None))
+    elif world.rank == 0:
+        operated = operation.carry_out(batches, device=device, crew=world)
+    else:
+        operation.assist(batches, device=device, crew=world)
+    content = sent(world, _content(operated) if operated is not None and world.size > 1 else None)
+    if operated is None:
+        assert content is not None  # process 0 has operated
+        operated = replay(operation.trace, content.plan, content.record, content.masks, content.state)
+    return operated
+
+
+def _content(operated: Operated) -> Artifact:
+    return Artifact(
+        folder=Path(),
+        plan=operated.plan,
+        record=operated.record,
+        masks=operated.masks,
+        state=operated.module.state_dict(),
+    )
 
 
 def _dense(seed: int) -> SurgeryConfig:
@@ -84,17 +126,17 @@ def _dense(seed: int) -> SurgeryConfig:
 
 
 def _given(
-    folder: Path, asked: ModelRequest | None, splits: DataSplits, module: nn.Module | None, *, allow_import: bool
+    content: Artifact, asked: ModelRequest | None, splits: DataSplits, module: nn.Module | None, *, allow_import: bool
 ) -> Operated:
-    """The network of the artifact in `folder`, on the dense `module` where there is one."""
-    plan = content_of(folder).plan
+    """The network of an artifact, on the dense `module` where there is one."""
+    plan = content.plan
     require_samples(model_name(plan), shapes_of(plan), splits)
     if plan.model is None:
         raise UsageError(
-            f"'{folder}' was made from a {plan.model_class} object, which no run can build again: "
+            f"'{content.folder}' was made from a {plan.model_class} object, which no run can build again: "
             "operate on a model with a name"
         )
-    operated = load(folder, module, allow_import=allow_import)
+    operated = revived(content, module, allow_import=allow_import)
     require_fit(plan, operated.module, splits, told=asked.num_classes if asked is not None else None)
     return operated
 

@@ -12,8 +12,8 @@ from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.graph.tracing import Trace
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.masks.store import unpack
-from n2nsurgery.surgery.artifact_files import read_artifact
+from n2nsurgery.masks.store import pack, unpack
+from n2nsurgery.surgery.artifact_files import KIND, read_artifact
 from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.plan import SurgeryPlan
 from n2nsurgery.surgery.record import SurgeryRecord
@@ -33,13 +33,27 @@ class Artifact:
 
 def read(folder: Path) -> Artifact:
     """The artifact in `folder`; InvalidFileError, naming the file, for whatever is missing or wrong."""
-    files = read_artifact(folder)
+    return artifact_of(read_artifact(folder))
+
+
+def artifact_of(files: SealedFiles) -> Artifact:
+    """The artifact that `files` hold; InvalidFileError as for `read`."""
     plan = _plan(files)
-    record = SurgeryRecord.from_json(files.document("record"), f"'{folder / 'record.json'}'")
+    record = SurgeryRecord.from_json(files.document("record"), f"'{files.folder / 'record.json'}'")
     shapes = {weight.name: weight.shape for weight in plan.weights}
     shapes |= {f"{skip.name}.weight": skip.weight_shape for skip in plan.skips if skip.weight_shape is not None}
     masks = unpack(files.tensor_set("masks"), shapes)
-    return Artifact(folder=folder, plan=plan, record=record, masks=masks, state=dict(files.tensor_set("model")))
+    return Artifact(folder=files.folder, plan=plan, record=record, masks=masks, state=dict(files.tensor_set("model")))
+
+
+def files_of(artifact: Artifact) -> SealedFiles:
+    """The files that `artifact_of` makes this artifact of."""
+    return SealedFiles(
+        folder=artifact.folder,
+        kind=KIND,
+        documents={"plan": artifact.plan.to_json(), "record": artifact.record.to_json()},
+        tensors={"model": artifact.state, "masks": pack(artifact.masks)},
+    )
 
 
 def _plan(files: SealedFiles) -> SurgeryPlan:

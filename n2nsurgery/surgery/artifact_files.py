@@ -11,7 +11,7 @@ from torch import Tensor
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.core.sealed_folder import MANIFEST, SealedFiles, check_sealed, read_sealed, write_sealed
 
-_KIND = "artifact"
+KIND = "artifact"
 
 
 def write_artifact(
@@ -29,7 +29,7 @@ def read_artifact(folder: Path) -> SealedFiles:
     """The verified content of the artifact in `folder`; raises InvalidFileError, naming the file."""
     if not folder.is_dir():
         raise InvalidFileError(f"'{folder}' is not a folder; an artifact is the folder that `n2nsurgery apply` wrote")
-    return read_sealed(folder, _KIND)
+    return read_sealed(folder, KIND)
 
 
 def newest_artifact(root: Path) -> Path:
@@ -42,7 +42,7 @@ def newest_artifact(root: Path) -> Path:
     manifests = root.glob(f"[!.]*/{MANIFEST}") if root.is_dir() else ()
     for manifest in sorted(manifests, key=lambda path: (path.stat().st_mtime_ns, path.parent.name), reverse=True):
         try:
-            check_sealed(manifest.parent, _KIND)
+            check_sealed(manifest.parent, KIND)
         except InvalidFileError as error:
             reasons.append(str(error))
         else:

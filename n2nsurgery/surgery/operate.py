@@ -16,6 +16,7 @@ from torch import Tensor
 from n2nsurgery.core.version import __version__
 from n2nsurgery.graph.layers import Refusal
 from n2nsurgery.graph.tracing import Leaf, Trace
+from n2nsurgery.masks.crew import SINGLE, Crew
 from n2nsurgery.masks.draw import MaskDraw, draw_masks
 from n2nsurgery.masks.loss import cross_entropy
 from n2nsurgery.masks.maskset import MaskSet
@@ -35,12 +36,13 @@ class ScoringData:
     """What a criterion that looks at data is given.
 
     `batches` are (inputs, targets); `origin` says where they come from and is recorded; `loss` maps the primary output
-    and the targets to a scalar.
+    and the targets to a scalar. `crew`: the processes that score together; the first operates, the others `assist`.
     """
 
     batches: Sequence[Batch] = ()
     origin: str | None = None
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
+    crew: Crew = SINGLE
 
 
 def operate(
@@ -80,11 +82,18 @@ def operate(
     return Operated(module=module, masks=masks, plan=plan, record=record)
 
 
+def assist(trace: Trace, plan: SurgeryPlan, data: ScoringData) -> None:
+    """Score this process's part of the batches for the one that operates; `trace.module` stays as it is."""
+    _draw(trace, plan, data, None)
+
+
 def _draw(trace: Trace, plan: SurgeryPlan, data: ScoringData, progress: Callable[[int, int], None] | None) -> MaskDraw:
     pruned = tuple(weight for weight in plan.weights if weight.name not in plan.dense)
     kept_dense = sum(weight.numel for weight in plan.weights if weight.name in plan.dense)
     seed = plan.config.seed
-    context = ScoreContext(module=trace.module, weights=pruned, batches=data.batches, loss=data.loss, seed=seed)
+    context = ScoreContext(
+        module=trace.module, weights=pruned, batches=data.batches, loss=data.loss, seed=seed, crew=data.crew
+    )
     return draw_masks(
         criterion_of(plan.config),
         pruned,

@@ -85,10 +85,6 @@ class Checkpoints:
             self._retire()
         return self.folder / name
 
-    def read(self, position: tuple[int, int]) -> SealedFiles:
-        """The checkpoint of `position`; raises InvalidFileError."""
-        return read_sealed(self.folder / _name(position), _KIND)
-
     @property
     def last(self) -> Path | None:
         """The newest checkpoint, None before the first."""
@@ -113,11 +109,6 @@ class Checkpoints:
         index = {"last": recent[-1], "best": top[0] if top else recent[-1], "top": top}
         with atomic_file(self.folder / _INDEX, overwrite=True) as staging:
             staging.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
-
-
-def position_of(files: SealedFiles) -> tuple[int, int]:
-    """Epochs done and batches of the next, of a checkpoint that was read."""
-    return _position(files.folder.name)
 
 
 def _name(position: tuple[int, int]) -> str:

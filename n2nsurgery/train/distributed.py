@@ -1,8 +1,11 @@
 """Several processes that train together: one group, DDP, sums over all, and proofs that all hold the same.
 
 The processes are those of torchrun, or of `distributed_launch`; either tells each its number in the environment.
-Gradients travel by NCCL between GPUs, else by gloo; small numbers always travel by gloo between CPUs, so that asking
+What lies on GPUs travels by NCCL between them; all else, and every small number, by gloo between CPUs, so that asking
 for one never waits for a GPU.
+
+A process that dies closes its connections, and whoever waits for it fails with a RunError: the cause is told by the one
+that died, by `distributed_launch` or by torchrun, which also end those that do not notice.
 
 An interpreter that ends while DDP or gloo objects are alive may abort. So the wrapper is dropped and collected before
 the group is destroyed, and a process that failed ends at once, without taking the interpreter apart.
@@ -22,7 +25,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from n2nsurgery.core.errors import UsageError, VerificationError
+from n2nsurgery.core.errors import RunError, UsageError, VerificationError
 from n2nsurgery.train.device import choose_device
 from n2nsurgery.train.rank_report import REPORTS, exit_code_of, write_report
 from n2nsurgery.train.world import Alone, World
@@ -33,9 +36,10 @@ _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 class Group:
     """The world of a process group that is up; made by `joined`."""
 
-    def __init__(self, device: torch.device, control: Any) -> None:  # noqa: ANN401 - torch leaves the type open
+    def __init__(self, device: torch.device, control: Any, local_rank: int) -> None:  # noqa: ANN401 - torch's is open
         self.rank = distributed.get_rank()
         self.size = distributed.get_world_size()
+        self.local_rank = local_rank
         self.device = device
         self._control = control
         self._parent = os.getppid()
@@ -63,12 +67,12 @@ class Group:
         distributed.all_gather(found, own, group=self._control)
         return found
 
-    def share(self, tensors: Iterable[Tensor]) -> None:
-        """Give every process the values of process 0, in place."""
+    def share(self, tensors: Iterable[Tensor], source: int = 0) -> None:
+        """Give every process the values of process `source`, in place."""
         for tensor in tensors:
             sent = tensor.detach().contiguous()
-            distributed.broadcast(sent, 0)
-            if sent.data_ptr() != tensor.data_ptr():
+            distributed.broadcast(sent, source, group=self._control if sent.device.type == "cpu" else None)
+            if self.rank != source and sent.data_ptr() != tensor.data_ptr():
                 tensor.detach().copy_(sent)
 
     def any(self, flag: bool) -> bool:  # noqa: FBT001 - the value that is reduced
@@ -97,7 +101,9 @@ def joined(device: str = "auto", environment: Mapping[str, str] | None = None) -
         return
     reports = environment.get(REPORTS)
     try:
-        yield _group(device, environment)
+        group = _group(device, environment)
+        with _losses_named():
+            yield group
     except BaseException as error:
         if reports is not None:  # before the others notice that we are gone, and report that
             write_report(reports, environment, error)
@@ -129,4 +135,19 @@ def _group(device: str, environment: Mapping[str, str]) -> Group:
         world_size=int(environment["WORLD_SIZE"]),
     )
     control = distributed.new_group(backend="gloo") if chosen.type == "cuda" else distributed.group.WORLD
-    return Group(chosen, control)
+    return Group(chosen, control, local)
+
+
+@contextmanager
+def _losses_named() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not _lost(error):
+            raise
+        raise RunError("another process failed or was killed, and its message says why") from error
+
+
+def _lost(error: RuntimeError) -> bool:
+    """Whether this is what NCCL (a type of its own) or gloo (plain words) say of a process that is gone."""
+    return isinstance(error, distributed.DistError) or "gloo" in str(error).lower()

@@ -124,8 +124,9 @@ class Loop:
         self.on_epoch(record)
 
     def _require_one_state(self) -> None:
-        """Give every process the batch statistics of process 0, and prove that all have the same weights."""
+        """Give every process the batch statistics of process 0; prove that all have the same masks and weights."""
         if self.world.size > 1:
+            self.world.require_same("masks", digest(self.session.masked.in_force()))
             self.world.share(list(self.session.module.buffers()))
             self.world.require_same("weights", digest(self.session.module.state_dict()))
 

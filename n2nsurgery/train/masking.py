@@ -52,6 +52,10 @@ class Masked:
                 )
         self._entries = {name: (parameters[name], _kept_bits(parameters[name], mask)) for name, mask in masks.items()}
 
+    def in_force(self) -> dict[str, Tensor]:
+        """The masks by which gradients are masked, read back from where that is done."""
+        return {name: kept != 0 for name, (_, kept) in self._entries.items()}
+
     @torch.no_grad()
     def mask_gradients(self) -> None:
         """Set the gradient of every pruned weight to zero, whatever it is."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.train.batches import Batches, Mixing
-from n2nsurgery.train.checkpoints import STATE, Checkpoints, position_of
+from n2nsurgery.train.checkpoints import STATE, Checkpoints
 from n2nsurgery.train.config import TrainConfig
 from n2nsurgery.train.device import choose_device, strictness
 from n2nsurgery.train.digests import digest
@@ -27,6 +27,7 @@ from n2nsurgery.train.record import EpochRecord
 from n2nsurgery.train.saved_state import Identity, SavedState, require_same_run
 from n2nsurgery.train.session import Session
 from n2nsurgery.train.stop import stop_requests
+from n2nsurgery.train.together import by_first, from_first
 from n2nsurgery.train.world import Alone, World
 
 _LOG = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     masks = keeper.masks if keeper is not None else masks or {}
     _require_batches({"train": train, **(evaluations or {})})
     store = Checkpoints(folder / CHECKPOINTS, keep_last=config.keep_last, keep_best=config.keep_best)
-    files = _found(store, world, resume=resume)
+    files = from_first(world, by_first(world, lambda: _newest(store, resume=resume)))
     with ExitStack() as stack:
         stack.enter_context(strictness(deterministic=config.deterministic))
         stack.enter_context(own_randomness(config.seed, world.device, world.rank))
@@ -86,6 +87,7 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
         stopped = stack.enter_context(stop_requests())
         session = Session(model, config, world, masks)
         stack.callback(session.close)
+        world.require_same("masks", digest(masks))
         loop = Loop(
             session=session, train=train, evaluations=evaluations or {}, config=config,
             identity=Identity(
@@ -109,19 +111,11 @@ def _require_batches(splits: Mapping[str, Batches]) -> None:
             raise UsageError(f"the {name} split has no batch; it needs as many samples as one batch holds, at least")
 
 
-def _found(store: Checkpoints, world: World, *, resume: bool) -> SealedFiles | None:
-    """The checkpoint to go on from, the same in every process: process 0 looks, and clears what a killed run left."""
+def _newest(store: Checkpoints, *, resume: bool) -> SealedFiles | None:
+    """The checkpoint to go on from, None for a new run; what a killed run left half-written is cleared."""
     if not resume and store.names():
         raise UsageError(f"'{store.folder}' already holds checkpoints: resume that run, or train into another folder")
-    files = store.open() if world.rank == 0 else None
-    if world.size == 1:
-        return files
-    place = torch.tensor(position_of(files) if files is not None else (-1, -1), device=world.device)
-    world.share([place])
-    epoch, batch = place.tolist()
-    if world.rank == 0 or epoch < 0:
-        return files
-    return store.read((epoch, batch))
+    return store.open()
 
 
 def _go_on(loop: Loop, files: SealedFiles) -> None:

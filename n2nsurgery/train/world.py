@@ -23,6 +23,10 @@ class World(Protocol):
         """Number of processes."""
 
     @property
+    def local_rank(self) -> int:
+        """Number of this process on its machine."""
+
+    @property
     def device(self) -> torch.device:
         """Where this process computes."""
 
@@ -38,8 +42,8 @@ class World(Protocol):
     def gather(self, values: Tensor) -> list[Tensor]:
         """Every process's `values` (of one shape), in the order of their numbers, on the CPU."""
 
-    def share(self, tensors: Iterable[Tensor]) -> None:
-        """Give every process the values of process 0, in place."""
+    def share(self, tensors: Iterable[Tensor], source: int = 0) -> None:
+        """Give every process the values of process `source`, in place; tensors may lie on the CPU or on `device`."""
 
     def any(self, flag: bool) -> bool:  # noqa: FBT001 - the value that is reduced
         """Whether `flag` is set in any process."""
@@ -55,6 +59,7 @@ class Alone:
     device: torch.device
     rank: int = 0
     size: int = 1
+    local_rank: int = 0
 
     def wrap(self, network: nn.Module) -> nn.Module:
         """`network` itself."""
@@ -72,7 +77,7 @@ class Alone:
         """`values` alone."""
         return [values.cpu()]
 
-    def share(self, tensors: Iterable[Tensor]) -> None:
+    def share(self, tensors: Iterable[Tensor], source: int = 0) -> None:
         """Nothing to do."""
 
     def any(self, flag: bool) -> bool:  # noqa: FBT001

@@ -64,14 +64,14 @@ def test_two_processes_train_the_masks_and_the_batches_of_one(tmp_path):
     """Both the launcher and its two processes are the program itself."""
     shutil.copy(RECIPES / "smoke.yaml", tmp_path)
     command = [sys.executable, "-m", "n2nsurgery", "train", "smoke.yaml", "--gpus", "2", "--device", "cpu", "--json"]
-    finished = subprocess.run(
-        [*command, "--set", "train.epochs=1"], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-    )
+    overrides = ("train.epochs=1", "surgery.batches=2")  # each process scores one of them
+    command += [word for override in overrides for word in ("--set", override)]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert finished.returncode == 0, finished.stderr
     document = json.loads(finished.stdout)
     assert (document["processes"], document["steps"]) == (2, 16)
     request = n2nsurgery.pipelines.train.TrainRequest(
-        recipe=Path("smoke.yaml"), overrides=("train.epochs=1",), output=Path("alone")
+        recipe=Path("smoke.yaml"), overrides=overrides, output=Path("alone")
     )
     alone = n2nsurgery.pipelines.train.run(request).to_json()
     assert document["surgery"]["mask_fingerprint"] == alone["surgery"]["mask_fingerprint"]

@@ -20,16 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.masks.criterion import Needs, require_choice
-from n2nsurgery.masks.scoring import (
-    MODES,
-    ScoreContext,
-    accumulate,
-    gradients,
-    losses,
-    stand_ins,
-    undisturbed,
-    weight_values,
-)
+from n2nsurgery.masks.scoring import MODES, ScoreContext, gradients, over_batches, weight_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,17 +55,18 @@ class Grasp:
     ) -> list[Tensor]:
         """The gradient of the mean loss, or the Hessian's product with the direction `along`."""
         leaves = list(values.values())
-        sums = [torch.zeros_like(leaf) for leaf in leaves]
-        training = self.mode == "train"
-        # Attention can be differentiated twice only in its plain form.
-        with undisturbed(context.module, training=training, seed=context.seed), sdpa_kernel(SDPBackend.MATH):
-            for loss in losses(context, stand_ins(context.module, values), self.temperature):
-                parts = gradients(loss, leaves, again=along is not None)
-                if along is not None:
-                    slopes = [(part * step).sum() for part, step in zip(parts, along, strict=True)]
-                    parts = gradients(torch.stack(slopes).sum(), leaves)
-                accumulate(sums, parts)
-        return sums
+
+        def derivative(loss: Tensor) -> list[Tensor]:
+            parts = gradients(loss, leaves, again=along is not None)
+            if along is None:
+                return parts
+            slopes = [(part * step).sum() for part, step in zip(parts, along, strict=True)]
+            return gradients(torch.stack(slopes).sum(), leaves)
+
+        with sdpa_kernel(SDPBackend.MATH):  # attention can be differentiated twice only in its plain form
+            return over_batches(
+                context, values, derivative, training=self.mode == "train", temperature=self.temperature
+            )
 
 
 MEMBER = Grasp

@@ -11,21 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
+from torch import Tensor, float64
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.masks.criterion import SCOPES, Needs, require_choice
-from n2nsurgery.masks.scoring import (
-    MODES,
-    ScoreContext,
-    accumulate,
-    gradients,
-    losses,
-    stand_ins,
-    undisturbed,
-    weight_values,
-)
+from n2nsurgery.masks.scoring import MODES, ScoreContext, gradients, over_batches, weight_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +40,9 @@ class Snip:
         """Sensitivities which sum to 1; UsageError where no weight has any."""
         values = {name: value.clone().requires_grad_() for name, value in weight_values(context).items()}
         leaves = list(values.values())
-        sums = [torch.zeros_like(leaf) for leaf in leaves]
-        with undisturbed(context.module, training=self.mode == "train", seed=context.seed):
-            for loss in losses(context, stand_ins(context.module, values)):
-                accumulate(sums, gradients(loss, leaves))
+        sums = over_batches(context, values, lambda loss: gradients(loss, leaves), training=self.mode == "train")
         sensitivity = [(leaf.detach() * gradient).abs().float() for leaf, gradient in zip(leaves, sums, strict=True)]
-        total = sum(float(part.sum(dtype=torch.float64)) for part in sensitivity)
+        total = sum(float(part.sum(dtype=float64)) for part in sensitivity)
         if not total:
             raise UsageError(
                 "no weight has any influence on the loss on the given data, as where the last layer starts at zero: "

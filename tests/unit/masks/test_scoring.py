@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.masks.scoring import losses, stand_ins, undisturbed, weight_values
+from n2nsurgery.masks.scoring import loss_of_batch, over_batches, stand_ins, undisturbed, weight_values
 
 
 def test_earlier_rounds_put_pruned_weights_to_zero(context):
@@ -55,17 +55,18 @@ def test_modes_and_generators_come_back_even_after_an_error(context):
 
 def test_the_losses_of_the_batches_sum_to_their_mean(context):
     tensors = stand_ins(context.module, {})
-    single = [sum(losses(replace(context, batches=(batch,)), tensors)) for batch in context.batches[:1]]
-    both = list(losses(context, tensors))
-    assert len(both) == 2
-    assert torch.equal(both[0], single[0] / 2)
+    single = loss_of_batch(replace(context, batches=context.batches[:1]), tensors, 0)
+    assert len(context.batches) == 2
+    assert torch.equal(loss_of_batch(context, tensors, 0), single / 2)
 
 
 def test_scoring_without_data_is_refused(context):
     with pytest.raises(UsageError, match="pass at least one batch"):
-        list(losses(replace(context, batches=()), stand_ins(context.module, {})))
+        over_batches(replace(context, batches=()), weight_values(context), list, training=True)
 
 
 def test_a_loss_that_is_not_finite_is_refused(context):
     with pytest.raises(UsageError, match="the loss on the scoring data is inf"):
-        list(losses(replace(context, loss=lambda logits, _: logits.sum() * torch.inf), stand_ins(context.module, {})))
+        loss_of_batch(
+            replace(context, loss=lambda logits, _: logits.sum() * torch.inf), stand_ins(context.module, {}), 0
+        )

@@ -5,7 +5,8 @@ import json
 import math
 import sys
 import types
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from unittest import mock
 
 import pytest
 import torch
@@ -15,7 +16,9 @@ from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.train import loop, step
 from n2nsurgery.train.checkpoints import trained_weights
+from n2nsurgery.train.digests import digest
 from n2nsurgery.train.evaluation import evaluate
+from n2nsurgery.train.masking import Masked
 from n2nsurgery.train.optimizer import make_optimizer
 from n2nsurgery.train.run import run_training
 from n2nsurgery.train.world import Alone
@@ -318,3 +321,37 @@ def test_spared_parameters_do_not_decay_and_the_others_do(convnet, config):
     spared = {name for name, parameter in model.named_parameters() if decay[id(parameter)] == 0}
     assert spared == {"1.weight", "1.bias", "4.bias", "7.bias"}
     assert len(make_optimizer(model, config().optimizer).param_groups) == 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watched(Alone):
+    """One of two processes; `seen`: what all have to have in common, in order."""
+
+    seen: list
+
+    def require_same(self, what, digest):
+        self.seen.append((what, digest))
+
+
+def test_processes_compare_masks_in_force_and_weights_in_every_epoch(mlp, blobs, config, masks_of, tmp_path):
+    world = Watched(device=CPU, size=2, seen=[])
+    model = mlp()
+    masks = masks_of(model)
+    run_training(model, blobs(), config(epochs=2), folder=tmp_path, masks=masks, world=world)
+    assert [what for what, _ in world.seen] == ["masks", "masks", "weights", "masks", "weights"]
+    assert {value for what, value in world.seen if what == "masks"} == {digest(masks)}
+
+
+def test_a_mask_that_is_no_longer_that_of_the_start_is_told_by_its_digest(mlp, blobs, config, masks_of, tmp_path):
+    world = Watched(device=CPU, size=2, seen=[])
+    model = mlp()
+    damaged = Masked.mask_gradients
+
+    def damage(masked):
+        next(iter(masked._entries.values()))[1][0, :] = 0  # a row of the first layer is pruned on the way
+        damaged(masked)
+
+    with mock.patch.object(Masked, "mask_gradients", damage), mock.patch.object(Masked, "require_zero"):
+        run_training(model, blobs(), config(epochs=1), folder=tmp_path, masks=masks_of(model), world=world)
+    (_, start), (_, after), _ = world.seen
+    assert start != after
