@@ -20,7 +20,7 @@ from n2nsurgery.data import describe
 from n2nsurgery.data.assembly import Part, assemble
 from n2nsurgery.data.download import Remote, fetch
 from n2nsurgery.data.held import Held, padding_of, resized
-from n2nsurgery.data.image_splits import ImageLayout, image_splits
+from n2nsurgery.data.image_splits import ImageLayout, image_splits, images_at
 from n2nsurgery.data.location import data_root, first_present, missing
 from n2nsurgery.data.normalization import Normalization, unit
 from n2nsurgery.data.options import ImageOptions
@@ -61,7 +61,7 @@ def load_cifar(cifar: Cifar, options: ImageOptions, root: Path | None, *, downlo
         path = fetch(cifar.remote, folder)
     if path.name not in {cifar.folder, cifar.remote.name}:
         layout = ImageLayout(normalization=cifar.normalization, classes=cifar.classes)
-        return image_splits(path, options, layout, seed=seed)
+        return image_splits(images_at(path), options, layout, seed=seed)
     files = _members(cifar, path)
     normalization = cifar.normalization if options.normalize else unit(3)
     train, test = (_part(cifar, files, names, options, normalization) for names in (cifar.train, cifar.test))

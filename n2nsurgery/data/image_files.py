@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -66,6 +66,17 @@ def images_of_folder(path: Path) -> ImageFiles:
         return data
 
     return ImageFiles(where=path, names=ordered, read=read, ignored=ignored)
+
+
+def renamed(where: Path, images: Iterable[tuple[str, ImageFiles, int]], ignored: int) -> ImageFiles:
+    """Images of other collections under new names: of each its name, the collection, and its index there."""
+    ordered = sorted(images, key=lambda image: image[0])
+
+    def read(index: int) -> bytes:
+        _, files, place = ordered[index]
+        return files.read(place)
+
+    return ImageFiles(where=where, names=tuple(name for name, _, _ in ordered), read=read, ignored=ignored)
 
 
 def arrange(files: ImageFiles) -> Arrangement:

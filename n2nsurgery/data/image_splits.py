@@ -38,13 +38,21 @@ class ImageLayout:
     test_share: float = 0.2
 
 
-def image_splits(path: Path, options: ImageOptions, layout: ImageLayout, *, seed: int) -> DataSplits:
-    """The splits of the images at `path`, a folder or a tar archive; InvalidFileError for another layout."""
-    files = images_of_archive(path) if is_archive(path) and path.is_file() else _folder(path)
+def images_at(path: Path) -> ImageFiles:
+    """The images at `path`, a folder or a tar archive; InvalidFileError for anything else."""
+    if is_archive(path) and path.is_file():
+        return images_of_archive(path)
+    if not path.is_dir():
+        raise InvalidFileError(f"'{path}' is neither a folder nor a .tar, .tar.gz or .tgz archive")
+    return images_of_folder(path)
+
+
+def image_splits(files: ImageFiles, options: ImageOptions, layout: ImageLayout, *, seed: int) -> DataSplits:
+    """The splits of `files` by their names; InvalidFileError for another layout."""
     arrangement = arrange(files)
     count = len(arrangement.classes)
     if layout.classes not in {None, count}:
-        raise InvalidFileError(f"'{path}' has {count} classes; {layout.classes} are needed")
+        raise InvalidFileError(f"'{files.where}' has {count} classes; {layout.classes} are needed")
     size = options.size if options.size is not None else _native(files)
     augmented = options.augment != "none"
     members, own = _by_split(arrangement, layout, seed)
@@ -67,14 +75,8 @@ def image_splits(path: Path, options: ImageOptions, layout: ImageLayout, *, seed
         **parts,
         selection=options.selection(seed),
         augmented=augmented,
-        description=(f"images in '{path}'", *ignored, *own, *transforms, source.normalization.sentence()),
+        description=(f"images in '{files.where}'", *ignored, *own, *transforms, source.normalization.sentence()),
     )
-
-
-def _folder(path: Path) -> ImageFiles:
-    if not path.is_dir():
-        raise InvalidFileError(f"'{path}' is neither a folder nor a .tar, .tar.gz or .tgz archive")
-    return images_of_folder(path)
 
 
 def _native(files: ImageFiles) -> int | None:

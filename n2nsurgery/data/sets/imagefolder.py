@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.data.image_splits import ImageLayout, image_splits
+from n2nsurgery.data.image_splits import ImageLayout, image_splits, images_at
 from n2nsurgery.data.location import data_root, missing
 from n2nsurgery.data.options import Augment, ImageOptions
 from n2nsurgery.data.splits import DataSplits
@@ -41,7 +41,7 @@ class ImageFolder(ImageOptions):
         if not path.exists():
             advice = "It cannot be downloaded: lay images out as train|val|test/class/image or class/image."
             raise missing("imagefolder", path.parent, (path.name,), advice)
-        return image_splits(path, self, ImageLayout(test_share=self.test), seed=seed)
+        return image_splits(images_at(path), self, ImageLayout(test_share=self.test), seed=seed)
 
 
 MEMBER = ImageFolder
