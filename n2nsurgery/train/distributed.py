@@ -110,7 +110,7 @@ def joined(device: str = "auto", environment: Mapping[str, str] | None = None) -
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(exit_code_of(error))
-        traceback.clear_frames(error.__traceback__)  # the wrapper may live in one of them
+        _clear_frames(error)
         raise
     finally:
         gc.collect()
@@ -118,6 +118,13 @@ def joined(device: str = "auto", environment: Mapping[str, str] | None = None) -
             distributed.destroy_process_group()
     if reports is not None:
         write_report(reports, environment, None)
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Let go of what the frames of `error` and of its causes hold: the wrapper may live in one of them."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _group(device: str, environment: Mapping[str, str]) -> Group:
