@@ -135,12 +135,17 @@ def _group(device: str, environment: Mapping[str, str]) -> Group:
     chosen = choose_device("cuda" if device.startswith("cuda") else device, local)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    distributed.init_process_group(
-        "nccl" if chosen.type == "cuda" else "gloo",
-        init_method=f"tcp://{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}",
-        rank=int(environment["RANK"]),
-        world_size=int(environment["WORLD_SIZE"]),
-    )
+    place = f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}"
+    try:
+        distributed.init_process_group(
+            "nccl" if chosen.type == "cuda" else "gloo",
+            init_method=f"tcp://{place}",
+            rank=int(environment["RANK"]),
+            world_size=int(environment["WORLD_SIZE"]),
+        )
+    except distributed.DistError as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"the processes cannot meet at {place} (MASTER_ADDR, MASTER_PORT): {reason}") from error
     control = distributed.new_group(backend="gloo") if chosen.type == "cuda" else distributed.group.WORLD
     return Group(chosen, control, local)
 

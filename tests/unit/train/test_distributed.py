@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -179,6 +180,16 @@ def test_a_process_that_nobody_started_among_others_is_alone():
         assert world == Alone(device=torch.device("cpu"))
         assert world.any(flag=True)
         assert world.gather(torch.ones(2))[0].tolist() == [1, 1]
+
+
+def test_an_address_that_is_taken_is_named():
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = str(listening.getsockname()[1])
+        group = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        with pytest.raises(RunError, match=f"cannot meet at 127.0.0.1:{port} .*address"), joined("cpu", group):
+            pass
 
 
 def test_an_incomplete_environment_is_refused():
