@@ -30,6 +30,7 @@ def apply(
     skip_kernel: options.SkipKernel = None,
     skip_length: options.SkipLength = 3,
     pairs: options.Pairs = "overlapping",
+    shortcuts: options.Shortcuts = None,
     num_pairs: options.NumPairs = None,
     include: options.Include = None,
     exclude: options.Exclude = None,

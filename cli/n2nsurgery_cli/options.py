@@ -80,6 +80,10 @@ SkipKernel = Annotated[
 ]
 SkipLength = Annotated[int, typer.Option(metavar="K", help="weighted layers from source to target")]
 Pairs = Annotated[str, typer.Option(metavar=_one_of("pairs"), help="which pairs of layers get a skip")]
+Shortcuts = Annotated[
+    str | None,
+    typer.Option(metavar=_one_of("shortcuts"), help="targets whose sum holds a shortcut; default: around them"),
+]
 NumPairs = Annotated[int | None, typer.Option(metavar="N", help="how many pairs --pairs random draws")]
 Include = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="only skips that touch it; repeatable")]
 Exclude = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="no skip that touches it; repeatable")]

@@ -23,6 +23,7 @@ from n2nsurgery.graph.view import GraphView
 
 Policy = Literal["overlapping", "blocks", "random", "all"]
 POLICIES: tuple[Policy, ...] = ("overlapping", "blocks", "random", "all")
+Shortcuts = Literal["around", "two-blocks", "plain"]
 _SHORTEST = 2  # k = 1 is the layer that is there already
 
 
@@ -32,8 +33,9 @@ class PairSelection:
 
     `length` is k for `overlapping` and `blocks` (ignored by `random` and `all`), `count` the number of random pairs.
     `include`/`exclude`: patterns over `source`, `target` or `source->target` layer names. `heads`: output layers may be
-    targets. `shortcuts`: what to do at a target whose sum already holds an identity shortcut: `two-blocks` takes the
-    pair that starts one block before it, `plain` treats it as any other target, `never` leaves it alone.
+    targets. `shortcuts`: what to do at a target whose sum already holds a shortcut: `around` leaves it alone, so that
+    skips lead into the insides of residual blocks; `two-blocks` takes, beside an identity, the pair that starts one
+    block before it; `plain` treats it as any other target. The policies `random` and `all` know no such rule.
     """
 
     policy: Policy = "overlapping"
@@ -42,7 +44,7 @@ class PairSelection:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     heads: bool = False
-    shortcuts: Literal["two-blocks", "plain", "never"] = "two-blocks"
+    shortcuts: Shortcuts = "around"
 
 
 def find_pairs(
@@ -171,16 +173,17 @@ def _overlapping(graph: LayerGraph, pairs: Sequence[LayerPair], selection: PairS
     pairs, doubled = _one_target_per_sum(graph, pairs)
     for target in dict.fromkeys(pair.target for pair in pairs):
         candidates = [pair for pair in pairs if pair.target == target]
-        entering = _block_before(graph, graph.layer(target)) if selection.shortcuts != "plain" else None
+        if selection.shortcuts == "around" and any(pair.shortcut for pair in candidates):
+            refused.append(Refusal(source="", target=target, reason="its sum holds a shortcut already"))
+            continue
+        entering = _block_before(graph, graph.layer(target)) if selection.shortcuts == "two-blocks" else None
         if entering is None:
             chosen += [pair for pair in candidates if pair.length == selection.length]
-            continue
-        picked = [pair for pair in candidates if pair.source_signal.address == entering.shortcut]
-        if selection.shortcuts == "two-blocks" and picked:
+        elif picked := [pair for pair in candidates if pair.source_signal.address == entering.shortcut]:
             chosen += picked
         else:
-            why = "left alone as asked" if selection.shortcuts == "never" else "with no block before to start from"
-            refused.append(Refusal(source="", target=target, reason=f"identity shortcut, {why}"))
+            why = "identity shortcut, with no block before to start from"
+            refused.append(Refusal(source="", target=target, reason=why))
     return tuple(chosen), (*refused, *doubled)
 
 

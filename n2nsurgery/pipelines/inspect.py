@@ -76,6 +76,7 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     *,
     skip_length: int = 3,
     pairs: str = "overlapping",
+    shortcuts: str = "around",
     heads: bool = False,
     num_classes: int | None = None,
     input_size: tuple[int, ...] | None = None,
@@ -96,7 +97,7 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     patient = resolve(model, num_classes=num_classes, input_size=input_size, seed=seed)
     if progress is not None:
         progress("tracing", 0.4)
-    selection = PairSelection(policy=pairs, length=skip_length, heads=heads)  # type: ignore[arg-type]
+    selection = PairSelection(policy=pairs, length=skip_length, heads=heads, shortcuts=shortcuts)  # type: ignore[arg-type]
     return inspect_patient(patient, model, selection, seed=seed)
 
 

@@ -37,7 +37,7 @@ def surgery_config(request: SurgeryRequest, seed: int) -> SurgeryConfig:
             include=request.include,
             exclude=request.exclude,
             heads=request.heads,
-            shortcuts="plain" if literal else "two-blocks",
+            shortcuts=request.shortcuts,  # type: ignore[arg-type]
         ),
         pooling=request.pooling,  # type: ignore[arg-type]
         norm="never" if literal else "auto",

@@ -26,6 +26,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "skip_pattern": ("one-to-one", "random"),
         "skip_kernel": ("auto", "1", "target"),
         "pairs": ("overlapping", "blocks", "random", "all"),
+        "shortcuts": ("around", "two-blocks", "plain"),
         "pooling": ("average", "max", "stride"),
         "preset": ("paper",),
         "select": ("scatter",),
@@ -41,6 +42,7 @@ _PAPER: dict[str, Any] = {
     "skip_pattern": "random",
     "skip_ratio": 0.5,
     "skip_kernel": "target",
+    "shortcuts": "plain",
 }
 
 
@@ -70,6 +72,7 @@ class SurgeryRequest:
     skip_kernel: str | None = None
     skip_length: int = 3
     pairs: str = "overlapping"
+    shortcuts: str | None = None
     num_pairs: int | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -150,10 +153,10 @@ class SurgeryRequest:
         return replace(self, **self._values())
 
     def _values(self) -> dict[str, Any]:
-        """Allocation, skip pattern, ratio and kernel: as asked, else as the preset says, else the default."""
+        """What the preset has a word in: as asked, else as the preset says, else the default."""
         asked = {name: value for name in _PAPER if (value := getattr(self, name)) is not None}
         chosen = (
-            {"allocation": "erk", "skip_pattern": "one-to-one"} | (_PAPER if self.preset == "paper" else {}) | asked
+            {"allocation": "erk", "skip_pattern": "one-to-one", "shortcuts": "around"} | (_PAPER if self.preset == "paper" else {}) | asked
         )
         if self.skip != "n2n":
             chosen["skip_ratio"] = 0.0

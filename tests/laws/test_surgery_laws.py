@@ -134,7 +134,7 @@ def requests(draw, least: float = 0.05) -> dict:
             policy=draw(st.sampled_from(["overlapping", "blocks", "random", "all"])),
             length=draw(st.integers(2, 3)),
             heads=draw(st.booleans()),
-            shortcuts=draw(st.sampled_from(["two-blocks", "plain", "never"])),
+            shortcuts=draw(st.sampled_from(["around", "two-blocks", "plain"])),
         ),
         "redistribute": draw(st.booleans()),
         "seed": draw(SEEDS),

@@ -237,26 +237,28 @@ def test_a_pattern_that_matches_nothing_is_an_error_with_the_nearest_name(plain,
 
 
 NO_BLOCK = "identity shortcut, with no block before to start from"
-OTHERS = ["0->3.conv1", "2.conv2->4.conv1", "3.conv1->4.conv2", "3.conv2->5.conv1"]  # no identity meets these targets
+INSIDE = ["0->3.conv1", "2.conv2->4.conv1", "3.conv2->5.conv1"]  # targets whose sum holds no shortcut
+OTHERS = [*INSIDE[:2], "3.conv1->4.conv2", INSIDE[2]]  # no identity meets these targets
 PROJECTED = {"4.down": "its sum is also that of 4.conv2"}
 
 
-def test_a_target_with_an_identity_is_reached_from_one_block_before(resnet):
-    assert sorted(chosen(resnet)) == sorted([*OTHERS, "0->3.conv2", "3.conv2->5.conv2"])
-    assert refused(resnet) == PROJECTED | {"2.conv2": NO_BLOCK}
-    lengths = {(pair.source, pair.target): pair.length for pair in select_pairs(resnet, PairSelection(), seed=0)[0]}
+def test_skips_lead_into_blocks_and_leave_their_ends_alone(resnet):
+    assert chosen(resnet) == INSIDE
+    ends = ["2.conv2", "3.conv2", "4.conv2", "5.conv2"]
+    assert refused(resnet) == PROJECTED | dict.fromkeys(ends, "its sum holds a shortcut already")
+
+
+def test_a_target_with_an_identity_is_reached_from_one_block_before_on_request(resnet):
+    asked = PairSelection(shortcuts="two-blocks")
+    assert sorted(chosen(resnet, shortcuts="two-blocks")) == sorted([*OTHERS, "0->3.conv2", "3.conv2->5.conv2"])
+    assert refused(resnet, shortcuts="two-blocks") == PROJECTED | {"2.conv2": NO_BLOCK}
+    lengths = {(pair.source, pair.target): pair.length for pair in select_pairs(resnet, asked, seed=0)[0]}
     assert lengths["0", "3.conv2"] == lengths["3.conv2", "5.conv2"] == 4
 
 
 def test_a_target_with_an_identity_is_treated_as_any_other_on_request(resnet):
     assert sorted(chosen(resnet, shortcuts="plain")) == sorted([*OTHERS, "2.conv1->3.conv2", "4.conv1->5.conv2"])
     assert refused(resnet, shortcuts="plain") == PROJECTED
-
-
-def test_a_target_with_an_identity_is_left_alone_on_request(resnet):
-    assert chosen(resnet, shortcuts="never") == OTHERS
-    left = dict.fromkeys(["2.conv2", "3.conv2", "5.conv2"], "identity shortcut, left alone as asked")
-    assert refused(resnet, shortcuts="never") == PROJECTED | left
 
 
 def test_the_policy_all_and_random_pairs_ignore_the_rule_of_sums(resnet):
