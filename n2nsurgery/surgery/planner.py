@@ -33,6 +33,10 @@ from n2nsurgery.surgery.plan import SCHEMA, InputSpec, SurgeryPlan
 
 CONTAINER = "n2n_skips"
 _LARGE_SHARE = 0.10
+_NO_PLACE = (
+    "no pair of layers takes a skip, and each refused target says why; another skip length, more pairs, or skips "
+    "beside shortcuts (--shortcuts) may find a place"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +131,8 @@ def _candidates(
     refusals = [Refusal(source=p.source, target=p.target, reason=r) for p, r in verdicts if r is not None]
     accepted = [pair for pair, reason in verdicts if reason is None]
     notes: tuple[str, ...] = ()
+    if not accepted:
+        return [], (*refused, *refusals), (_NO_PLACE,)
     specs = _specs(graph, accepted, config, whole_kernels=config.kernel == "target")
     capacity = sum(spec.numel for spec in specs)
     if config.kernel == "auto" and capacity < wanted:
@@ -186,8 +192,8 @@ def _skip_counts(
         message = f"{wanted:,} weights are to go into {len(sizes)} skips that can hold {capacity:,}"
         if not config.redistribute:
             raise BudgetError(
-                f"{message}: lower the skip ratio, take another skip length or more pairs, let the skips have the"
-                " target's kernel, or allow the rest to go to the original layers (--redistribute)"
+                f"{message}: lower the skip ratio, take another skip length or more pairs (--pairs,"
+                " --shortcuts), let the skips have the target's kernel, or allow the rest to go to the original layers (--redistribute)"
             )
         notes = (f"{message}: {wanted - capacity:,} go to the original layers instead",)
         wanted = capacity

@@ -156,7 +156,9 @@ class SurgeryRequest:
         """What the preset has a word in: as asked, else as the preset says, else the default."""
         asked = {name: value for name in _PAPER if (value := getattr(self, name)) is not None}
         chosen = (
-            {"allocation": "erk", "skip_pattern": "one-to-one", "shortcuts": "around"} | (_PAPER if self.preset == "paper" else {}) | asked
+            {"allocation": "erk", "skip_pattern": "one-to-one", "shortcuts": "around"}
+            | (_PAPER if self.preset == "paper" else {})
+            | asked
         )
         if self.skip != "n2n":
             chosen["skip_ratio"] = 0.0

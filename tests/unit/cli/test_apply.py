@@ -82,9 +82,9 @@ def test_every_option_reaches_the_pipeline(program, requests):
         "--compression 20 --skip-ratio 0.25 --criterion csp --allocation uniform --granularity kernel --scope layer "
         "--skip n2n --skip-pattern random --skip-kernel target --skip-length 2 --pairs random --num-pairs 4 "
         "--include layer1 --include layer2 --exclude re:conv3$ --keep-dense fc --pooling max --heads --redistribute "
-        "--fan-out fc1=4 --fan-out fc2=2 --junction-density re:x=y=.5 --tries 8 --select scatter "
-        "--floor-layer 5 --floor-channel 1 --preset paper --batches 2 --batch-size 8 --weights DEFAULT "
-        "--num-classes 10 --input-size 3x32x32 --seed 7 --device cpu -o out --overwrite --dry-run"
+        "--shortcuts two-blocks --fan-out fc1=4 --fan-out fc2=2 --junction-density re:x=y=.5 "
+        "--tries 8 --select scatter --floor-layer 5 --floor-channel 1 --preset paper --batches 2 --batch-size 8 "
+        "--weights DEFAULT --num-classes 10 --input-size 3x32x32 --seed 7 --device cpu -o out --overwrite --dry-run"
     )
     assert program("apply", "timm:resnet18", *line.split()).code == 0
     asked = ApplyRequest(
@@ -100,6 +100,7 @@ def test_every_option_reaches_the_pipeline(program, requests):
         skip_kernel="target",
         skip_length=2,
         pairs="random",
+        shortcuts="two-blocks",
         num_pairs=4,
         include=("layer1", "layer2"),
         exclude=("re:conv3$",),

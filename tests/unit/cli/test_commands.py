@@ -96,6 +96,7 @@ def test_inspect_shows_layers_pairs_and_the_commonest_refusals(program, pipeline
             {
                 "skip_length": 3,
                 "pairs": "all",
+                "shortcuts": "around",
                 "heads": False,
                 "num_classes": None,
                 "input_size": (3, 64, 64),

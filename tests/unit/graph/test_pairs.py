@@ -267,14 +267,17 @@ def test_the_policy_all_and_random_pairs_ignore_the_rule_of_sums(resnet):
 
 
 def test_blocks_follow_the_same_rules(resnet):
-    assert chosen(resnet, policy="blocks") == ["0->3.conv1", "3.conv1->4.conv2"]
-    assert refused(resnet, policy="blocks") == PROJECTED | {"2.conv2": NO_BLOCK}
+    asked = {"policy": "blocks", "shortcuts": "two-blocks"}
+    assert chosen(resnet, policy="blocks") == ["0->3.conv1", "3.conv2->5.conv1"]
+    assert chosen(resnet, **asked) == ["0->3.conv1", "3.conv1->4.conv2"]
+    assert refused(resnet, **asked) == PROJECTED | {"2.conv2": NO_BLOCK}
 
 
 def test_an_excluded_target_leaves_its_sum_to_the_projection(resnet):
-    targets = {pair.partition("->")[2] for pair in chosen(resnet, exclude=("*->4.conv2",), length=2)}
+    asked = {"exclude": ("*->4.conv2",), "length": 2, "shortcuts": "plain"}
+    targets = {pair.partition("->")[2] for pair in chosen(resnet, **asked)}
     assert "4.down" in targets
-    assert "4.down" not in refused(resnet, exclude=("*->4.conv2",), length=2)
+    assert "4.down" not in refused(resnet, **asked)
 
 
 def test_a_stream_of_sums_that_starts_at_no_activation_is_no_shortcut_to_double():
@@ -290,5 +293,6 @@ def test_a_stream_of_sums_that_starts_at_no_activation_is_no_shortcut_to_double(
 
     graph = graph_of(nn.Sequential(chain(1), *[Bottleneck() for _ in range(3)], nn.Conv2d(3, 3, 1)), 3, 8, 8)
     assert all(pair.shortcut for pair in graph.pairs if pair.target.endswith("narrow"))
-    assert chosen(graph) == ["0.c0->2.widen", "1.widen->2.narrow", "2.widen->3.narrow"]
+    assert chosen(graph) == ["0.c0->2.widen"]
+    assert chosen(graph, shortcuts="two-blocks") == ["0.c0->2.widen", "1.widen->2.narrow", "2.widen->3.narrow"]
     assert {pair.source for pair in graph.pairs} == {"0.c0", "1.widen", "2.widen", "3.widen"}  # no sum is a source

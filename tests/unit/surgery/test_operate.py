@@ -11,6 +11,8 @@ from n2nsurgery import PairSelection, apply
 from n2nsurgery.core.errors import BudgetError, UnknownNameError, UsageError
 from n2nsurgery.skips.initialize import effective_fan_in
 
+BESIDE = PairSelection(shortcuts="two-blocks")
+
 
 def skip_weights(operated) -> dict[str, torch.Tensor]:
     return {skip.name: operated.module.get_parameter(f"{skip.name}.weight").detach() for skip in operated.plan.skips}
@@ -67,7 +69,7 @@ def test_random_skips_follow_kaiming_with_the_fan_in_that_is_left(plain, images)
 
 
 def test_beside_a_shortcut_one_to_one_starts_at_a_quarter(residual, images):
-    operated = apply(residual, density=0.3, example_inputs=images)
+    operated = apply(residual, density=0.3, pairs=BESIDE, example_inputs=images)
     assert {skip.pair.target for skip in operated.plan.skips if skip.pair.shortcut} == {
         "blocks.1.conv2",
         "blocks.2.conv2",
@@ -77,7 +79,7 @@ def test_beside_a_shortcut_one_to_one_starts_at_a_quarter(residual, images):
 
 
 def test_beside_a_shortcut_a_random_branch_is_normalized_and_elsewhere_it_is_not(residual, images):
-    operated = apply(residual, density=0.5, skip_ratio=0.3, pattern="random", example_inputs=images)
+    operated = apply(residual, density=0.5, skip_ratio=0.3, pattern="random", pairs=BESIDE, example_inputs=images)
     assert {skip.pair.shortcut for skip in operated.plan.skips} == {True, False}
     for skip in operated.plan.skips:
         norm = operated.module.get_submodule(skip.name).norm

@@ -216,7 +216,7 @@ def test_skips_share_the_weight_of_their_target():
 
 
 def test_beside_a_shortcut_one_to_one_starts_at_a_quarter_without_norm():
-    made = plan(chain(3, 8, 8, 16, 16, 16, shortcut=True))
+    made = plan(chain(3, 8, 8, 16, 16, 16, shortcut=True), pairs=PairSelection(shortcuts="plain"))
     assert {(skip.start, skip.norm) for skip in made.skips} == {(0.25, False)}
 
 
@@ -225,8 +225,17 @@ def test_beside_a_shortcut_one_to_one_starts_at_a_quarter_without_norm():
     [("auto", True, True), ("auto", False, False), ("always", False, True), ("never", True, False)],
 )
 def test_random_branches_are_normalized_beside_a_shortcut_or_as_asked(norm, shortcut, normalized):
-    made = plan(chain(3, 8, 8, 16, 16, 16, shortcut=shortcut), skip_ratio=0.2, pattern="random", norm=norm)
+    pairs = PairSelection(shortcuts="plain")
+    graph = chain(3, 8, 8, 16, 16, 16, shortcut=shortcut)
+    made = plan(graph, skip_ratio=0.2, pattern="random", norm=norm, pairs=pairs)
     assert {(skip.start, skip.norm) for skip in made.skips} == {(None, normalized)}
+
+
+def test_a_network_without_a_place_for_skips_gets_none_and_is_told_so():
+    made = plan(chain(3, 8, 8, 16, 16, 16, shortcut=True))
+    assert made.skips == ()
+    assert {refusal.reason for refusal in made.refused} == {"its sum holds a shortcut already"}
+    assert [warning for warning in made.warnings if "no pair of layers takes a skip" in warning]
 
 
 def test_skips_are_numbered_without_gaps():
