@@ -193,7 +193,8 @@ def _skip_counts(
         if not config.redistribute:
             raise BudgetError(
                 f"{message}: lower the skip ratio, take another skip length or more pairs (--pairs,"
-                " --shortcuts), let the skips have the target's kernel, or allow the rest to go to the original layers (--redistribute)"
+                " --shortcuts), let the skips have the target's kernel, or allow the rest to go to the original layers"
+                " (--redistribute)"
             )
         notes = (f"{message}: {wanted - capacity:,} go to the original layers instead",)
         wanted = capacity
