@@ -15,7 +15,6 @@ SHAPES = {"stem": (4, 3, 3, 3), "body": (8, 4, 3, 3), "head": (10, 8)}  # 108, 2
         ("uniform", 120, {"stem": 27, "body": 73, "head": 20}),  # 27.2, 72.6 and 20.2: the largest remainder gets it
         ("erk", 49, {"stem": 13, "body": 18, "head": 18}),
         ("erk", 300, {"stem": 92, "body": 128, "head": 80}),  # the head is full, its surplus goes to the others
-        ("erk-squared", 49, {"stem": 11, "body": 8, "head": 30}),  # as 13^2/108 : 18^2/288 : 18^2/80: 11.4, 8.2, 29.4
         ("equal", 300, {"stem": 108, "body": 112, "head": 80}),
         ("equal", 10, {"stem": 4, "body": 3, "head": 3}),  # equal remainders: the first gets it
     ],
