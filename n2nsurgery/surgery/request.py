@@ -19,7 +19,7 @@ from n2nsurgery.core.names import unknown
 
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "allocation": ("erk", "erk-squared", "uniform", "global", "later-denser"),
+        "allocation": ("erk", "erk-squared", "uniform", "equal", "global", "later-denser"),
         "granularity": ("weight", "kernel", "block4"),
         "scope": ("global", "layer"),
         "skip": ("n2n", "residual", "none"),
