@@ -28,12 +28,11 @@ from n2nsurgery.pipelines.n2nskip_tables import Comparison, accuracy_table, bett
 from n2nsurgery.pipelines.reproduction import Reproduction, Scale, Setting, Verdict
 
 _DENSITIES = (0.05, 0.02)
-_PLAIN = ("RP", ONE_TO_ONE, "ResSkip-RP")
-_METHODS = {
-    "plain": (*_PLAIN, *map(equal, _PLAIN)),
-    "basic": (*_PLAIN, LONGER_RESIDUAL, TWO_BLOCKS),
-    "bottleneck": ("RP", ONE_TO_ONE, LONGER_RESIDUAL, TWO_BLOCKS),
-}
+_THREE = ("RP", ONE_TO_ONE, "ResSkip-RP")
+_PLAIN = (*_THREE, *map(equal, _THREE))
+_BASIC = (*_THREE, LONGER_RESIDUAL, TWO_BLOCKS)
+_BOTTLENECK = ("RP", ONE_TO_ONE, LONGER_RESIDUAL, TWO_BLOCKS)
+_SMOKE = ("RP", ONE_TO_ONE)
 _BAR = 5.0  # points of percent: the gain over RP that is asked for
 _OVER_RP = ((ONE_TO_ONE, "RP"), (equal(ONE_TO_ONE), equal("RP")))
 _OVER_OTHERS = (
@@ -79,19 +78,18 @@ class Skips:
 
 def _subjects(setting: Setting) -> tuple[Subject, ...]:
     if setting.scale == "paper":
-        on_cifar10 = (subject for subject in table1_subjects(setting) if subject.dataset == "CIFAR-10")
-        kinds = ("plain", "bottleneck")
-        return tuple(
-            replace(subject, densities=_DENSITIES, methods=_METHODS[kind])
-            for subject, kind in zip(on_cifar10, kinds, strict=True)
+        vgg19, resnet50 = (subject for subject in table1_subjects(setting) if subject.dataset == "CIFAR-10")
+        return (
+            replace(vgg19, densities=_DENSITIES, methods=_PLAIN),
+            replace(resnet50, densities=_DENSITIES, methods=_BOTTLENECK),
         )
-    methods = {kind: names[:2] for kind, names in _METHODS.items()} if setting.scale == "smoke" else _METHODS
-    plain, tiny = plain_subject(setting), tiny_subject(setting, _DENSITIES, (), "CIFAR-10")
-    densities = plain.densities if setting.scale == "smoke" else _DENSITIES
+    plain = plain_subject(setting)
+    if setting.scale == "smoke":
+        return (replace(plain, methods=_SMOKE), basic_subject(setting, _DENSITIES[:1], _SMOKE))
     return (
-        replace(plain, densities=densities, methods=methods["plain"]),
-        basic_subject(setting, tiny.densities, methods["basic"]),
-        replace(tiny, methods=methods["bottleneck"]),
+        replace(plain, densities=_DENSITIES, methods=_PLAIN),
+        basic_subject(setting, _DENSITIES, _BASIC),
+        tiny_subject(setting, _DENSITIES, _BOTTLENECK, "CIFAR-10"),
     )
 
 
