@@ -63,7 +63,7 @@ class Skips:
                 *CONVENTIONS,
                 "Equal: every layer keeps the same number of weights, a smaller one all of its own.",
                 "Two blocks: a skip into a sum that holds an identity, too; it starts one block before it.",
-                "ResSkip, k = 3: l -> l+3. In ResNets, ResSkip leads where one-to-one does.",
+                "ResSkip, k = 3: l -> l+3. ResSkip leads into no sum that holds a shortcut either.",
                 *(subject.training for subject in subjects),
                 *results.remarks,
             ),
