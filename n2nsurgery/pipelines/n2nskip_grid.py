@@ -168,7 +168,7 @@ def table1_subjects(setting: Setting) -> tuple[Subject, ...]:
             for network, model in (("VGG19", "cifar-vgg19"), ("ResNet50", "cifar-resnet50"))
             for dataset, data in (("CIFAR-10", "cifar10"), ("CIFAR-100", "cifar100"))
         )  # fmt: skip
-    return (plain_subject(setting), _tiny(setting, (0.05,), _SHORTCUTS, "CIFAR-10"))
+    return (plain_subject(setting), tiny_subject(setting, (0.05,), _SHORTCUTS, "CIFAR-10"))
 
 
 def vgg_subjects(setting: Setting) -> tuple[Subject, ...]:
@@ -192,16 +192,25 @@ def table2_subject(setting: Setting) -> Subject:
             network="ResNet50", dataset="ImageNet", model="resnet50", data=_data("imagenet", setting, workers=8),
             train=_PAPER_RUN, densities=IMAGENET_DENSITIES, methods=PAPER_METHODS,
         )  # fmt: skip
-    return _tiny(setting, (0.5, 0.2), PAPER_METHODS, "ImageNet")
+    return tiny_subject(setting, (0.5, 0.2), PAPER_METHODS, "ImageNet")
 
 
-def _tiny(setting: Setting, densities: tuple[float, ...], methods: tuple[str, ...], dataset: str) -> Subject:
+def tiny_subject(setting: Setting, densities: tuple[float, ...], methods: tuple[str, ...], dataset: str) -> Subject:
     """A bottleneck ResNet of 78,320 weights; its large maps take longer than the plain network: fewer images, bf16."""
     smoke = setting.scale == "smoke"
     train = _short(setting) if smoke else replace(_short(setting), amp="bf16", channels_last=True)
     return Subject(
         network="ResNet50", dataset=dataset, model="cifar-tiny-resnet", data=_few(setting, 4000, 2000), train=train,
         densities=densities[:1] if smoke else densities, methods=("RP", "N2NSkip-RP") if smoke else methods,
+    )  # fmt: skip
+
+
+def basic_subject(setting: Setting, densities: tuple[float, ...], methods: tuple[str, ...]) -> Subject:
+    """A ResNet of basic blocks, 270,896 weights."""
+    train = _short(setting) if setting.scale == "smoke" else replace(_short(setting), channels_last=True)
+    return Subject(
+        network="ResNet50", dataset="CIFAR-10", model="cifar-basic-resnet", data=_few(setting), train=train,
+        densities=densities, methods=methods,
     )  # fmt: skip
 
 

@@ -15,11 +15,18 @@ from n2nsurgery.surgery.request import SurgeryRequest
 DENSE = "dense"
 ONE_TO_ONE = "N2NSkip-RP one-to-one"
 NORMALIZED = "N2NSkip-RP normalized"
+TWO_BLOCKS = f"{ONE_TO_ONE}, two blocks"
+LONGER_RESIDUAL = "ResSkip-RP, k = 3"
 _RESIDUAL_LENGTH = 2  # of a block of ResNets of two convolutions, where Eq. 1 comes from
 
 
-def _random(density: float, **how: object) -> SurgeryRequest:
-    return SurgeryRequest(density=density, criterion="random", allocation="erk", **how)  # type: ignore[arg-type]
+def equal(method: str) -> str:
+    """The name of `method` with as many kept weights in every layer as in every other."""
+    return f"{method}, equal"
+
+
+def _random(density: float, allocation: str = "erk", **how: object) -> SurgeryRequest:
+    return SurgeryRequest(density=density, criterion="random", allocation=allocation, **how)  # type: ignore[arg-type]
 
 
 def _sensitive(density: float, **how: object) -> SurgeryRequest:
@@ -30,9 +37,14 @@ _METHODS: MappingProxyType[str, Callable[[float], SurgeryRequest]] = MappingProx
     {
         "RP": lambda d: _random(d, skip="none"),
         "N2NSkip-RP": lambda d: _random(d, preset="paper"),
-        NORMALIZED: lambda d: _random(d, skip_pattern="random", skip_ratio=0.5),
+        NORMALIZED: lambda d: _random(d, skip_pattern="random", skip_ratio=0.5, shortcuts="two-blocks"),
         ONE_TO_ONE: _random,
         "ResSkip-RP": lambda d: _random(d, skip="residual", skip_length=_RESIDUAL_LENGTH),
+        TWO_BLOCKS: lambda d: _random(d, shortcuts="two-blocks"),
+        LONGER_RESIDUAL: lambda d: _random(d, skip="residual", skip_length=_RESIDUAL_LENGTH + 1),
+        equal("RP"): lambda d: _random(d, "equal", skip="none"),
+        equal(ONE_TO_ONE): lambda d: _random(d, "equal"),
+        equal("ResSkip-RP"): lambda d: _random(d, "equal", skip="residual", skip_length=_RESIDUAL_LENGTH),
         "CSP": lambda d: _sensitive(d, skip="none"),
         "N2NSkip-CSP": lambda d: _sensitive(d, preset="paper"),
         "ResSkip-CSP": lambda d: _sensitive(d, skip="residual", skip_length=_RESIDUAL_LENGTH),
@@ -58,7 +70,7 @@ CONVENTIONS = (
     "Budget: kept conv and linear weights, skips included, over all of the dense network; equal in all methods.",
     "RP: random weights, divided among layers by ERK. CSP: SNIP, one batch of 128 training samples.",
     "N2NSkip: half of the kept weights in random skips l -> l+3 with the target's kernel, Eq. 2 to the letter.",
-    "One-to-one: one learnable weight for each target channel, the rest sequential.",
+    "One-to-one: one learnable weight for each target channel, the rest sequential; none into a sum with a shortcut.",
     "Normalized: as the paper's, with BatchNorm on the branch beside identity shortcuts, across two blocks.",
     "ResSkip: Eq. 1, l -> l+2, parameter-free.",
     "Accuracy: top-1 on test images after the last epoch, mean ± standard deviation over seeds.",

@@ -115,13 +115,25 @@ def _printed_difference(subject: Subject, comparison: Comparison, density: float
     return None if one is None or other is None else f"{one[0] - other[0]:+.2f}"
 
 
-def better(results: GridResults, subject: Subject, comparison: Comparison, scale: Scale, claim: str = "") -> Verdict:
-    """The statement that the first method is more accurate than the second, at every density of the subject."""
+def better(  # noqa: PLR0913 - the last two are seldom asked for
+    results: GridResults,
+    subject: Subject,
+    comparison: Comparison,
+    scale: Scale,
+    claim: str = "",
+    *,
+    margin: float = 0.0,
+) -> Verdict:
+    """The statement that the first method is more accurate than the second, at every density of the subject.
+
+    `margin`: by how many points of percent at least.
+    """
     spreads = {density: difference(results, subject, comparison, density) for density in subject.densities}
-    statement = claim or f"{comparison[0]} is more accurate than {comparison[1]}"
+    more = f"{margin:g} points or more above" if margin else "more accurate than"
+    statement = claim or f"{comparison[0]} is {more} {comparison[1]}"
     return Verdict(
         statement=f"{statement}: {subject.title}",
-        outcome=at_scale(together([spread.outcome for spread in spreads.values()]), scale),
+        outcome=at_scale(together([spread.not_below(-margin) for spread in spreads.values()]), scale),
         evidence=by_density(spreads),
     )
 

@@ -30,7 +30,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """A `statement` of the paper, what became of it, and the numbers that say so."""
+    """A `statement` of the paper or of ours, what became of it, and the numbers that say so."""
 
     statement: str
     outcome: Outcome
@@ -98,7 +98,7 @@ def markdown(found: Reproduction) -> str:
         parts += [f"## {table.title}", _markdown_table(table.columns, table.rows)]
     if found.verdicts:
         rows = [(verdict.statement, verdict.outcome, verdict.evidence) for verdict in found.verdicts]
-        parts += ["## The paper's statements", _markdown_table(("statement", "outcome", "numbers"), rows)]
+        parts += ["## Statements", _markdown_table(("statement", "outcome", "numbers"), rows)]
     parts += [f"![{name}]({name})" if name.endswith(".png") else f"[{name}]({name})" for name in found.figures]
     return "\n\n".join(parts) + "\n"
 

@@ -19,7 +19,7 @@ from n2nsurgery.core.names import unknown
 
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "allocation": ("erk", "uniform", "global", "later-denser"),
+        "allocation": ("erk", "uniform", "equal", "global", "later-denser"),
         "granularity": ("weight", "kernel", "block4"),
         "scope": ("global", "layer"),
         "skip": ("n2n", "residual", "none"),

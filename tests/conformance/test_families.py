@@ -40,8 +40,8 @@ def test_an_unknown_option_names_the_nearest(name):
 
 
 # By hand: VGG19 sums 9 * in * out over its 16 convolutions, and 512 per class; ResNet50 is torchvision's 23,454,912
-# convolution weights with a stem of 1,728 instead of 9,408, and 2,048 per class; the tiny ResNet sums its stem, its
-# stages (each a block with a shortcut of its own, and two without) and 128 per class.
+# convolution weights with a stem of 1,728 instead of 9,408, and 2,048 per class; the small ResNets sum their
+# stem, their stages (the first block with a projection where it changes the shape) and 128 or 64 per class.
 @pytest.mark.parametrize(
     ("name", "options", "weights"),
     [
@@ -53,6 +53,8 @@ def test_an_unknown_option_names_the_nearest(name):
         ("cifar-plain17", {}, 9 * (3 * 16 + 16 * 32 + 32 * 32 + 32 * 64 + 13 * 64 * 64) + 640),
         ("cifar-plain17", {"num_classes": 100}, 511_920 + 6_400),
         ("cifar-tiny-resnet", {}, 432 + 3_648 + 14_592 + 58_368 + 1_280),
+        ("cifar-basic-resnet", {}, 432 + 13_824 + 51_200 + 204_800 + 640),
+        ("cifar-basic-resnet", {"num_classes": 100}, 270_256 + 6_400),
         ("mlp", {}, 3072 * 512 + 512 * 256 + 256 * 128 + 128 * 64),
         ("mlp", {"widths": (8, 4), "num_classes": 2}, 8 * 4 + 4 * 2),
         # Convolutions 9 * (3*64 + 64*64 + 64*128 + 128*128 + 128*256 + 256*256) = 1,144,512; junctions as printed.

@@ -21,7 +21,7 @@ from n2nsurgery.masks.patterns import balanced_mask
 
 @dataclass(frozen=True, kw_only=True)
 class Random:
-    """`allocation`: erk, uniform, global or equal. `granularity`: single `weight`s or whole `kernel`s."""
+    """`allocation`: by which rule layers share the count. `granularity`: single `weight`s or whole `kernel`s."""
 
     allocation: str = "erk"
     granularity: str = "weight"

@@ -12,10 +12,19 @@ import pytest
 
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UnknownNameError, UsageError
 from n2nsurgery.pipelines.cell import CellResult
-from n2nsurgery.pipelines.experiments import predefined_fig2
-from n2nsurgery.pipelines.n2nskip_grid import points_of, table1_subjects, table2_subject, train_grid
-from n2nsurgery.pipelines.n2nskip_methods import surgery_of
+from n2nsurgery.pipelines.experiments import predefined_fig2, skips
+from n2nsurgery.pipelines.n2nskip_grid import (
+    GridResults,
+    Point,
+    basic_subject,
+    points_of,
+    table1_subjects,
+    table2_subject,
+    train_grid,
+)
+from n2nsurgery.pipelines.n2nskip_methods import NORMALIZED, ONE_TO_ONE, TWO_BLOCKS, equal, surgery_of
 from n2nsurgery.pipelines.n2nskip_paper import CIFAR_DENSITIES, printed
+from n2nsurgery.pipelines.n2nskip_tables import better
 from n2nsurgery.pipelines.predefined_runs import data_of, evenly, train_junctions
 from n2nsurgery.pipelines.reproduce import run
 from n2nsurgery.pipelines.reproduction import EXPERIMENTS, Setting
@@ -145,6 +154,53 @@ def test_the_paper_scale_is_the_papers_recipe(tmp_path):
     optimizer, schedule = train.optimizer, train.schedule
     assert (train.epochs, train.batch_size, optimizer.lr, optimizer.momentum) == (300, 128, 0.05, 0.9)
     assert (optimizer.weight_decay, schedule.name, schedule.step_epochs, schedule.gamma) == (5e-4, "step", 30, 0.5)
+
+
+def test_what_two_experiments_ask_for_alike_is_one_cell(tmp_path):
+    setting = Setting(folder=tmp_path)
+
+    def keys(subjects) -> set[str]:
+        return {point.subject.cell(point.method, point.density, 0, download=False).key for point in points_of(subjects)}
+
+    # Of the plain network dense, RP, one-to-one and ResSkip at two densities; of the tiny ResNet dense, RP, one-to-one.
+    assert len(keys(skips._subjects(setting)) & keys(table1_subjects(setting))) == (1 + 3 * 2) + (1 + 2)
+
+
+def test_methods_differ_in_where_skips_lead_and_how_weights_are_shared():
+    where = {method: surgery_of(method, 0.05).filled() for method in (NORMALIZED, ONE_TO_ONE, TWO_BLOCKS)}
+    assert [request.shortcuts for request in where.values()] == ["two-blocks", "around", "two-blocks"]
+    for method in ("RP", ONE_TO_ONE, "ResSkip-RP"):
+        assert replace(surgery_of(equal(method), 0.05), allocation="erk") == surgery_of(method, 0.05)
+
+
+def trained(accuracy: float) -> CellResult:
+    return CellResult(
+        name="cell", recipe="0" * 8, seed=0, train=(0.5,), validation=(None,), test=(accuracy / 100,), weights=100,
+        nonzeros=5, skip_nonzeros=0, macs=5, flops=200, seconds=1.0, device="cpu", warnings=(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gains", "outcome"),
+    [
+        ((6.0, 6.1, 5.9), "reproduced"),
+        ((4.0, 4.1, 3.9), "refuted"),
+        ((3.0, 6.0, 9.0), "undecided"),
+    ],
+)
+def test_a_gain_is_measured_against_the_points_that_are_asked_for(tmp_path, gains, outcome):
+    subject = basic_subject(Setting(folder=tmp_path), (0.05,), ("RP", ONE_TO_ONE))
+    points = {
+        Point(subject=subject, method=method, density=0.05): {
+            seed: trained(40 + gain * (method != "RP")) for seed, gain in enumerate(gains)
+        }
+        for method in subject.methods
+    }
+    results = GridResults(points=points, failures=())
+    found = better(results, subject, (ONE_TO_ONE, "RP"), "small", margin=5.0)
+    assert found.statement.startswith(f"{ONE_TO_ONE} is 5 points or more above RP: cifar-basic-resnet (for ResNet50)")
+    assert found.outcome == outcome
+    assert better(results, subject, (ONE_TO_ONE, "RP"), "smoke", margin=5.0).outcome == "needs full scale"
 
 
 def test_an_unknown_method_is_refused():

@@ -272,6 +272,15 @@ def test_uniform_allocation_that_starves_a_layer_is_warned_about():
     assert plan(density=0.1, **options).warnings == ()
 
 
+def test_layers_keep_equally_many_and_one_that_is_too_small_all_of_its_own():
+    made = plan(density=0.2, skip="none", criterion_options=(("allocation", "equal"),))
+    counts = dict(zip([weight.name for weight in made.weights], made.kept, strict=True))
+    assert counts.pop("conv0.weight") == 3 * 8 * 9
+    assert sum(counts.values()) == made.budget.total - 3 * 8 * 9
+    assert max(counts.values()) - min(counts.values()) <= 1
+    assert made.warnings == ()
+
+
 def test_a_pattern_plans_how_much_each_layer_keeps():
     made = plan(skip_ratio=0.25, keep_dense=("conv0",))
     counts = dict(zip([weight.name for weight in made.weights], made.kept, strict=True))

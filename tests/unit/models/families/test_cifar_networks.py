@@ -1,10 +1,13 @@
-"""The structure of the two CIFAR networks."""
+"""The structure of the CIFAR networks."""
 
+import pytest
 import torch
 from torch import nn
 from torchvision.models import resnet50
 
+from n2nsurgery.models.families.cifar_basic_resnet import MEMBER as BASIC
 from n2nsurgery.models.families.cifar_resnet50 import MEMBER as RESNET50
+from n2nsurgery.models.families.cifar_tiny_resnet import MEMBER as TINY
 from n2nsurgery.models.families.cifar_vgg19 import MEMBER as VGG19
 
 
@@ -37,3 +40,16 @@ def test_resnet50_keeps_the_resolution_up_to_the_first_block_and_torchvisions_na
     with torch.device("meta"):
         original = resnet50()
     assert list(network.state_dict()) == list(original.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("family", "sizes", "projected"), [(TINY, (32, 16, 8), (1, 2, 3)), (BASIC, (16, 8, 4), (2, 3))]
+)
+def test_small_resnets_halve_the_maps_twice_and_project_where_the_shape_changes(family, sizes, projected):
+    network = _build(family)
+    maps = network.relu(network.norm(network.conv(torch.empty(1, 3, 32, 32, device="meta"))))
+    for number, size in enumerate(sizes, start=1):
+        stage = network.get_submodule(f"stage{number}")
+        maps = stage(maps)
+        assert maps.shape[2:] == (size, size)
+        assert [block.downsample is not None for block in stage] == [number in projected, False, False]
