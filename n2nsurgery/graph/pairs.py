@@ -7,7 +7,7 @@ including the target; k >= 2.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,8 +34,9 @@ class PairSelection:
     `length` is k for `overlapping` and `blocks` (ignored by `random` and `all`), `count` the number of random pairs.
     `include`/`exclude`: patterns over `source`, `target` or `source->target` layer names. `heads`: output layers may be
     targets. `shortcuts`: what to do at a target whose sum already holds a shortcut: `around` leaves it alone, so that
-    skips lead into the insides of residual blocks; `two-blocks` takes, beside an identity, the pair that starts one
-    block before it; `plain` treats it as any other target. The policies `random` and `all` know no such rule.
+    skips lead into the insides of residual blocks, over a layer less where blocks are too short; `two-blocks` takes,
+    beside an identity, the pair that starts one block before it; `plain` treats it as any other target. The policies
+    `random` and `all` know no such rule.
     """
 
     policy: Policy = "overlapping"
@@ -170,6 +171,7 @@ def _filtered(pairs: Sequence[LayerPair], selection: PairSelection) -> list[Laye
 def _overlapping(graph: LayerGraph, pairs: Sequence[LayerPair], selection: PairSelection, seed: int) -> _Chosen:  # noqa: ARG001
     chosen: list[LayerPair] = []
     refused: list[Refusal] = []
+    shortcuts = {layer.shortcut for layer in graph.layers} - {None}
     pairs, doubled = _one_target_per_sum(graph, pairs)
     for target in dict.fromkeys(pair.target for pair in pairs):
         candidates = [pair for pair in pairs if pair.target == target]
@@ -178,13 +180,24 @@ def _overlapping(graph: LayerGraph, pairs: Sequence[LayerPair], selection: PairS
             continue
         entering = _block_before(graph, graph.layer(target)) if selection.shortcuts == "two-blocks" else None
         if entering is None:
-            chosen += [pair for pair in candidates if pair.length == selection.length]
+            exact = [pair for pair in candidates if pair.length == selection.length]
+            inside = selection.shortcuts == "around" and bool(shortcuts)
+            chosen += exact if exact or not inside else _one_layer_less(candidates, selection.length, shortcuts)
         elif picked := [pair for pair in candidates if pair.source_signal.address == entering.shortcut]:
             chosen += picked
         else:
             why = "identity shortcut, with no block before to start from"
             refused.append(Refusal(source="", target=target, reason=why))
     return tuple(chosen), (*refused, *doubled)
+
+
+def _one_layer_less(candidates: Sequence[LayerPair], length: int, shortcuts: Container[str | None]) -> list[LayerPair]:
+    """Pairs into a block too short for `length`, as those of transformers are, except where a shortcut starts.
+
+    A target without an activation is the end of something, not the inside of a block.
+    """
+    shorter = [pair for pair in candidates if pair.length == length - 1 and pair.nonlinearity is not None]
+    return [pair for pair in shorter if pair.source_signal.address not in shortcuts]
 
 
 def _block_before(graph: LayerGraph, target: WeightedLayer) -> WeightedLayer | None:

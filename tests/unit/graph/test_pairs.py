@@ -293,6 +293,7 @@ def test_a_stream_of_sums_that_starts_at_no_activation_is_no_shortcut_to_double(
 
     graph = graph_of(nn.Sequential(chain(1), *[Bottleneck() for _ in range(3)], nn.Conv2d(3, 3, 1)), 3, 8, 8)
     assert all(pair.shortcut for pair in graph.pairs if pair.target.endswith("narrow"))
-    assert chosen(graph) == ["0.c0->2.widen"]
+    # Three layers back from 3.widen lies no activation: blocks of two layers are reached from two layers back.
+    assert chosen(graph) == ["0.c0->2.widen", "2.widen->3.widen"]
     assert chosen(graph, shortcuts="two-blocks") == ["0.c0->2.widen", "1.widen->2.narrow", "2.widen->3.narrow"]
     assert {pair.source for pair in graph.pairs} == {"0.c0", "1.widen", "2.widen", "3.widen"}  # no sum is a source
