@@ -39,6 +39,10 @@ UNIFORM = {**PRUNED, "allocation": "uniform"}
 CASES = {
     "resnet50-uniform": Case(model="resnet50", options=UNIFORM, bars={0.02: 10, 0.05: 6, 0.1: 4}),
     "resnet50-n2nskip": Case(model="resnet50", options={"allocation": "uniform"}, bars={0.02: 10, 0.05: 6, 0.1: 4}),
+    "resnet50-n2nskip-two-blocks": Case(
+        model="resnet50", options={"allocation": "uniform", "shortcuts": "two-blocks"},
+        bars={0.02: 10, 0.05: 6, 0.1: 4},
+    ),
     "resnet50-block4": Case(
         model="resnet50", options={**UNIFORM, "granularity": "block4"}, bars={0.02: 12, 0.05: 8, 0.1: 6}
     ),
