@@ -15,9 +15,9 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
@@ -116,9 +116,8 @@ class Patterns:
         gradients = {name: parameter.grad for name, parameter in parameters.items() if parameter.grad is not None}
         by_saliency = self._method.drop == "saliency"
         importance = saliency(weights, gradients) if by_saliency else relative_magnitude(weights, self.masks)
-        interest = (
-            self._chance(step) if self._method.grow == "random" else {name: g.abs() for name, g in gradients.items()}
-        )
+        strength = {name: gradient.abs() for name, gradient in gradients.items()}
+        interest = self._chance(step) if self._method.grow == "random" else strength
         exchange = exchanged_by_layer if self._method.by_layer else exchanged
         self.masks = exchange(self.masks, importance, interest, fraction)
         assert sum(int(mask.count_nonzero()) for mask in self.masks.values()) == self._kept
@@ -253,22 +252,20 @@ def main() -> None:
     parser.add_argument("--images", type=count, default=6000)
     parser.add_argument("--epochs", type=count, default=6)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="a line for each training as it ends, instead of tables")
     arguments = parser.parse_args()
     methods = list(dict.fromkeys(arguments.methods))
     torch.set_num_threads(1)
     cells: list[Cell] = []
     try:
         splits = Cifar10(validation=JUDGED, augment="none").load(arguments.data, download=False, seed=0)
-        for seed in range(arguments.seeds):
-            for method in methods:
-                cells.append(cell(method, arguments, splits, seed))
-                print(f"seed {seed}, {method}: {cells[-1].accuracy:.2f} %", file=sys.stderr, flush=True)
+        for seed, method in product(range(arguments.seeds), methods):
+            cells.append(cell(method, arguments, splits, seed))
+            if arguments.json:
+                print(json.dumps(asdict(cells[-1])), flush=True)
     except N2NSurgeryError as error:
         parser.error(str(error))
-    if arguments.json:
-        print(json.dumps([asdict(each) for each in cells]))
-    else:
+    if not arguments.json:
         show(cells, methods)
 
 
