@@ -105,11 +105,18 @@ def _hooked(parameter: nn.Parameter, hook: _Pruned) -> RemovableHandle:
 
 
 def keep_masks(module: nn.Module, masks: MaskSet) -> None:
-    """From now on the entries of `module`'s parameters outside `masks` are zero, and stay zero in training."""
+    """From now on the entries of `module`'s parameters outside `masks` are zero, and stay zero in training.
+
+    Masks that were kept before are let go: their entries may take values again.
+    """
+    former = keeper_of(module)
+    if former is not None:
+        former.bind({})
     keeper = Keeper(masks)
     keeper.bind({name: module.get_parameter(name) for name in masks})
     module.__dict__[_ATTRIBUTE] = keeper
-    module.register_load_state_dict_post_hook(_rebind)  # type: ignore[no-untyped-call]
+    if former is None:
+        module.register_load_state_dict_post_hook(_rebind)  # type: ignore[no-untyped-call]
 
 
 def keeper_of(module: nn.Module) -> Keeper | None:

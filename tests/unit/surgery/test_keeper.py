@@ -126,6 +126,16 @@ def test_a_copy_keeps_its_own_masks_when_it_is_trained(operated, images, labels)
     assert set(map(id, twin.parameters())).isdisjoint(map(id, operated.module.parameters()))
 
 
+def test_masks_that_replace_others_are_the_only_ones(operated, images, labels):
+    module = operated.module
+    turned = MaskSet({name: mask.flip(0) for name, mask in operated.masks.items()})
+    keep_masks(module, turned)
+    train(module, SGD(module.parameters(), lr=0.1), images, labels)
+    assert revived(module, turned) == []
+    fresh = [name for name, mask in turned.items() if module.get_parameter(name)[mask & ~operated.masks[name]].any()]
+    assert fresh  # entries that only the second masks keep have taken values
+
+
 def test_a_copy_of_a_copy_within_another_module_keeps_the_masks(operated, images, labels):
     nested = copy.deepcopy(copy.deepcopy(nn.ModuleDict({"student": operated.module})))["student"]
     train(nested, Adam(nested.parameters()), images, labels)
