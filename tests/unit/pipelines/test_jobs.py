@@ -10,8 +10,9 @@ from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.pipelines.job_results import results_of
 from n2nsurgery.pipelines.jobs import Place, carry_out_all, places
-from n2nsurgery.pipelines.morse_patterns import Pattern, PatternRun
-from n2nsurgery.pipelines.predefined_runs import SGD
+from n2nsurgery.pipelines.patterns import Pattern, PatternRun
+from n2nsurgery.pipelines.predefined_networks import MORSE
+from n2nsurgery.pipelines.predefined_runs import SGD, Junctions
 from n2nsurgery.pipelines.reproduction import Setting
 
 HERE = (Place(device="cpu"),)
@@ -112,12 +113,14 @@ def test_workers_on_the_cpu_share_its_cores():
 
 def pattern_runs(count: int) -> list[PatternRun]:
     options = DATA_SETS.get("morse")(train_per_class=4, validation_per_class=1, test_per_class=1)
+    data = DataRequest(name="morse", options=options)
+    subject = Junctions(network=MORSE, model="morse", layers=("0", "2"), data=data, train=SGD)
     return [
         PatternRun(
+            junctions=subject,
             pattern=Pattern(kind="fixed fan", strengths=(), seed=seed),
             fan_outs=(128, 8),
-            data=DataRequest(name="morse", options=options),
-            train=SGD,
+            shape=(64,),
             seed=0,
         )
         for seed in range(count)
