@@ -30,7 +30,7 @@ _DRAWS = {"smoke": 1, "small": 4, "paper": 10}
 _MORSE_SAMPLES = {"smoke": (4, 1, 2), "small": (300, 10, 100), "paper": (5000, 1000, 1000)}
 _MORSE_EPOCHS = {"smoke": 1, "small": 8, "paper": 30}
 _MNIST = Network(name="MNIST CL (x = 112)", widths=(784, 112, 10), rows=())
-_MNIST_EPOCHS = {"smoke": 1, "small": 5, "paper": 100}
+_MNIST_EPOCHS = {"smoke": 1, "small": 3, "paper": 100}
 _GROUPS = ("all", "fixed fan", "clustered", "skewed")
 _ENTRIES = ("S_1f", "S_1b", "S_2f", "S_2b", "S_f", "S_b")
 _USEFUL = 0.5  # the least rank correlation that deserves to be called a prediction
@@ -99,6 +99,7 @@ class PredefinedScatter:
 
 
 def _subjects(setting: Setting) -> tuple[_Subject, ...]:
+    epochs = _MNIST_EPOCHS[setting.scale]
     counts = _MORSE_SAMPLES[setting.scale]
     names = ("train_per_class", "validation_per_class", "test_per_class")
     morse = Junctions(
@@ -113,7 +114,7 @@ def _subjects(setting: Setting) -> tuple[_Subject, ...]:
             "small": lambda: data_of("mnist", setting, train_limit=10_000),
             "paper": lambda: data_of("mnist", setting),
         }[setting.scale](),
-        train=replace(ADAM_L2, epochs=_MNIST_EPOCHS[setting.scale]),
+        train=replace(ADAM_L2, epochs=epochs, evaluate_every=epochs),
     )  # fmt: skip
     images = {"smoke": "128 generated images", "small": "10,000 training images", "paper": "all training images"}
     return (
