@@ -66,10 +66,11 @@ def draw(folder: Path, name: str, panels: Sequence[Panel]) -> tuple[str, ...]:
 def _fill(axes: Axes, panel: Panel) -> None:
     for number, curve in enumerate(panel.curves):
         colour, marker = _STYLES[(number if curve.colour is None else curve.colour) % len(_STYLES)]
+        there = [place for place, y in enumerate(curve.y) if isfinite(y)]  # the others are not finished
         axes.errorbar(
-            curve.x,
-            curve.y,
-            yerr=[spread or 0.0 for spread in curve.spread] if any(curve.spread) else None,
+            [curve.x[place] for place in there],
+            [curve.y[place] for place in there],
+            yerr=[curve.spread[place] or 0.0 for place in there] if any(curve.spread) else None,
             label=curve.label,
             color=colour,
             marker=marker,
@@ -95,7 +96,7 @@ def _fill(axes: Axes, panel: Panel) -> None:
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     axes.grid(visible=True, linewidth=0.4, alpha=0.5)
-    if not any(isfinite(y) for curve in panel.curves for y in curve.y):
+    if not any(isfinite(y) for curve in panel.curves if not curve.paper for y in curve.y):
         axes.text(0.5, 0.5, "no run yet", transform=axes.transAxes, ha="center", va="center")
     if any(curve.label for curve in panel.curves):
         axes.legend(fontsize=7)
