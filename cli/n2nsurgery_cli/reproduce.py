@@ -27,6 +27,13 @@ def reproduce(
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="trainings at a time; default: one on each GPU, or one on the CPU")
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="train these alone, by name ('*-fo-512-32-s*', '*-s0'), and show what is finished; repeatable",
+        ),
+    ] = None,
     finished: Annotated[
         bool, typer.Option("--finished", help="train nothing: show what earlier runs of the same command have left")
     ] = False,
@@ -49,7 +56,7 @@ def reproduce(
             folder = output or REPRODUCTIONS / f"{EXPERIMENTS.canonical(name)}-{scale}"
             setting = Setting(
                 folder=folder, scale=scale, seed=seed, seeds=seeds, data=data, download=download,  # type: ignore[arg-type]  # run checks
-                device=device, workers=workers, finished=finished,
+                device=device, workers=workers, only=tuple(only or ()), finished=finished,
                 **({"report": report} if report is not None else {}),
             )  # fmt: skip
             outcome = run(name, setting).to_json() | {"folder": str(folder)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -23,8 +24,7 @@ class Normalization:
     def apply(self, values: Tensor) -> Tensor:
         """`values` (N, C, ...) as float32; integer or floating-point."""
         shape = (1, -1, *(1 for _ in values.shape[2:]))
-        scale = torch.tensor([1 / (self.range * std) for std in self.std]).view(shape)
-        shift = torch.tensor([-mean / std for mean, std in zip(self.mean, self.std, strict=True)]).view(shape)
+        scale, shift = (factor.view(shape) for factor in _factors(self))
         return values.float().mul_(scale).add_(shift) if values.dtype != torch.float32 else values * scale + shift
 
     def sentence(self) -> str:
@@ -33,6 +33,13 @@ class Normalization:
             return "values are in [0, 1]" if self.range != 1 else "values are as in the file"
         means, stds = (", ".join(f"{value:.4g}" for value in values) for values in (self.mean, self.std))
         return f"each channel is normalized with mean {means} and deviation {stds}"
+
+
+@lru_cache(maxsize=8)  # asked for by every batch; of 64 features they take as long to make as small batches to scale
+def _factors(chosen: Normalization) -> tuple[Tensor, Tensor]:
+    """What values are multiplied by, and what is then added, by channel."""
+    scale = torch.tensor([1 / (chosen.range * std) for std in chosen.std])
+    return scale, torch.tensor([-mean / std for mean, std in zip(chosen.mean, chosen.std, strict=True)])
 
 
 def unit(channels: int, *, value_range: float = _PIXEL) -> Normalization:

@@ -26,7 +26,7 @@ class Job(Protocol):
 
     @property
     def key(self) -> str:
-        """A name for its files: readable, and different for whatever would give another result."""
+        """A name for its files: readable words, a dash, and a hash of whatever would give another result."""
         ...
 
     def carry_out(self, folder: Path, device: str, report: Report) -> Document:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 _PANEL = (6.0, 4.2)  # inches
 _STYLES = tuple(zip((*COLOURS[1:], COLOURS[0]), (*MARKERS[1:], "*"), strict=True))
 _FEW = 6  # points along a logarithmic axis that are named one by one
+_STEPS = (1.0, 2.0, 5.0)  # what is named of each decade where there are more
+_SEEN_THROUGH = 0.6  # opacity of points without a line, which may lie on one another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,10 +66,11 @@ def draw(folder: Path, name: str, panels: Sequence[Panel]) -> tuple[str, ...]:
 def _fill(axes: Axes, panel: Panel) -> None:
     for number, curve in enumerate(panel.curves):
         colour, marker = _STYLES[(number if curve.colour is None else curve.colour) % len(_STYLES)]
+        there = [place for place, y in enumerate(curve.y) if isfinite(y)]  # the others are not finished
         axes.errorbar(
-            curve.x,
-            curve.y,
-            yerr=[spread or 0.0 for spread in curve.spread] if any(curve.spread) else None,
+            [curve.x[place] for place in there],
+            [curve.y[place] for place in there],
+            yerr=[curve.spread[place] or 0.0 for place in there] if any(curve.spread) else None,
             label=curve.label,
             color=colour,
             marker=marker,
@@ -75,6 +79,7 @@ def _fill(axes: Axes, panel: Panel) -> None:
             linestyle=("--" if curve.paper else "-") if curve.joined else "none",
             linewidth=1.2,
             capsize=2,
+            alpha=1.0 if curve.joined or curve.paper else _SEEN_THROUGH,
         )
     if panel.vertical is not None:
         axes.axvline(panel.vertical[0], color="black", linewidth=0.8)
@@ -86,14 +91,29 @@ def _fill(axes: Axes, panel: Panel) -> None:
             ha="right",
             va="bottom",
         )
-    axes.set_xscale(panel.x_scale)
-    points = sorted({x for curve in panel.curves for x in curve.x})
-    if panel.x_scale == "log" and len(points) <= _FEW:
-        axes.set_xticks(points, [f"{point:g}" for point in points])
-        axes.set_xticks([], minor=True)
+    _place_ticks(axes, panel)
     axes.set_title(panel.title)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     axes.grid(visible=True, linewidth=0.4, alpha=0.5)
+    if not any(isfinite(y) for curve in panel.curves if not curve.paper for y in curve.y):
+        axes.text(0.5, 0.5, "no run yet", transform=axes.transAxes, ha="center", va="center")
     if any(curve.label for curve in panel.curves):
         axes.legend(fontsize=7)
+
+
+def _place_ticks(axes: Axes, panel: Panel) -> None:
+    """Plain numbers along a logarithmic axis, whole ones where all points are whole, as epochs are."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
+
+    axes.set_xscale(panel.x_scale)
+    points = sorted({x for curve in panel.curves for x in curve.x})
+    if panel.x_scale == "log":
+        if len(points) <= _FEW:
+            axes.set_xticks(points)
+        else:
+            axes.xaxis.set_major_locator(LogLocator(subs=_STEPS))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_locator(NullLocator())
+    elif all(float(point).is_integer() for point in points):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))

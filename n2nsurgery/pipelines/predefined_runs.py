@@ -36,6 +36,7 @@ ADAM = TrainConfig(
 )
 SGD = replace(ADAM, optimizer=OptimizerConfig(lr=0.2, nesterov=False, weight_decay=0.0))
 L2 = 1e-4  # of the MNIST networks
+ADAM_L2 = replace(ADAM, optimizer=replace(ADAM.optimizer, weight_decay=L2))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,8 +61,9 @@ class Setting:
 
     `scale`: `smoke` (seconds, shows that it works), `small` (two CPU cores, minutes to hours), `paper` (as printed).
     `seeds`: how many runs stand behind a mean; None takes the scale's own number. `workers`: how many trainings go on
-    at a time; None for one on every GPU, or one on the CPU. `finished`: train nothing,
-    show what earlier runs have left.
+    at a time; None for one on every GPU, or one on the CPU. `only`: patterns, see `core.names.select`; trainings whose
+    names match one of them are done, and shown with whatever is finished. `finished`: train nothing, show what
+    earlier runs have left.
     """
 
     folder: Path
@@ -73,6 +74,7 @@ class Setting:
     download: bool = False
     device: str = "auto"
     workers: int | None = None
+    only: tuple[str, ...] = ()
     finished: bool = False
     report: Report = lambda _stage, _done: None
 

@@ -18,7 +18,7 @@ from n2nsurgery.pipelines.paired import paired, together
 from n2nsurgery.pipelines.panels import Curve, Panel, draw
 from n2nsurgery.pipelines.predefined_networks import FanOuts, Network
 from n2nsurgery.pipelines.predefined_runs import (
-    ADAM,
+    ADAM_L2,
     L2,
     SOURCE,
     Asked,
@@ -110,14 +110,14 @@ def _data(setting: Setting) -> DataRequest:
 
 
 def _train(epochs: int) -> TrainConfig:
-    return replace(ADAM, epochs=epochs, optimizer=replace(ADAM.optimizer, weight_decay=L2))
+    return replace(ADAM_L2, epochs=epochs)
 
 
 def _training(conv: Junctions, alone: Sequence[tuple[Junctions, tuple[FanOuts, ...]]]) -> str:
     limit = getattr(conv.data.options, "train_limit", None)
     images = f"{limit:,} training images" if limit else "all training images"
     epochs = f"{conv.train.epochs} epochs" + (f" ({alone[0][0].train.epochs} without convolutions)" if alone else "")
-    return f"{images}, {epochs}, Adam at {ADAM.optimizer.lr}, L2 weight {L2:g}, batches of {ADAM.batch_size}."
+    return f"{images}, {epochs}, Adam at {ADAM_L2.optimizer.lr}, L2 weight {L2:g}, batches of {ADAM_L2.batch_size}."
 
 
 def _table(runs: JunctionRuns, networks: Sequence[tuple[Junctions, tuple[FanOuts, ...]]], title: str) -> Table:

@@ -170,13 +170,16 @@ def _peak(
     best = max(trained or settings, key=lambda fans: runs.spread(junctions, fans).mean)
     even = next((fans for fans in settings if fans[0] == equal), None)
     gain = paired(runs.accuracies(junctions, best), runs.accuracies(junctions, even) if even else {})
-    outcome: Outcome = "refuted" if best[0] > equal else gain.outcome if best[0] < equal else "undecided"
+    beside: Outcome = "refuted" if best[0] > equal else gain.outcome if best[0] < equal else "undecided"
+    outcome: Outcome = beside if gain.values else "undecided"
     shares = " and ".join(f"{100 * share:.3g} %" for share in junctions.network.densities(best))
     return Verdict(
         statement=f"at {100 * density:g} % overall the best junction 1 is sparser than junction 2",
         outcome=at_scale(outcome, scale),
         evidence=f"best of {len(trained)} settings: {best}, {shares}, {runs.spread(junctions, best).text(1)} %; "
-        f"minus equal densities: {gain.signed()} points (the best was chosen by the same runs)",
+        f"minus equal densities: {gain.signed()} points (the best was chosen by the same runs)"
+        if gain.values
+        else f"{len(trained)} of {len(settings)} settings are finished, equal densities not with the best's seeds",
     )
 
 
@@ -191,7 +194,9 @@ def _extremes(
         outcome=at_scale(gap.outcome, scale),
         evidence=f"{low}: {runs.spread(junctions, low).text(1)} % ({printed[0]:g} printed); "
         f"{high}: {runs.spread(junctions, high).text(1)} % ({printed[1]:g} printed); "
-        f"difference {gap.signed()} points",
+        f"difference {gap.signed()} points"
+        if gap.values
+        else f"{low} and {high} are not both finished",
     )
 
 

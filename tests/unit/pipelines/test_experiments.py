@@ -99,6 +99,15 @@ def test_what_is_finished_is_shown_without_training(tmp_path):
     assert found.tables[1].rows == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "more", "said"),
+    [("predefined-table1", {}, "trains nothing"), ("predefined-fig3", {"finished": True}, "give one of them")],
+)
+def test_choosing_trainings_where_nothing_is_trained_is_refused(tmp_path, name, more, said):
+    with pytest.raises(UsageError, match=said):
+        run(name, Setting(folder=tmp_path, scale="smoke", only=("*",), **more))
+
+
 def test_a_run_that_was_killed_before_it_began_is_begun_again(tmp_path):
     setting = Setting(folder=tmp_path, scale="smoke", seeds=1, device="cpu")
     point = next(points_of([table2_subject(setting)]))

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
-from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UsageError
+from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UnknownNameError, UsageError
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
+from n2nsurgery.pipelines.job_results import results_of
 from n2nsurgery.pipelines.jobs import Place, carry_out_all, places
-from n2nsurgery.pipelines.morse_patterns import Pattern, PatternRun
-from n2nsurgery.pipelines.predefined_runs import SGD
+from n2nsurgery.pipelines.patterns import Pattern, PatternRun
+from n2nsurgery.pipelines.predefined_networks import MORSE
+from n2nsurgery.pipelines.predefined_runs import SGD, Junctions
+from n2nsurgery.pipelines.reproduction import Setting
 
 HERE = (Place(device="cpu"),)
 
@@ -81,6 +84,24 @@ def test_a_damaged_result_is_named(tmp_path, text):
         carry_out_all([Counted("a")], tmp_path, HERE, silent)
 
 
+def test_jobs_chosen_by_name_are_done_and_handed_back_with_what_is_finished(tmp_path):
+    def jobs():
+        return [Counted(f"{name}-s{seed}-{seed}a5e") for seed in (0, 1) for name in ("fo-1-8", "fo-8-1", "dense")]
+
+    setting = Setting(folder=tmp_path, device="cpu", only=("fo-8-1-s*", "*-s0"))
+    with pytest.raises(UnknownNameError, match=r"unknown training pattern 'dens-s0'; did you mean 'dense-s0'\?"):
+        results_of(jobs(), tmp_path, replace(setting, only=("*", "dens-s0")))
+    assert not list(tmp_path.iterdir())  # the mistake is found before anything is done
+    some = jobs()
+    found = results_of(some, tmp_path, setting)
+    assert [len(job.calls) for job in some] == [1, 1, 1, 0, 1, 0]
+    assert list(found.documents) == [job.key for job in some if job.calls]
+    more = [*jobs(), Counted("odd-s1-7", RunError("not finite"))]
+    found = results_of(more, tmp_path, replace(setting, only=("dense-s1", "odd-*")))
+    assert [len(job.calls) for job in more] == [0, 0, 0, 0, 0, 1, 1]
+    assert (len(found.documents), dict(found.failures)) == (5, {"odd-s1-7": "not finite"})
+
+
 def test_workers_on_the_cpu_share_its_cores():
     assert places("cpu") == (Place(device="cpu"),)
     shared = places("cpu", 3)
@@ -92,12 +113,14 @@ def test_workers_on_the_cpu_share_its_cores():
 
 def pattern_runs(count: int) -> list[PatternRun]:
     options = DATA_SETS.get("morse")(train_per_class=4, validation_per_class=1, test_per_class=1)
+    data = DataRequest(name="morse", options=options)
+    subject = Junctions(network=MORSE, model="morse", layers=("0", "2"), data=data, train=SGD)
     return [
         PatternRun(
+            junctions=subject,
             pattern=Pattern(kind="fixed fan", strengths=(), seed=seed),
             fan_outs=(128, 8),
-            data=DataRequest(name="morse", options=options),
-            train=SGD,
+            shape=(64,),
             seed=0,
         )
         for seed in range(count)
