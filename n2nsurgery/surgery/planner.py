@@ -33,10 +33,6 @@ from n2nsurgery.surgery.plan import SCHEMA, InputSpec, SurgeryPlan
 
 CONTAINER = "n2n_skips"
 _LARGE_SHARE = 0.10
-_NO_PLACE = (
-    "no pair of layers takes a skip, and each refused target says why; another skip length, more pairs, or skips "
-    "beside shortcuts (--shortcuts) may find a place"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,8 +127,6 @@ def _candidates(
     refusals = [Refusal(source=p.source, target=p.target, reason=r) for p, r in verdicts if r is not None]
     accepted = [pair for pair, reason in verdicts if reason is None]
     notes: tuple[str, ...] = ()
-    if not accepted:
-        return [], (*refused, *refusals), (_NO_PLACE,)
     specs = _specs(graph, accepted, config, whole_kernels=config.kernel == "target")
     capacity = sum(spec.numel for spec in specs)
     if config.kernel == "auto" and capacity < wanted:
@@ -279,11 +273,15 @@ def _share_warnings(
 ) -> tuple[str, ...]:
     notes: list[str] = []
     if config.skip != "none" and not skips:
-        notes.append(f"no pair of layers takes a skip of kind '{config.skip}': the network is pruned only")
+        notes.append(
+            f"no pair of layers takes a skip of kind '{config.skip}': the network is pruned only. Each refusal has its"
+            " reason; another length, more pairs or --shortcuts may find a place"
+        )
     if config.skip_ratio == "auto" and granted.skips > _LARGE_SHARE * granted.total:
         notes.append(
             f"one-to-one skips take {granted.skips:,} of {granted.total:,} weights"
-            f" ({granted.skips / granted.total:.0%}): beyond 10 % they starve the original layers"
+            f" ({granted.skips / granted.total:.0%}): beyond 10 % they starve the original layers;"
+            " skips of kind 'residual' take none"
         )
     if dict(config.criterion_options).get("allocation") == "uniform":
         density = granted.total / granted.reference
