@@ -97,7 +97,7 @@ def _fill(axes: Axes, panel: Panel) -> None:
     axes.set_ylabel(panel.y_label)
     axes.grid(visible=True, linewidth=0.4, alpha=0.5)
     if not any(isfinite(y) for curve in panel.curves if not curve.paper for y in curve.y):
-        axes.text(0.5, 0.5, "no run yet", transform=axes.transAxes, ha="center", va="center")
+        axes.text(0.5, 0.5, "no run yet", transform=axes.transAxes, ha="center", va="center", backgroundcolor="white")
     if any(curve.label for curve in panel.curves):
         axes.legend(fontsize=7)
 
