@@ -113,7 +113,10 @@ class Patterns:
         """Replace the masks by those that the weights and the unmasked gradients of this step ask for."""
         parameters = {name: self._module.get_parameter(name) for name in self.masks}
         weights = {name: parameter.detach() for name, parameter in parameters.items()}
-        gradients = {name: parameter.grad for name, parameter in parameters.items() if parameter.grad is not None}
+        gradients = {
+            name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            for name, parameter in parameters.items()
+        }
         by_saliency = self._method.drop == "saliency"
         importance = saliency(weights, gradients) if by_saliency else relative_magnitude(weights, self.masks)
         strength = {name: gradient.abs() for name, gradient in gradients.items()}

@@ -60,6 +60,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
+    if arguments.rounds < 2:
+        parser.error("--rounds: quartiles need 2 or more")
     device = torch.device(arguments.device)
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(arguments.batch, 3, 32, 32, generator=generator)

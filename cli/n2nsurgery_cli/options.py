@@ -82,7 +82,9 @@ SkipLength = Annotated[int, typer.Option(metavar="K", help="weighted layers from
 Pairs = Annotated[str, typer.Option(metavar=_one_of("pairs"), help="which pairs of layers get a skip")]
 Shortcuts = Annotated[
     str | None,
-    typer.Option(metavar=_one_of("shortcuts"), help="targets whose sum holds a shortcut; default: around them"),
+    typer.Option(
+        metavar=_one_of("shortcuts"), help="targets whose sum holds a shortcut; default: around, paper: plain"
+    ),
 ]
 NumPairs = Annotated[int | None, typer.Option(metavar="N", help="how many pairs --pairs random draws")]
 Include = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="only skips that touch it; repeatable")]

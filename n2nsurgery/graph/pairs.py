@@ -14,7 +14,7 @@ from typing import Literal
 from torch import fx
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.names import select
+from n2nsurgery.core.names import select, unknown
 from n2nsurgery.core.seeds import derive
 from n2nsurgery.graph.layer_finder import HEAD, FoundLayer, longest_paths
 from n2nsurgery.graph.layers import ChannelLayout, LayerGraph, LayerPair, Nonlinearity, Refusal, WeightedLayer
@@ -24,6 +24,7 @@ from n2nsurgery.graph.view import GraphView
 Policy = Literal["overlapping", "blocks", "random", "all"]
 POLICIES: tuple[Policy, ...] = ("overlapping", "blocks", "random", "all")
 Shortcuts = Literal["around", "two-blocks", "plain"]
+SHORTCUTS: tuple[Shortcuts, ...] = ("around", "two-blocks", "plain")
 _SHORTEST = 2  # k = 1 is the layer that is there already
 
 
@@ -34,7 +35,8 @@ class PairSelection:
     `length` is k for `overlapping` and `blocks` (ignored by `random` and `all`), `count` the number of random pairs.
     `include`/`exclude`: patterns over `source`, `target` or `source->target` layer names. `heads`: output layers may be
     targets. `shortcuts`: what to do at a target whose sum already holds a shortcut: `around` leaves it alone, so that
-    skips lead into the insides of residual blocks, over a layer less where blocks are too short; `two-blocks` takes,
+    skips lead into the insides of residual blocks (in a network that has any, a target that no pair of `length` reaches
+    takes one of a layer less); `two-blocks` takes,
     beside an identity, the pair that starts one block before it; `plain` treats it as any other target. The policies
     `random` and `all` know no such rule.
     """
@@ -131,9 +133,13 @@ def select_pairs(
 ) -> tuple[tuple[LayerPair, ...], tuple[Refusal, ...]]:
     """The pairs that a selection takes from a LayerGraph, in execution order of their targets, and those it leaves out.
 
-    Raises UnknownNameError where a pattern matches nothing, UsageError for a length below 2 or more random pairs than
-    there are.
+    Raises UnknownNameError for an unknown rule or where a pattern matches nothing, UsageError for a length below 2 or
+    more random pairs than there are.
     """
+    if selection.policy not in POLICIES:
+        raise unknown("pairs", selection.policy, POLICIES)
+    if selection.shortcuts not in SHORTCUTS:
+        raise unknown("shortcuts", selection.shortcuts, SHORTCUTS)
     if selection.length < _SHORTEST:
         raise UsageError(f"skip length {selection.length}: a skip spans at least {_SHORTEST} weighted layers")
     heads = {layer.name for layer in graph.layers if layer.not_target == HEAD}
@@ -194,7 +200,8 @@ def _overlapping(graph: LayerGraph, pairs: Sequence[LayerPair], selection: PairS
 def _one_layer_less(candidates: Sequence[LayerPair], length: int, shortcuts: Container[str | None]) -> list[LayerPair]:
     """Pairs into a block too short for `length`, as those of transformers are, except where a shortcut starts.
 
-    A target without an activation is the end of something, not the inside of a block.
+    A target without an activation is the end of something, not the inside of a block. Behind a pooling layer a shortcut
+    starts at what was pooled, which is not the activation of the layer before.
     """
     shorter = [pair for pair in candidates if pair.length == length - 1 and pair.nonlinearity is not None]
     return [pair for pair in shorter if pair.source_signal.address not in shortcuts]

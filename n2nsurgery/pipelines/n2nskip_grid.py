@@ -209,7 +209,7 @@ def basic_subject(setting: Setting, densities: tuple[float, ...], methods: tuple
     """A ResNet of basic blocks, 270,896 weights."""
     train = _short(setting) if setting.scale == "smoke" else replace(_short(setting), channels_last=True)
     return Subject(
-        network="ResNet50", dataset="CIFAR-10", model="cifar-basic-resnet", data=_few(setting), train=train,
+        network="ResNet20", dataset="CIFAR-10", model="cifar-basic-resnet", data=_few(setting), train=train,
         densities=densities, methods=methods,
     )  # fmt: skip
 

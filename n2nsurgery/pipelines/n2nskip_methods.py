@@ -14,6 +14,7 @@ from n2nsurgery.surgery.request import SurgeryRequest
 
 DENSE = "dense"
 ONE_TO_ONE = "N2NSkip-RP one-to-one"
+SENSITIVE = "N2NSkip-CSP one-to-one"
 NORMALIZED = "N2NSkip-RP normalized"
 TWO_BLOCKS = f"{ONE_TO_ONE}, two blocks"
 LONGER_RESIDUAL = "ResSkip-RP, k = 3"
@@ -46,6 +47,7 @@ _METHODS: MappingProxyType[str, Callable[[float], SurgeryRequest]] = MappingProx
         equal(ONE_TO_ONE): lambda d: _random(d, "equal"),
         equal("ResSkip-RP"): lambda d: _random(d, "equal", skip="residual", skip_length=_RESIDUAL_LENGTH),
         "CSP": lambda d: _sensitive(d, skip="none"),
+        SENSITIVE: _sensitive,
         "N2NSkip-CSP": lambda d: _sensitive(d, preset="paper"),
         "ResSkip-CSP": lambda d: _sensitive(d, skip="residual", skip_length=_RESIDUAL_LENGTH),
         "RP, kernels": lambda d: _random(d, skip="none", granularity="kernel"),

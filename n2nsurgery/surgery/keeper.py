@@ -109,11 +109,12 @@ def keep_masks(module: nn.Module, masks: MaskSet) -> None:
 
     Masks that were kept before are let go: their entries may take values again.
     """
+    parameters = {name: module.get_parameter(name) for name in masks}
     former = keeper_of(module)
     if former is not None:
         former.bind({})
     keeper = Keeper(masks)
-    keeper.bind({name: module.get_parameter(name) for name in masks})
+    keeper.bind(parameters)
     module.__dict__[_ATTRIBUTE] = keeper
     if former is None:
         module.register_load_state_dict_post_hook(_rebind)  # type: ignore[no-untyped-call]
@@ -140,11 +141,12 @@ def enforce(module: nn.Module, optimizer: Optimizer) -> RemovableHandle:
     inner: Any = module
     while keeper_of(inner) is None and any(hasattr(inner, name) for name in ("module", "_orig_mod")):
         inner = getattr(inner, "_orig_mod", None) or inner.module
-    keeper = keeper_of(inner)
-    if keeper is None:
+    if keeper_of(inner) is None:
         raise UsageError(f"{type(module).__name__} was not operated on: it has no masks to enforce")
 
     def masked(optimizer: Optimizer, _args: object, _kwargs: object) -> None:
+        keeper = keeper_of(inner)  # whose masks may have been replaced meanwhile
+        assert keeper is not None
         keeper.apply()
         keeper.clear(optimizer)
 

@@ -157,7 +157,9 @@ def _losses_named() -> Iterator[None]:
     except RuntimeError as error:
         if not _lost(error):
             raise
-        raise RunError("another process failed or was killed, and its message says why") from error
+        reason = str(error).splitlines()[0]
+        message = f"another process failed or was killed, and its message says why; here it shows as: {reason}"
+        raise RunError(message) from error
 
 
 def _lost(error: RuntimeError) -> bool:

@@ -46,10 +46,10 @@ def from_first(world: World, files: SealedFiles | None) -> SealedFiles | None:
     head = json.loads(_text_of_first(world, json.dumps(_head(files))))
     if head is None:
         return None
-    tensors: dict[str, dict[str, Tensor]] = {}
+    tensors: dict[str, dict[str, Tensor]] = {group: {} for group in head.pop("groups")}
     for group, name, shape, dtype in head.pop("tensors"):
         own = files.tensors[group][name] if world.rank == 0 and files is not None else None
-        tensors.setdefault(group, {})[name] = _tensor_of_first(world, own, shape, getattr(torch, dtype))
+        tensors[group][name] = _tensor_of_first(world, own, shape, getattr(torch, dtype))
     return SealedFiles(folder=Path(head.pop("folder")), tensors=tensors, **head)
 
 
@@ -61,7 +61,13 @@ def _head(files: SealedFiles | None) -> dict[str, Any] | None:
         for group, named in files.tensors.items()
         for name, tensor in named.items()
     ]
-    return {"folder": str(files.folder), "kind": files.kind, "documents": dict(files.documents), "tensors": tensors}
+    return {
+        "folder": str(files.folder),
+        "kind": files.kind,
+        "documents": dict(files.documents),
+        "groups": list(files.tensors),
+        "tensors": tensors,
+    }
 
 
 def _text_of_first(world: World, text: str) -> str:

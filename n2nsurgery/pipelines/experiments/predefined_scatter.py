@@ -221,7 +221,7 @@ def _outcome(correlation: RankCorrelation | None) -> Outcome:
 
 
 def _text(correlation: RankCorrelation | None) -> str:
-    return "scatter or accuracy never varies" if correlation is None else correlation.text()
+    return "fewer than four patterns, or all alike" if correlation is None else correlation.text()
 
 
 def _panel(subject: _Subject, documents: Sequence[Document]) -> Panel:

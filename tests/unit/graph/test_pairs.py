@@ -199,6 +199,18 @@ def test_heads_are_targets_on_request_only(resnet):
     assert "4.conv2->8" in chosen(resnet, heads=True)
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"shortcuts": "aruond"}, "unknown shortcuts 'aruond'; did you mean 'around'"),
+        ({"policy": "block"}, "unknown pairs 'block'; did you mean 'blocks'"),
+    ],
+)
+def test_an_unknown_rule_is_refused(plain, asked, message):
+    with pytest.raises(UnknownNameError, match=message):
+        chosen(plain, **asked)
+
+
 @pytest.mark.parametrize("length", [1, 0, -3])
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_skip_spans_at_least_two_layers(plain, length, policy):

@@ -207,7 +207,7 @@ def test_a_gain_is_measured_against_the_points_that_are_asked_for(tmp_path, gain
     }
     results = GridResults(points=points, failures=())
     found = better(results, subject, (ONE_TO_ONE, "RP"), "small", margin=5.0)
-    assert found.statement.startswith(f"{ONE_TO_ONE} is 5 points or more above RP: cifar-basic-resnet (for ResNet50)")
+    assert found.statement.startswith(f"{ONE_TO_ONE} is 5 points or more above RP: cifar-basic-resnet (for ResNet20)")
     assert found.outcome == outcome
     assert better(results, subject, (ONE_TO_ONE, "RP"), "smoke", margin=5.0).outcome == "needs full scale"
 

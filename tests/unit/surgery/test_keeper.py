@@ -136,6 +136,17 @@ def test_masks_that_replace_others_are_the_only_ones(operated, images, labels):
     assert fresh  # entries that only the second masks keep have taken values
 
 
+def test_enforcement_goes_on_with_masks_that_replace_others(operated, images, labels):
+    module = operated.module
+    optimizer = SGD(module.parameters(), lr=0.1, momentum=0.9)
+    enforce(module, optimizer)
+    train(module, optimizer, images, labels)
+    turned = MaskSet({name: mask.flip(0) for name, mask in operated.masks.items()})
+    keep_masks(module, turned)
+    train(module, optimizer, images, labels)  # whose momentum is of entries that are pruned now
+    assert revived(module, turned) == []
+
+
 def test_a_copy_of_a_copy_within_another_module_keeps_the_masks(operated, images, labels):
     nested = copy.deepcopy(copy.deepcopy(nn.ModuleDict({"student": operated.module})))["student"]
     train(nested, Adam(nested.parameters()), images, labels)

@@ -60,6 +60,7 @@ def test_files_of_the_first_process_reach_the_others_whole():
     tensors = {
         "model": {"w": torch.randn(3, 2).t(), "scalar": torch.tensor(7), "empty": torch.empty(0, 4)},
         "half": {"b": torch.randn(5).bfloat16(), "mask": torch.tensor([True, False])},
+        "optimizer": {},  # as SGD without momentum has it
     }
     files = SealedFiles(folder=Path("there"), kind="artifact", documents={"plan": {"ä": [1, None]}}, tensors=tensors)
     first = World(0)
