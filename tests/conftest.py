@@ -1,8 +1,9 @@
-"""What every test shares: the hypothesis profile, and the skip of GPU tests where there is no GPU."""
+"""What every test shares: the hypothesis profile, Ctrl-C's signal, and the skip of GPU tests without a GPU."""
 
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,6 +18,12 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let `--regen` write golden files anew; their difference is then read like code."""
     parser.addoption("--regen", action="store_true", help="write the golden files anew instead of comparing with them")
+
+
+def pytest_configure() -> None:
+    """Take SIGINT as in a terminal: a shell ignores it in what it runs in the background, and programs respect that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
