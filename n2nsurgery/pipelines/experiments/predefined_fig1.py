@@ -111,7 +111,7 @@ def _panel(runs: JunctionRuns, junctions: Junctions, fans: Sequence[FanOuts]) ->
         spreads = runs.by_epoch(junctions, fan)
         curves.append(
             Curve(
-                label=f"{100 * junctions.density(fan):.2g} %",
+                label=f"{100 * junctions.density(fan):.2f} %",
                 x=tuple(range(1, len(spreads) + 1)),
                 y=tuple(spread.mean for spread in spreads),
                 spread=tuple(spread.deviation for spread in spreads),
