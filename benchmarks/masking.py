@@ -85,6 +85,16 @@ def seconds(step: Step, device: torch.device) -> float:
     return time.perf_counter() - start
 
 
+def in_turns(steps: dict[str, Step], count: int, device: torch.device) -> list[dict[str, float]]:
+    """Seconds of each step in `count` rounds after two that warm up; who begins goes round."""
+    rounds: list[dict[str, float]] = []
+    for number in range(count + 2):
+        order = list(steps)[number % len(steps) :] + list(steps)[: number % len(steps)]
+        measured = {name: seconds(steps[name], device) for name in order}
+        rounds += [measured] if number > 1 else []
+    return rounds
+
+
 def main() -> None:
     """Run the rounds and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -114,11 +124,7 @@ def main() -> None:
         "masked": ours(Session(copy.deepcopy(model), config, world, masks), pair),
         "hooks": ours(Session(kept, config, world, {}), pair),
     }
-    rounds: list[dict[str, float]] = []
-    for number in range(arguments.rounds + 2):
-        order = list(steps)[number % len(steps) :] + list(steps)[: number % len(steps)]
-        measured = {name: seconds(steps[name], device) for name in order}
-        rounds += [measured] if number > 1 else []
+    rounds = in_turns(steps, arguments.rounds, device)
     for name in steps:
         print(f"{name}: {1000 * statistics.median(measured[name] for measured in rounds):.2f} ms")
     for one, two, bar in (

@@ -13,7 +13,7 @@ import argparse
 import statistics
 
 import torch
-from masking import Step, ours, seconds
+from masking import Step, in_turns, ours
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -72,11 +72,7 @@ def main() -> None:
         operations[name] = flops(operated.module, inputs)
         session = Session(operated.module.to(device).train(), TrainConfig(), Alone(device=device), operated.masks)
         steps[name] = ours(session, pair)
-    rounds: list[dict[str, float]] = []
-    for number in range(arguments.rounds + 2):
-        order = list(steps)[number % len(steps) :] + list(steps)[: number % len(steps)]
-        measured = {name: seconds(steps[name], device) for name in order}
-        rounds += [measured] if number > 1 else []
+    rounds = in_turns(steps, arguments.rounds, device)
     for name in steps:
         ratios = sorted(measured[name] / measured[ALONE] for measured in rounds)
         low, middle, high = statistics.quantiles(ratios, n=4)

@@ -203,8 +203,8 @@ def _one_layer_less(candidates: Sequence[LayerPair], length: int, shortcuts: Con
     A target without an activation is the end of something, not the inside of a block. Behind a pooling layer a shortcut
     starts at what was pooled, which is not the activation of the layer before.
     """
-    shorter = [pair for pair in candidates if pair.length == length - 1 and pair.nonlinearity is not None]
-    return [pair for pair in shorter if pair.source_signal.address not in shortcuts]
+    inner = [pair for pair in candidates if pair.length == length - 1 and pair.nonlinearity is not None]
+    return [pair for pair in inner if pair.source_signal.address not in shortcuts]
 
 
 def _block_before(graph: LayerGraph, target: WeightedLayer) -> WeightedLayer | None:

@@ -17,6 +17,7 @@ from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.pipelines.cell import Cell, CellResult
 from n2nsurgery.pipelines.job_results import results_of
 from n2nsurgery.pipelines.paired import Spread
+from n2nsurgery.pipelines.panels import Curve, Panel
 from n2nsurgery.pipelines.predefined_networks import FanOuts, Network
 from n2nsurgery.pipelines.reproduction import Setting
 from n2nsurgery.recipe.recipe import Recipe
@@ -114,6 +115,22 @@ class JunctionRuns:
         """What it was trained on, and which cells failed."""
         devices = sorted({run.device for runs in self.found.values() for run in runs.values()})
         return (f"Trained on: {', '.join(devices)}.", *(f"Failed, and left out: {line}" for line in self.failures))
+
+
+def epoch_panel(runs: JunctionRuns, junctions: Junctions, fans: Sequence[FanOuts]) -> Panel:
+    """Test accuracy by epoch, a curve for each of the fan-outs, named by their overall density."""
+    curves = []
+    for fan in fans:
+        spreads = runs.by_epoch(junctions, fan)
+        curves.append(
+            Curve(
+                label=f"{100 * junctions.density(fan):.2f} %",
+                x=tuple(range(1, len(spreads) + 1)),
+                y=tuple(spread.mean for spread in spreads),
+                spread=tuple(spread.deviation for spread in spreads),
+            )
+        )
+    return Panel(title=junctions.network.name, x_label="epoch", y_label="test accuracy, %", curves=tuple(curves))
 
 
 def train_junctions(asked: Sequence[Asked], setting: Setting, seeds: int) -> JunctionRuns:

@@ -13,9 +13,17 @@ from n2nsurgery.data.request import DataRequest
 from n2nsurgery.pipelines import predefined_networks as nets
 from n2nsurgery.pipelines.n2nskip_tables import at_scale
 from n2nsurgery.pipelines.paired import Spread, paired
-from n2nsurgery.pipelines.panels import Curve, Panel, draw
+from n2nsurgery.pipelines.panels import draw
 from n2nsurgery.pipelines.predefined_networks import FanOuts, Network
-from n2nsurgery.pipelines.predefined_runs import ADAM, SOURCE, JunctionRuns, Junctions, data_of, train_junctions
+from n2nsurgery.pipelines.predefined_runs import (
+    ADAM,
+    SOURCE,
+    JunctionRuns,
+    Junctions,
+    data_of,
+    epoch_panel,
+    train_junctions,
+)
 from n2nsurgery.pipelines.reproduction import Cell, Reproduction, Scale, Setting, Table, Verdict
 
 _SEEDS = {"smoke": 1, "small": 2, "paper": 3}
@@ -37,7 +45,7 @@ class PredefinedFig1:
         networks = _networks(setting)
         asked = [(junctions, fan) for junctions in networks for fan in _fans(junctions, setting.scale)]
         runs = train_junctions(asked, setting, _SEEDS[setting.scale])
-        panels = [_panel(runs, junctions, _fans(junctions, setting.scale)) for junctions in networks]
+        panels = [epoch_panel(runs, junctions, _fans(junctions, setting.scale)) for junctions in networks]
         return Reproduction(
             name="predefined-fig1",
             title="CIFAR with sparse classification layers",
@@ -103,21 +111,6 @@ def _table(runs: JunctionRuns, junctions: Junctions, fans: Sequence[FanOuts]) ->
         )  # fmt: skip
     columns = ("fan-outs", "overall density, %", "weights", *(f"best after epoch {e}, %" for e in epochs), "runs")
     return Table(title=junctions.network.name, columns=columns, rows=tuple(rows))
-
-
-def _panel(runs: JunctionRuns, junctions: Junctions, fans: Sequence[FanOuts]) -> Panel:
-    curves = []
-    for fan in fans:
-        spreads = runs.by_epoch(junctions, fan)
-        curves.append(
-            Curve(
-                label=f"{100 * junctions.density(fan):.2f} %",
-                x=tuple(range(1, len(spreads) + 1)),
-                y=tuple(spread.mean for spread in spreads),
-                spread=tuple(spread.deviation for spread in spreads),
-            )
-        )
-    return Panel(title=junctions.network.name, x_label="epoch", y_label="test accuracy, %", curves=tuple(curves))
 
 
 def _verdicts(

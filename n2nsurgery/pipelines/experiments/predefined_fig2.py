@@ -25,6 +25,7 @@ from n2nsurgery.pipelines.predefined_runs import (
     JunctionRuns,
     Junctions,
     data_of,
+    epoch_panel,
     train_junctions,
 )
 from n2nsurgery.pipelines.reproduction import Cell, Reproduction, Scale, Setting, Table, Verdict
@@ -56,7 +57,7 @@ class PredefinedFig2:
         figures = draw(
             setting.folder,
             "predefined-fig2",
-            [_by_epoch(runs, conv, fans), *([_by_density(runs, alone)] if alone else [])],
+            [epoch_panel(runs, conv, fans), *([_by_density(runs, alone)] if alone else [])],
         )
         return Reproduction(
             name="predefined-fig2",
@@ -130,21 +131,6 @@ def _table(runs: JunctionRuns, networks: Sequence[tuple[Junctions, tuple[FanOuts
             rows.append((junctions.network.name, str(fan), density, weights, spread.text(), len(spread.values)))
     columns = ("network", "fan-outs", "overall density, %", "weights", "test accuracy, %", "runs")
     return Table(title=title, columns=columns, rows=tuple(rows))
-
-
-def _by_epoch(runs: JunctionRuns, conv: Junctions, fans: Sequence[FanOuts]) -> Panel:
-    curves = []
-    for fan in fans:
-        spreads = runs.by_epoch(conv, fan)
-        curves.append(
-            Curve(
-                label=f"{100 * conv.density(fan):.3g} %",
-                x=tuple(range(1, len(spreads) + 1)),
-                y=tuple(spread.mean for spread in spreads),
-                spread=tuple(spread.deviation for spread in spreads),
-            )
-        )
-    return Panel(title="MNIST conv+2CLs", x_label="epoch", y_label="test accuracy, %", curves=tuple(curves))
 
 
 def _by_density(runs: JunctionRuns, alone: Sequence[tuple[Junctions, tuple[FanOuts, ...]]]) -> Panel:
