@@ -36,9 +36,8 @@ class PairSelection:
     `include`/`exclude`: patterns over `source`, `target` or `source->target` layer names. `heads`: output layers may be
     targets. `shortcuts`: what to do at a target whose sum already holds a shortcut: `around` leaves it alone, so that
     skips lead into the insides of residual blocks (in a network that has any, a target that no pair of `length` reaches
-    takes one of a layer less); `two-blocks` takes,
-    beside an identity, the pair that starts one block before it; `plain` treats it as any other target. The policies
-    `random` and `all` know no such rule.
+    takes one of a layer less); `two-blocks` takes, beside an identity, the pair that starts one block before it;
+    `plain` treats it as any other target. The policies `random` and `all` know no such rule.
     """
 
     policy: Policy = "overlapping"
@@ -178,6 +177,7 @@ def _overlapping(graph: LayerGraph, pairs: Sequence[LayerPair], selection: PairS
     chosen: list[LayerPair] = []
     refused: list[Refusal] = []
     shortcuts = {layer.shortcut for layer in graph.layers} - {None}
+    inside = selection.shortcuts == "around" and bool(shortcuts)
     pairs, doubled = _one_target_per_sum(graph, pairs)
     for target in dict.fromkeys(pair.target for pair in pairs):
         candidates = [pair for pair in pairs if pair.target == target]
@@ -187,7 +187,6 @@ def _overlapping(graph: LayerGraph, pairs: Sequence[LayerPair], selection: PairS
         entering = _block_before(graph, graph.layer(target)) if selection.shortcuts == "two-blocks" else None
         if entering is None:
             exact = [pair for pair in candidates if pair.length == selection.length]
-            inside = selection.shortcuts == "around" and bool(shortcuts)
             chosen += exact if exact or not inside else _one_layer_less(candidates, selection.length, shortcuts)
         elif picked := [pair for pair in candidates if pair.source_signal.address == entering.shortcut]:
             chosen += picked
