@@ -25,17 +25,25 @@ SOURCES = Path(__file__).resolve().parent / "native"
 LIBRARY_NAME = "libn2nsurgery.dylib" if platform.system() == "Darwin" else "libn2nsurgery.so"
 COMPILERS = ("c++", "g++", "clang++")
 COMMON_FLAGS = ("-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra")
+AVX512_FLAGS = (
+    "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mavx2", "-mfma", "-mprefer-vector-width=512",
+    "-Wno-maybe-uninitialized", "-Wno-uninitialized",  # GCC 12 takes its own intrinsics' undefined vectors for variables
+)  # fmt: skip
+AVX2_FLAGS = ("-mavx2", "-mfma")
+LOOPS_TO_VECTORS = ("-O3",)
 UNIT_FLAGS = {
-    # GCC 12 takes its own intrinsics' undefined vectors for uninitialised variables.
-    "kernels_avx512.cpp": (
-        "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mavx2", "-mfma", "-mprefer-vector-width=512",
-        "-Wno-maybe-uninitialized", "-Wno-uninitialized",
-    ),
-    "kernels_avx2.cpp": ("-mavx2", "-mfma"),
-}  # fmt: skip
+    "kernels_avx512.cpp": AVX512_FLAGS,
+    "kernels_avx2.cpp": AVX2_FLAGS,
+    "training_avx512.cpp": (*AVX512_FLAGS, *LOOPS_TO_VECTORS),
+    "training_avx2.cpp": (*AVX2_FLAGS, *LOOPS_TO_VECTORS),
+    "training_neon.cpp": LOOPS_TO_VECTORS,
+    "training_portable.cpp": LOOPS_TO_VECTORS,
+}
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 X86_MACHINES = frozenset({"x86_64", "AMD64"})
 ARM_MACHINES = frozenset({"aarch64", "arm64"})
+FOLDERS = (".", "training")  # whose units the library has; their file names differ
+DISPATCHED = ("kernels", "training")  # units of which there is one for each instruction set
 FINGERPRINT_UNIT = "about.cpp"
 
 
@@ -114,7 +122,7 @@ def compile_units(folder: Path, compiler: Compiler, extra_flags: Sequence[str] =
         return target
 
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        longest_first = sorted(translation_units(), key=lambda source: not source.name.startswith("kernels_"))
+        longest_first = sorted(translation_units(), key=lambda source: source.name not in UNIT_FLAGS)
         return sorted(pool.map(compile_one, longest_first))
 
 
@@ -134,19 +142,20 @@ def build_fuzz_driver(folder: Path, *, compiler: Compiler | None = None) -> Path
 
 def translation_units() -> list[Path]:
     """The sources that this machine's architecture compiles, sorted by name."""
-    skipped = set()
+    skipped: set[str] = set()
     if platform.machine() not in X86_MACHINES:
-        skipped |= {"kernels_avx512.cpp", "kernels_avx2.cpp"}
+        skipped |= {f"{unit}_{instructions}" for unit in DISPATCHED for instructions in ("avx512", "avx2")}
     if platform.machine() not in ARM_MACHINES:
-        skipped.add("kernels_neon.cpp")
-    return sorted(path for path in SOURCES.glob("*.cpp") if path.name not in skipped)
+        skipped |= {f"{unit}_neon" for unit in DISPATCHED}
+    return sorted(path for folder in FOLDERS for path in (SOURCES / folder).glob("*.cpp") if path.stem not in skipped)
 
 
 def source_fingerprint() -> str:
     """A hash of all sources, the flags and the architecture: a library that holds it is up to date."""
     recipe = (platform.system(), platform.machine(), COMMON_FLAGS, sorted(UNIT_FLAGS.items()))
     digest = hashlib.sha256(repr(recipe).encode())
-    for path in sorted([*SOURCES.glob("*.cpp"), *SOURCES.glob("*.h")]):
+    sources = [path for folder in FOLDERS for kind in ("*.cpp", "*.h") for path in (SOURCES / folder).glob(kind)]
+    for path in sorted(sources):
         digest.update(path.name.encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()

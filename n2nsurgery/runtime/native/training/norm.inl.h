@@ -1,0 +1,144 @@
+// Normalisation over one channel's contiguous elements. Sums are kept by lane for a stretch, then added in double.
+// Included after a Simd.
+#pragma once
+
+#include "training_kernels.h"
+
+namespace {
+
+using n2n::training::GradientSums;
+using n2n::training::Moments;
+using n2n::training::NormGradientJob;
+using n2n::training::NormJob;
+
+constexpr int64_t kStretch = 2048;  // floats between additions in double
+
+inline double lane_sum(Simd::Reg v) {
+  float lanes[Simd::kLanes];
+  Simd::store(lanes, v);
+  double sum = 0.0;
+  for (const float lane : lanes) sum += static_cast<double>(lane);
+  return sum;
+}
+
+// The sum of term(position) over whole vectors, and of rest(position) over what is left.
+template <typename Term, typename Rest>
+inline double summed(int64_t count, const Term& term, const Rest& rest) {
+  double total = 0.0;
+  int64_t i = 0;
+  for (int64_t end; i + Simd::kLanes <= count; i = end) {
+    const int64_t whole = (count - i) / Simd::kLanes * Simd::kLanes;
+    end = i + (whole < kStretch ? whole : kStretch);
+    Simd::Reg even = Simd::zero();
+    Simd::Reg odd = Simd::zero();
+    int64_t j = i;
+    for (; j + 2 * Simd::kLanes <= end; j += 2 * Simd::kLanes) {
+      even = term(j, even);
+      odd = term(j + Simd::kLanes, odd);
+    }
+    if (j < end) even = term(j, even);
+    total += lane_sum(Simd::add(even, odd));
+  }
+  for (; i < count; ++i) total += static_cast<double>(rest(i));
+  return total;
+}
+
+Moments moments(const float* x, int64_t count) {
+  const double sum = summed(
+      count, [x](int64_t i, Simd::Reg total) { return Simd::add(total, Simd::load(x + i)); },
+      [x](int64_t i) { return x[i]; });
+  const double mean = sum / static_cast<double>(count);
+  const auto center = static_cast<float>(mean);
+  const Simd::Reg minus = Simd::broadcast(-center);
+  const double squares = summed(
+      count,
+      [x, minus](int64_t i, Simd::Reg total) {
+        const Simd::Reg d = Simd::add(Simd::load(x + i), minus);
+        return Simd::fma(d, d, total);
+      },
+      [x, center](int64_t i) { return (x[i] - center) * (x[i] - center); });
+  const double error = mean - static_cast<double>(center);
+  const double variance = squares / static_cast<double>(count) - error * error;
+  return {mean, variance < 0.0 ? 0.0 : variance};
+}
+
+void normalize(const NormJob& job) {
+  const Simd::Reg scale = Simd::broadcast(job.scale);
+  const Simd::Reg shift = Simd::broadcast(job.shift);
+  const Simd::Reg zero = Simd::zero();
+  const bool relu = job.relu;
+  int64_t i = 0;
+  for (; i + Simd::kLanes <= job.count; i += Simd::kLanes) {
+    const Simd::Reg y = Simd::fma(scale, Simd::load(job.x + i), shift);
+    Simd::store(job.y + i, relu ? Simd::at_least(zero, y) : y);
+  }
+  for (; i < job.count; ++i) {
+    const float y = job.x[i] * job.scale + job.shift;
+    job.y[i] = relu && y < 0.0F ? 0.0F : y;
+  }
+}
+
+// The gradient before the ReLU: nothing where the result is not above zero, and all of it where that is NaN.
+template <bool Relu>
+inline Simd::Reg passed(const NormGradientJob& job, int64_t i) {
+  const Simd::Reg dy = Simd::load(job.dy + i);
+  return Relu ? TrainingSimd::where_positive(Simd::load(job.y + i), dy) : dy;
+}
+
+inline float passed_one(const NormGradientJob& job, int64_t i) {
+  return job.relu && job.y[i] <= 0.0F ? 0.0F : job.dy[i];
+}
+
+template <bool Relu>
+GradientSums sums_of_gradient(const NormGradientJob& job) {
+  const Simd::Reg minus = Simd::broadcast(-job.mean);
+  const Simd::Reg zero = Simd::zero();
+  GradientSums sums{0.0, 0.0};
+  const auto rest = [&job](int64_t i) { return passed_one(job, i) * (job.x[i] - job.mean); };
+  int64_t i = 0;
+  for (int64_t end; i + Simd::kLanes <= job.count; i = end) {
+    const int64_t whole = (job.count - i) / Simd::kLanes * Simd::kLanes;
+    end = i + (whole < kStretch ? whole : kStretch);
+    Simd::Reg plain = zero;
+    Simd::Reg weighted = zero;
+    for (int64_t j = i; j < end; j += Simd::kLanes) {
+      const Simd::Reg dy = passed<Relu>(job, j);
+      plain = Simd::add(plain, dy);
+      weighted = Simd::fma(dy, Simd::add(Simd::load(job.x + j), minus), weighted);
+    }
+    sums.dy += lane_sum(plain);
+    sums.dy_xhat += lane_sum(weighted);
+  }
+  for (; i < job.count; ++i) {
+    sums.dy += static_cast<double>(passed_one(job, i));
+    sums.dy_xhat += static_cast<double>(rest(i));
+  }
+  sums.dy_xhat *= static_cast<double>(job.inverse);
+  return sums;
+}
+
+GradientSums gradient_sums(const NormGradientJob& job) {
+  return job.relu ? sums_of_gradient<true>(job) : sums_of_gradient<false>(job);
+}
+
+// dx = factor * dy + x * by + rest, which is factor * (dy - offset - (x - mean) * inverse * slope).
+template <bool Relu>
+void gradient_of_norm(const NormGradientJob& job) {
+  const float by = -job.factor * job.inverse * job.slope;
+  const float rest = -job.factor * job.offset - by * job.mean;
+  const Simd::Reg factors = Simd::broadcast(job.factor);
+  const Simd::Reg slopes = Simd::broadcast(by);
+  const Simd::Reg rests = Simd::broadcast(rest);
+  int64_t i = 0;
+  for (; i + Simd::kLanes <= job.count; i += Simd::kLanes) {
+    const Simd::Reg dy = passed<Relu>(job, i);
+    Simd::store(job.dx + i, Simd::fma(factors, dy, Simd::fma(slopes, Simd::load(job.x + i), rests)));
+  }
+  for (; i < job.count; ++i) job.dx[i] = job.factor * passed_one(job, i) + (by * job.x[i] + rest);
+}
+
+void norm_gradient(const NormGradientJob& job) {
+  job.relu ? gradient_of_norm<true>(job) : gradient_of_norm<false>(job);
+}
+
+}  // namespace

@@ -1,0 +1,20 @@
+// Training's kernels for AVX-512; only called where the processor has it.
+#if defined(__x86_64__)
+#include "simd_training_avx512.h"
+
+#include "gather.inl.h"
+#include "multiply.inl.h"
+#include "norm.inl.h"
+#include "pooling.inl.h"
+
+namespace n2n::training {
+
+const TrainingKernels& avx512_training_kernels() {
+  static const TrainingKernels kernels{"avx512",      Simd::kLanes,    kMultiplyVectors, kWeightVectors, gather,
+                                       collect,   multiply,        weight_gradient,  moments,        normalize,
+                                       gradient_sums, norm_gradient, take_larger,    add_where,      add_scaled};
+  return kernels;
+}
+
+}  // namespace n2n::training
+#endif
