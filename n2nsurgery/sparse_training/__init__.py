@@ -1,0 +1,17 @@
+"""Truly sparse training on a CPU: forward and backward passes that compute kept weights only.
+
+    twin = sparse_training(module)
+    optimizer = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9)
+    ...
+    to_dense(twin)
+"""
+
+from n2nsurgery.sparse_training.choice import LayerChoice as LayerChoice
+from n2nsurgery.sparse_training.layers import SparseConv as SparseConv
+from n2nsurgery.sparse_training.layers import SparseLinear as SparseLinear
+from n2nsurgery.sparse_training.pattern import SparsePattern as SparsePattern
+from n2nsurgery.sparse_training.twin import choices_of as choices_of
+from n2nsurgery.sparse_training.twin import sparse_training as sparse_training
+from n2nsurgery.sparse_training.twin import to_dense as to_dense
+
+__all__ = ["LayerChoice", "SparseConv", "SparseLinear", "SparsePattern", "choices_of", "sparse_training", "to_dense"]

@@ -1,0 +1,236 @@
+"""The sparse twin of a pruned module, and the way back.
+
+    twin = sparse_training(module)          # module: operated by n2nsurgery, or any module with `masks`
+    ... train `twin` in any loop; an optimizer made of twin.parameters() sees kept values only ...
+    to_dense(twin)                          # writes the values back; returns `module`
+
+The twin has the same tree of modules. Sparse layers stand in the places of the dense ones, BatchNorm and pooling keep
+the layout of activations; everything else is a copy that shares its parameters and buffers with the original. The
+state_dict has the same keys and shapes. A module or weight which is used in several places is so in the twin, too.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.masks.maskset import MaskSet
+from n2nsurgery.skips.kinds.n2n import N2NSkip
+from n2nsurgery.skips.kinds.residual import ResSkip
+from n2nsurgery.sparse_training.choice import LayerChoice, Sizes, by_density, by_seconds, measured, predicted
+from n2nsurgery.sparse_training.dense_neighbours import feed_batch_first
+from n2nsurgery.sparse_training.fusion import fuse_relu
+from n2nsurgery.sparse_training.laid_out import laid_out_twin
+from n2nsurgery.sparse_training.layers import SparseConv, SparseLayer, SparseLinear, conv_refusal, geometry_of
+from n2nsurgery.sparse_training.layout import require_served
+from n2nsurgery.sparse_training.pattern import SparsePattern
+from n2nsurgery.sparse_training.seen_shapes import seen_shapes
+from n2nsurgery.sparse_training.skips import laid_out_skip, skip_twin
+from n2nsurgery.surgery.keeper import keep_masks, keeper_of
+
+_ATTRIBUTE = "_n2n_sparse_training"
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+@dataclass(kw_only=True)
+class _Record:
+    """What `to_dense` has to know; follows a deepcopy of the twin."""
+
+    original: nn.Module
+    parameters: dict[str, SparseLayer]  # by the name of the weight in the original
+    choices: tuple[LayerChoice, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    """How engines are chosen; shapes of inputs and outputs by layer."""
+
+    auto: bool
+    measure: bool
+    shapes: Mapping[nn.Module, tuple[torch.Size, torch.Size]]
+
+
+def sparse_training(
+    module: nn.Module,
+    masks: Mapping[str, Tensor] | None = None,
+    *,
+    example: Tensor | None = None,
+    auto: bool = True,
+    measure: bool = False,
+) -> nn.Module:
+    """The sparse twin of `module`, whose masks are `masks` or those that it was operated with.
+
+    With `auto` a layer stays dense where that is predicted to be faster, from the sizes that `example`, one batch of
+    inputs, has in the network, or from the density alone; with `measure` both are timed. Without `auto` every layer
+    that can be is sparse. `choices_of` says what was chosen and why.
+
+    Raises UsageError for a module without masks, for masks that do not fit, for weights that are not float32 on the
+    CPU, and for `measure` without `example`; LibraryNotBuiltError where the native library is not there.
+    """
+    if measure and example is None:
+        raise UsageError("nothing can be measured without an example: pass one batch of inputs as `example`")
+    known = _masks_of(module, masks)
+    shapes = {} if example is None else seen_shapes(module, example)
+    request = _Request(auto=auto, measure=measure, shapes=shapes)
+    owners = _owners(module)
+    layers: dict[str, SparseLayer] = {}
+    choices: list[LayerChoice] = []
+    memo = _shared(module)
+    for name, mask in known.items():
+        choice, twins = _twins_of(name, mask, owners[id(module.get_parameter(name))], request)
+        choices.append(choice)
+        memo |= {id(child): twin for child, twin in twins.items()}
+        layers |= {name: twin for twin in twins.values()}
+    for child in module.modules():
+        twin = None if id(child) in memo else laid_out_skip(child) if type(child) is ResSkip else laid_out_twin(child)
+        if twin is not None:
+            memo[id(child)] = twin
+    result: nn.Module = copy.deepcopy(module, memo)
+    result.train(module.training)
+    fuse_relu(result)
+    feed_batch_first(result)
+    result.__dict__[_ATTRIBUTE] = _Record(original=module, parameters=layers, choices=tuple(choices))
+    return result
+
+
+def choices_of(twin: nn.Module) -> tuple[LayerChoice, ...]:
+    """What each masked layer is computed with and why; raises UsageError for a module that is no twin."""
+    return _record_of(twin).choices
+
+
+@torch.no_grad()
+def to_dense(twin: nn.Module) -> nn.Module:
+    """The original module, with the twin's values in its weights and zeros elsewhere, in the twin's mode.
+
+    Its masks become those of the twin's present patterns. The twin can be trained on. Raises UsageError for a module
+    that is no twin.
+    """
+    record = _record_of(twin)
+    present: dict[str, Tensor] = {}
+    for name, layer in record.parameters.items():
+        record.original.get_parameter(name).copy_(layer.weight)
+        present[name] = layer.pattern.mask()
+    keeper = keeper_of(record.original)
+    if keeper is not None and any(not torch.equal(keeper.masks[name], mask) for name, mask in present.items()):
+        keep_masks(record.original, MaskSet({**keeper.masks, **present}))
+    return record.original.train(twin.training)
+
+
+def _record_of(twin: nn.Module) -> _Record:
+    record = twin.__dict__.get(_ATTRIBUTE)
+    if not isinstance(record, _Record):
+        raise UsageError(f"{type(twin).__name__} is no sparse twin; `sparse_training` makes one")
+    return record
+
+
+def _masks_of(module: nn.Module, masks: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
+    keeper = keeper_of(module)
+    if masks is None and keeper is None:
+        raise UsageError(f"{type(module).__name__} was not operated on and no masks are given: nothing is pruned")
+    known: Mapping[str, Tensor] = keeper.masks if masks is None and keeper is not None else MaskSet(masks or {})
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    for name, mask in known.items():
+        if name not in parameters:
+            raise UsageError(f"the masks name '{name}', which is no parameter of {type(module).__name__}")
+        require_served(parameters[name], f"'{name}'")
+        if mask.shape != parameters[name].shape:
+            raise UsageError(f"the mask of '{name}' has shape {tuple(mask.shape)}, not {tuple(parameters[name].shape)}")
+    if masks is not None and (keeper is None or keeper.masks != known):
+        keep_masks(module, MaskSet(known))  # layers that stay dense are masked by its hooks
+    return known
+
+
+def _shared(module: nn.Module) -> dict[int, Any]:
+    """What a deepcopy shall take as it is: parameters, buffers; and nothing in the place of the keeper."""
+    memo: dict[int, Any] = {id(p): p for p in module.parameters()}
+    memo |= {id(b): b for b in module.buffers()}
+    for child in module.modules():
+        keeper = keeper_of(child)
+        if keeper is not None:
+            memo[id(keeper)] = keeper
+    return memo
+
+
+def _owners(module: nn.Module) -> dict[int, list[tuple[nn.Module, str]]]:
+    """Who holds each parameter, and under which attribute."""
+    owners: dict[int, list[tuple[nn.Module, str]]] = {}
+    for child in module.modules():
+        for attribute, parameter in child.named_parameters(recurse=False, remove_duplicate=False):
+            owners.setdefault(id(parameter), []).append((child, attribute))
+    return owners
+
+
+def _twins_of(
+    name: str, mask: Tensor, owners: list[tuple[nn.Module, str]], request: _Request
+) -> tuple[LayerChoice, dict[nn.Module, SparseLayer]]:
+    """What is chosen for one masked weight, and the twins of all layers that hold it: they share their values."""
+    layer = name.removesuffix(".weight")
+    reasons = [_refusal(child, attribute) for child, attribute in owners]
+    reason = next((reason for reason in reasons if reason is not None), None)
+    if reason is not None:
+        kept = int(mask.sum())
+        density = kept / max(1, mask.numel())
+        return LayerChoice(layer=layer, engine="dense", reason=reason, kept=kept, density=density), {}
+    children = [child for child, _ in owners]
+    parameter = children[0].get_parameter("weight")
+    pattern = SparsePattern.of(mask, groups=getattr(children[0], "groups", 1))
+    values = nn.Parameter(parameter.detach().flatten()[pattern.flat], requires_grad=parameter.requires_grad)
+    twins = {child: _sparse(child, pattern, values) for child in children}
+    choice = _choose(layer, children[0], twins[children[0]], request)
+    return choice, twins if choice.engine == "sparse" else {}
+
+
+def _refusal(child: nn.Module, attribute: str) -> str | None:
+    if attribute != "weight":
+        return f"{type(child).__name__} holds it as '{attribute}'"
+    if any(child.__dict__.get(hooks) for hooks in _HOOKS):
+        return "it has hooks"
+    if type(child) in _CONVOLUTIONS:
+        return conv_refusal(child)  # type: ignore[arg-type]
+    return None if type(child) in (nn.Linear, N2NSkip) else f"{type(child).__name__} has no sparse twin"
+
+
+def _sparse(child: Any, pattern: SparsePattern, values: nn.Parameter) -> SparseLayer:  # noqa: ANN401 - several classes
+    if type(child) is N2NSkip:
+        return skip_twin(child, pattern, values)
+    if type(child) is nn.Linear:
+        return SparseLinear(pattern, values, child.bias).train(child.training)
+    return SparseConv(pattern, values, child.bias, geometry_of(child)).train(child.training)
+
+
+def _choose(name: str, child: nn.Module, twin: SparseLayer, request: _Request) -> LayerChoice:
+    pattern = twin.pattern
+    common = {"layer": name, "kept": pattern.kept, "density": pattern.density}
+    shapes = request.shapes.get(child)
+    if not request.auto:
+        return LayerChoice(engine="sparse", reason="asked for", **common)  # type: ignore[arg-type]
+    if shapes is None or type(child) is N2NSkip:
+        engine, reason = by_density(pattern.density)
+        return LayerChoice(engine=engine, reason=reason, **common)  # type: ignore[arg-type]
+    if request.measure:
+        dense, sparse = measured(child, twin, shapes[0])
+        how = "measured"
+    else:
+        dense, sparse = predicted(_sizes(pattern, child, shapes))
+        how = "predicted"
+    engine, reason = by_seconds(dense, sparse, how)
+    return LayerChoice(engine=engine, reason=reason, dense_seconds=dense, sparse_seconds=sparse, **common)  # type: ignore[arg-type]
+
+
+def _sizes(pattern: SparsePattern, child: nn.Module, shapes: tuple[torch.Size, torch.Size]) -> Sizes:
+    axis = -1 if type(child) is nn.Linear else 1
+    seen, made = shapes
+    return Sizes(
+        weight=pattern.shape,
+        kept=pattern.kept,
+        groups=pattern.groups,
+        input_elements=seen.numel() // max(1, seen[axis]),
+        output_elements=made.numel() // max(1, made[axis]),
+    )
