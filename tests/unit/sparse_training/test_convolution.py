@@ -1,0 +1,151 @@
+"""Sparse convolution and linear maps against dense autograd in double precision."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from n2nsurgery.sparse_training.convolution import Geometry, conv, linear
+from n2nsurgery.sparse_training.layout import is_laid_out, lay_out
+from n2nsurgery.sparse_training.pattern import SparsePattern
+
+DENSE = (F.conv1d, F.conv2d, F.conv3d)
+# Sums of a few thousand products in float32; relative to the largest entry of the result.
+TOLERANCE = 3e-5
+
+
+def close(ours: torch.Tensor, exact: torch.Tensor) -> None:
+    assert ours.shape == exact.shape
+    scale = max(1.0, float(exact.abs().max())) if exact.numel() else 1.0
+    torch.testing.assert_close(ours.double(), exact, rtol=0, atol=TOLERANCE * scale)
+
+
+@st.composite
+def cases(draw):
+    rank = draw(st.integers(1, 3))
+    most = {1: 40, 2: 19, 3: 7}[rank]
+    axes = [
+        (
+            draw(st.integers(1, 4)),  # kernel
+            draw(st.integers(1, 3)),  # stride
+            draw(st.integers(0, 3)),  # zeros before
+            draw(st.integers(0, 3)),  # zeros after
+            draw(st.integers(1, 3)),  # dilation
+        )
+        for _ in range(rank)
+    ]
+    least = [max(1, dilation * (kernel - 1) + 1 - before - after) for kernel, _, before, after, dilation in axes]
+    size = [draw(st.integers(low, max(low, most))) for low in least]
+    groups = draw(st.sampled_from((1, 1, 2, 3)))
+    return {
+        "batch": draw(st.sampled_from((1, 2, 3, 7, 15, 16, 17, 32, 40, 65))),
+        "inputs": draw(st.integers(1, 7)),
+        "outputs": draw(st.integers(1, 9)),
+        "groups": groups,
+        "size": size,
+        "axes": axes,
+        "density": draw(st.sampled_from((0.0, 0.05, 0.3, 1.0))),
+        "bias": draw(st.booleans()),
+        "empty_rows": draw(st.booleans()),
+        "laid_out": draw(st.booleans()),
+        "seed": draw(st.integers(0, 2**31 - 1)),
+    }
+
+
+def check(case) -> None:
+    random = torch.Generator().manual_seed(case["seed"])
+    kernel, stride, before, after, dilation = zip(*case["axes"], strict=True)
+    groups = case["groups"]
+    shape = (case["outputs"] * groups, case["inputs"], *kernel)
+    mask = torch.rand(shape, generator=random) < case["density"]
+    if case["empty_rows"]:
+        mask[:: 2] = False
+    x = torch.randn(case["batch"], case["inputs"] * groups, *case["size"], generator=random)
+    weight = torch.randn(shape, generator=random)
+    bias = torch.randn(shape[0], generator=random) if case["bias"] else None
+    pattern = SparsePattern.of(mask, groups=groups)
+
+    exact_x, exact_weight = x.double().requires_grad_(), (weight * mask).double().requires_grad_()
+    exact_bias = None if bias is None else bias.double().requires_grad_()
+    padding = [zeros for pair in zip(reversed(before), reversed(after), strict=True) for zeros in pair]
+    padded = F.pad(exact_x, padding)
+    exact = DENSE[len(kernel) - 1](padded, exact_weight, exact_bias, stride, 0, dilation, groups)
+    gradient = torch.randn(exact.shape, generator=random)
+    exact.backward(gradient.double())
+
+    our_x = (lay_out(x) if case["laid_out"] else x).detach().requires_grad_()
+    values = weight[mask].requires_grad_()
+    our_bias = None if bias is None else bias.clone().requires_grad_()
+    geometry = Geometry(stride=stride, before=before, after=after, dilation=dilation)
+    ours = conv(our_x, values, our_bias, pattern, geometry)
+    assert is_laid_out(ours)
+    ours.backward(lay_out(gradient) if case["laid_out"] else gradient)
+    close(ours.detach(), exact.detach())
+    close(our_x.grad, exact_x.grad)
+    close(values.grad, exact_weight.grad[mask])
+    if bias is not None:
+        close(our_bias.grad, exact_bias.grad)
+
+
+@given(case=cases())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_gradients_of_a_convolution_are_those_of_the_dense_one(isa, case):
+    assert isa
+    check(case)
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "batch", "kernel", "stride"),
+    [
+        ((64, 48), (9, 16), 64, (3, 3), (1, 1)),  # several bands, part of the batch in each block
+        ((300, 20), (4, 4), 33, (3, 3), (1, 1)),  # tiles of input channels
+        ((20, 300), (7, 7), 16, (3, 3), (2, 2)),
+        ((700, 10), (1, 1), 130, (1, 1), (1, 1)),
+        ((24, 24), (1, 60), 8, (1, 5), (1, 1)),
+        ((40, 40), (2, 2), 48, (3, 3), (1, 1)),
+        ((16, 16), (5, 37), 16, (2, 2), (3, 4)),
+    ],
+)
+def test_layers_of_ordinary_sizes_agree_with_the_dense_ones(isa, channels, size, batch, kernel, stride):
+    assert isa
+    axes = [(k, s, k // 2, k // 2, 1) for k, s in zip(kernel, stride, strict=True)]
+    for density in (0.02, 0.5):
+        check(
+            {
+                "batch": batch, "inputs": channels[0], "outputs": channels[1], "groups": 1, "size": size, "axes": axes,
+                "density": density, "bias": True, "empty_rows": False, "laid_out": True, "seed": 1,
+            }
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("tokens", [(), (5,), (3, 4)])
+@pytest.mark.parametrize("batch", [1, 3, 16, 50])
+def test_the_gradients_of_a_linear_map_are_those_of_the_dense_one(isa, generator, tokens, batch):
+    assert isa
+    mask = torch.rand(11, 23, generator=generator) < 0.2
+    weight, bias = torch.randn(11, 23, generator=generator), torch.randn(11, generator=generator)
+    x = torch.randn(batch, *tokens, 23, generator=generator)
+    exact_x, exact_weight = x.double().requires_grad_(), (weight * mask).double().requires_grad_()
+    exact = F.linear(exact_x, exact_weight, bias.double())
+    gradient = torch.randn(exact.shape, generator=generator)
+    exact.backward(gradient.double())
+    our_x, values = x.clone().requires_grad_(), weight[mask].requires_grad_()
+    ours = linear(our_x, values, bias, SparsePattern.of(mask))
+    ours.backward(gradient)
+    close(ours.detach(), exact.detach())
+    close(our_x.grad, exact_x.grad)
+    close(values.grad, exact_weight.grad[mask])
+
+
+def test_a_planted_fault_is_seen(generator):
+    case = {
+        "batch": 3, "inputs": 4, "outputs": 5, "groups": 1, "size": [6], "axes": [(3, 1, 1, 1, 1)], "density": 0.5,
+        "bias": False, "empty_rows": False, "laid_out": False, "seed": 5,
+    }  # fmt: skip
+    check(case)
+    exact = torch.randn(7, dtype=torch.float64, generator=generator)
+    with pytest.raises(AssertionError):
+        close(exact.float() + 1e-3, exact)
