@@ -27,7 +27,7 @@ COMPILERS = ("c++", "g++", "clang++")
 COMMON_FLAGS = ("-std=c++17", "-O2", "-fPIC", "-fvisibility=hidden", "-pthread", "-Wall", "-Wextra")
 AVX512_FLAGS = (
     "-mavx512f", "-mavx512vl", "-mavx512bw", "-mavx512dq", "-mavx2", "-mfma", "-mprefer-vector-width=512",
-    "-Wno-maybe-uninitialized", "-Wno-uninitialized",  # GCC 12 takes its own intrinsics' undefined vectors for variables
+    "-Wno-maybe-uninitialized", "-Wno-uninitialized",  # GCC 12 takes its intrinsics' undefined vectors for ours
 )  # fmt: skip
 AVX2_FLAGS = ("-mavx2", "-mfma")
 LOOPS_TO_VECTORS = ("-O3",)
@@ -44,6 +44,7 @@ X86_MACHINES = frozenset({"x86_64", "AMD64"})
 ARM_MACHINES = frozenset({"aarch64", "arm64"})
 FOLDERS = (".", "training")  # whose units the library has; their file names differ
 DISPATCHED = ("kernels", "training")  # units of which there is one for each instruction set
+FUZZ_DRIVERS = ("fuzz_driver", "training_fuzz_driver")
 FINGERPRINT_UNIT = "about.cpp"
 
 
@@ -126,15 +127,15 @@ def compile_units(folder: Path, compiler: Compiler, extra_flags: Sequence[str] =
         return sorted(pool.map(compile_one, longest_first))
 
 
-def build_fuzz_driver(folder: Path, *, compiler: Compiler | None = None) -> Path:
-    """Compiles the fuzz driver with address and undefined-behaviour sanitizers into ``folder``; returns its path."""
+def build_fuzz_driver(folder: Path, name: str = "fuzz_driver", *, compiler: Compiler | None = None) -> Path:
+    """Compiles one of FUZZ_DRIVERS with address and undefined-behaviour sanitizers into ``folder``; returns its path."""
     compiler = compiler or find_compiler()
     folder.mkdir(parents=True, exist_ok=True)
     flags = ("-O1", "-g", *SANITIZERS)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".build-") as scratch:
         objects = [path for path in compile_units(Path(scratch), compiler, flags) if path.stem != "ops"]
-        target = folder / "fuzz_driver"
-        source = SOURCES / "fuzz" / "fuzz_driver.cpp"
+        target = folder / name
+        source = SOURCES / "fuzz" / f"{name}.cpp"
         command = [*compiler.command, "-std=c++17", *flags, f"-I{SOURCES}", str(source), *map(str, objects)]
         _run([*command, "-pthread", "-o", str(target)], source.name)
     return target
@@ -193,12 +194,14 @@ def main() -> int:
     """Command line: builds the library into FOLDER (default: beside this file) and writes its path."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).resolve().parent)
-    parser.add_argument("--fuzz", action="store_true", help="build the sanitized fuzz driver instead")
+    parser.add_argument(
+        "--fuzz", nargs="?", const=FUZZ_DRIVERS[0], choices=FUZZ_DRIVERS, help="build a sanitized fuzz driver instead"
+    )
     parser.add_argument("--flag", action="append", default=[], help="extra compiler flag, repeatable")
     arguments = parser.parse_args()
     try:
         if arguments.fuzz:
-            built = build_fuzz_driver(arguments.folder)
+            built = build_fuzz_driver(arguments.folder, arguments.fuzz)
         else:
             built = build(arguments.folder, extra_flags=arguments.flag)
     except BuildError as error:

@@ -1,9 +1,7 @@
 """Truly sparse training on a CPU: forward and backward passes that compute kept weights only.
 
-    twin = sparse_training(module)
-    optimizer = torch.optim.SGD(twin.parameters(), lr=0.1, momentum=0.9)
-    ...
-    to_dense(twin)
+`sparse_training(module)` is the sparse twin of a pruned module, for any loop and any optimizer; `to_dense(twin)` is the
+module again, with what was learnt. `choices_of(twin)` says what each layer is computed with, and why.
 """
 
 from n2nsurgery.sparse_training.choice import LayerChoice as LayerChoice

@@ -66,15 +66,15 @@ def linear(x: Tensor, values: Tensor, bias: Tensor | None, pattern: SparsePatter
     if 0 in tokens:
         return x.new_zeros((*x.shape[:-1], pattern.shape[0])) + 0 * values.sum()
     result = conv(rows, values, bias, _as_conv(pattern), _POINTWISE)
-    return result.unflatten(2, tokens).movedim(1, -1) if tokens else result[:, :, 0]
+    return result.reshape(*result.shape[:2], *tokens).movedim(1, -1) if tokens else result[:, :, 0]
 
 
 _POINTWISE = Geometry(stride=(1,), before=(0,), after=(0,), dilation=(1,))
 
 
 def _as_conv(pattern: SparsePattern) -> SparsePattern:
-    """The same kept weights as a convolution of one tap; kept beside the pattern, whose handle it shares."""
-    twin = pattern.__dict__.get("_conv_twin")
+    """The same kept weights as a convolution of one tap; made once, kept beside the pattern."""
+    twin: SparsePattern | None = pattern.__dict__.get("_conv_twin")
     if twin is None:
         twin = SparsePattern(pattern.flat, (*pattern.shape, 1))
         pattern.__dict__["_conv_twin"] = twin
@@ -100,8 +100,8 @@ def shape_of(x_shape: Sequence[int], pattern: SparsePattern, geometry: Geometry)
 
 class _Conv(torch.autograd.Function):
     @staticmethod
-    @torch.amp.custom_fwd(device_type=_CPU, cast_inputs=torch.float32)
-    def forward(
+    @torch.amp.custom_fwd(device_type=_CPU, cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
+    def forward(  # noqa: PLR0913, PLR0917 - one argument for each of autograd's inputs
         ctx: Any,  # noqa: ANN401 - autograd's context
         x: Tensor,
         values: Tensor,
@@ -124,9 +124,9 @@ class _Conv(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    @torch.amp.custom_bwd(device_type=_CPU)
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    @once_differentiable
+    @torch.amp.custom_bwd(device_type=_CPU)  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]  # noqa: ANN401
         x, values = ctx.saved_tensors
         dy = layout.lay_out(dy)
         needs_x, needs_values, needs_bias = ctx.needs_input_grad[:3]

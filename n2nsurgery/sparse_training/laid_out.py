@@ -48,7 +48,8 @@ class LaidOutBatchNorm(_BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         """`x`: (N, C, ...)."""
         if x.ndim < 2 or x.shape[1] != self.num_features:  # noqa: PLR2004
-            raise UsageError(f"the input has shape {tuple(x.shape)}; this BatchNorm needs (N, {self.num_features}, ...)")
+            wanted = f"(N, {self.num_features}, ...)"
+            raise UsageError(f"the input has shape {tuple(x.shape)}; this BatchNorm needs {wanted}")
         if x.numel() == 0:
             return super().forward(x)
         own = self.training or self.running_mean is None or self.running_var is None
@@ -105,6 +106,11 @@ class LaidOutAveragePool(_AvgPoolNd):
     """nn.AvgPool1d-3d over activations in the layout."""
 
     rank: int
+    kernel_size: int | tuple[int, ...]
+    stride: int | tuple[int, ...]
+    padding: int | tuple[int, ...]
+    ceil_mode: bool
+    count_include_pad: bool
     divisor_override: int | None = None
 
     def forward(self, x: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class SparseLayer(nn.Module):
         """Keep other weights from now on; takes a time of O(kept weights).
 
         Weights that stay keep their value unless `values` says otherwise, new ones are zero. `self.values` stays the
-        same object; its gradient is dropped. Optimizer state is the caller's: `pattern.carried(state, former)` moves it.
+        same object; its gradient is dropped. Optimizer state is the caller's: `carried(state, former)` moves it.
         """
         fresh = pattern.carried(self.values, self.pattern) if values is None else values
         if pattern.shape != self.pattern.shape or pattern.groups != self.pattern.groups:
@@ -62,11 +62,11 @@ class SparseLayer(nn.Module):
         if self.bias is not None:
             destination[f"{prefix}bias"] = self.bias if keep_vars else self.bias.detach()
 
-    def _load_from_state_dict(
+    def _load_from_state_dict(  # noqa: PLR0913, PLR0917 - torch's signature
         self,
         state_dict: dict[str, Any],
         prefix: str,
-        local_metadata: dict[str, Any],  # noqa: ARG002 - torch's signature
+        local_metadata: dict[str, Any],  # noqa: ARG002
         strict: bool,  # noqa: ARG002, FBT001
         missing_keys: list[str],
         unexpected_keys: list[str],  # noqa: ARG002 - torch finds those itself, by the names below

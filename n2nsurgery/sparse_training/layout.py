@@ -82,14 +82,14 @@ class ToBatchFirst(torch.autograd.Function):
         return batch_first(tensor)
 
     @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> Tensor:  # type: ignore[override]  # noqa: ARG004
+    def backward(ctx: object, gradient: Tensor) -> Tensor:  # noqa: ARG004
         """The gradient, in the layout of what comes before."""
         return lay_out(gradient)
 
 
 def to_batch_first(tensor: Tensor) -> Tensor:
     """`tensor` for a layer which wants torch's own order; as it is where that is no matter of the layout."""
-    if tensor.is_contiguous() or tensor.dtype != torch.float32 or tensor.device.type != "cpu" or tensor.ndim < 2:
+    if tensor.is_contiguous() or tensor.dtype != torch.float32 or tensor.device.type != "cpu" or tensor.ndim <= 1:
         return tensor
     if not is_laid_out(tensor):
         return tensor

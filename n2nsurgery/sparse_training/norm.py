@@ -43,7 +43,7 @@ def normalize(
 
 class _Norm(torch.autograd.Function):
     @staticmethod
-    @torch.amp.custom_fwd(device_type=_CPU, cast_inputs=torch.float32)
+    @torch.amp.custom_fwd(device_type=_CPU, cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(
         ctx: Any,  # noqa: ANN401 - autograd's context
         x: Tensor,
@@ -74,9 +74,9 @@ class _Norm(torch.autograd.Function):
         return y, mean, variance
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    @torch.amp.custom_bwd(device_type=_CPU)
-    def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+    @once_differentiable
+    @torch.amp.custom_bwd(device_type=_CPU)  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]  # noqa: ANN401
         x, y, weight, mean, inverse = ctx.saved_tensors
         dy = layout.lay_out(dy)
         dx = layout.empty(x.shape)

@@ -86,7 +86,7 @@ def adaptive_spans(size: int, places: int) -> Spans:
 
 class _MaxPool(torch.autograd.Function):
     @staticmethod
-    @torch.amp.custom_fwd(device_type=_CPU, cast_inputs=torch.float32)
+    @torch.amp.custom_fwd(device_type=_CPU, cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, x: Tensor, window: Window) -> Tensor:  # noqa: ANN401 - autograd's context
         layout.require_served(x, "the input")
         x = layout.lay_out(x.detach())
@@ -110,9 +110,9 @@ class _MaxPool(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    @torch.amp.custom_bwd(device_type=_CPU)
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+    @once_differentiable
+    @torch.amp.custom_bwd(device_type=_CPU)  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # noqa: ANN401
         (taken,) = ctx.saved_tensors
         dy, dx = layout.lay_out(dy), layout.empty(ctx.size)
         where = (native.pointer(dy), native.pointer(taken), native.pointer(dx))
@@ -122,7 +122,7 @@ class _MaxPool(torch.autograd.Function):
 
 class _AveragePool(torch.autograd.Function):
     @staticmethod
-    @torch.amp.custom_fwd(device_type=_CPU, cast_inputs=torch.float32)
+    @torch.amp.custom_fwd(device_type=_CPU, cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
     def forward(ctx: Any, x: Tensor, spans: tuple[Spans, ...]) -> Tensor:  # noqa: ANN401
         layout.require_served(x, "the input")
         x = layout.lay_out(x.detach())
@@ -132,9 +132,9 @@ class _AveragePool(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
-    @torch.amp.custom_bwd(device_type=_CPU)
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+    @once_differentiable
+    @torch.amp.custom_bwd(device_type=_CPU)  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # noqa: ANN401
         dx = layout.empty(ctx.size)
         _call_average("average_pool_gradient", ctx.spans, ctx.size, layout.lay_out(dy), dx)
         return dx, None

@@ -25,9 +25,7 @@ def aligned(tensor: Tensor, alignment: Alignment) -> Tensor:
         return align(tensor, alignment)
     factor = alignment.factor
     window = Window(kernel=factor, stride=factor, pad=(0,) * len(factor), dilation=(1,) * len(factor))
-    spans = [
-        walking_spans(size, window, axis, count_padding=False) for axis, size in enumerate(tensor.shape[2:])
-    ]
+    spans = [walking_spans(size, window, axis, count_padding=False) for axis, size in enumerate(tensor.shape[2:])]
     return align(average_pool(tensor, spans), dataclasses.replace(alignment, factor=()))
 
 

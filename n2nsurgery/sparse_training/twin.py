@@ -32,7 +32,7 @@ from n2nsurgery.sparse_training.layout import require_served
 from n2nsurgery.sparse_training.pattern import SparsePattern
 from n2nsurgery.sparse_training.seen_shapes import seen_shapes
 from n2nsurgery.sparse_training.skips import laid_out_skip, skip_twin
-from n2nsurgery.surgery.keeper import keep_masks, keeper_of
+from n2nsurgery.surgery.keeper import Keeper, keep_masks, keeper_of
 
 _ATTRIBUTE = "_n2n_sparse_training"
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -87,13 +87,15 @@ def sparse_training(
         choice, twins = _twins_of(name, mask, owners[id(module.get_parameter(name))], request)
         choices.append(choice)
         memo |= {id(child): twin for child, twin in twins.items()}
-        layers |= {name: twin for twin in twins.values()}
+        if twins:
+            layers[name] = next(iter(twins.values()))
     for child in module.modules():
         twin = None if id(child) in memo else laid_out_skip(child) if type(child) is ResSkip else laid_out_twin(child)
         if twin is not None:
             memo[id(child)] = twin
     result: nn.Module = copy.deepcopy(module, memo)
     result.train(module.training)
+    _without_keeper(result)
     fuse_relu(result)
     feed_batch_first(result)
     result.__dict__[_ATTRIBUTE] = _Record(original=module, parameters=layers, choices=tuple(choices))
@@ -156,6 +158,20 @@ def _shared(module: nn.Module) -> dict[int, Any]:
         if keeper is not None:
             memo[id(keeper)] = keeper
     return memo
+
+
+def _without_keeper(twin: nn.Module) -> None:
+    """The original's keeper guards its parameters, of which the twin has only some; after a load it is asked again."""
+    for child in twin.modules():
+        for name in [name for name, value in child.__dict__.items() if isinstance(value, Keeper)]:
+            del child.__dict__[name]
+    twin.register_load_state_dict_post_hook(_mask_dense_layers)  # type: ignore[no-untyped-call]
+
+
+def _mask_dense_layers(twin: nn.Module, _: object) -> None:
+    keeper = keeper_of(_record_of(twin).original)
+    if keeper is not None:
+        keeper.apply()
 
 
 def _owners(module: nn.Module) -> dict[int, list[tuple[nn.Module, str]]]:
