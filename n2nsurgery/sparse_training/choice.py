@@ -2,10 +2,10 @@
 
 Predicted seconds of all three passes of one step, with N * places = M output elements for each channel:
 
-    dense   6 M weights / (groups' share of) R_dense      a matrix multiplication
-    sparse  6 M kept / R_sparse + 2 * 3 (in + out) M / R_pack        one load a multiply-add, and packing of activations
+    dense   6 M weights / R_dense + 2 (in + out) M / R_turn      matrix multiplications, and the layout of its neighbours
+    sparse  6 M kept / R_sparse + (3 in + 2 out) M / R_pack      one load a multiply-add, and packing of activations
 
-The rates are those of one thread of an AVX-512 core; what counts is their quotient, which differs less between
+The rates are those of one thread of an AVX-512 core; what counts are their quotients, which differ less between
 machines than the rates do. `measured` times both on random numbers instead.
 """
 
@@ -23,10 +23,12 @@ from torch import Tensor, nn
 Engine = Literal["sparse", "dense"]
 
 _DENSE_RATE = 100e9  # floating-point operations a second in torch's dense layers
-_DEPTHWISE_RATE = 8e9  # where a group has few channels
+_NARROW_RATE = 40e9  # with few input channels
+_DEPTHWISE_RATE = 8e9  # with several groups of few channels
 _FEW_CHANNELS = 8
 _SPARSE_RATE = 55e9
 _PACK_RATE = 1.2e9  # elements a second
+_TURN_RATE = 2.5e9  # elements a second into the other layout
 _LINEAR_RATE = 40e9  # dense layers of few rows read each weight once
 _MOST_DENSITY = 0.3  # without sizes: beyond this share of kept weights a layer stays dense
 _ROUNDS = 3
@@ -60,11 +62,13 @@ def predicted(sizes: Sizes) -> tuple[float, float]:
     """Seconds of one training step in this layer: dense, sparse."""
     weights = math.prod(sizes.weight)
     rate = _DENSE_RATE if len(sizes.weight) > 2 else _LINEAR_RATE  # noqa: PLR2004
-    if sizes.groups > 1 and sizes.weight[1] < _FEW_CHANNELS:
-        rate = _DEPTHWISE_RATE
-    dense = 6 * sizes.output_elements * weights / rate
+    if sizes.weight[1] < _FEW_CHANNELS:
+        rate = _NARROW_RATE if sizes.groups == 1 else _DEPTHWISE_RATE
     inputs = sizes.weight[1] * sizes.groups * sizes.input_elements
-    packed = 3 * inputs + 2 * sizes.weight[0] * sizes.output_elements
+    outputs = sizes.weight[0] * sizes.output_elements
+    turned = inputs + outputs if len(sizes.weight) > 2 else 0  # noqa: PLR2004 - a matrix product takes either layout
+    dense = 6 * sizes.output_elements * weights / rate + 2 * turned / _TURN_RATE
+    packed = 3 * inputs + 2 * outputs
     sparse = 6 * sizes.output_elements * sizes.kept / _SPARSE_RATE + packed / _PACK_RATE
     return dense, sparse
 

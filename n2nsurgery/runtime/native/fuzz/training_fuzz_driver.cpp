@@ -2,6 +2,7 @@
 // whatever is accepted must stay inside its buffers and agree with plain loops.
 //
 //   training_fuzz_driver [ITERATIONS] [SEED]
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -18,6 +19,7 @@
 using n2n::training::Axes;
 using n2n::training::ConvShape;
 using n2n::training::Pattern;
+using n2n::training::volume;
 
 extern "C" {
 const char* n2nsurgery_pattern_make(int64_t, int64_t, int64_t, int64_t, const int32_t*, const int32_t*, Pattern**);
