@@ -2,7 +2,7 @@
 
 Predicted seconds of all three passes of one step, with N * places = M output elements for each channel:
 
-    dense   6 M weights / R_dense + 2 (in + out) M / R_turn      matrix multiplications, and the layout of its neighbours
+    dense   6 M weights / R_dense + 2 (in + out) M / R_turn    products, and the layout of its neighbours
     sparse  6 M kept / R_sparse + (3 in + 2 out) M / R_pack      one load a multiply-add, and packing of activations
 
 The rates are those of one thread of an AVX-512 core; what counts are their quotients, which differ less between

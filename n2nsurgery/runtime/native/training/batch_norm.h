@@ -12,8 +12,8 @@ struct NormShape {
   int64_t relu;  // 0 or 1
 };
 
-// y = relu((x - mean) / sqrt(variance + epsilon) * weight + bias); weight and bias may be null. With `training` mean and
-// variance are those of x, and are written, the variance divided by count; else they are read. `inverse` gets
+// y = relu((x - mean) / sqrt(variance + epsilon) * weight + bias); weight and bias may be null. With `training` mean
+// and variance are those of x, and are written, the variance divided by count; else they are read. `inverse` gets
 // 1 / sqrt(variance + epsilon).
 struct NormForward {
   const float* x;

@@ -9,7 +9,8 @@
 namespace n2n::training {
 
 // y = conv(x), plus `bias` by output channel unless that is null.
-void conv_forward(const ConvPlans& plans, const float* values, const float* bias, const float* x, float* y, int threads);
+void conv_forward(const ConvPlans& plans, const float* values, const float* bias, const float* x, float* y,
+                  int threads);
 
 // dx, the gradient of the input, from dy, that of the output.
 void conv_input_gradient(const ConvPlans& plans, const float* values, const float* dy, float* dx, int threads);

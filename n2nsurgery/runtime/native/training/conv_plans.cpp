@@ -78,7 +78,9 @@ void lay_rows(const Pass& pass, Blocking& blocking) {
   const int64_t budget = caches().l2 / 4 * 3 / static_cast<int64_t>(sizeof(float));
   const int64_t most = ceil_div(pass.grid[1], blocking.block_rows) * blocking.block_rows;
   blocking.band_rows = blocking.block_rows;
-  const auto floats = [&](int64_t rows) { return pass.sources * slices * packed_rows(pass, rows) * blocking.row_floats; };
+  const auto floats = [&](int64_t rows) {
+    return pass.sources * slices * packed_rows(pass, rows) * blocking.row_floats;
+  };
   while (blocking.band_rows < most && floats(blocking.band_rows + blocking.block_rows) <= budget) {
     blocking.band_rows += blocking.block_rows;
   }
