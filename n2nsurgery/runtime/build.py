@@ -128,7 +128,7 @@ def compile_units(folder: Path, compiler: Compiler, extra_flags: Sequence[str] =
 
 
 def build_fuzz_driver(folder: Path, name: str = "fuzz_driver", *, compiler: Compiler | None = None) -> Path:
-    """Compiles one of FUZZ_DRIVERS with address and undefined-behaviour sanitizers into ``folder``; returns its path."""
+    """Compiles one of FUZZ_DRIVERS with address and undefined sanitizers into ``folder``; returns its path."""
     compiler = compiler or find_compiler()
     folder.mkdir(parents=True, exist_ok=True)
     flags = ("-O1", "-g", *SANITIZERS)
