@@ -21,21 +21,21 @@ On networks: a ChannelGraph, held by a Subject, read by the METRICS. Needs numpy
     page.render.render(report, graph, reference) the report as an HTML page; needs jinja2
 """
 
-from n2nsurgery.connectivity.channel_graph import Block, ChannelGraph, NodeGroup, identity_block
-from n2nsurgery.connectivity.conventions import Conventions
-from n2nsurgery.connectivity.difference import ConnectivityDifference
-from n2nsurgery.connectivity.findings import Finding
-from n2nsurgery.connectivity.heat import Heat
-from n2nsurgery.connectivity.heat_solver import solve_heat
-from n2nsurgery.connectivity.laplacian import Laplacian, laplacian
-from n2nsurgery.connectivity.measurement import METRICS, Column, Curve, Measurement, Metric, Quantity
-from n2nsurgery.connectivity.network_graph import channel_graph, dense_form
-from n2nsurgery.connectivity.reach import effective_density
-from n2nsurgery.connectivity.report import ConnectivityReport, Origin
-from n2nsurgery.connectivity.scatter_vector import Scatter, scatter
-from n2nsurgery.connectivity.scree_curves import ScreeCurves, scree, scree_curves
-from n2nsurgery.connectivity.signature import heat_signature, saturated_signature, saturation_time
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph, NodeGroup, identity_block
+from n2nsurgery.connectivity.graph.conventions import Conventions
+from n2nsurgery.connectivity.graph.network_graph import channel_graph, dense_form
+from n2nsurgery.connectivity.heat.heat import Heat
+from n2nsurgery.connectivity.heat.heat_solver import solve_heat
+from n2nsurgery.connectivity.heat.laplacian import Laplacian, laplacian
+from n2nsurgery.connectivity.heat.scree_curves import ScreeCurves, scree, scree_curves
+from n2nsurgery.connectivity.heat.signature import heat_signature, saturated_signature, saturation_time
+from n2nsurgery.connectivity.measures.measurement import METRICS, Column, Curve, Measurement, Metric, Quantity
+from n2nsurgery.connectivity.measures.subject import Subject
+from n2nsurgery.connectivity.paths.reach import effective_density
+from n2nsurgery.connectivity.paths.scatter_vector import Scatter, scatter
+from n2nsurgery.connectivity.report.difference import ConnectivityDifference
+from n2nsurgery.connectivity.report.findings import Finding
+from n2nsurgery.connectivity.report.report import ConnectivityReport, Origin
 
 __all__ = [
     "METRICS",

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor, nn
 
-from n2nsurgery.connectivity.channel_graph import ChannelGraph
-from n2nsurgery.connectivity.conventions import DEFAULT, Conventions
-from n2nsurgery.connectivity.network_graph import MAX_NODES, channel_graph, dense_form, require_size
+from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
+from n2nsurgery.connectivity.graph.conventions import DEFAULT, Conventions
+from n2nsurgery.connectivity.graph.network_graph import MAX_NODES, channel_graph, dense_form, require_size
 from n2nsurgery.export.channels.network import channel_network as network_in_file
 from n2nsurgery.graph.channels.flow import ChannelFlow, ChannelNetwork, Skip
 from n2nsurgery.graph.channels.torch_network import channel_network

@@ -1,6 +1,6 @@
 """The best of several random patterns, chosen by scatter before anything is trained.
 
-The scatter metric tells from the pattern alone how evenly connections spread (connectivity/scatter_vector.py); of many
+The scatter metric tells from the pattern alone how evenly connections spread (connectivity/paths/scatter_vector.py); of many
 draws the one with the highest minimum is kept.
 Source: "Characterizing sparse connectivity patterns in neural networks", section 3.
 """
@@ -13,7 +13,7 @@ from statistics import median
 
 import numpy as np
 
-from n2nsurgery.connectivity.scatter_vector import scatter
+from n2nsurgery.connectivity.paths.scatter_vector import scatter
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.layers import PrunableWeight
 from n2nsurgery.masks.criterion import PatternCriterion

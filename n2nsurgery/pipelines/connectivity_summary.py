@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from n2nsurgery.connectivity.conventions import DEFAULT
-from n2nsurgery.connectivity.report import Origin, report
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.graph.conventions import DEFAULT
+from n2nsurgery.connectivity.measures.subject import Subject
+from n2nsurgery.connectivity.report.report import Origin, report
 from n2nsurgery.pipelines.channel_graphs import subject_of
 from n2nsurgery.pipelines.graph_source import skip_kinds
 from n2nsurgery.surgery.operated import Operated

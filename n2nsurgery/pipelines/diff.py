@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from n2nsurgery.connectivity.difference import ConnectivityDifference, difference
-from n2nsurgery.connectivity.report import Origin
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.measures.subject import Subject
+from n2nsurgery.connectivity.report.difference import ConnectivityDifference, difference
+from n2nsurgery.connectivity.report.report import Origin
 from n2nsurgery.pipelines.graph_source import GraphRequest, GraphSource, graphs_of
 from n2nsurgery.pipelines.report import name_of
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from n2nsurgery.connectivity.conventions import Conventions
-from n2nsurgery.connectivity.network_graph import channel_graph
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.graph.conventions import Conventions
+from n2nsurgery.connectivity.graph.network_graph import channel_graph
+from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.graph.channels.torch_network import channel_network
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.models.sources import resolve

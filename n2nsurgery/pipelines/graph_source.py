@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from n2nsurgery.connectivity.channel_graph import ChannelGraph
-from n2nsurgery.connectivity.conventions import Conventions
-from n2nsurgery.connectivity.network_graph import MAX_NODES
+from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
+from n2nsurgery.connectivity.graph.conventions import Conventions
+from n2nsurgery.connectivity.graph.network_graph import MAX_NODES
 from n2nsurgery.core.errors import UsageError
 
 

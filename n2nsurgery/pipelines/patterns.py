@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from n2nsurgery.connectivity.scatter_vector import Shape, scatter
-from n2nsurgery.connectivity.windows import window_numbers
+from n2nsurgery.connectivity.paths.scatter_vector import Shape, scatter
+from n2nsurgery.connectivity.paths.windows import window_numbers
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.core.seeds import numpy_generator
 from n2nsurgery.data.loader import Loader

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from n2nsurgery.connectivity.report import ConnectivityReport, Origin, report
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.measures.subject import Subject
+from n2nsurgery.connectivity.report.report import ConnectivityReport, Origin, report
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import atomic_file, ensure_writable
 from n2nsurgery.pipelines.graph_source import GraphRequest, GraphSource, NetworkGraphs, graphs_of

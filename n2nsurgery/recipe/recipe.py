@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from n2nsurgery.connectivity.request import ReportRequest
+from n2nsurgery.connectivity.graph.request import ReportRequest
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.export.request import ExportRequest

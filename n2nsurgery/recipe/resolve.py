@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from n2nsurgery.connectivity.request import ReportRequest
+from n2nsurgery.connectivity.graph.request import ReportRequest
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest

@@ -15,7 +15,7 @@ from PIL import Image
 
 from n2nsurgery.connectivity import Block, ChannelGraph, NodeGroup, Subject, identity_block
 from n2nsurgery.connectivity.page.render import render
-from n2nsurgery.connectivity.report import Origin, report
+from n2nsurgery.connectivity.report.report import Origin, report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: install chromium")

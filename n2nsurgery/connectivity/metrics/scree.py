@@ -14,9 +14,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from n2nsurgery.connectivity.measurement import Curve, Measurement, Quantity, numbers
-from n2nsurgery.connectivity.scree_curves import scree_curves
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.heat.scree_curves import scree_curves
+from n2nsurgery.connectivity.measures.measurement import Curve, Measurement, Quantity, numbers
+from n2nsurgery.connectivity.measures.subject import Subject
 
 
 @dataclass(frozen=True, kw_only=True)

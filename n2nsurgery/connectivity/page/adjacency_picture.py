@@ -14,9 +14,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from n2nsurgery.connectivity.channel_graph import Block, ChannelGraph, Nodes
-from n2nsurgery.connectivity.layer_table import IDENTITY, LAYER
+from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph, Nodes
 from n2nsurgery.connectivity.page.png import Colour, data_url
+from n2nsurgery.connectivity.report.layer_table import IDENTITY, LAYER
 
 PIXELS = 1000
 SHADES = 60

@@ -17,13 +17,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
-from n2nsurgery.connectivity.channel_graph import ChannelGraph
-from n2nsurgery.connectivity.findings import ReportedQuantity
+from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.page import heat_figures, layer_figures
 from n2nsurgery.connectivity.page.figure import Figure
 from n2nsurgery.connectivity.page.glossary import GLOSSARY
 from n2nsurgery.connectivity.page.numbers import several, shown, tied
-from n2nsurgery.connectivity.report import ConnectivityReport
+from n2nsurgery.connectivity.report.findings import ReportedQuantity
+from n2nsurgery.connectivity.report.report import ConnectivityReport
 
 SCRIPTS = ("marks.js", "figures.js", "raster.js", "page.js")
 HIGHLIGHTS = (

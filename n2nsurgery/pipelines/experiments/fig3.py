@@ -11,10 +11,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from n2nsurgery.connectivity.channel_graph import ChannelGraph
-from n2nsurgery.connectivity.conventions import Conventions
+from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
+from n2nsurgery.connectivity.graph.conventions import Conventions
+from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.connectivity.metrics.heat_distance import HeatDistance
-from n2nsurgery.connectivity.subject import Subject
 from n2nsurgery.pipelines.diffusion_networks import SENTENCES, dense_network, pruned_networks
 from n2nsurgery.pipelines.figures import figure_file
 from n2nsurgery.pipelines.reproduction import Cell, Reproduction, Setting, Table, Verdict

@@ -12,9 +12,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from n2nsurgery.connectivity.conventions import Conventions
-from n2nsurgery.connectivity.scree_curves import ScreeCurves, scree_curves
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.graph.conventions import Conventions
+from n2nsurgery.connectivity.heat.scree_curves import ScreeCurves, scree_curves
+from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.pipelines.diffusion_networks import SENTENCES, dense_network, pruned_networks
 from n2nsurgery.pipelines.figures import COLOURS, figure_file
 from n2nsurgery.pipelines.reproduction import Cell, Outcome, Reproduction, Setting, Table, Verdict

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from n2nsurgery.connectivity.scatter_vector import Shape
+from n2nsurgery.connectivity.paths.scatter_vector import Shape
 from n2nsurgery.pipelines import predefined_networks as nets
 from n2nsurgery.pipelines.job_results import results_of
 from n2nsurgery.pipelines.jobs import Document

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from math import sqrt
 from typing import ClassVar
 
-from n2nsurgery.connectivity.conventions import Conventions
+from n2nsurgery.connectivity.graph.conventions import Conventions
+from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.connectivity.metrics.heat_distance import HeatDistance
-from n2nsurgery.connectivity.subject import Subject
 from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.core.files import write_text

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from n2nsurgery.connectivity import Subject
-from n2nsurgery.connectivity.difference import difference
-from n2nsurgery.connectivity.reach import chain
-from n2nsurgery.connectivity.report import Origin, report
+from n2nsurgery.connectivity.paths.reach import chain
+from n2nsurgery.connectivity.report.difference import difference
+from n2nsurgery.connectivity.report.report import Origin, report
 
 NASTY = "[bold]net[/bold]\x1b[2J"
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import n2nsurgery
 from n2nsurgery import Operated
 from n2nsurgery.connectivity import ChannelGraph, Conventions
-from n2nsurgery.connectivity.reach import connections
+from n2nsurgery.connectivity.paths.reach import connections
 from n2nsurgery.core.errors import UnknownNameError, UsageError, VerificationError
 from n2nsurgery.export import metadata
 from n2nsurgery.export.capture import capture

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from n2nsurgery.connectivity.conventions import Conventions
+from n2nsurgery.connectivity.graph.conventions import Conventions
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.pipelines.diffusion_networks import METHODS, dense_network
 from n2nsurgery.pipelines.experiments import fig3

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from n2nsurgery.connectivity.scatter_vector import scatter
+from n2nsurgery.connectivity.paths.scatter_vector import scatter
 from n2nsurgery.pipelines.patterns import Pattern, assorted
 from n2nsurgery.pipelines.predefined_networks import MORSE, Network
 

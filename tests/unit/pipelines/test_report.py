@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from n2nsurgery.connectivity import identity_block
-from n2nsurgery.connectivity.reach import chain
+from n2nsurgery.connectivity.paths.reach import chain
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.pipelines import diff, report
 from n2nsurgery.pipelines.graph_source import GraphRequest, NetworkGraphs, skip_kinds

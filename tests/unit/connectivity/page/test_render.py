@@ -11,8 +11,8 @@ import pytest
 from n2nsurgery.connectivity import ChannelGraph, Subject
 from n2nsurgery.connectivity.page.numbers import shown, tied
 from n2nsurgery.connectivity.page.render import render
-from n2nsurgery.connectivity.reach import chain
-from n2nsurgery.connectivity.report import Origin, report
+from n2nsurgery.connectivity.paths.reach import chain
+from n2nsurgery.connectivity.report.report import Origin, report
 
 NASTY = """</script><script>alert("1")</script><img src=x onerror='alert(2)'>&amp;{{ 7*7 }}\u2028"""
 
