@@ -30,10 +30,10 @@ from torch.nn import functional as F
 import n2nsurgery
 from n2nsurgery.core.errors import N2NSurgeryError
 from n2nsurgery.core.seeds import torch_generator
-from n2nsurgery.data.loader import Loader
+from n2nsurgery.data.pipeline.loader import Loader
+from n2nsurgery.data.pipeline.splits import DataSplits, Split
+from n2nsurgery.data.pipeline.subset import limited
 from n2nsurgery.data.sets.cifar10 import Cifar10
-from n2nsurgery.data.splits import DataSplits, Split
-from n2nsurgery.data.subset import limited
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.pipelines.fitted import fitted_patient
 from n2nsurgery.pipelines.paired import Spread, paired

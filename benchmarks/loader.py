@@ -18,11 +18,11 @@ from PIL import Image
 from torch.nn import functional as F
 
 from n2nsurgery.core.seeds import torch_generator
-from n2nsurgery.data.encoded import Encoded
-from n2nsurgery.data.held import Held
-from n2nsurgery.data.loader import Loader
-from n2nsurgery.data.normalization import unit
-from n2nsurgery.data.splits import Source, Split
+from n2nsurgery.data.pipeline.encoded import Encoded
+from n2nsurgery.data.pipeline.held import Held
+from n2nsurgery.data.pipeline.loader import Loader
+from n2nsurgery.data.pipeline.normalization import unit
+from n2nsurgery.data.pipeline.splits import Source, Split
 from n2nsurgery.models.families.cifar_vgg19 import CifarVgg19
 
 BATCH = 128

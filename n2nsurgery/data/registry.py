@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from n2nsurgery.core.registry import Registry
 
 if TYPE_CHECKING:
-    from n2nsurgery.data.splits import DataSplits
+    from n2nsurgery.data.pipeline.splits import DataSplits
 
 
 class DataSet(Protocol):

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.data.mixing import Mixing, mix
+from n2nsurgery.data.pipeline.mixing import Mixing, mix
+from n2nsurgery.data.pipeline.splits import DataSplits
 from n2nsurgery.data.registry import DataSet
-from n2nsurgery.data.splits import DataSplits
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,9 +16,9 @@ from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.files import ensure_writable
 from n2nsurgery.core.names import unknown
 from n2nsurgery.core.sealed_folder import MANIFEST
-from n2nsurgery.data.batch import Batch
-from n2nsurgery.data.batch import batches as batches_of
-from n2nsurgery.data.noise import noise_batches
+from n2nsurgery.data.pipeline.batch import Batch
+from n2nsurgery.data.pipeline.batch import batches as batches_of
+from n2nsurgery.data.pipeline.noise import noise_batches
 from n2nsurgery.graph.equality import require_equal
 from n2nsurgery.graph.layering import layer_graph
 from n2nsurgery.graph.pairs import PairSelection

@@ -14,8 +14,8 @@ from typing import Any, Self
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.core.files import remove_folder, write_text
+from n2nsurgery.data.pipeline.splits import DataSplits
 from n2nsurgery.data.request import DataRequest
-from n2nsurgery.data.splits import DataSplits
 from n2nsurgery.pipelines.jobs import Document, Report
 from n2nsurgery.pipelines.run_folder import is_run
 from n2nsurgery.pipelines.train import run

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.data.loader import Loader
+from n2nsurgery.data.pipeline.loader import Loader
+from n2nsurgery.data.pipeline.splits import DataSplits, Split
 from n2nsurgery.data.request import DataRequest
-from n2nsurgery.data.splits import DataSplits, Split
 from n2nsurgery.pipelines.evaluate_request import EvaluationRequest
 from n2nsurgery.pipelines.fitted import require_fit
 from n2nsurgery.pipelines.load import load

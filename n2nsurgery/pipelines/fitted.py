@@ -9,7 +9,7 @@ from torch import nn
 
 from n2nsurgery.core.errors import N2NSurgeryError, UsageError
 from n2nsurgery.core.outputs import primary_output
-from n2nsurgery.data.splits import DataSplits
+from n2nsurgery.data.pipeline.splits import DataSplits
 from n2nsurgery.models.patient import Patient
 from n2nsurgery.models.recipe import ModelRecipe
 from n2nsurgery.models.request import ModelRequest

@@ -13,9 +13,9 @@ from pathlib import Path
 from torch import nn
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.data.batch import Batch
-from n2nsurgery.data.loader import Loader
-from n2nsurgery.data.splits import DataSplits
+from n2nsurgery.data.pipeline.batch import Batch
+from n2nsurgery.data.pipeline.loader import Loader
+from n2nsurgery.data.pipeline.splits import DataSplits
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.pipelines.apply import Operation, Report
 from n2nsurgery.pipelines.fitted import fitted_patient, require_fit, require_samples, shapes_of

@@ -47,7 +47,7 @@ def test_dependencies_keep_their_direction():
         ("n2nsurgery/surgery/planted.py", "import onnx", "Only export knows ONNX"),
         (
             "n2nsurgery/train/planted.py",
-            "import n2nsurgery.data.batch\nimport n2nsurgery.surgery",
+            "import n2nsurgery.data.pipeline.batch\nimport n2nsurgery.surgery",
             "Training knows nothing",
         ),
         ("n2nsurgery/train/planted.py", "import pydantic", "Only recipes know YAML"),

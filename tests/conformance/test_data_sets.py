@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.data.describe import describe
+from n2nsurgery.data.assembly.describe import describe
+from n2nsurgery.data.pipeline.splits import DataSplits
 from n2nsurgery.data.registry import DATA_SETS
-from n2nsurgery.data.splits import DataSplits
 
 every_set = pytest.mark.parametrize("name", DATA_SETS.names())
 NUMBERS = np.random.default_rng(0)

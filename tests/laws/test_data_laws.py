@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.seeds import torch_generator
-from n2nsurgery.data.assembly import Part, Selection, assemble
-from n2nsurgery.data.draws import Draws
-from n2nsurgery.data.encoded import window
-from n2nsurgery.data.held import Held, shift_and_mirror
-from n2nsurgery.data.loader import Loader
-from n2nsurgery.data.mixing import mix
-from n2nsurgery.data.normalization import measured, unit
-from n2nsurgery.data.splits import Split
-from n2nsurgery.data.subset import carve, limited
+from n2nsurgery.data.assembly.assembly import Part, Selection, assemble
+from n2nsurgery.data.pipeline.draws import Draws
+from n2nsurgery.data.pipeline.encoded import window
+from n2nsurgery.data.pipeline.held import Held, shift_and_mirror
+from n2nsurgery.data.pipeline.loader import Loader
+from n2nsurgery.data.pipeline.mixing import mix
+from n2nsurgery.data.pipeline.normalization import measured, unit
+from n2nsurgery.data.pipeline.splits import Split
+from n2nsurgery.data.pipeline.subset import carve, limited
 
 SEEDS = st.integers(0, 2**31)
 

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 
 from n2nsurgery.core.seeds import numpy_generator
-from n2nsurgery.data.assembly import Part, assemble
-from n2nsurgery.data.held import Held
-from n2nsurgery.data.morse_code import DIFFICULTIES, FRAME, LEVELS, Difficulty, codewords, frames
-from n2nsurgery.data.normalization import unit
-from n2nsurgery.data.options import LimitOptions, require_choice, require_count
-from n2nsurgery.data.splits import DataSplits
+from n2nsurgery.data.assembly.assembly import Part, assemble
+from n2nsurgery.data.assembly.morse_code import DIFFICULTIES, FRAME, LEVELS, Difficulty, codewords, frames
+from n2nsurgery.data.assembly.options import LimitOptions, require_choice, require_count
+from n2nsurgery.data.pipeline.held import Held
+from n2nsurgery.data.pipeline.normalization import unit
+from n2nsurgery.data.pipeline.splits import DataSplits
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.data import describe
-from n2nsurgery.data.assembly import Part, assemble
-from n2nsurgery.data.held import Held, padding_of, resized
-from n2nsurgery.data.location import data_root, missing
-from n2nsurgery.data.normalization import Normalization, measured, unit
-from n2nsurgery.data.npz_file import read_npz
-from n2nsurgery.data.options import ImageOptions, require_count
-from n2nsurgery.data.splits import DataSplits
+from n2nsurgery.data.assembly import describe
+from n2nsurgery.data.assembly.assembly import Part, assemble
+from n2nsurgery.data.assembly.options import ImageOptions, require_count
+from n2nsurgery.data.files.location import data_root, missing
+from n2nsurgery.data.files.npz_file import read_npz
+from n2nsurgery.data.pipeline.held import Held, padding_of, resized
+from n2nsurgery.data.pipeline.normalization import Normalization, measured, unit
+from n2nsurgery.data.pipeline.splits import DataSplits
 
 _NEEDED = ("x_train", "y_train", "x_test", "y_test")
 _OPTIONAL = ("x_val", "y_val")

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.data.idx import read_idx
-from n2nsurgery.data.npz_file import read_npz
+from n2nsurgery.data.files.idx import read_idx
+from n2nsurgery.data.files.npz_file import read_npz
 from n2nsurgery.data.registry import DATA_SETS
 
 

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.data import archive as archive_module
-from n2nsurgery.data import image_files
-from n2nsurgery.data.archive import images_of_archive
-from n2nsurgery.data.decoding import decode_all, decoded
-from n2nsurgery.data.held import resized
-from n2nsurgery.data.image_files import ImageFiles, arrange, images_of_folder
+from n2nsurgery.data.files import archive as archive_module
+from n2nsurgery.data.files import image_files
+from n2nsurgery.data.files.archive import images_of_archive
+from n2nsurgery.data.files.decoding import decode_all, decoded
+from n2nsurgery.data.files.image_files import ImageFiles, arrange, images_of_folder
+from n2nsurgery.data.pipeline.held import resized
 from n2nsurgery.data.registry import DATA_SETS
 
 WRITE = {".tar": "w:", ".tar.gz": "w:gz", ".tgz": "w:gz"}
@@ -179,7 +179,7 @@ def test_a_damaged_image_is_named(data):
 
 
 def test_an_image_of_too_many_pixels_is_not_decoded(monkeypatch):
-    monkeypatch.setattr("n2nsurgery.data.decoding._MOST_PIXELS", 35)
+    monkeypatch.setattr("n2nsurgery.data.files.decoding._MOST_PIXELS", 35)
     with pytest.raises(InvalidFileError, match="6 x 6 pixels; at most 35"):
         decoded(picture(0), "x.png")
 
@@ -198,7 +198,7 @@ def test_images_of_different_sizes_need_a_size():
 
 
 def test_images_that_would_not_fit_into_memory_are_refused(monkeypatch):
-    monkeypatch.setattr("n2nsurgery.data.held._MOST_BYTES", 100)
+    monkeypatch.setattr("n2nsurgery.data.pipeline.held._MOST_BYTES", 100)
     with pytest.raises(UsageError, match="2 samples of 108 bytes"):
         decode_all([picture(0), picture(1)].__getitem__, ("a", "b"), None)
     with pytest.raises(UsageError, match="1 samples of 147 bytes"):

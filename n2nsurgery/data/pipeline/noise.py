@@ -9,7 +9,7 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.seeds import torch_generator
-from n2nsurgery.data.batch import Batch
+from n2nsurgery.data.pipeline.batch import Batch
 
 
 def noise_batches(

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from n2nsurgery.core.errors import RunError, UsageError, VerificationError
-from n2nsurgery.data.download import Remote, fetch
+from n2nsurgery.data.files.download import Remote, fetch
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.sets import mnist
 

@@ -13,8 +13,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as v2
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.data.draws import Draws
-from n2nsurgery.data.normalization import Normalization
+from n2nsurgery.data.pipeline.draws import Draws
+from n2nsurgery.data.pipeline.normalization import Normalization
 
 PADDING = 4  # of 32 pixels; an eighth of other sizes
 _BLOCK = 2048  # images resized at once

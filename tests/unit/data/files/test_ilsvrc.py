@@ -11,9 +11,9 @@ from PIL import Image
 from scipy.io import savemat
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.data.archive import images_of_archive
-from n2nsurgery.data.ilsvrc import DEVKIT, SYNSETS, TRAIN, VALIDATION, official_images
-from n2nsurgery.data.image_files import images_of_folder
+from n2nsurgery.data.files.archive import images_of_archive
+from n2nsurgery.data.files.ilsvrc import DEVKIT, SYNSETS, TRAIN, VALIDATION, official_images
+from n2nsurgery.data.files.image_files import images_of_folder
 from n2nsurgery.data.registry import DATA_SETS
 
 WNIDS = ("n00000007", "n00000003", "n00000005")  # of the numbers 1, 2, 3: not in alphabetical order

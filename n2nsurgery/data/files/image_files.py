@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.data.decoding import MOST_BYTES, SUFFIXES
+from n2nsurgery.data.files.decoding import MOST_BYTES, SUFFIXES
 
 _SPLITS = {"train": "train", "val": "validation", "valid": "validation", "validation": "validation", "test": "test"}
 _DEEPEST = 8  # folders below the root; also ends the walk where links make a circle

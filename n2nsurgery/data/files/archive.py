@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.data.decoding import MOST_BYTES
-from n2nsurgery.data.image_files import ImageFiles, is_image
+from n2nsurgery.data.files.decoding import MOST_BYTES
+from n2nsurgery.data.files.image_files import ImageFiles, is_image
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz")
 _MOST_HELD = 8 << 30

@@ -16,9 +16,9 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as v2
 
-from n2nsurgery.data.decoding import decoded
-from n2nsurgery.data.draws import Draws
-from n2nsurgery.data.normalization import Normalization
+from n2nsurgery.data.files.decoding import decoded
+from n2nsurgery.data.pipeline.draws import Draws
+from n2nsurgery.data.pipeline.normalization import Normalization
 
 _TRIES = 10
 _DRAWS = 4 * _TRIES + 1

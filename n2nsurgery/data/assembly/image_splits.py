@@ -9,17 +9,17 @@ from pathlib import Path
 import torch
 
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.data import describe
-from n2nsurgery.data.archive import images_of_archive, is_archive
-from n2nsurgery.data.assembly import Part, assemble
-from n2nsurgery.data.decoding import decode_all, decoded
-from n2nsurgery.data.encoded import Encoded
-from n2nsurgery.data.held import Held, padding_of
-from n2nsurgery.data.image_files import Arrangement, ImageFiles, arrange, images_of_folder
-from n2nsurgery.data.normalization import Normalization, measured, unit
-from n2nsurgery.data.options import ImageOptions
-from n2nsurgery.data.splits import DataSplits
-from n2nsurgery.data.subset import carve
+from n2nsurgery.data.assembly import describe
+from n2nsurgery.data.assembly.assembly import Part, assemble
+from n2nsurgery.data.assembly.options import ImageOptions
+from n2nsurgery.data.files.archive import images_of_archive, is_archive
+from n2nsurgery.data.files.decoding import decode_all, decoded
+from n2nsurgery.data.files.image_files import Arrangement, ImageFiles, arrange, images_of_folder
+from n2nsurgery.data.pipeline.encoded import Encoded
+from n2nsurgery.data.pipeline.held import Held, padding_of
+from n2nsurgery.data.pipeline.normalization import Normalization, measured, unit
+from n2nsurgery.data.pipeline.splits import DataSplits
+from n2nsurgery.data.pipeline.subset import carve
 
 IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 LARGE = 224  # the size of large images where none is asked for

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.data import describe
-from n2nsurgery.data.options import Selection
-from n2nsurgery.data.splits import DataSplits, Source, Split
-from n2nsurgery.data.subset import carve, limited
+from n2nsurgery.data.assembly import describe
+from n2nsurgery.data.assembly.options import Selection
+from n2nsurgery.data.pipeline.splits import DataSplits, Source, Split
+from n2nsurgery.data.pipeline.subset import carve, limited
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.data.batch import GIVEN, Batch, batches
+from n2nsurgery.data.pipeline.batch import GIVEN, Batch, batches
 
 X, Y = torch.zeros(4, 3), torch.zeros(4, dtype=torch.long)
 

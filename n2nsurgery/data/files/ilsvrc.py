@@ -23,9 +23,9 @@ from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.data.archive import images_of_archive
-from n2nsurgery.data.decoding import MOST_BYTES
-from n2nsurgery.data.image_files import ImageFiles, images_of_folder, renamed
+from n2nsurgery.data.files.archive import images_of_archive
+from n2nsurgery.data.files.decoding import MOST_BYTES
+from n2nsurgery.data.files.image_files import ImageFiles, images_of_folder, renamed
 
 TRAIN = "ILSVRC2012_img_train.tar"
 VALIDATION = "ILSVRC2012_img_val.tar"

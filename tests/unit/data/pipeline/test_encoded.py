@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from n2nsurgery.data.draws import Draws
-from n2nsurgery.data.encoded import Encoded, centre, random_window, window
-from n2nsurgery.data.normalization import unit
+from n2nsurgery.data.pipeline.draws import Draws
+from n2nsurgery.data.pipeline.encoded import Encoded, centre, random_window, window
+from n2nsurgery.data.pipeline.normalization import unit
 
 
 def photo(height, width):

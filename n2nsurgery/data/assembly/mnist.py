@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.data import describe
-from n2nsurgery.data.assembly import Part, assemble
-from n2nsurgery.data.download import Remote, fetch
-from n2nsurgery.data.held import Held, padding_of, resized
-from n2nsurgery.data.idx import read_idx
-from n2nsurgery.data.location import data_root, missing
-from n2nsurgery.data.normalization import Normalization, unit
-from n2nsurgery.data.options import ImageOptions
-from n2nsurgery.data.splits import DataSplits
+from n2nsurgery.data.assembly import describe
+from n2nsurgery.data.assembly.assembly import Part, assemble
+from n2nsurgery.data.assembly.options import ImageOptions
+from n2nsurgery.data.files.download import Remote, fetch
+from n2nsurgery.data.files.idx import read_idx
+from n2nsurgery.data.files.location import data_root, missing
+from n2nsurgery.data.pipeline.held import Held, padding_of, resized
+from n2nsurgery.data.pipeline.normalization import Normalization, unit
+from n2nsurgery.data.pipeline.splits import DataSplits
 
 _CLASSES = 10
 

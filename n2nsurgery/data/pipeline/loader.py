@@ -18,7 +18,7 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.seeds import torch_generator
-from n2nsurgery.data.splits import Split
+from n2nsurgery.data.pipeline.splits import Split
 
 _AHEAD = 2  # batches prepared for each worker
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.data.noise import noise_batches
+from n2nsurgery.data.pipeline.noise import noise_batches
 
 IMAGE, TOKENS = torch.zeros(2, 3, 4, 4), torch.tensor([[0, 9], [3, 5]])
 

@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.data import describe
-from n2nsurgery.data.assembly import Part, assemble
-from n2nsurgery.data.download import Remote, fetch
-from n2nsurgery.data.held import Held, padding_of, resized
-from n2nsurgery.data.image_splits import ImageLayout, image_splits, images_at
-from n2nsurgery.data.location import data_root, first_present, missing
-from n2nsurgery.data.normalization import Normalization, unit
-from n2nsurgery.data.options import ImageOptions
-from n2nsurgery.data.splits import DataSplits
+from n2nsurgery.data.assembly import describe
+from n2nsurgery.data.assembly.assembly import Part, assemble
+from n2nsurgery.data.assembly.image_splits import ImageLayout, image_splits, images_at
+from n2nsurgery.data.assembly.options import ImageOptions
+from n2nsurgery.data.files.download import Remote, fetch
+from n2nsurgery.data.files.location import data_root, first_present, missing
+from n2nsurgery.data.pipeline.held import Held, padding_of, resized
+from n2nsurgery.data.pipeline.normalization import Normalization, unit
+from n2nsurgery.data.pipeline.splits import DataSplits
 
 _PIXELS = 3 * 32 * 32
 _MOST_BYTES = 1 << 30  # of one file of records

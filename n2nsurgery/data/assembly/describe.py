@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from n2nsurgery.data.options import Selection
-from n2nsurgery.data.splits import DataSplits, Split
+from n2nsurgery.data.assembly.options import Selection
+from n2nsurgery.data.pipeline.splits import DataSplits, Split
 
 
 def describe(splits: DataSplits) -> str:

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from n2nsurgery.data.draws import Draws
+from n2nsurgery.data.pipeline.draws import Draws
 
 
 class Source(Protocol):
