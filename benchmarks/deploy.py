@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from n2nsurgery.export.bench import BenchReport
+from n2nsurgery.export.bench.bench import BenchReport
 from n2nsurgery.pipelines import apply, bench, export
 from n2nsurgery.pipelines.apply_request import ApplyRequest
 from n2nsurgery.pipelines.sparse_runtime import sparse_runtime

@@ -16,20 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.export import metadata as metadata_document
-from n2nsurgery.export.capture import capture
-from n2nsurgery.export.channel_folding import Compaction, compact
-from n2nsurgery.export.formats import ExportFormat, apply_form
-from n2nsurgery.export.layer_race import race_with
-from n2nsurgery.export.load import load_model
-from n2nsurgery.export.onnx_file import ModelFiles, require_free, staged, write
-from n2nsurgery.export.parity import TOLERANCE
-from n2nsurgery.export.proofs import Proofs
-from n2nsurgery.export.report import ExportReport
-from n2nsurgery.export.stored_weights import tensors_of
-from n2nsurgery.export.verify import require_interface, require_pruned_zero, require_valid
-from n2nsurgery.export.weight_coding import Race, WeightCoding, codings, rounded
-from n2nsurgery.export.weight_record import WeightRecord
+from n2nsurgery.export.capture.capture import capture
+from n2nsurgery.export.compaction.channel_folding import Compaction, compact
+from n2nsurgery.export.files import metadata as metadata_document
+from n2nsurgery.export.files.load import load_model
+from n2nsurgery.export.files.onnx_file import ModelFiles, require_free, staged, write
+from n2nsurgery.export.proof.parity import TOLERANCE
+from n2nsurgery.export.proof.proofs import Proofs
+from n2nsurgery.export.proof.report import ExportReport
+from n2nsurgery.export.proof.verify import require_interface, require_pruned_zero, require_valid
+from n2nsurgery.export.sparse.formats import ExportFormat, apply_form
+from n2nsurgery.export.sparse.layer_race import race_with
+from n2nsurgery.export.sparse.stored_weights import tensors_of
+from n2nsurgery.export.sparse.weight_coding import Race, WeightCoding, codings, rounded
+from n2nsurgery.export.sparse.weight_record import WeightRecord
 
 
 def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat what is there

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from n2nsurgery.export.codec.values import Values
-from n2nsurgery.export.formats import ExportFormat, Form
+from n2nsurgery.export.sparse.formats import ExportFormat, Form
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.export.bench import BenchReport, BenchSettings, Side, bench
+from n2nsurgery.export.bench.bench import BenchReport, BenchSettings, Side, bench
 from n2nsurgery.pipelines.sparse_runtime import sparse_runtime
 
 _STAGES = {"loading": 0.1, "taking turns": 0.3, "measuring layers": 0.9, "done": 1.0}

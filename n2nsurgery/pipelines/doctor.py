@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from n2nsurgery import runtime
-from n2nsurgery.export.providers import available_providers
+from n2nsurgery.export.ort.providers import available_providers
 
 _PACKAGES = (
     "n2nsurgery",

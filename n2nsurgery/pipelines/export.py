@@ -13,8 +13,8 @@ import torch
 from n2nsurgery.core.files import ensure_writable
 from n2nsurgery.core.seeds import torch_generator
 from n2nsurgery.export.exporter import export_module
-from n2nsurgery.export.formats import ExportFormat
-from n2nsurgery.export.report import ExportReport
+from n2nsurgery.export.proof.report import ExportReport
+from n2nsurgery.export.sparse.formats import ExportFormat
 from n2nsurgery.pipelines.load import load
 from n2nsurgery.pipelines.run_folder import MODEL, is_run, newest_result
 from n2nsurgery.pipelines.sparse_runtime import sparse_runtime

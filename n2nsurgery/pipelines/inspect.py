@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from n2nsurgery.core.sealed_folder import MANIFEST
-from n2nsurgery.export.inspect_file import FileInspection, inspect_file
+from n2nsurgery.export.proof.inspect_file import FileInspection, inspect_file
 from n2nsurgery.graph.layering import layer_graph
 from n2nsurgery.graph.layers import LayerGraph, LayerPair, Refusal, WeightedLayer
 from n2nsurgery.graph.pairs import PairSelection, select_pairs

@@ -14,7 +14,7 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable, remove_folder
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
-from n2nsurgery.export.report import ExportReport
+from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.pipelines.apply import Report
 from n2nsurgery.pipelines.export import export_onnx
 from n2nsurgery.pipelines.graph_source import GraphRequest

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from n2nsurgery.export.report import ExportReport
+from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.plan import SurgeryPlan

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from pathlib import Path
 
-from n2nsurgery.export.verify_file import FileVerification, Original, noise_batches, verify_file
+from n2nsurgery.export.proof.verify_file import FileVerification, Original, noise_batches, verify_file
 from n2nsurgery.pipelines.export import examples
 from n2nsurgery.pipelines.load import load
 from n2nsurgery.pipelines.sparse_runtime import sparse_runtime

@@ -12,10 +12,10 @@ import onnx
 from onnx import inliner
 
 from n2nsurgery.core.errors import VerificationError
-from n2nsurgery.export import metadata as metadata_document
 from n2nsurgery.export.channels.constants import Array
 from n2nsurgery.export.channels.program import Recording
-from n2nsurgery.export.load import load_model
+from n2nsurgery.export.files import metadata as metadata_document
+from n2nsurgery.export.files.load import load_model
 from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
 from n2nsurgery.graph.channels.following import follow
 

@@ -14,22 +14,24 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError, RunError, UsageError, VerificationError
-from n2nsurgery.export import exporter, metadata, weight_coding
-from n2nsurgery.export.bench import BenchSettings, Side, bench
-from n2nsurgery.export.bound import size_bound
-from n2nsurgery.export.capture import capture
+from n2nsurgery.export import exporter
+from n2nsurgery.export.bench.bench import BenchSettings, Side, bench
+from n2nsurgery.export.capture.capture import capture
 from n2nsurgery.export.exporter import export_module
-from n2nsurgery.export.formats import ExportFormat
-from n2nsurgery.export.inspect_file import inspect_file
-from n2nsurgery.export.layer_race import race_with
-from n2nsurgery.export.load import load_model
-from n2nsurgery.export.operators import DOMAIN
-from n2nsurgery.export.proofs import Proofs
-from n2nsurgery.export.report import ExportReport
-from n2nsurgery.export.stored_weights import tensors_of, weight
-from n2nsurgery.export.verify_file import Original, noise_batches, verify_file
-from n2nsurgery.export.weight_coding import codings
-from n2nsurgery.export.weight_record import WeightRecord
+from n2nsurgery.export.files import metadata
+from n2nsurgery.export.files.bound import size_bound
+from n2nsurgery.export.files.load import load_model
+from n2nsurgery.export.proof.inspect_file import inspect_file
+from n2nsurgery.export.proof.proofs import Proofs
+from n2nsurgery.export.proof.report import ExportReport
+from n2nsurgery.export.proof.verify_file import Original, noise_batches, verify_file
+from n2nsurgery.export.sparse import weight_coding
+from n2nsurgery.export.sparse.formats import ExportFormat
+from n2nsurgery.export.sparse.layer_race import race_with
+from n2nsurgery.export.sparse.operators import DOMAIN
+from n2nsurgery.export.sparse.stored_weights import tensors_of, weight
+from n2nsurgery.export.sparse.weight_coding import codings
+from n2nsurgery.export.sparse.weight_record import WeightRecord
 
 X = (torch.linspace(-1, 1, 2 * 8 * 6 * 6).reshape(2, 8, 6, 6),)
 

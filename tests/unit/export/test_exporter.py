@@ -15,10 +15,11 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import TraceError, UsageError, VerificationError
-from n2nsurgery.export import onnx_file, verify
 from n2nsurgery.export.exporter import export_module
-from n2nsurgery.export.load import load_model
-from n2nsurgery.export.report import ExportReport
+from n2nsurgery.export.files import onnx_file
+from n2nsurgery.export.files.load import load_model
+from n2nsurgery.export.proof import verify
+from n2nsurgery.export.proof.report import ExportReport
 
 
 class ConvNet(nn.Module):

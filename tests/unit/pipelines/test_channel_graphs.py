@@ -18,12 +18,12 @@ from n2nsurgery import Operated
 from n2nsurgery.connectivity import ChannelGraph, Conventions
 from n2nsurgery.connectivity.paths.reach import connections
 from n2nsurgery.core.errors import UnknownNameError, UsageError, VerificationError
-from n2nsurgery.export import metadata
-from n2nsurgery.export.capture import capture
-from n2nsurgery.export.channel_folding import compact
-from n2nsurgery.export.formats import apply_form
-from n2nsurgery.export.onnx_file import ModelFiles, write
-from n2nsurgery.export.weight_coding import codings, rounded
+from n2nsurgery.export.capture.capture import capture
+from n2nsurgery.export.compaction.channel_folding import compact
+from n2nsurgery.export.files import metadata
+from n2nsurgery.export.files.onnx_file import ModelFiles, write
+from n2nsurgery.export.sparse.formats import apply_form
+from n2nsurgery.export.sparse.weight_coding import codings, rounded
 from n2nsurgery.pipelines.channel_graphs import NetworkUnderTest, subject_of
 from n2nsurgery.pipelines.export import examples
 from n2nsurgery.surgery.summary import summary

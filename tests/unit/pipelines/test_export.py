@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from n2nsurgery import Operated, apply, export_onnx, load
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.export import metadata
+from n2nsurgery.export.files import metadata
 from n2nsurgery.pipelines import export as pipeline
 from n2nsurgery.pipelines.apply import run as run_apply
 from n2nsurgery.pipelines.apply_request import ApplyRequest

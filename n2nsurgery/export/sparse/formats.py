@@ -1,0 +1,65 @@
+"""The forms in which one model can be written.
+
+portable: coded weights under operators of our domain, with functions in standard ONNX: small everywhere, fast where
+the sparse runtime is registered. inlined: coded weights, standard operators only, for tools that do not inline
+functions (OpenVINO). dense: ordinary tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import onnx_ir as ir
+from onnx import inliner
+
+from n2nsurgery.core.errors import RunError, UsageError
+from n2nsurgery.core.names import unknown
+from n2nsurgery.export.codec.values import VALUES, Values
+from n2nsurgery.export.files.load import MAX_BYTES
+from n2nsurgery.export.sparse.compact_format import rewrite
+from n2nsurgery.export.sparse.operators import DOMAIN
+from n2nsurgery.export.sparse.weight_coding import WeightCoding
+
+Form = Literal["portable", "dense", "inlined"]
+FORMS: tuple[Form, ...] = get_args(Form)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportFormat:
+    """What the file looks like: its form, the type of coded values, and whether constant channels are removed.
+
+    Raises UnknownNameError for an unknown form or type, UsageError for values other than fp32 in a dense file.
+    """
+
+    form: Form = "portable"
+    values: Values = "fp32"
+    compact: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no file can be."""
+        if self.form not in FORMS:
+            raise unknown("format", self.form, FORMS)
+        if self.values not in VALUES:
+            raise unknown("type of values", self.values, VALUES)
+        if self.form == "dense" and self.values != "fp32":
+            raise UsageError(f"--values {self.values} needs coded weights: choose --format portable or inlined")
+
+
+def apply_form(model: ir.Model, form: Form, codings: Sequence[WeightCoding]) -> ir.Model:
+    """`model` in `form`; it is changed, and only the returned model is to be used."""
+    if form == "dense":
+        return model
+    rewrite(model, codings)
+    return _inlined(model) if form == "inlined" else model
+
+
+def _inlined(model: ir.Model) -> ir.Model:
+    proto = ir.to_proto(model)
+    if (size := proto.ByteSize()) > MAX_BYTES:
+        raise RunError(f"the model still holds {size} bytes after coding, too many to inline; choose --format portable")
+    flat = inliner.inline_local_functions(proto)
+    inlined = ir.from_proto(flat)
+    inlined.opset_imports.pop(DOMAIN, None)
+    return inlined
