@@ -39,11 +39,11 @@ from n2nsurgery.pipelines.fitted import fitted_patient
 from n2nsurgery.pipelines.paired import Spread, paired
 from n2nsurgery.surgery.keeper import keeper_of
 from n2nsurgery.surgery.operated import Operated
-from n2nsurgery.train.evaluation import evaluate
-from n2nsurgery.train.masking import Masked
-from n2nsurgery.train.optimizer import OptimizerConfig, make_optimizer
-from n2nsurgery.train.schedule import ScheduleConfig, learning_rate
-from n2nsurgery.train.world import Alone
+from n2nsurgery.train.config.optimizer import OptimizerConfig, make_optimizer
+from n2nsurgery.train.config.schedule import ScheduleConfig, learning_rate
+from n2nsurgery.train.distributed.world import Alone
+from n2nsurgery.train.loop.evaluation import evaluate
+from n2nsurgery.train.loop.masking import Masked
 
 JUDGED = 10_000
 BATCH = 64

@@ -21,11 +21,11 @@ from torch import nn
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.models.families.cifar_vgg19 import CifarVgg19
 from n2nsurgery.surgery.keeper import keep_masks
-from n2nsurgery.train.config import TrainConfig
-from n2nsurgery.train.saved_state import Position
-from n2nsurgery.train.session import Session
-from n2nsurgery.train.step import optimizer_step
-from n2nsurgery.train.world import Alone
+from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.train.distributed.world import Alone
+from n2nsurgery.train.loop.session import Session
+from n2nsurgery.train.loop.step import optimizer_step
+from n2nsurgery.train.state.saved_state import Position
 
 DENSITY = 0.05
 Step = Callable[[], object]

@@ -19,9 +19,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import n2nsurgery
 from n2nsurgery.surgery.operated import Operated
-from n2nsurgery.train.config import TrainConfig
-from n2nsurgery.train.session import Session
-from n2nsurgery.train.world import Alone
+from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.train.distributed.world import Alone
+from n2nsurgery.train.loop.session import Session
 
 ALONE = "pruned alone"
 

@@ -23,7 +23,7 @@ from n2nsurgery.pipelines.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training_outcome import TrainingOutcome
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.surgery.operated import Operated
-from n2nsurgery.train.record import EpochRecord
+from n2nsurgery.train.metrics.record import EpochRecord
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UsageError
 from n2nsurgery.core.files import write_text
-from n2nsurgery.train.device import choose_device
+from n2nsurgery.train.config.device import choose_device
 
 Report = Callable[[str, float], None]
 Document = dict[str, Any]

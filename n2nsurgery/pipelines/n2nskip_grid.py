@@ -21,9 +21,9 @@ from n2nsurgery.pipelines.n2nskip_paper import CIFAR_DENSITIES, IMAGENET_DENSITI
 from n2nsurgery.pipelines.paired import Spread
 from n2nsurgery.pipelines.reproduction import Scale, Setting
 from n2nsurgery.recipe.recipe import Recipe
-from n2nsurgery.train.config import TrainConfig
-from n2nsurgery.train.optimizer import OptimizerConfig
-from n2nsurgery.train.schedule import ScheduleConfig
+from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.train.config.optimizer import OptimizerConfig
+from n2nsurgery.train.config.schedule import ScheduleConfig
 
 SEEDS: Mapping[Scale, int] = {"smoke": 2, "small": 3, "paper": 3}
 PAPER_METHODS = ("RP", "N2NSkip-RP", "CSP", "N2NSkip-CSP")

@@ -29,7 +29,7 @@ from n2nsurgery.pipelines.cell import splits_of
 from n2nsurgery.pipelines.jobs import Document, Report
 from n2nsurgery.pipelines.predefined_networks import FanOuts, Network
 from n2nsurgery.pipelines.predefined_runs import Junctions
-from n2nsurgery.train.run import run_training
+from n2nsurgery.train.loop.run import run_training
 
 Kind = Literal["fixed fan", "clustered", "skewed"]
 

@@ -22,9 +22,9 @@ from n2nsurgery.pipelines.predefined_networks import FanOuts, Network
 from n2nsurgery.pipelines.reproduction import Setting
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.surgery.request import SurgeryRequest
-from n2nsurgery.train.config import TrainConfig
-from n2nsurgery.train.optimizer import OptimizerConfig
-from n2nsurgery.train.schedule import ScheduleConfig
+from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.train.config.optimizer import OptimizerConfig
+from n2nsurgery.train.config.schedule import ScheduleConfig
 
 SOURCE = "Characterizing sparse connectivity patterns in neural networks"
 _BATCH = 128

@@ -33,12 +33,12 @@ from n2nsurgery.surgery.artifact import Artifact
 from n2nsurgery.surgery.keeper import keeper_of
 from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.request import ArtifactRequest
-from n2nsurgery.train.distributed import joined
-from n2nsurgery.train.pace import Progress
-from n2nsurgery.train.record import EpochRecord
-from n2nsurgery.train.run import TrainOutcome, run_training
-from n2nsurgery.train.together import by_chosen, by_first
-from n2nsurgery.train.world import World
+from n2nsurgery.train.distributed.distributed import joined
+from n2nsurgery.train.distributed.together import by_chosen, by_first
+from n2nsurgery.train.distributed.world import World
+from n2nsurgery.train.loop.run import TrainOutcome, run_training
+from n2nsurgery.train.metrics.pace import Progress
+from n2nsurgery.train.metrics.record import EpochRecord
 
 Say = Callable[[str], None]
 _BEFORE, _AFTER, _REPORTED = 0.3, 0.9, 0.95  # parts of the whole: training begins and ends; the report begins

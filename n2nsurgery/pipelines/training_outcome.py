@@ -11,8 +11,8 @@ from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.plan import SurgeryPlan
 from n2nsurgery.surgery.summary import summary
-from n2nsurgery.train.record import EpochRecord
-from n2nsurgery.train.run import TrainOutcome
+from n2nsurgery.train.loop.run import TrainOutcome
+from n2nsurgery.train.metrics.record import EpochRecord
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -30,8 +30,8 @@ from n2nsurgery.surgery.planner import criterion_of
 from n2nsurgery.surgery.replay import replay
 from n2nsurgery.surgery.request import ArtifactRequest, SurgeryRequest
 from n2nsurgery.surgery.summary import model_name
-from n2nsurgery.train.together import by_first, from_first
-from n2nsurgery.train.world import World
+from n2nsurgery.train.distributed.together import by_first, from_first
+from n2nsurgery.train.distributed.world import World
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from n2nsurgery.train.pace import Progress
-from n2nsurgery.train.record import EpochRecord
+from n2nsurgery.train.metrics.pace import Progress
+from n2nsurgery.train.metrics.record import EpochRecord
 
 
 def progress_line(progress: Progress) -> str:

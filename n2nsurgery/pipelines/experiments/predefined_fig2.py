@@ -29,7 +29,7 @@ from n2nsurgery.pipelines.predefined_runs import (
     train_junctions,
 )
 from n2nsurgery.pipelines.reproduction import Cell, Reproduction, Scale, Setting, Table, Verdict
-from n2nsurgery.train.config import TrainConfig
+from n2nsurgery.train.config.config import TrainConfig
 
 _SEEDS = {"smoke": 1, "small": 3, "paper": 3}
 _HIDDEN = (224, 112, 56, 28)

@@ -19,7 +19,7 @@ from n2nsurgery.pipelines.inspect import run as inspect
 from n2nsurgery.pipelines.run_folder import newest_result
 from n2nsurgery.pipelines.train import run
 from n2nsurgery.pipelines.train_request import TrainRequest
-from n2nsurgery.train.checkpoints import trained_weights
+from n2nsurgery.train.state.checkpoints import trained_weights
 
 RECIPE = """\
 version: 1

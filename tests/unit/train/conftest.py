@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from n2nsurgery.train.config import TrainConfig
-from n2nsurgery.train.optimizer import OptimizerConfig
-from n2nsurgery.train.schedule import ScheduleConfig
+from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.train.config.optimizer import OptimizerConfig
+from n2nsurgery.train.config.schedule import ScheduleConfig
 
 FEATURES, CLASSES = 8, 3
 

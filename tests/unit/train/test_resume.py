@@ -19,9 +19,9 @@ import torch
 from n2nsurgery.core import sealed_folder
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UsageError
 from n2nsurgery.core.sealed_folder import read_sealed
-from n2nsurgery.train import session
-from n2nsurgery.train.checkpoints import best_checkpoint, trained_weights
-from n2nsurgery.train.run import run_training
+from n2nsurgery.train.loop import session
+from n2nsurgery.train.loop.run import run_training
+from n2nsurgery.train.state.checkpoints import best_checkpoint, trained_weights
 
 
 class Killed(BaseException):
@@ -201,7 +201,7 @@ def test_a_signal_saves_at_the_next_step_boundary(train, expected, tmp_path, nam
 
 
 def test_a_signal_during_the_evaluation_saves_before_it(train, expected, tmp_path, monkeypatch):
-    from n2nsurgery.train import loop
+    from n2nsurgery.train.loop import loop
 
     evaluate = loop.evaluate
 
@@ -329,7 +329,7 @@ import importlib.util
 specification = importlib.util.spec_from_file_location("conftest", sys.argv[2])
 tools = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(tools)
-from n2nsurgery.train.run import run_training
+from n2nsurgery.train.loop.run import run_training
 model = tools.convolutional()
 run_training(
     model, tools.Blobs(10, size=4, shape=(2, 4, 4)), tools.train_config(epochs=3, checkpoint_steps=1, ema_decay=0.9),

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError, RunError, UsageError
 from n2nsurgery.core.sealed_folder import SealedFiles
-from n2nsurgery.train.average import WeightAverage
-from n2nsurgery.train.config import TrainConfig
-from n2nsurgery.train.masking import Masked
-from n2nsurgery.train.meter import Meter
-from n2nsurgery.train.optimizer import make_optimizer
-from n2nsurgery.train.randomness import random_state, restore_random_state
-from n2nsurgery.train.saved_state import ScalerState
-from n2nsurgery.train.world import World
+from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.train.config.optimizer import make_optimizer
+from n2nsurgery.train.distributed.world import World
+from n2nsurgery.train.loop.masking import Masked
+from n2nsurgery.train.metrics.meter import Meter
+from n2nsurgery.train.state.average import WeightAverage
+from n2nsurgery.train.state.randomness import random_state, restore_random_state
+from n2nsurgery.train.state.saved_state import ScalerState
 
 
 class Session:

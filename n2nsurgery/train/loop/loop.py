@@ -9,20 +9,20 @@ from pathlib import Path
 from typing import NoReturn
 
 from n2nsurgery.core.errors import InterruptionError
-from n2nsurgery.train.batches import Batches, Mixing, grouped
-from n2nsurgery.train.checkpoints import Checkpoints
-from n2nsurgery.train.config import TrainConfig
-from n2nsurgery.train.digests import digest
-from n2nsurgery.train.evaluation import EvaluationStopped, evaluate
-from n2nsurgery.train.meter import Score, score_of
-from n2nsurgery.train.metrics import write_metrics
-from n2nsurgery.train.pace import Pace, Progress
-from n2nsurgery.train.record import EpochRecord, EvaluationRecord, Timing, evaluation_record
-from n2nsurgery.train.saved_state import Identity, Position, SavedState
-from n2nsurgery.train.schedule import learning_rate
-from n2nsurgery.train.session import Session
-from n2nsurgery.train.step import optimizer_step
-from n2nsurgery.train.world import World
+from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.train.config.schedule import learning_rate
+from n2nsurgery.train.distributed.world import World
+from n2nsurgery.train.loop.batches import Batches, Mixing, grouped
+from n2nsurgery.train.loop.evaluation import EvaluationStopped, evaluate
+from n2nsurgery.train.loop.session import Session
+from n2nsurgery.train.loop.step import optimizer_step
+from n2nsurgery.train.metrics.digests import digest
+from n2nsurgery.train.metrics.meter import Score, score_of
+from n2nsurgery.train.metrics.metrics import write_metrics
+from n2nsurgery.train.metrics.pace import Pace, Progress
+from n2nsurgery.train.metrics.record import EpochRecord, EvaluationRecord, Timing, evaluation_record
+from n2nsurgery.train.state.checkpoints import Checkpoints
+from n2nsurgery.train.state.saved_state import Identity, Position, SavedState
 
 _AGREED_EVERY = 8  # steps: several processes ask each other only so often whether one of them was told to stop
 _LOOKED_UP_EVERY = 64  # steps: how often a GPU is asked whether every loss was finite

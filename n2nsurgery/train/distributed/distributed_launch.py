@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from n2nsurgery.core.errors import InterruptionError, N2NSurgeryError, RunError
-from n2nsurgery.train.rank_report import REPORTS, first_error, is_done
-from n2nsurgery.train.stop import stop_requests
+from n2nsurgery.train.distributed.rank_report import REPORTS, first_error, is_done
+from n2nsurgery.train.distributed.stop import stop_requests
 
 _POLL = 0.05
 _GRACE = 5.0

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import N2NSurgeryError, RunError
 from n2nsurgery.core.sealed_folder import SealedFiles
-from n2nsurgery.train.world import World
+from n2nsurgery.train.distributed.world import World
 
 T = TypeVar("T")
 

@@ -6,9 +6,9 @@ import pytest
 
 from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.train.config import TrainConfig
-from n2nsurgery.train.optimizer import OptimizerConfig
-from n2nsurgery.train.schedule import ScheduleConfig
+from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.train.config.optimizer import OptimizerConfig
+from n2nsurgery.train.config.schedule import ScheduleConfig
 
 
 @pytest.mark.parametrize(

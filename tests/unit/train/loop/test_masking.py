@@ -7,12 +7,12 @@ from torch import nn
 from n2nsurgery.core.errors import UnknownNameError, UsageError, VerificationError
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.keeper import keep_masks, keeper_of
-from n2nsurgery.train.masking import Masked
-from n2nsurgery.train.run import run_training
-from n2nsurgery.train.saved_state import Position
-from n2nsurgery.train.session import Session
-from n2nsurgery.train.step import optimizer_step
-from n2nsurgery.train.world import Alone
+from n2nsurgery.train.distributed.world import Alone
+from n2nsurgery.train.loop.masking import Masked
+from n2nsurgery.train.loop.run import run_training
+from n2nsurgery.train.loop.session import Session
+from n2nsurgery.train.loop.step import optimizer_step
+from n2nsurgery.train.state.saved_state import Position
 
 CPU = torch.device("cpu")
 CASES = {

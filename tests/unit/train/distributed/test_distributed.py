@@ -16,10 +16,10 @@ import torch
 
 from n2nsurgery.core.errors import InterruptionError, RunError, UsageError
 from n2nsurgery.core.sealed_folder import read_sealed
-from n2nsurgery.train.distributed import joined
-from n2nsurgery.train.distributed_launch import launch
-from n2nsurgery.train.run import run_training
-from n2nsurgery.train.world import Alone
+from n2nsurgery.train.distributed.distributed import joined
+from n2nsurgery.train.distributed.distributed_launch import launch
+from n2nsurgery.train.distributed.world import Alone
+from n2nsurgery.train.loop.run import run_training
 
 TRAINING = """
 import importlib.util, os, signal, sys
@@ -30,9 +30,9 @@ specification = importlib.util.spec_from_file_location("conftest", sys.argv[2])
 tools = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(tools)
 from n2nsurgery.core.errors import InterruptionError, UsageError, VerificationError
-from n2nsurgery.train.distributed import joined
-from n2nsurgery.train.evaluation import evaluate
-from n2nsurgery.train.run import run_training
+from n2nsurgery.train.distributed.distributed import joined
+from n2nsurgery.train.loop.evaluation import evaluate
+from n2nsurgery.train.loop.run import run_training
 
 def train(world, name, dropout, **options):
     model = tools.perceptron(dropout)
@@ -120,7 +120,7 @@ def test_two_processes_train_as_one_resume_exactly_and_end_with_one_message(mlp,
 def script(body: str) -> list[str]:
     """A command whose processes do not import torch."""
     head = "import os, sys, signal, time\nfrom n2nsurgery.core.errors import *\n"
-    head += "from n2nsurgery.train.rank_report import REPORTS, exit_code_of, write_report\n"
+    head += "from n2nsurgery.train.distributed.rank_report import REPORTS, exit_code_of, write_report\n"
     head += "rank = int(os.environ['RANK'])\n"
     head += "def end(error):\n    write_report(os.environ[REPORTS], os.environ, error)\n"
     head += "    os._exit(exit_code_of(error) if error else 0)\n"
@@ -146,7 +146,7 @@ def script(body: str) -> list[str]:
     ids=["killed", "raised", "unknown", "exited"],
 )
 def test_a_process_that_fails_ends_all_with_one_message(body, kind, message, monkeypatch):
-    monkeypatch.setattr("n2nsurgery.train.distributed_launch._GRACE", 1.0)
+    monkeypatch.setattr("n2nsurgery.train.distributed.distributed_launch._GRACE", 1.0)
     with pytest.raises(kind, match=message):
         launch(script(body), 2)
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from n2nsurgery.train.schedule import ScheduleConfig, learning_rate
+from n2nsurgery.train.config.schedule import ScheduleConfig, learning_rate
 
 LR, STEPS, EPOCHS = 0.05, 7, 12
 

@@ -10,7 +10,7 @@ import torch
 
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.sealed_folder import SealedFiles
-from n2nsurgery.train.together import by_chosen, by_first, from_first
+from n2nsurgery.train.distributed.together import by_chosen, by_first, from_first
 
 
 @dataclass

@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from n2nsurgery.core.outputs import primary_output
 from n2nsurgery.core.seeds import torch_generator
-from n2nsurgery.train.batches import Mixing, Pair
-from n2nsurgery.train.device import autocast
-from n2nsurgery.train.evaluation import placed_inputs
-from n2nsurgery.train.saved_state import Position
-from n2nsurgery.train.session import Session
+from n2nsurgery.train.config.device import autocast
+from n2nsurgery.train.loop.batches import Mixing, Pair
+from n2nsurgery.train.loop.evaluation import placed_inputs
+from n2nsurgery.train.loop.session import Session
+from n2nsurgery.train.state.saved_state import Position
 
 
 def optimizer_step(  # noqa: PLR0913 - what one step depends on

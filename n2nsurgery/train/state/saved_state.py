@@ -7,8 +7,8 @@ from typing import Any
 
 from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.train.config import TrainConfig
-from n2nsurgery.train.record import EpochRecord
+from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.train.metrics.record import EpochRecord
 
 # These may change between two parts of one run: its weights do not depend on them.
 _FREE = frozenset({"device", "keep_last", "keep_best", "checkpoint_steps", "tensorboard"})

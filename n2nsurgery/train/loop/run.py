@@ -13,22 +13,22 @@ from torch import Tensor, nn
 
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.sealed_folder import SealedFiles
-from n2nsurgery.train.batches import Batches, Mixing
-from n2nsurgery.train.checkpoints import STATE, Checkpoints
-from n2nsurgery.train.config import TrainConfig
-from n2nsurgery.train.device import choose_device, strictness
-from n2nsurgery.train.digests import digest
-from n2nsurgery.train.loop import Loop
-from n2nsurgery.train.masking import Keeper
-from n2nsurgery.train.metrics import show, tensorboard, write_metrics
-from n2nsurgery.train.pace import Progress
-from n2nsurgery.train.randomness import own_randomness
-from n2nsurgery.train.record import EpochRecord
-from n2nsurgery.train.saved_state import Identity, SavedState, require_same_run
-from n2nsurgery.train.session import Session
-from n2nsurgery.train.stop import stop_requests
-from n2nsurgery.train.together import by_first, from_first
-from n2nsurgery.train.world import Alone, World
+from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.train.config.device import choose_device, strictness
+from n2nsurgery.train.distributed.stop import stop_requests
+from n2nsurgery.train.distributed.together import by_first, from_first
+from n2nsurgery.train.distributed.world import Alone, World
+from n2nsurgery.train.loop.batches import Batches, Mixing
+from n2nsurgery.train.loop.loop import Loop
+from n2nsurgery.train.loop.masking import Keeper
+from n2nsurgery.train.loop.session import Session
+from n2nsurgery.train.metrics.digests import digest
+from n2nsurgery.train.metrics.metrics import show, tensorboard, write_metrics
+from n2nsurgery.train.metrics.pace import Progress
+from n2nsurgery.train.metrics.record import EpochRecord
+from n2nsurgery.train.state.checkpoints import STATE, Checkpoints
+from n2nsurgery.train.state.randomness import own_randomness
+from n2nsurgery.train.state.saved_state import Identity, SavedState, require_same_run
 
 _LOG = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"

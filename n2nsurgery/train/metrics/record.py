@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from n2nsurgery.train.meter import Score
+from n2nsurgery.train.metrics.meter import Score
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from n2nsurgery.core.errors import RunError
 from n2nsurgery.core.files import atomic_file
-from n2nsurgery.train.record import EpochRecord
+from n2nsurgery.train.metrics.record import EpochRecord
 
 JSONL = "metrics.jsonl"
 CSV = "metrics.csv"

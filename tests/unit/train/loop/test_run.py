@@ -14,14 +14,14 @@ from torch import nn
 
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.sealed_folder import read_sealed
-from n2nsurgery.train import loop, step
-from n2nsurgery.train.checkpoints import trained_weights
-from n2nsurgery.train.digests import digest
-from n2nsurgery.train.evaluation import evaluate
-from n2nsurgery.train.masking import Masked
-from n2nsurgery.train.optimizer import make_optimizer
-from n2nsurgery.train.run import run_training
-from n2nsurgery.train.world import Alone
+from n2nsurgery.train.config.optimizer import make_optimizer
+from n2nsurgery.train.distributed.world import Alone
+from n2nsurgery.train.loop import loop, step
+from n2nsurgery.train.loop.evaluation import evaluate
+from n2nsurgery.train.loop.masking import Masked
+from n2nsurgery.train.loop.run import run_training
+from n2nsurgery.train.metrics.digests import digest
+from n2nsurgery.train.state.checkpoints import trained_weights
 
 CPU = torch.device("cpu")
 PLAIN = {"momentum": 0.0, "nesterov": False, "weight_decay": 0.0}

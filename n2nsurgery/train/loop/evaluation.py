@@ -11,10 +11,10 @@ from torch.nn import functional
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import primary_output
-from n2nsurgery.train.batches import Batches
-from n2nsurgery.train.device import autocast
-from n2nsurgery.train.meter import Meter, Score, score_of
-from n2nsurgery.train.world import World
+from n2nsurgery.train.config.device import autocast
+from n2nsurgery.train.distributed.world import World
+from n2nsurgery.train.loop.batches import Batches
+from n2nsurgery.train.metrics.meter import Meter, Score, score_of
 
 
 class EvaluationStopped(Exception):  # noqa: N818 - no error: somebody asked for it

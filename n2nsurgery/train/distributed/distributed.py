@@ -26,9 +26,9 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from n2nsurgery.core.errors import RunError, UsageError, VerificationError
-from n2nsurgery.train.device import choose_device
-from n2nsurgery.train.rank_report import REPORTS, exit_code_of, write_report
-from n2nsurgery.train.world import Alone, World
+from n2nsurgery.train.config.device import choose_device
+from n2nsurgery.train.distributed.rank_report import REPORTS, exit_code_of, write_report
+from n2nsurgery.train.distributed.world import Alone, World
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
