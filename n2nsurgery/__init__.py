@@ -12,7 +12,7 @@ from n2nsurgery.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from n2nsurgery.core.errors import N2NSurgeryError
-    from n2nsurgery.graph.pairs import PairSelection
+    from n2nsurgery.graph.layers.pairs import PairSelection
     from n2nsurgery.masks.maskset import MaskSet
     from n2nsurgery.pipelines.apply import apply
     from n2nsurgery.pipelines.export import export_onnx
@@ -27,7 +27,7 @@ _HOMES = {
     "MaskSet": "n2nsurgery.masks.maskset",
     "N2NSurgeryError": "n2nsurgery.core.errors",
     "Operated": "n2nsurgery.surgery.operated",
-    "PairSelection": "n2nsurgery.graph.pairs",
+    "PairSelection": "n2nsurgery.graph.layers.pairs",
     "SkipSpec": "n2nsurgery.skips.spec",
     "SurgeryPlan": "n2nsurgery.surgery.plan",
     "SurgeryRecord": "n2nsurgery.surgery.record",

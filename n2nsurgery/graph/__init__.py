@@ -13,10 +13,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from n2nsurgery.graph.layering import layer_graph
-    from n2nsurgery.graph.layers import LayerGraph, LayerPair
-    from n2nsurgery.graph.pairs import PairSelection, select_pairs
-    from n2nsurgery.graph.tracing import Trace, trace
+    from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair
+    from n2nsurgery.graph.layers.layering import layer_graph
+    from n2nsurgery.graph.layers.pairs import PairSelection, select_pairs
+    from n2nsurgery.graph.tracing.trace import Trace, trace
 
 _HOMES = {
     "LayerGraph": "layers",

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from n2nsurgery.core.names import unknown
 from n2nsurgery.core.registry import Registry
-from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.scoring import ScoreContext
 
 Needs = Literal["nothing", "weights", "inputs", "batches"]

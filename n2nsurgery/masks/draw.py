@@ -11,7 +11,7 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import BudgetError, InternalError, UsageError
 from n2nsurgery.core.seeds import numpy_generator
-from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.allocation import allocate
 from n2nsurgery.masks.criterion import Criterion, PatternCriterion, ScoreCriterion, make_criterion
 from n2nsurgery.masks.exact_topk import topk, topk_global

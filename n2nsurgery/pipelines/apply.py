@@ -19,10 +19,10 @@ from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.batch import batches as batches_of
 from n2nsurgery.data.pipeline.noise import noise_batches
-from n2nsurgery.graph.equality import require_equal
-from n2nsurgery.graph.layering import layer_graph
-from n2nsurgery.graph.pairs import PairSelection
-from n2nsurgery.graph.tracing import Trace, bind_inputs, trace
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.layers.pairs import PairSelection
+from n2nsurgery.graph.tracing.equality import require_equal
+from n2nsurgery.graph.tracing.trace import Trace, bind_inputs, trace
 from n2nsurgery.masks.crew import SINGLE, Crew
 from n2nsurgery.masks.loss import cross_entropy
 from n2nsurgery.models.patient import Patient

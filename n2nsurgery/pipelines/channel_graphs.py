@@ -17,7 +17,7 @@ from n2nsurgery.connectivity.graph.network_graph import MAX_NODES, channel_graph
 from n2nsurgery.export.channels.network import channel_network as network_in_file
 from n2nsurgery.graph.channels.flow import ChannelFlow, ChannelNetwork, Skip
 from n2nsurgery.graph.channels.torch_network import channel_network
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.models.patient import Patient
 from n2nsurgery.models.sources import resolve
 from n2nsurgery.pipelines.apply import inputs_of, patient_of

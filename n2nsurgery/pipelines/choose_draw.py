@@ -15,7 +15,7 @@ import numpy as np
 
 from n2nsurgery.connectivity.paths.scatter_vector import scatter
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.criterion import PatternCriterion
 from n2nsurgery.masks.draw import draw_masks
 from n2nsurgery.masks.grid import grid_of, to_grid

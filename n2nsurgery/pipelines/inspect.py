@@ -11,10 +11,10 @@ from torch import nn
 
 from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.export.proof.inspect_file import FileInspection, inspect_file
-from n2nsurgery.graph.layering import layer_graph
-from n2nsurgery.graph.layers import LayerGraph, LayerPair, Refusal, WeightedLayer
-from n2nsurgery.graph.pairs import PairSelection, select_pairs
-from n2nsurgery.graph.tracing import Leaf, trace
+from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Refusal, WeightedLayer
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.layers.pairs import PairSelection, select_pairs
+from n2nsurgery.graph.tracing.trace import Leaf, trace
 from n2nsurgery.models.patient import Patient
 from n2nsurgery.models.sources import resolve
 from n2nsurgery.pipelines.apply import inputs_of, patient_of

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.graph.tracing import Trace, trace
+from n2nsurgery.graph.tracing.trace import Trace, trace
 from n2nsurgery.models.recipe import ModelRecipe
 from n2nsurgery.models.sources import rebuild
 from n2nsurgery.pipelines.run_folder import content_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from n2nsurgery.graph.pairs import PairSelection
+from n2nsurgery.graph.layers.pairs import PairSelection
 from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.surgery.config import Option, SurgeryConfig
 from n2nsurgery.surgery.junctions import JunctionRequest

@@ -14,9 +14,9 @@ from typing import Any
 
 from n2nsurgery.core.errors import BudgetError, UsageError
 from n2nsurgery.core.names import select
-from n2nsurgery.graph.layering import layer_graph
-from n2nsurgery.graph.layers import PrunableWeight
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.masks.fans import Junction, fan_in_of, fan_out_settings
 from n2nsurgery.pipelines.apply import inputs_of
 from n2nsurgery.pipelines.cell import Cell, CellResult, splits_of

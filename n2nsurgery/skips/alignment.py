@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from n2nsurgery.graph.layers import Signal
+from n2nsurgery.graph.layers.layer_graph import Signal
 from n2nsurgery.skips.spec import Alignment, Pooling
 
 _MAX_RANK = 3

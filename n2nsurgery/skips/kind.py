@@ -14,7 +14,7 @@ from n2nsurgery.core.registry import Registry
 if TYPE_CHECKING:
     from torch import nn
 
-    from n2nsurgery.graph.layers import LayerPair
+    from n2nsurgery.graph.layers.layer_graph import LayerPair
     from n2nsurgery.skips.spec import Pooling, SkipSpec
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.graph.layers import Nonlinearity
+from n2nsurgery.graph.layers.layer_graph import Nonlinearity
 
 _POINTWISE: dict[str, type[nn.Module]] = {
     cls.__name__: cls

@@ -7,7 +7,7 @@ from math import prod
 from typing import Any, Literal
 
 from n2nsurgery.core.decoding import decode
-from n2nsurgery.graph.layers import LayerPair
+from n2nsurgery.graph.layers.layer_graph import LayerPair
 
 Pooling = Literal["average", "max", "stride"]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.core.sealed_folder import SealedFiles
-from n2nsurgery.graph.tracing import Trace
+from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.store import pack, unpack
 from n2nsurgery.surgery.artifact_files import KIND, read_artifact

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.graph.pairs import PairSelection
+from n2nsurgery.graph.layers.pairs import PairSelection
 from n2nsurgery.skips.spec import Pooling
 from n2nsurgery.surgery.junctions import JunctionRequest
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.core.version import __version__
-from n2nsurgery.graph.layers import Refusal
-from n2nsurgery.graph.tracing import Leaf, Trace
+from n2nsurgery.graph.layers.layer_graph import Refusal
+from n2nsurgery.graph.tracing.trace import Leaf, Trace
 from n2nsurgery.masks.crew import SINGLE, Crew
 from n2nsurgery.masks.draw import MaskDraw, draw_masks
 from n2nsurgery.masks.loss import cross_entropy

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from n2nsurgery.core.errors import VerificationError
-from n2nsurgery.graph.traced_module import TracedModule
+from n2nsurgery.graph.tracing.traced_module import TracedModule
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.store import pack
 from n2nsurgery.surgery.artifact_files import write_artifact

@@ -17,8 +17,8 @@ from math import prod
 from n2nsurgery.core.errors import BudgetError, UsageError
 from n2nsurgery.core.names import select
 from n2nsurgery.core.seeds import derive
-from n2nsurgery.graph.layers import LayerGraph, LayerPair, Refusal
-from n2nsurgery.graph.pairs import select_pairs
+from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Refusal
+from n2nsurgery.graph.layers.pairs import select_pairs
 from n2nsurgery.masks.allocation import allocate
 from n2nsurgery.masks.budgets import Budget, budget
 from n2nsurgery.masks.criterion import CRITERIA, Criterion, PatternCriterion, make_criterion

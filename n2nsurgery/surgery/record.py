@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from n2nsurgery.core.decoding import decode
-from n2nsurgery.graph.layers import Refusal
+from n2nsurgery.graph.layers.layer_graph import Refusal
 
 
 @dataclass(frozen=True, kw_only=True)

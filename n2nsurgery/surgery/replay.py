@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.graph.layering import layer_graph
-from n2nsurgery.graph.tracing import Trace
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.graft import graft
 from n2nsurgery.surgery.keeper import keep_masks

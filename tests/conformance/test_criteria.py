@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from n2nsurgery.core.errors import BudgetError
-from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks import CRITERIA, Floors, PatternCriterion, ScoreContext, ScoreCriterion, draw_masks
 from n2nsurgery.masks.criterion import SCOPES
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from n2nsurgery.core.errors import UnknownNameError
-from n2nsurgery.graph.layers import LayerPair, Nonlinearity, Signal
+from n2nsurgery.graph.layers.layer_graph import LayerPair, Nonlinearity, Signal
 from n2nsurgery.skips.alignment import plan_alignment
 from n2nsurgery.skips.kind import KINDS, SkipOptions, build
 from n2nsurgery.skips.spec import SkipSpec

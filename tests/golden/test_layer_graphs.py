@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
-from n2nsurgery.graph.layering import layer_graph
-from n2nsurgery.graph.layers import LayerGraph, Refusal, Signal, WeightedLayer
-from n2nsurgery.graph.pairs import PairSelection, select_pairs
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.layers.layer_graph import LayerGraph, Refusal, Signal, WeightedLayer
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.layers.pairs import PairSelection, select_pairs
+from n2nsurgery.graph.tracing.trace import trace
 
 FOLDER = Path(__file__).parent / "layer_graphs"
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from n2nsurgery import Operated, PairSelection, SurgeryPlan, SurgeryRecord
 from n2nsurgery.core.errors import BudgetError
-from n2nsurgery.graph.layering import layer_graph
-from n2nsurgery.graph.tracing import Trace, trace
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.tracing.trace import Trace, trace
 from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.masks.store import pack, unpack
 from n2nsurgery.surgery.config import SurgeryConfig

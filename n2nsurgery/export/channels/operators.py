@@ -12,7 +12,7 @@ import onnx
 from n2nsurgery.export.channels.constants import Array, attribute, evaluated
 from n2nsurgery.graph.channels.labels import Labels, joined
 from n2nsurgery.graph.channels.steps import MatMul, Move, Pointwise, Reduce
-from n2nsurgery.graph.layers import WeightLayout
+from n2nsurgery.graph.layers.layer_graph import WeightLayout
 
 if TYPE_CHECKING:
     from n2nsurgery.export.channels.program import Recording

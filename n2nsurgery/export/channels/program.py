@@ -15,7 +15,7 @@ from n2nsurgery.export.channels.constants import Array, Constants, attribute, de
 from n2nsurgery.export.channels.operators import RECORDERS
 from n2nsurgery.graph.channels.labels import Shape
 from n2nsurgery.graph.channels.steps import AnyStep, Input, Layer, Opaque, Program
-from n2nsurgery.graph.layers import WeightLayout
+from n2nsurgery.graph.layers.layer_graph import WeightLayout
 
 BATCH = 2
 _SHAPE_DATA = 4096

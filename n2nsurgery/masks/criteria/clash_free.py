@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.allocations import ALLOCATIONS
 from n2nsurgery.masks.clash_free import clash_free
 from n2nsurgery.masks.criterion import Needs

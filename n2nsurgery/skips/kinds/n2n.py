@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.graph.layers import LayerPair, Nonlinearity
+from n2nsurgery.graph.layers.layer_graph import LayerPair, Nonlinearity
 from n2nsurgery.skips.alignment import align, plan_alignment
 from n2nsurgery.skips.kind import SkipOptions
 from n2nsurgery.skips.nonlinearity import activation, at_zero, refusal

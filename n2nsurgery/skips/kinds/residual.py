@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.graph.layers import LayerPair
+from n2nsurgery.graph.layers.layer_graph import LayerPair
 from n2nsurgery.skips.alignment import align, plan_alignment
 from n2nsurgery.skips.kind import SkipOptions
 from n2nsurgery.skips.spec import Alignment, SkipSpec

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from n2nsurgery.core.errors import BudgetError, UnknownNameError
-from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks import balanced_mask, one_to_one
 
 

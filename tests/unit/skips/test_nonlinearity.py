@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.graph.layers import Nonlinearity
+from n2nsurgery.graph.layers.layer_graph import Nonlinearity
 from n2nsurgery.skips.nonlinearity import activation, at_zero, refusal
 
 X = torch.linspace(-8, 8, 101)

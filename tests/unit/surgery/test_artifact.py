@@ -11,7 +11,7 @@ from n2nsurgery import Operated, apply, load
 from n2nsurgery.core.errors import InvalidFileError, UsageError, VerificationError
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.core.sealed_folder import MANIFEST, sha256
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.surgery.artifact import read, revive
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from n2nsurgery import Operated, PairSelection, apply
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.surgery.graft import graft
 
 RANDOM = {"skip_ratio": 0.4, "pattern": "random", "kernel": "target"}

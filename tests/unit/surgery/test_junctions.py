@@ -3,7 +3,7 @@ import pytest
 
 from n2nsurgery import apply
 from n2nsurgery.core.errors import BudgetError, UnknownNameError, UsageError
-from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks import draw_masks
 from n2nsurgery.masks.fans import fan_in_of
 from n2nsurgery.pipelines.choose_draw import choose_by_scatter, junction_of

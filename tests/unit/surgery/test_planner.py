@@ -7,7 +7,7 @@ from math import prod
 import pytest
 
 from n2nsurgery.core.errors import BudgetError, UnknownNameError
-from n2nsurgery.graph.layers import (
+from n2nsurgery.graph.layers.layer_graph import (
     LayerGraph,
     LayerPair,
     Nonlinearity,
@@ -16,7 +16,7 @@ from n2nsurgery.graph.layers import (
     Signal,
     WeightedLayer,
 )
-from n2nsurgery.graph.pairs import PairSelection
+from n2nsurgery.graph.layers.pairs import PairSelection
 from n2nsurgery.surgery.config import SurgeryConfig
 from n2nsurgery.surgery.plan import InputSpec, SurgeryPlan
 from n2nsurgery.surgery.planner import PlannedModel, plan_surgery

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from n2nsurgery import MaskSet, Operated, apply
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.surgery.keeper import keeper_of
 from n2nsurgery.surgery.replay import replay
 

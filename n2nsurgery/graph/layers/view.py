@@ -7,9 +7,9 @@ from functools import cached_property
 
 from torch import fx, nn
 
-from n2nsurgery.graph.batch import BATCH_SIZES
-from n2nsurgery.graph.layers import ChannelLayout, Operator, Signal
-from n2nsurgery.graph.roles import Role, is_tensor, name_of, operator_of, role_of
+from n2nsurgery.graph.layers.layer_graph import ChannelLayout, Operator, Signal
+from n2nsurgery.graph.layers.roles import Role, is_tensor, name_of, operator_of, role_of
+from n2nsurgery.graph.tracing.batch import BATCH_SIZES
 
 
 class GraphView:

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from n2nsurgery.graph.layering import layer_graph
-from n2nsurgery.graph.layers import LayerGraph, WeightedLayer
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.layers.layer_graph import LayerGraph, WeightedLayer
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.tracing.trace import trace
 
 GATE = "gate (it scales another branch)"
 ATTENTION = "attention projection"

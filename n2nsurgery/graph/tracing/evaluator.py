@@ -16,10 +16,10 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from n2nsurgery.graph.batch import BATCH_SIZES, per_sample
-from n2nsurgery.graph.leaves import NORM_MODULES
-from n2nsurgery.graph.side_effects import draws_undone
-from n2nsurgery.graph.weight_uses import WeightUses
+from n2nsurgery.graph.tracing.batch import BATCH_SIZES, per_sample
+from n2nsurgery.graph.tracing.leaves import NORM_MODULES
+from n2nsurgery.graph.tracing.side_effects import draws_undone
+from n2nsurgery.graph.tracing.weight_uses import WeightUses
 
 Arguments = tuple[tuple[Any, Any], tuple[Any, Any]]  # (args, kwargs) at the two batch sizes
 

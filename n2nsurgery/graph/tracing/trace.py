@@ -17,10 +17,10 @@ import torch
 from torch import fx, nn
 
 from n2nsurgery.core.errors import TraceError, UsageError
-from n2nsurgery.graph.inplace import functionalize, memory_of
-from n2nsurgery.graph.modes import merge_modes
-from n2nsurgery.graph.traced_module import TracedModule
-from n2nsurgery.graph.tracer import ValueTracer
+from n2nsurgery.graph.tracing.inplace import functionalize, memory_of
+from n2nsurgery.graph.tracing.modes import merge_modes
+from n2nsurgery.graph.tracing.traced_module import TracedModule
+from n2nsurgery.graph.tracing.tracer import ValueTracer
 
 
 @dataclass(frozen=True, kw_only=True)

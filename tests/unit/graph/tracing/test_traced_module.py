@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.tracing.trace import trace
 
 
 class Net(nn.Module):

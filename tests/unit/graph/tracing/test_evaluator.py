@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from n2nsurgery.graph.batch import BATCH_SIZES, per_sample
-from n2nsurgery.graph.evaluator import Evaluator, storage_of
-from n2nsurgery.graph.side_effects import drawn, draws_undone, unchanged
-from n2nsurgery.graph.weight_uses import WeightUses
+from n2nsurgery.graph.tracing.batch import BATCH_SIZES, per_sample
+from n2nsurgery.graph.tracing.evaluator import Evaluator, storage_of
+from n2nsurgery.graph.tracing.side_effects import drawn, draws_undone, unchanged
+from n2nsurgery.graph.tracing.weight_uses import WeightUses
 
 
 @pytest.fixture

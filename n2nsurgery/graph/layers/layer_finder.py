@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from torch import fx
 
-from n2nsurgery.graph.leaves import WEIGHTED_MODULES
-from n2nsurgery.graph.roles import Role, is_tensor
-from n2nsurgery.graph.view import GraphView
+from n2nsurgery.graph.layers.roles import Role, is_tensor
+from n2nsurgery.graph.layers.view import GraphView
+from n2nsurgery.graph.tracing.leaves import WEIGHTED_MODULES
 
 _SIGMOIDS = frozenset({"sigmoid", "Sigmoid", "hardsigmoid", "Hardsigmoid", "hard_sigmoid", "HardSigmoid"})
 

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from n2nsurgery.graph.roles import Role, is_tensor, name_of, role_of
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.layers.roles import Role, is_tensor, name_of, role_of
+from n2nsurgery.graph.tracing.trace import trace
 
 
 class Code(nn.Module):

@@ -5,8 +5,8 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from n2nsurgery.graph.layering import layer_graph
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.tracing.trace import trace
 
 SHAPE = (4, 6)
 X = torch.linspace(-1, 1, 3 * 4 * 6).reshape(3, *SHAPE)

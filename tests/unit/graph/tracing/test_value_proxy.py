@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from n2nsurgery.core.errors import TraceError
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.tracing.trace import trace
 
 SHAPE = (4, 6, 5)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from torch import nn
 
-from n2nsurgery.graph.layers import Operator, PrunableWeight, Refusal, WeightedLayer, WeightLayout
-from n2nsurgery.graph.leaves import WEIGHTED_MODULES
+from n2nsurgery.graph.layers.layer_graph import Operator, PrunableWeight, Refusal, WeightedLayer, WeightLayout
+from n2nsurgery.graph.tracing.leaves import WEIGHTED_MODULES
 
 _PACKED_PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 _REASON = "not a weight of a conv or linear layer: kept dense, not counted"

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from n2nsurgery.graph.layering import layer_graph
-from n2nsurgery.graph.layers import LayerGraph, Nonlinearity
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.layers.layer_graph import LayerGraph, Nonlinearity
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.tracing.trace import trace
 
 
 def graph_of(model: nn.Module, *shape: int) -> LayerGraph:

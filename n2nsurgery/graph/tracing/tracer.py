@@ -21,10 +21,10 @@ from torch import fx, nn
 from torch.fx.node import map_aggregate
 from torch.fx.proxy import TraceError as FxTraceError
 
-from n2nsurgery.graph.evaluator import Evaluation, Evaluator
-from n2nsurgery.graph.leaves import is_leaf, leaf_functions
-from n2nsurgery.graph.side_effects import drawn, unchanged
-from n2nsurgery.graph.value_proxy import ValueProxy, is_fact
+from n2nsurgery.graph.tracing.evaluator import Evaluation, Evaluator
+from n2nsurgery.graph.tracing.leaves import is_leaf, leaf_functions
+from n2nsurgery.graph.tracing.side_effects import drawn, unchanged
+from n2nsurgery.graph.tracing.value_proxy import ValueProxy, is_fact
 
 _FACTORIES = ("arange", "zeros", "ones", "full", "empty", "eye", "linspace", "tensor", "as_tensor", "finfo", "iinfo")
 _RANDOM = ("rand", "randn", "randint", "randperm", "normal", "bernoulli")

@@ -7,9 +7,9 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from n2nsurgery.core.errors import TraceError
-from n2nsurgery.graph.layering import layer_graph
-from n2nsurgery.graph.layers import LayerGraph
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.layers.layer_graph import LayerGraph
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.tracing.trace import trace
 
 NOT_A_LAYER = "not a weight of a conv or linear layer: kept dense, not counted"
 

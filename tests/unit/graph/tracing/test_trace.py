@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from n2nsurgery.core.errors import TraceError, UsageError
-from n2nsurgery.graph.tracing import bind_inputs, trace
+from n2nsurgery.graph.tracing.trace import bind_inputs, trace
 
 IMAGE = (torch.zeros(2, 3, 8, 8),)
 

@@ -20,8 +20,8 @@ from torch import fx, nn
 from torch.nn import functional
 from torch.utils._pytree import tree_leaves
 
-from n2nsurgery.graph.evaluator import storage_of
-from n2nsurgery.graph.value_proxy import IN_PLACE_OPERATORS
+from n2nsurgery.graph.tracing.evaluator import storage_of
+from n2nsurgery.graph.tracing.value_proxy import IN_PLACE_OPERATORS
 
 Memory = tuple[tuple[Any, ...], ...]  # for every tensor of a value: storage, offset, strides, sizes, type
 

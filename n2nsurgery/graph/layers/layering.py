@@ -10,14 +10,14 @@ from typing import Any
 from torch import fx, nn
 
 from n2nsurgery.core.fingerprint import fingerprint
-from n2nsurgery.graph.batch import per_sample
-from n2nsurgery.graph.layer_finder import FoundLayer, find_layers
-from n2nsurgery.graph.layers import LayerGraph, LayerPair, Refusal, Signal, WeightedLayer
-from n2nsurgery.graph.pairs import channel_layout, find_pairs, target_nonlinearity
-from n2nsurgery.graph.prunable import prunable_weights
-from n2nsurgery.graph.roles import Role, weight_of
-from n2nsurgery.graph.tracing import Trace
-from n2nsurgery.graph.view import GraphView
+from n2nsurgery.graph.layers.layer_finder import FoundLayer, find_layers
+from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Refusal, Signal, WeightedLayer
+from n2nsurgery.graph.layers.pairs import channel_layout, find_pairs, target_nonlinearity
+from n2nsurgery.graph.layers.prunable import prunable_weights
+from n2nsurgery.graph.layers.roles import Role, weight_of
+from n2nsurgery.graph.layers.view import GraphView
+from n2nsurgery.graph.tracing.batch import per_sample
+from n2nsurgery.graph.tracing.trace import Trace
 
 
 def layer_graph(trace: Trace) -> LayerGraph:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery.graph.leaves import depends_on_mode, is_leaf, is_norm, leaf_functions
+from n2nsurgery.graph.tracing.leaves import depends_on_mode, is_leaf, is_norm, leaf_functions
 
 
 class OwnConv(nn.Conv2d):

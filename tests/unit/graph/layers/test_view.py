@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery.graph.roles import Role
-from n2nsurgery.graph.tracing import trace
-from n2nsurgery.graph.view import GraphView
+from n2nsurgery.graph.layers.roles import Role
+from n2nsurgery.graph.layers.view import GraphView
+from n2nsurgery.graph.tracing.trace import trace
 
 
 class Net(nn.Module):

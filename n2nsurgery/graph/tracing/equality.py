@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from n2nsurgery.core.errors import TraceError
-from n2nsurgery.graph.traced_module import TracedModule
+from n2nsurgery.graph.tracing.traced_module import TracedModule
 
 
 @torch.no_grad()

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import TraceError
-from n2nsurgery.graph.equality import require_equal
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.tracing.equality import require_equal
+from n2nsurgery.graph.tracing.trace import trace
 
 X = torch.linspace(-2, 2, 12).reshape(4, 3)
 

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UnknownNameError, UsageError
-from n2nsurgery.graph.layering import layer_graph
-from n2nsurgery.graph.layers import LayerGraph
-from n2nsurgery.graph.pairs import POLICIES, PairSelection, select_pairs
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.layers.layer_graph import LayerGraph
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.layers.pairs import POLICIES, PairSelection, select_pairs
+from n2nsurgery.graph.tracing.trace import trace
 
 
 def graph_of(model: nn.Module, *shape: int) -> LayerGraph:

@@ -16,10 +16,17 @@ from torch import fx
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.names import select, unknown
 from n2nsurgery.core.seeds import derive
-from n2nsurgery.graph.layer_finder import HEAD, FoundLayer, longest_paths
-from n2nsurgery.graph.layers import ChannelLayout, LayerGraph, LayerPair, Nonlinearity, Refusal, WeightedLayer
-from n2nsurgery.graph.roles import Role, nonlinearity_of
-from n2nsurgery.graph.view import GraphView
+from n2nsurgery.graph.layers.layer_finder import HEAD, FoundLayer, longest_paths
+from n2nsurgery.graph.layers.layer_graph import (
+    ChannelLayout,
+    LayerGraph,
+    LayerPair,
+    Nonlinearity,
+    Refusal,
+    WeightedLayer,
+)
+from n2nsurgery.graph.layers.roles import Role, nonlinearity_of
+from n2nsurgery.graph.layers.view import GraphView
 
 Policy = Literal["overlapping", "blocks", "random", "all"]
 POLICIES: tuple[Policy, ...] = ("overlapping", "blocks", "random", "all")

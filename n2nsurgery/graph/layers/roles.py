@@ -9,8 +9,8 @@ from typing import Any
 from torch import fx, nn
 from torch.nn import functional
 
-from n2nsurgery.graph.layers import Nonlinearity, Operator
-from n2nsurgery.graph.leaves import WEIGHTED_MODULES, holds_weighted, is_norm
+from n2nsurgery.graph.layers.layer_graph import Nonlinearity, Operator
+from n2nsurgery.graph.tracing.leaves import WEIGHTED_MODULES, holds_weighted, is_norm
 
 
 class Role(enum.Enum):

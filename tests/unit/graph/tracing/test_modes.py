@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.tracing.trace import trace
 
 torch.fx.wrap("configured_dropout")  # stays one node
 X = torch.linspace(-1, 1, 5 * 8).reshape(5, 8)
