@@ -14,19 +14,19 @@ What it offers, from the count to the masks:
 Every piece can be used on its own.
 """
 
-from n2nsurgery.masks.allocation import allocate
 from n2nsurgery.masks.allocations import ALLOCATIONS
-from n2nsurgery.masks.budgets import Budget, budget
-from n2nsurgery.masks.clash_free import clash_free
+from n2nsurgery.masks.counts.allocation import allocate
+from n2nsurgery.masks.counts.budgets import Budget, budget
+from n2nsurgery.masks.counts.exact_topk import topk, topk_global
 from n2nsurgery.masks.criterion import CRITERIA, Criterion, PatternCriterion, ScoreCriterion, make_criterion
 from n2nsurgery.masks.draw import Floors, MaskDraw, WeightReport, draw_masks
-from n2nsurgery.masks.exact_topk import topk, topk_global
-from n2nsurgery.masks.expander import expander
-from n2nsurgery.masks.fans import fan_out_settings, fixed_fan
 from n2nsurgery.masks.granularities import GRANULARITIES
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.masks.patterns import balanced_mask, one_to_one
-from n2nsurgery.masks.scoring import Batch, ScoreContext
+from n2nsurgery.masks.patterns.balanced import balanced_mask, one_to_one
+from n2nsurgery.masks.patterns.clash_free import clash_free
+from n2nsurgery.masks.patterns.expander import expander
+from n2nsurgery.masks.patterns.fans import fan_out_settings, fixed_fan
+from n2nsurgery.masks.scoring.context import Batch, ScoreContext
 from n2nsurgery.masks.store import pack, unpack
 
 __all__ = [

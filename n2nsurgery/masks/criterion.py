@@ -15,7 +15,7 @@ from torch import Tensor
 from n2nsurgery.core.names import unknown
 from n2nsurgery.core.registry import Registry
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
-from n2nsurgery.masks.scoring import ScoreContext
+from n2nsurgery.masks.scoring.context import ScoreContext
 
 Needs = Literal["nothing", "weights", "inputs", "batches"]
 """What a criterion looks at: nothing, the weights, the inputs' shapes too, or real batches."""

@@ -12,13 +12,13 @@ from torch import Tensor
 from n2nsurgery.core.errors import BudgetError, InternalError, UsageError
 from n2nsurgery.core.seeds import numpy_generator
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
-from n2nsurgery.masks.allocation import allocate
+from n2nsurgery.masks.counts.allocation import allocate
+from n2nsurgery.masks.counts.exact_topk import topk, topk_global
+from n2nsurgery.masks.counts.legal_counts import legal_counts
 from n2nsurgery.masks.criterion import Criterion, PatternCriterion, ScoreCriterion, make_criterion
-from n2nsurgery.masks.exact_topk import topk, topk_global
 from n2nsurgery.masks.grid import from_grid, grid_of, to_grid
-from n2nsurgery.masks.legal_counts import legal_counts
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.masks.scoring import ScoreContext
+from n2nsurgery.masks.scoring.context import ScoreContext
 
 NEARLY_ALL = 0.9
 

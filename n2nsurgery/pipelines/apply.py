@@ -23,8 +23,8 @@ from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.layers.pairs import PairSelection
 from n2nsurgery.graph.tracing.equality import require_equal
 from n2nsurgery.graph.tracing.trace import Trace, bind_inputs, trace
-from n2nsurgery.masks.crew import SINGLE, Crew
-from n2nsurgery.masks.loss import cross_entropy
+from n2nsurgery.masks.scoring.crew import SINGLE, Crew
+from n2nsurgery.masks.scoring.loss import cross_entropy
 from n2nsurgery.models.patient import Patient
 from n2nsurgery.models.recipe import ModelRecipe
 from n2nsurgery.models.sources import resolve

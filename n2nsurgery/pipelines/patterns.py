@@ -23,7 +23,7 @@ from n2nsurgery.connectivity.paths.windows import window_numbers
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.core.seeds import numpy_generator
 from n2nsurgery.data.pipeline.loader import Loader
-from n2nsurgery.masks.fans import fan_in_of, fixed_fan
+from n2nsurgery.masks.patterns.fans import fan_in_of, fixed_fan
 from n2nsurgery.models.sources import resolve
 from n2nsurgery.pipelines.cell import splits_of
 from n2nsurgery.pipelines.jobs import Document, Report

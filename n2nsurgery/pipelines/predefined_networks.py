@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-from n2nsurgery.masks.fans import Junction, fan_in_of
+from n2nsurgery.masks.patterns.fans import Junction, fan_in_of
 
 FanOuts = tuple[int, ...]
 

@@ -17,7 +17,7 @@ from n2nsurgery.core.names import select
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import trace
-from n2nsurgery.masks.fans import Junction, fan_in_of, fan_out_settings
+from n2nsurgery.masks.patterns.fans import Junction, fan_in_of, fan_out_settings
 from n2nsurgery.pipelines.apply import inputs_of
 from n2nsurgery.pipelines.cell import Cell, CellResult, splits_of
 from n2nsurgery.pipelines.fitted import fitted_patient

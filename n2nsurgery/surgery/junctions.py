@@ -12,8 +12,8 @@ from n2nsurgery.core.errors import BudgetError, UsageError
 from n2nsurgery.core.names import select
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.criterion import PatternCriterion
-from n2nsurgery.masks.fans import fan_in_of, fan_out_at
 from n2nsurgery.masks.grid import ChannelGrid, grid_of
+from n2nsurgery.masks.patterns.fans import fan_in_of, fan_out_at
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,11 +16,11 @@ from torch import Tensor
 from n2nsurgery.core.version import __version__
 from n2nsurgery.graph.layers.layer_graph import Refusal
 from n2nsurgery.graph.tracing.trace import Leaf, Trace
-from n2nsurgery.masks.crew import SINGLE, Crew
 from n2nsurgery.masks.draw import MaskDraw, draw_masks
-from n2nsurgery.masks.loss import cross_entropy
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.masks.scoring import Batch, ScoreContext
+from n2nsurgery.masks.scoring.context import Batch, ScoreContext
+from n2nsurgery.masks.scoring.crew import SINGLE, Crew
+from n2nsurgery.masks.scoring.loss import cross_entropy
 from n2nsurgery.surgery.graft import graft
 from n2nsurgery.surgery.keeper import keep_masks
 from n2nsurgery.surgery.operated import Operated

@@ -19,8 +19,8 @@ from n2nsurgery.core.names import select
 from n2nsurgery.core.seeds import derive
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Refusal
 from n2nsurgery.graph.layers.pairs import select_pairs
-from n2nsurgery.masks.allocation import allocate
-from n2nsurgery.masks.budgets import Budget, budget
+from n2nsurgery.masks.counts.allocation import allocate
+from n2nsurgery.masks.counts.budgets import Budget, budget
 from n2nsurgery.masks.criterion import CRITERIA, Criterion, PatternCriterion, make_criterion
 from n2nsurgery.masks.draw import Floors, pattern_counts
 from n2nsurgery.skips.alignment import plan_alignment

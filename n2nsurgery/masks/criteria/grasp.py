@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.masks.criterion import Needs, require_choice
-from n2nsurgery.masks.scoring import MODES, ScoreContext, gradients, over_batches, weight_values
+from n2nsurgery.masks.scoring.context import MODES, ScoreContext, gradients, over_batches, weight_values
 
 
 @dataclass(frozen=True, kw_only=True)

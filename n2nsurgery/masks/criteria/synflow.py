@@ -20,7 +20,7 @@ from torch.func import functional_call
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import primary_output
 from n2nsurgery.masks.criterion import Needs
-from n2nsurgery.masks.scoring import ScoreContext, gradients, stand_ins, undisturbed, weight_values
+from n2nsurgery.masks.scoring.context import ScoreContext, gradients, stand_ins, undisturbed, weight_values
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from n2nsurgery.masks.fans import fan_out_settings
+from n2nsurgery.masks.patterns.fans import fan_out_settings
 from n2nsurgery.pipelines import predefined_networks as nets
 from n2nsurgery.pipelines.n2nskip_tables import at_scale
 from n2nsurgery.pipelines.paired import paired

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.masks.fans import fixed_fan
+from n2nsurgery.masks.patterns.fans import fixed_fan
 from n2nsurgery.pipelines.predefined_networks import NETWORKS, FanOuts, Network
 from n2nsurgery.pipelines.reproduction import Cell, Reproduction, Setting, Table, Verdict
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.masks.scoring import loss_of_batch, over_batches, stand_ins, undisturbed, weight_values
+from n2nsurgery.masks.scoring.context import loss_of_batch, over_batches, stand_ins, undisturbed, weight_values
 
 
 def test_earlier_rounds_put_pruned_weights_to_zero(context):

@@ -24,8 +24,8 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import primary_output
 from n2nsurgery.core.seeds import derive, torch_generator
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
-from n2nsurgery.masks.crew import SINGLE, Crew
-from n2nsurgery.masks.loss import cross_entropy, random_labels
+from n2nsurgery.masks.scoring.crew import SINGLE, Crew
+from n2nsurgery.masks.scoring.loss import cross_entropy, random_labels
 
 MODES = ("train", "eval")
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import BudgetError, UsageError
 from n2nsurgery.core.seeds import numpy_generator
-from n2nsurgery.masks.fans import fan_in_of
+from n2nsurgery.masks.patterns.fans import fan_in_of
 
 
 def clash_free(n_out: int, n_in: int, *, fan_out: int, seed: int, banks: int | None = None) -> Tensor:

@@ -3,7 +3,7 @@ import pytest
 
 from n2nsurgery.core.errors import BudgetError, InternalError, UnknownNameError
 from n2nsurgery.masks import allocate
-from n2nsurgery.masks.allocation import apportion
+from n2nsurgery.masks.counts.allocation import apportion
 
 SHAPES = {"stem": (4, 3, 3, 3), "body": (8, 4, 3, 3), "head": (10, 8)}  # 108, 288 and 80 weights; sums 13, 18 and 18
 

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from n2nsurgery.masks import draw_masks, make_criterion
-from n2nsurgery.masks.crew import SINGLE
-from n2nsurgery.masks.loss import cross_entropy
-from n2nsurgery.masks.scoring import gradients, over_batches
+from n2nsurgery.masks.scoring.context import gradients, over_batches
+from n2nsurgery.masks.scoring.crew import SINGLE
+from n2nsurgery.masks.scoring.loss import cross_entropy
 
 COUNT = 40
 

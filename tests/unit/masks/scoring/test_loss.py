@@ -5,7 +5,7 @@ import torch
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import primary_output
-from n2nsurgery.masks.loss import cross_entropy, random_labels
+from n2nsurgery.masks.scoring.loss import cross_entropy, random_labels
 
 LOGITS = torch.arange(6.0).reshape(2, 3)
 
