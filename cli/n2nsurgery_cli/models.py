@@ -19,7 +19,7 @@ def models(
     """List the models known by name, one a line."""
     with session(quiet=quiet, verbose=verbose):
         from n2nsurgery.core.names import select
-        from n2nsurgery.models.sources import list_models
+        from n2nsurgery.models.catalog import list_models
 
         names = list_models()
         names = select(pattern, names, kind="model") if pattern else names

@@ -51,7 +51,7 @@ def init(
     """Write a recipe to start from, with every default as a comment."""
     with session(quiet=quiet, verbose=verbose):
         from n2nsurgery.core.files import atomic_file
-        from n2nsurgery.models.sources import require_known
+        from n2nsurgery.models.catalog import require_known
         from n2nsurgery.recipe.starter import starter
 
         require_known(model)

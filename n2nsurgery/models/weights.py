@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.models.source import StateDict
+from n2nsurgery.models.sources.source import StateDict
 
 SUFFIX = ".safetensors"
 _SHOWN = 5

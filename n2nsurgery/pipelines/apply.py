@@ -25,9 +25,9 @@ from n2nsurgery.graph.tracing.equality import require_equal
 from n2nsurgery.graph.tracing.trace import Trace, bind_inputs, trace
 from n2nsurgery.masks.scoring.crew import SINGLE, Crew
 from n2nsurgery.masks.scoring.loss import cross_entropy
+from n2nsurgery.models.catalog import resolve
 from n2nsurgery.models.patient import Patient
 from n2nsurgery.models.recipe import ModelRecipe
-from n2nsurgery.models.sources import resolve
 from n2nsurgery.pipelines.apply_request import ApplyRequest
 from n2nsurgery.pipelines.choose_draw import DrawChoice, choose_by_scatter
 from n2nsurgery.pipelines.run_folder import ARTIFACTS

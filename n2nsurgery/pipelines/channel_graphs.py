@@ -18,8 +18,8 @@ from n2nsurgery.export.channels.network import channel_network as network_in_fil
 from n2nsurgery.graph.channels.flow import ChannelFlow, ChannelNetwork, Skip
 from n2nsurgery.graph.channels.torch_network import channel_network
 from n2nsurgery.graph.tracing.trace import trace
+from n2nsurgery.models.catalog import resolve
 from n2nsurgery.models.patient import Patient
-from n2nsurgery.models.sources import resolve
 from n2nsurgery.pipelines.apply import inputs_of, patient_of
 from n2nsurgery.pipelines.export import examples
 from n2nsurgery.pipelines.load import load

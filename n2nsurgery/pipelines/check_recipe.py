@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from n2nsurgery.core.errors import RunError
-from n2nsurgery.models.sources import require_known
+from n2nsurgery.models.catalog import require_known
 from n2nsurgery.pipelines.surgery_config import surgery_config
 from n2nsurgery.pipelines.train import resolved
 from n2nsurgery.pipelines.train_request import TrainRequest

@@ -10,10 +10,10 @@ from torch import nn
 from n2nsurgery.core.errors import N2NSurgeryError, UsageError
 from n2nsurgery.core.outputs import primary_output
 from n2nsurgery.data.pipeline.splits import DataSplits
+from n2nsurgery.models.catalog import resolve
 from n2nsurgery.models.patient import Patient
 from n2nsurgery.models.recipe import ModelRecipe
 from n2nsurgery.models.request import ModelRequest
-from n2nsurgery.models.sources import resolve
 from n2nsurgery.surgery.plan import SurgeryPlan
 from n2nsurgery.surgery.summary import model_name
 

@@ -15,8 +15,8 @@ from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Refusal, 
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.layers.pairs import PairSelection, select_pairs
 from n2nsurgery.graph.tracing.trace import Leaf, trace
+from n2nsurgery.models.catalog import resolve
 from n2nsurgery.models.patient import Patient
-from n2nsurgery.models.sources import resolve
 from n2nsurgery.pipelines.apply import inputs_of, patient_of
 from n2nsurgery.pipelines.run_folder import SURGERY, is_run
 from n2nsurgery.skips.kind import KINDS, SkipOptions

@@ -9,8 +9,8 @@ from torch import nn
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.tracing.trace import Trace, trace
+from n2nsurgery.models.catalog import rebuild
 from n2nsurgery.models.recipe import ModelRecipe
-from n2nsurgery.models.sources import rebuild
 from n2nsurgery.pipelines.run_folder import content_of
 from n2nsurgery.surgery.artifact import Artifact, revive
 from n2nsurgery.surgery.operated import Operated

@@ -24,7 +24,7 @@ from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.core.seeds import numpy_generator
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.masks.patterns.fans import fan_in_of, fixed_fan
-from n2nsurgery.models.sources import resolve
+from n2nsurgery.models.catalog import resolve
 from n2nsurgery.pipelines.cell import splits_of
 from n2nsurgery.pipelines.jobs import Document, Report
 from n2nsurgery.pipelines.predefined_networks import FanOuts, Network

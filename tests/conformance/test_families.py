@@ -5,8 +5,8 @@ import torch
 from torchvision.models import list_models
 
 from n2nsurgery.core.errors import UnknownNameError
+from n2nsurgery.models.catalog import resolve
 from n2nsurgery.models.family import FAMILIES
-from n2nsurgery.models.sources import resolve
 
 FEWER_CLASSES = 7
 every_family = pytest.mark.parametrize("name", FAMILIES.names())

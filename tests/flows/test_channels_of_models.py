@@ -11,7 +11,7 @@ import n2nsurgery
 from n2nsurgery.connectivity.graph import channel_graph
 from n2nsurgery.export.capture.capture import capture
 from n2nsurgery.export.channels.network import channels_of
-from n2nsurgery.models.sources import resolve
+from n2nsurgery.models.catalog import resolve
 from n2nsurgery.pipelines.channel_graphs import subject_of
 from n2nsurgery.pipelines.export import examples
 

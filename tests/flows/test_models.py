@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from n2nsurgery import Operated, export_onnx, load
 from n2nsurgery.core.outputs import primary_output
-from n2nsurgery.models.sources import resolve
+from n2nsurgery.models.catalog import resolve
 from n2nsurgery.pipelines.apply import run
 from n2nsurgery.pipelines.apply_request import ApplyRequest
 

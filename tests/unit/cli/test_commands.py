@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import n2nsurgery.models.sources
+import n2nsurgery.models.catalog
 from n2nsurgery.pipelines.doctor import run as diagnose
 
 INSPECTED = {
@@ -190,14 +190,14 @@ def test_bench_shows_both_files_and_the_ratio(program, pipeline, outcome):
 
 
 def test_models_prints_one_name_a_line(program, monkeypatch):
-    monkeypatch.setattr(n2nsurgery.models.sources, "list_models", lambda: ("resnet18", "resnet50", "vgg19"))
+    monkeypatch.setattr(n2nsurgery.models.catalog, "list_models", lambda: ("resnet18", "resnet50", "vgg19"))
     assert program("models").stdout == "resnet18\nresnet50\nvgg19\n"
     assert program("models", "resnet*").stdout == "resnet18\nresnet50\n"
     assert json.loads(program("models", "re:50$", "--json").stdout) == {"models": ["resnet50"]}
 
 
 def test_a_pattern_that_matches_no_model_names_the_nearest(program, monkeypatch):
-    monkeypatch.setattr(n2nsurgery.models.sources, "list_models", lambda: ("resnet18", "vgg19"))
+    monkeypatch.setattr(n2nsurgery.models.catalog, "list_models", lambda: ("resnet18", "vgg19"))
     finished = program("models", "resnet81")
     assert finished.code == 2
     assert "did you mean 'resnet18'?" in finished.stderr

@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.models.sources import resolve
+from n2nsurgery.models.catalog import resolve
 
 SMALL = {"widths": [6, 4], "num_classes": 3}
 

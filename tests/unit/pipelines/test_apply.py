@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from n2nsurgery import PairSelection, apply, load
 from n2nsurgery.core.errors import BudgetError, RunError, TraceError, UnknownNameError, UsageError
 from n2nsurgery.masks.criteria import synflow
-from n2nsurgery.models.sources import resolve
+from n2nsurgery.models.catalog import resolve
 from n2nsurgery.pipelines import apply as pipeline
 from n2nsurgery.pipelines.apply import ApplyOutcome, run
 from n2nsurgery.pipelines.apply_request import ApplyRequest

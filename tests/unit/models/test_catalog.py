@@ -8,9 +8,9 @@ from torch import nn
 from torchvision import models
 
 from n2nsurgery.core.errors import InvalidFileError, RunError, UnknownNameError, UsageError
-from n2nsurgery.models import from_torchvision
+from n2nsurgery.models.catalog import list_models, rebuild, resolve
 from n2nsurgery.models.recipe import ModelRecipe
-from n2nsurgery.models.sources import list_models, rebuild, resolve
+from n2nsurgery.models.sources import from_torchvision
 
 SMALL = {"widths": [6, 4], "num_classes": 3}
 

@@ -10,7 +10,7 @@ from typing import cast
 from torch import nn
 
 from n2nsurgery.core.errors import RunError, UnknownNameError, UsageError
-from n2nsurgery.models.source import Arguments, Design, InputSize, StateDict
+from n2nsurgery.models.sources.source import Arguments, Design, InputSize, StateDict
 
 
 def names() -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from torch import nn
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.names import unknown
 from n2nsurgery.models.family import FAMILIES, Family
-from n2nsurgery.models.source import Arguments, Design, InputSize, StateDict, sized
+from n2nsurgery.models.sources.source import Arguments, Design, InputSize, StateDict, sized
 
 
 def names() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from n2nsurgery.models.classification_layers import classification_layers, initialize
+from n2nsurgery.models.blocks.classification_layers import classification_layers, initialize
 
 FEATURES = 4096
 _WIDTHS = (64, 64, 128, 128, 256, 256)

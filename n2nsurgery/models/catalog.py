@@ -24,7 +24,7 @@ from n2nsurgery.core.seeds import derive, torch_generator
 from n2nsurgery.models import weights as weights_file
 from n2nsurgery.models.patient import Patient, input_names
 from n2nsurgery.models.recipe import ModelRecipe, SourceName
-from n2nsurgery.models.source import Arguments, InputSize, Source
+from n2nsurgery.models.sources.source import Arguments, InputSize, Source
 
 BATCH = 2
 _MODULES: Mapping[SourceName, str] = {

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from n2nsurgery.core.errors import RunError, UnknownNameError
-from n2nsurgery.models import from_timm
-from n2nsurgery.models.sources import list_models, resolve
+from n2nsurgery.models.catalog import list_models, resolve
+from n2nsurgery.models.sources import from_timm
 
 pytest.importorskip("timm")
 

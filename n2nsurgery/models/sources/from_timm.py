@@ -10,7 +10,7 @@ from torch import nn
 
 from n2nsurgery.core.errors import RunError
 from n2nsurgery.core.names import unknown
-from n2nsurgery.models.source import Arguments, Design, InputSize, Shape, StateDict, call_builder, sized
+from n2nsurgery.models.sources.source import Arguments, Design, InputSize, Shape, StateDict, call_builder, sized
 
 _IMAGE = (3, 224, 224)
 

@@ -23,7 +23,7 @@ from torchvision import models
 
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.names import unknown
-from n2nsurgery.models.source import Arguments, Design, InputSize, Shape, StateDict, call_builder, sized
+from n2nsurgery.models.sources.source import Arguments, Design, InputSize, Shape, StateDict, call_builder, sized
 
 _IMAGE = (3, 224, 224)
 _CLIP = (3, 16, 224, 224)
