@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from n2nsurgery.pipelines.load import load
     from n2nsurgery.skips.spec import SkipSpec
     from n2nsurgery.surgery.operated import Operated
-    from n2nsurgery.surgery.plan import SurgeryPlan
+    from n2nsurgery.surgery.planning.plan import SurgeryPlan
     from n2nsurgery.surgery.record import SurgeryRecord
 
 _HOMES = {
@@ -29,7 +29,7 @@ _HOMES = {
     "Operated": "n2nsurgery.surgery.operated",
     "PairSelection": "n2nsurgery.graph.layers.pairs",
     "SkipSpec": "n2nsurgery.skips.spec",
-    "SurgeryPlan": "n2nsurgery.surgery.plan",
+    "SurgeryPlan": "n2nsurgery.surgery.planning.plan",
     "SurgeryRecord": "n2nsurgery.surgery.record",
     "apply": "n2nsurgery.pipelines.apply",
     "export_onnx": "n2nsurgery.pipelines.export",

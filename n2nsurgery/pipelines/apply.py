@@ -32,12 +32,12 @@ from n2nsurgery.pipelines.apply_request import ApplyRequest
 from n2nsurgery.pipelines.choose_draw import DrawChoice, choose_by_scatter
 from n2nsurgery.pipelines.run_folder import ARTIFACTS
 from n2nsurgery.pipelines.surgery_config import surgery_config
-from n2nsurgery.surgery.config import Option, SurgeryConfig
 from n2nsurgery.surgery.keeper import keeper_of
 from n2nsurgery.surgery.operate import ScoringData, assist, operate
 from n2nsurgery.surgery.operated import Operated
-from n2nsurgery.surgery.plan import InputSpec, SurgeryPlan
-from n2nsurgery.surgery.planner import PlannedModel, criterion_of, plan_surgery
+from n2nsurgery.surgery.planning.config import Option, SurgeryConfig
+from n2nsurgery.surgery.planning.plan import InputSpec, SurgeryPlan
+from n2nsurgery.surgery.planning.planner import PlannedModel, criterion_of, plan_surgery
 from n2nsurgery.surgery.summary import density_of, model_name, summary
 
 _LOG = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from n2nsurgery.pipelines.train_request import TrainRequest
 from n2nsurgery.recipe.overrides import parse_override
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import read_recipe
-from n2nsurgery.surgery.planner import criterion_of
+from n2nsurgery.surgery.planning.planner import criterion_of
 from n2nsurgery.surgery.request import SurgeryRequest
 
 

@@ -19,7 +19,7 @@ from n2nsurgery.pipelines.load import load
 from n2nsurgery.pipelines.run_folder import MODEL, is_run, newest_result
 from n2nsurgery.pipelines.sparse_runtime import sparse_runtime
 from n2nsurgery.surgery.operated import Operated
-from n2nsurgery.surgery.plan import InputSpec
+from n2nsurgery.surgery.planning.plan import InputSpec
 from n2nsurgery.surgery.summary import summary
 
 _STAGES = {

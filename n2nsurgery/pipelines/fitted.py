@@ -14,7 +14,7 @@ from n2nsurgery.models.catalog import resolve
 from n2nsurgery.models.patient import Patient
 from n2nsurgery.models.recipe import ModelRecipe
 from n2nsurgery.models.request import ModelRequest
-from n2nsurgery.surgery.plan import SurgeryPlan
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.summary import model_name
 
 _TRIED = 2  # samples; one alone would fail in BatchNorm of some models

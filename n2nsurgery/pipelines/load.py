@@ -14,7 +14,7 @@ from n2nsurgery.models.recipe import ModelRecipe
 from n2nsurgery.pipelines.run_folder import content_of
 from n2nsurgery.surgery.artifact import Artifact, revive
 from n2nsurgery.surgery.operated import Operated
-from n2nsurgery.surgery.plan import SurgeryPlan
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
 
 
 def load(

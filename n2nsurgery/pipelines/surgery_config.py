@@ -6,8 +6,8 @@ from dataclasses import fields
 
 from n2nsurgery.graph.layers.pairs import PairSelection
 from n2nsurgery.masks.criterion import CRITERIA
-from n2nsurgery.surgery.config import Option, SurgeryConfig
-from n2nsurgery.surgery.junctions import JunctionRequest
+from n2nsurgery.surgery.planning.config import Option, SurgeryConfig
+from n2nsurgery.surgery.planning.junctions import JunctionRequest
 from n2nsurgery.surgery.request import SurgeryRequest
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.surgery.operated import Operated
-from n2nsurgery.surgery.plan import SurgeryPlan
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.summary import summary
 from n2nsurgery.train.loop.run import TrainOutcome
 from n2nsurgery.train.metrics.record import EpochRecord

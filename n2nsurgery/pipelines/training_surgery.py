@@ -23,10 +23,10 @@ from n2nsurgery.pipelines.load import revived
 from n2nsurgery.pipelines.surgery_config import surgery_config
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.surgery.artifact import Artifact, artifact_of, files_of
-from n2nsurgery.surgery.config import SurgeryConfig
 from n2nsurgery.surgery.operated import Operated
-from n2nsurgery.surgery.plan import SurgeryPlan
-from n2nsurgery.surgery.planner import criterion_of
+from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
+from n2nsurgery.surgery.planning.planner import criterion_of
 from n2nsurgery.surgery.replay import replay
 from n2nsurgery.surgery.request import ArtifactRequest, SurgeryRequest
 from n2nsurgery.surgery.summary import model_name

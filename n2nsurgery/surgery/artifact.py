@@ -15,7 +15,7 @@ from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.store import pack, unpack
 from n2nsurgery.surgery.artifact_files import KIND, read_artifact
 from n2nsurgery.surgery.operated import Operated
-from n2nsurgery.surgery.plan import SurgeryPlan
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.record import SurgeryRecord
 from n2nsurgery.surgery.replay import replay
 

@@ -24,8 +24,8 @@ from n2nsurgery.masks.scoring.loss import cross_entropy
 from n2nsurgery.surgery.graft import graft
 from n2nsurgery.surgery.keeper import keep_masks
 from n2nsurgery.surgery.operated import Operated
-from n2nsurgery.surgery.plan import SurgeryPlan
-from n2nsurgery.surgery.planner import criterion_of, floors_of, pattern_seed
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
+from n2nsurgery.surgery.planning.planner import criterion_of, floors_of, pattern_seed
 from n2nsurgery.surgery.proof import prove_counts
 from n2nsurgery.surgery.record import KeptCount, SurgeryRecord
 from n2nsurgery.surgery.skip_masks import parameter_of, settle_skip

@@ -14,7 +14,7 @@ from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.store import pack
 from n2nsurgery.surgery.artifact_files import write_artifact
 from n2nsurgery.surgery.keeper import enforce
-from n2nsurgery.surgery.plan import SurgeryPlan
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.proof import leaked
 from n2nsurgery.surgery.record import SurgeryRecord
 

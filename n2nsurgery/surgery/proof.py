@@ -6,7 +6,7 @@ from torch import nn
 
 from n2nsurgery.core.errors import InternalError
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.surgery.plan import SurgeryPlan
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
 
 
 def prove_counts(module: nn.Module, masks: MaskSet, plan: SurgeryPlan) -> None:

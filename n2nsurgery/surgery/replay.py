@@ -14,7 +14,7 @@ from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.graft import graft
 from n2nsurgery.surgery.keeper import keep_masks
 from n2nsurgery.surgery.operated import Operated
-from n2nsurgery.surgery.plan import SurgeryPlan
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.proof import prove_counts
 from n2nsurgery.surgery.record import SurgeryRecord
 

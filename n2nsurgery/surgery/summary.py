@@ -8,7 +8,7 @@ from typing import Any
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.skips.alignment import describe
 from n2nsurgery.skips.spec import SkipSpec
-from n2nsurgery.surgery.plan import SurgeryPlan
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.record import SurgeryRecord
 
 

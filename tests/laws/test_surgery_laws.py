@@ -21,10 +21,10 @@ from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import Trace, trace
 from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.masks.store import pack, unpack
-from n2nsurgery.surgery.config import SurgeryConfig
 from n2nsurgery.surgery.operate import ScoringData, operate
-from n2nsurgery.surgery.plan import InputSpec
-from n2nsurgery.surgery.planner import PlannedModel, plan_surgery
+from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.plan import InputSpec
+from n2nsurgery.surgery.planning.planner import PlannedModel, plan_surgery
 from n2nsurgery.surgery.replay import replay
 
 SEEDS = st.integers(0, 2**31)

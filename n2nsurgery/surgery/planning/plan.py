@@ -12,7 +12,7 @@ from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight, Refusal
 from n2nsurgery.masks.counts.budgets import Budget
 from n2nsurgery.skips.spec import SkipSpec
-from n2nsurgery.surgery.config import SurgeryConfig
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 SCHEMA = 1
 

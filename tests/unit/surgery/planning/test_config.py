@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.surgery.config import SurgeryConfig
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 
 @pytest.mark.parametrize("density", [0, -0.1, 1.5, float("nan")])

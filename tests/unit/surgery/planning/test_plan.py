@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.surgery.plan import SCHEMA, SurgeryPlan
+from n2nsurgery.surgery.planning.plan import SCHEMA, SurgeryPlan
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Literal
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.layers.pairs import PairSelection
 from n2nsurgery.skips.spec import Pooling
-from n2nsurgery.surgery.junctions import JunctionRequest
+from n2nsurgery.surgery.planning.junctions import JunctionRequest
 
 Option = float | bool | str
 

@@ -17,9 +17,9 @@ from n2nsurgery.graph.layers.layer_graph import (
     WeightedLayer,
 )
 from n2nsurgery.graph.layers.pairs import PairSelection
-from n2nsurgery.surgery.config import SurgeryConfig
-from n2nsurgery.surgery.plan import InputSpec, SurgeryPlan
-from n2nsurgery.surgery.planner import PlannedModel, plan_surgery
+from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.plan import InputSpec, SurgeryPlan
+from n2nsurgery.surgery.planning.planner import PlannedModel, plan_surgery
 
 MODEL = PlannedModel(
     recipe=None, class_name="Chain", inputs=(InputSpec(name="x", shape=(2, 3, 8, 8), dtype="float32"),)

@@ -27,9 +27,9 @@ from n2nsurgery.skips.alignment import plan_alignment
 from n2nsurgery.skips.initialize import one_to_one_start
 from n2nsurgery.skips.kind import KINDS, SkipOptions
 from n2nsurgery.skips.spec import SkipSpec
-from n2nsurgery.surgery.config import SurgeryConfig
-from n2nsurgery.surgery.junctions import junction_counts
-from n2nsurgery.surgery.plan import SCHEMA, InputSpec, SurgeryPlan
+from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.junctions import junction_counts
+from n2nsurgery.surgery.planning.plan import SCHEMA, InputSpec, SurgeryPlan
 
 CONTAINER = "n2n_skips"
 _LARGE_SHARE = 0.10
