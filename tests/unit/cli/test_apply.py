@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from n2nsurgery.pipelines.apply_request import ApplyRequest
-from n2nsurgery_cli.apply import apply
+from n2nsurgery_cli.commands.apply import apply
 
 SKIP = {
     "name": "n2n_skips.0",

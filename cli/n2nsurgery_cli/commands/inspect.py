@@ -39,8 +39,8 @@ def inspect(
             progress=report,
         ).to_json()
 
-    from n2nsurgery_cli.console import draw_apply, draw_inspect, show
-    from n2nsurgery_cli.console_files import draw_file
+    from n2nsurgery_cli.console.files import draw_file
+    from n2nsurgery_cli.console.output import draw_apply, draw_inspect, show
 
     draw = draw_file if "onnx" in outcome else draw_apply if "artifact" in outcome else draw_inspect
     show(outcome, draw, as_json=json, quiet=quiet)

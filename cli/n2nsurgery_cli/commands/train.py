@@ -60,8 +60,8 @@ def train(
 
         outcome = run(request, report, None if quiet else _say)
 
-    from n2nsurgery_cli.console import show
-    from n2nsurgery_cli.console_training import draw_train
+    from n2nsurgery_cli.console.output import show
+    from n2nsurgery_cli.console.training import draw_train
 
     if outcome is not None:
         show(outcome.to_json(), draw_train, as_json=json, quiet=quiet)

@@ -32,7 +32,7 @@ def check(
         document = {"recipe": checked.to_json(), "recipe_hash": checked.hash}
         text = checked.to_yaml()
     if json:
-        from n2nsurgery_cli.console import print_json
+        from n2nsurgery_cli.console.output import print_json
 
         print_json(document)
     elif not quiet:
@@ -69,6 +69,6 @@ def schema(quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
 
         document = json_schema()
 
-    from n2nsurgery_cli.console import print_json
+    from n2nsurgery_cli.console.output import print_json
 
     print_json(document)

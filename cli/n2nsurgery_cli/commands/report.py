@@ -69,7 +69,7 @@ def report(
             progress=progress,
         ).to_json()
 
-    from n2nsurgery_cli.console import show
-    from n2nsurgery_cli.console_report import draw_report
+    from n2nsurgery_cli.console.output import show
+    from n2nsurgery_cli.console.report import draw_report
 
     show(outcome, draw_report, as_json=json, quiet=quiet)

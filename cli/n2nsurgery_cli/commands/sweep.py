@@ -51,7 +51,7 @@ def sweep(
             report,
         ).to_json()  # fmt: skip
 
-    from n2nsurgery_cli.console import show
-    from n2nsurgery_cli.console_reproduction import draw_sweep
+    from n2nsurgery_cli.console.output import show
+    from n2nsurgery_cli.console.reproduction import draw_sweep
 
     show(outcome, draw_sweep, as_json=json, quiet=quiet)

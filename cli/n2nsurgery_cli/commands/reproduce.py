@@ -61,8 +61,8 @@ def reproduce(
             )  # fmt: skip
             outcome = run(name, setting).to_json() | {"folder": str(folder)}
 
-    from n2nsurgery_cli.console import show
-    from n2nsurgery_cli.console_reproduction import draw_names, draw_reproduction
+    from n2nsurgery_cli.console.output import show
+    from n2nsurgery_cli.console.reproduction import draw_names, draw_reproduction
 
     if name is None:
         show({"experiments": list(names)}, draw_names, as_json=json, quiet=quiet)

@@ -54,7 +54,7 @@ def export(
             progress=progress,
         ).to_json()
 
-    from n2nsurgery_cli.console import show
-    from n2nsurgery_cli.console_files import draw_export
+    from n2nsurgery_cli.console.files import draw_export
+    from n2nsurgery_cli.console.output import show
 
     show(outcome, draw_export, as_json=json, quiet=quiet)

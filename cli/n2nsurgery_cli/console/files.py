@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from n2nsurgery_cli.console import Document, counted, draw_facts, draw_table, size_text
+from n2nsurgery_cli.console.output import Document, counted, draw_facts, draw_table, size_text
 
 _MOST_REASONS = 5
 

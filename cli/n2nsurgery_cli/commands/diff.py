@@ -48,7 +48,7 @@ def diff(
         ]
         outcome = run(*requests, progress=progress).to_json()
 
-    from n2nsurgery_cli.console import show
-    from n2nsurgery_cli.console_report import draw_diff
+    from n2nsurgery_cli.console.output import show
+    from n2nsurgery_cli.console.report import draw_diff
 
     show(outcome, draw_diff, as_json=json, quiet=quiet)

@@ -31,7 +31,7 @@ def verify(
 
         outcome = run(file, against=against, allow_import=allow_import, last=last, progress=report).to_json()
 
-    from n2nsurgery_cli.console import show
-    from n2nsurgery_cli.console_files import draw_verify
+    from n2nsurgery_cli.console.files import draw_verify
+    from n2nsurgery_cli.console.output import show
 
     show(outcome, draw_verify, as_json=json, quiet=quiet)

@@ -20,6 +20,6 @@ def doctor(
 
         outcome = run().to_json()
 
-    from n2nsurgery_cli.console import draw_doctor, show
+    from n2nsurgery_cli.console.output import draw_doctor, show
 
     show(outcome, draw_doctor, as_json=json, quiet=False)

@@ -54,7 +54,7 @@ def evaluate(
 
         outcome = run(request, report).to_json()
 
-    from n2nsurgery_cli.console import show
-    from n2nsurgery_cli.console_training import draw_evaluation
+    from n2nsurgery_cli.console.output import show
+    from n2nsurgery_cli.console.training import draw_evaluation
 
     show(outcome, draw_evaluation, as_json=json, quiet=quiet)

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from n2nsurgery_cli.console import Document, draw_facts, draw_table
+from n2nsurgery_cli.console.output import Document, draw_facts, draw_table
 
 
 def draw_train(console: Console, document: Document) -> None:

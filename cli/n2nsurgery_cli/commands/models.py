@@ -24,6 +24,6 @@ def models(
         names = list_models()
         names = select(pattern, names, kind="model") if pattern else names
 
-    from n2nsurgery_cli.console import draw_models, show
+    from n2nsurgery_cli.console.output import draw_models, show
 
     show({"models": list(names)}, draw_models, as_json=json, quiet=False)

@@ -7,7 +7,7 @@ from statistics import mean
 from rich.console import Console
 from rich.text import Text
 
-from n2nsurgery_cli.console import Document, counted, draw_table
+from n2nsurgery_cli.console.output import Document, counted, draw_table
 
 
 def draw_names(console: Console, document: Document) -> None:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from n2nsurgery_cli.console import Document, draw_facts, draw_table, plain
+from n2nsurgery_cli.console.output import Document, draw_facts, draw_table, plain
 
 STYLES = {"severe": "bold red", "warning": "yellow", "notice": "blue", "good": "green"}
 QUANTITIES = {

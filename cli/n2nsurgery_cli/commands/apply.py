@@ -70,7 +70,7 @@ def apply(
 
         outcome = run(request, report).to_json()
 
-    from n2nsurgery_cli.console import draw_apply, show
+    from n2nsurgery_cli.console.output import draw_apply, show
 
     show(outcome, draw_apply, as_json=json, quiet=quiet)
 

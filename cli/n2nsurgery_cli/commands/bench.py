@@ -46,7 +46,7 @@ def bench(
             progress=report,
         ).to_json()
 
-    from n2nsurgery_cli.console import show
-    from n2nsurgery_cli.console_files import draw_bench
+    from n2nsurgery_cli.console.files import draw_bench
+    from n2nsurgery_cli.console.output import show
 
     show(outcome, draw_bench, as_json=json, quiet=quiet)
