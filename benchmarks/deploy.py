@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from n2nsurgery.export.bench.bench import BenchReport
-from n2nsurgery.pipelines import apply, bench, export
-from n2nsurgery.pipelines.apply_request import ApplyRequest
-from n2nsurgery.pipelines.sparse_runtime import sparse_runtime
+from n2nsurgery.pipelines.deploy import bench, export
+from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
+from n2nsurgery.pipelines.prune import apply
+from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 
 
 @dataclass(frozen=True, kw_only=True)

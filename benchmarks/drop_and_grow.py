@@ -34,9 +34,9 @@ from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
 from n2nsurgery.data.pipeline.subset import limited
 from n2nsurgery.data.sets.cifar10 import Cifar10
+from n2nsurgery.experiments.trials.paired import Spread, paired
 from n2nsurgery.models.request import ModelRequest
-from n2nsurgery.pipelines.fitted import fitted_patient
-from n2nsurgery.pipelines.paired import Spread, paired
+from n2nsurgery.pipelines.training.fitted import fitted_patient
 from n2nsurgery.surgery.keeper import keeper_of
 from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.train.config.optimizer import OptimizerConfig, make_optimizer

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from n2nsurgery.core.errors import N2NSurgeryError
     from n2nsurgery.graph.layers.pairs import PairSelection
     from n2nsurgery.masks.maskset import MaskSet
-    from n2nsurgery.pipelines.apply import apply
-    from n2nsurgery.pipelines.export import export_onnx
-    from n2nsurgery.pipelines.inspect import inspect
-    from n2nsurgery.pipelines.load import load
+    from n2nsurgery.pipelines.deploy.export import export_onnx
+    from n2nsurgery.pipelines.prune.apply import apply
+    from n2nsurgery.pipelines.prune.inspect import inspect
+    from n2nsurgery.pipelines.saved.load import load
     from n2nsurgery.skips.spec import SkipSpec
     from n2nsurgery.surgery.operated import Operated
     from n2nsurgery.surgery.planning.plan import SurgeryPlan
@@ -31,10 +31,10 @@ _HOMES = {
     "SkipSpec": "n2nsurgery.skips.spec",
     "SurgeryPlan": "n2nsurgery.surgery.planning.plan",
     "SurgeryRecord": "n2nsurgery.surgery.record",
-    "apply": "n2nsurgery.pipelines.apply",
-    "export_onnx": "n2nsurgery.pipelines.export",
-    "inspect": "n2nsurgery.pipelines.inspect",
-    "load": "n2nsurgery.pipelines.load",
+    "apply": "n2nsurgery.pipelines.prune.apply",
+    "export_onnx": "n2nsurgery.pipelines.deploy.export",
+    "inspect": "n2nsurgery.pipelines.prune.inspect",
+    "load": "n2nsurgery.pipelines.saved.load",
 }
 __all__ = [  # noqa: RUF022 - the verbs first
     "apply", "load", "inspect", "export_onnx",

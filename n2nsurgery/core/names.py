@@ -27,6 +27,12 @@ def unknown(kind: str, name: str, known: Sequence[str]) -> UnknownNameError:
     return UnknownNameError(f"unknown {kind} '{name}'{hint}{listing}")
 
 
+def require_choice(kind: str, value: str, choices: Sequence[str]) -> None:
+    """Return where `value` is one of `choices`; raises UnknownNameError with the nearest one."""
+    if value not in choices:
+        raise unknown(kind, value, choices)
+
+
 def strip_wrappers(name: str) -> str:
     """`name` without the prefixes that DDP (`module.`) and torch.compile (`_orig_mod.`) add."""
     while name.startswith(_WRAPPER_PREFIXES):

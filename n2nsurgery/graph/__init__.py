@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from n2nsurgery.graph.tracing.trace import Trace, trace
 
 _HOMES = {
-    "LayerGraph": "layers",
-    "LayerPair": "layers",
-    "PairSelection": "pairs",
-    "Trace": "tracing",
-    "layer_graph": "layering",
-    "pairs": "pairs",
-    "select_pairs": "pairs",
-    "trace": "tracing",
+    "LayerGraph": "layers.layer_graph",
+    "LayerPair": "layers.layer_graph",
+    "PairSelection": "layers.pairs",
+    "Trace": "tracing.trace",
+    "layer_graph": "layers.layering",
+    "pairs": "layers.pairs",
+    "select_pairs": "layers.pairs",
+    "trace": "tracing.trace",
 }
 __all__ = ["LayerGraph", "LayerPair", "PairSelection", "Trace", "layer_graph", "select_pairs", "trace"]
 

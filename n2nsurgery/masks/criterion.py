@@ -84,9 +84,3 @@ def make_criterion(name: str, **options: object) -> Criterion:
             raise unknown(f"option of the criterion '{CRITERIA.canonical(name)}'", option, known)
     made: Criterion = member(**options)
     return made
-
-
-def require_choice(kind: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise UnknownNameError unless `value` is one of `choices`."""
-    if value not in choices:
-        raise unknown(kind, value, choices)

@@ -53,6 +53,13 @@ def test_dependencies_keep_their_direction():
         ("n2nsurgery/train/planted.py", "import pydantic", "Only recipes know YAML"),
         ("n2nsurgery/masks/criteria/planted.py", "import n2nsurgery.masks.criteria.random", "Members of a registry"),
         ("n2nsurgery/data/sets/planted.py", "import n2nsurgery.data.sets.mnist", "Members of a registry"),
+        ("n2nsurgery/experiments/targets/fig3.py", "import n2nsurgery.experiments.targets.fig4", "Experiments never"),
+        ("n2nsurgery/__main__.py", "import n2nsurgery.experiments.trials.sweep", "Only the command line runs"),
+        (
+            "n2nsurgery/graph/channels/torch_call.py",
+            "import n2nsurgery.graph.channels.torch_recording",
+            "No two siblings",
+        ),
     ],
 )
 def test_a_planted_import_breaks_its_contract(tmp_path, file, line, contract):

@@ -18,6 +18,7 @@ SOURCES = {
 }
 TREES = {name: ast.parse(text) for name, text in SOURCES.items()}
 MOST_LINES = 300
+MOST_FILES = 12
 MOST_LINES_OF_A_FUNCTION = 40
 
 # What turns data into code, or draws from a generator that is nobody's argument.
@@ -133,6 +134,22 @@ def test_a_file_holds_one_idea_in_a_readable_size():
     sizes = {name: len(text.splitlines()) for name, text in SOURCES.items()}
     assert {name: size for name, size in sizes.items() if size > MOST_LINES} == {}
     assert [name for name in SOURCES if Path(name).name in NO_HOMES] == []
+
+
+def is_registry(folder: Path) -> bool:
+    """Whether the files of a folder are members: of one of our registries, or the commands of the program."""
+    text = (folder / "__init__.py").read_text(encoding="utf-8")
+    return "one file each" in text
+
+
+def test_a_folder_is_taken_in_at_a_glance():
+    folders = {(ROOT / name).parent for name in SOURCES}
+    counts = {
+        str(folder.relative_to(ROOT)): sum(path.name != "__init__.py" for path in folder.glob("*.py"))
+        for folder in folders
+        if not is_registry(folder)
+    }
+    assert {name: count for name, count in counts.items() if count > MOST_FILES} == {}
 
 
 def test_functions_are_short():

@@ -12,8 +12,8 @@ from n2nsurgery.connectivity.graph import channel_graph
 from n2nsurgery.export.capture.capture import capture
 from n2nsurgery.export.channels.network import channels_of
 from n2nsurgery.models.catalog import resolve
-from n2nsurgery.pipelines.channel_graphs import subject_of
-from n2nsurgery.pipelines.export import examples
+from n2nsurgery.pipelines.connectivity.channel_graphs import subject_of
+from n2nsurgery.pipelines.deploy.export import examples
 
 pytestmark = pytest.mark.slow
 

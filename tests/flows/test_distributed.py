@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from n2nsurgery.pipelines.train import run
-from n2nsurgery.pipelines.train_request import TrainRequest
+from n2nsurgery.pipelines.training.train import run
+from n2nsurgery.pipelines.training.train_request import TrainRequest
 
 RECIPE = """\
 version: 1
@@ -35,7 +35,7 @@ from torch import nn
 from n2nsurgery import apply
 from n2nsurgery.core.errors import InterruptionError, RunError
 from n2nsurgery.pipelines import train
-from n2nsurgery.pipelines.train_request import TrainRequest
+from n2nsurgery.pipelines.training.train_request import TrainRequest
 from n2nsurgery.train.distributed.distributed import joined
 
 rank = int(os.environ["RANK"])

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from n2nsurgery import Operated, export_onnx, load
 from n2nsurgery.core.outputs import primary_output
 from n2nsurgery.models.catalog import resolve
-from n2nsurgery.pipelines.apply import run
-from n2nsurgery.pipelines.apply_request import ApplyRequest
+from n2nsurgery.pipelines.prune.apply import run
+from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 
 DENSITY, SKIP_RATIO = 0.05, 0.5
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from n2nsurgery.pipelines.apply_request import ApplyRequest, parse_fan_out, parse_layer_value
+from n2nsurgery.pipelines.prune.apply_request import ApplyRequest, parse_fan_out, parse_layer_value
 from n2nsurgery_cli import options
 from n2nsurgery_cli.session import session
 
@@ -66,7 +66,7 @@ def apply(
     """
     request = request_from(context.params)
     with session(quiet=quiet, verbose=verbose) as report:
-        from n2nsurgery.pipelines.apply import run
+        from n2nsurgery.pipelines.prune.apply import run
 
         outcome = run(request, report).to_json()
 

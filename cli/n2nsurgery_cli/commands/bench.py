@@ -32,7 +32,7 @@ def bench(
     Reports latency, the ratio between the two, time and memory to load, and size beside its bound.
     """
     with session(quiet=quiet, verbose=verbose) as report:
-        from n2nsurgery.pipelines.bench import run
+        from n2nsurgery.pipelines.deploy.bench import run
 
         outcome = run(
             file,

@@ -29,8 +29,8 @@ def diff(
 ) -> None:
     """Compare two networks layer by layer: what they keep, what is dead, how far their masks overlap."""
     with session(quiet=quiet, verbose=verbose) as progress:
-        from n2nsurgery.pipelines.diff import run
-        from n2nsurgery.pipelines.graph_source import GraphRequest
+        from n2nsurgery.pipelines.connectivity.diff import run
+        from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest
 
         requests = [
             GraphRequest(

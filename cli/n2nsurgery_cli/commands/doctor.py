@@ -16,7 +16,7 @@ def doctor(
     Versions, devices, the providers of ONNX Runtime and the C++ compiler: what a bug report needs.
     """
     with session(quiet=quiet, verbose=verbose):
-        from n2nsurgery.pipelines.doctor import run
+        from n2nsurgery.pipelines.deploy.doctor import run
 
         outcome = run().to_json()
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from n2nsurgery.pipelines.evaluate_request import EvaluationRequest
+from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
 from n2nsurgery_cli import options
 from n2nsurgery_cli.session import session
 
@@ -50,7 +50,7 @@ def evaluate(
         allow_import=allow_import,
     )
     with session(quiet=quiet, verbose=verbose) as report:
-        from n2nsurgery.pipelines.evaluate import run
+        from n2nsurgery.pipelines.training.evaluate import run
 
         outcome = run(request, report).to_json()
 

@@ -38,7 +38,7 @@ def export(
     if not onnx:
         raise UsageError("no format is given; pass --onnx to write an ONNX file")
     with session(quiet=quiet, verbose=verbose) as progress:
-        from n2nsurgery.pipelines.export import run
+        from n2nsurgery.pipelines.deploy.export import run
 
         outcome = run(
             artifact,

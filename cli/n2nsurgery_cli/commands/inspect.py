@@ -25,7 +25,7 @@ def inspect(
     """
     shape = options.input_size(input_size)
     with session(quiet=quiet, verbose=verbose) as report:
-        from n2nsurgery.pipelines.inspect import run
+        from n2nsurgery.pipelines.prune.inspect import run
 
         outcome = run(
             model,

@@ -26,7 +26,7 @@ def check(
     Exit code 3 where it is wrong, with the line, the column and what is allowed.
     """
     with session(quiet=quiet, verbose=verbose):
-        from n2nsurgery.pipelines.check_recipe import check
+        from n2nsurgery.pipelines.training.check_recipe import check
 
         checked = check(file, tuple(set_ or ()))
         document = {"recipe": checked.to_json(), "recipe_hash": checked.hash}

@@ -43,8 +43,8 @@ def report(
     Compares the graph of its channels with that of its own dense form, or of another network.
     """
     with session(quiet=quiet, verbose=verbose) as progress:
-        from n2nsurgery.pipelines.graph_source import GraphRequest
-        from n2nsurgery.pipelines.report import run
+        from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest
+        from n2nsurgery.pipelines.connectivity.report import run
 
         def request(name: str) -> GraphRequest:
             return GraphRequest(

@@ -48,8 +48,8 @@ def reproduce(
     Finished parts are kept in the output folder: the same command goes on where it stopped.
     """
     with session(quiet=quiet, verbose=verbose) as report:
-        from n2nsurgery.pipelines.reproduce import REPRODUCTIONS, run
-        from n2nsurgery.pipelines.reproduction import EXPERIMENTS, Setting
+        from n2nsurgery.experiments.paper.reproduce import REPRODUCTIONS, run
+        from n2nsurgery.experiments.paper.reproduction import EXPERIMENTS, Setting
 
         names = EXPERIMENTS.names()
         if name is not None:

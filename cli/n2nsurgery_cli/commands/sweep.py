@@ -40,7 +40,7 @@ def sweep(
     command goes on where it stopped.
     """
     with session(quiet=quiet, verbose=verbose) as report:
-        from n2nsurgery.pipelines.sweep import SweepRequest, run
+        from n2nsurgery.experiments.trials.sweep import SweepRequest, run
 
         outcome = run(
             SweepRequest(

@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.pipelines.train_request import AUTO, TrainRequest
+from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery_cli import options
 from n2nsurgery_cli.session import session
 
@@ -56,7 +56,7 @@ def train(
     with session(quiet=quiet, verbose=verbose) as report:
         if gpus is not None and _starts_others(request, gpus):
             return
-        from n2nsurgery.pipelines.train import run
+        from n2nsurgery.pipelines.training.train import run
 
         outcome = run(request, report, None if quiet else _say)
 
@@ -82,7 +82,7 @@ def _starts_others(request: TrainRequest, processes: int) -> bool:
     """Whether this process had others do the work: it has, unless it is one of them or there is nothing to train."""
     if "RANK" in os.environ:
         return False
-    from n2nsurgery.pipelines.check_recipe import check_processes
+    from n2nsurgery.pipelines.training.check_recipe import check_processes
 
     check_processes(request, processes)
     if request.dry_run:

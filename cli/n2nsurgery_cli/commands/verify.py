@@ -27,7 +27,7 @@ def verify(
     Exit code 4 where a proof fails.
     """
     with session(quiet=quiet, verbose=verbose) as report:
-        from n2nsurgery.pipelines.verify import run
+        from n2nsurgery.pipelines.deploy.verify import run
 
         outcome = run(file, against=against, allow_import=allow_import, last=last, progress=report).to_json()
 

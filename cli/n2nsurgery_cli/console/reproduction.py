@@ -18,7 +18,7 @@ def draw_names(console: Console, document: Document) -> None:
 
 def draw_reproduction(console: Console, document: Document) -> None:
     """Tables, verdicts, and where the page and the figures lie."""
-    from n2nsurgery.pipelines.reproduction import shown
+    from n2nsurgery.experiments.paper.reproduction import shown
 
     console.print(Text(document["title"], style="bold"))
     for sentence in document["conventions"]:

@@ -26,6 +26,10 @@ Matrix = Any
 
 Nodes = NDArray[np.int64]
 
+SPARSE_BELOW = 0.25
+"""Share of connected channel pairs below which a layer is multiplied as a sparse matrix: 12 bytes for an edge, and
+slower ones, against 8 for a pair."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Block:

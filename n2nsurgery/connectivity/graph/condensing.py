@@ -17,9 +17,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from n2nsurgery.connectivity.graph.channel_graph import Block, Matrix
+from n2nsurgery.connectivity.graph.channel_graph import SPARSE_BELOW, Block, Matrix
 from n2nsurgery.connectivity.graph.conventions import WeightRule
-from n2nsurgery.connectivity.heat.laplacian import SPARSE_BELOW
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.channels.flow import LayerCall
 

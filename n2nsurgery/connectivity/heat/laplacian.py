@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from n2nsurgery.connectivity.graph.channel_graph import (
+    SPARSE_BELOW,
     Block,
     ChannelGraph,
     Matrix,
@@ -26,9 +27,6 @@ from n2nsurgery.core.errors import UsageError
 
 Vector = NDArray[np.float64]
 
-SPARSE_BELOW = 0.25
-"""Share of connected channel pairs below which a layer is multiplied as a sparse matrix: 12 bytes for an edge, and
-slower ones, against 8 for a pair."""
 THREAD = 1e-14
 """Share of the largest degree below which a conductance is lost in the rounding of L. Such edges are left out: their
 heat takes 1e14 times longer than others', and would be noise. Weight decay leaves many of them in dead channels."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.names import unknown
+from n2nsurgery.core.names import require_choice
 
 Augment = Literal["none", "standard"]
 LARGEST_SIZE = 4096
@@ -83,9 +83,3 @@ def require_count(name: str, value: int | None, most: int | None = None) -> None
     if value is not None and not 1 <= value <= (value if most is None else most):
         limit = "at least 1" if most is None else f"between 1 and {most}"
         raise UsageError(f"{name} = {value}: it must be {limit}")
-
-
-def require_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Return where `value` is one of `allowed`; raises UnknownNameError."""
-    if value not in allowed:
-        raise unknown(name, value, allowed)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as v2
 
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.data.pipeline.held import require_memory
+from n2nsurgery.data.files.memory import require_memory
 
 # What data sets consist of. Pillow would also take formats whose readers start other programs (EPS).
 _FORMATS = ("JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP", "GIF")

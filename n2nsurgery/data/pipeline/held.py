@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as v2
 
-from n2nsurgery.core.errors import UsageError
+from n2nsurgery.data.files.memory import require_memory
 from n2nsurgery.data.pipeline.draws import Draws
 from n2nsurgery.data.pipeline.normalization import Normalization
 
 PADDING = 4  # of 32 pixels; an eighth of other sizes
 _BLOCK = 2048  # images resized at once
-_MOST_BYTES = 16 << 30
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,15 +38,6 @@ class Held:
         if draws is not None:
             values = shift_and_mirror(values, draws.uniform(positions, 3), padding_of(values.shape[-1]))
         return self.normalization.apply(values)
-
-
-def require_memory(count: int, size: int) -> None:
-    """Return where `count` samples of `size` bytes can be held; raises UsageError."""
-    if count * size > _MOST_BYTES:
-        raise UsageError(
-            f"{count:,} samples of {size:,} bytes would take {count * size / 2**30:,.0f} GiB of memory; at most "
-            f"{_MOST_BYTES >> 30} GiB are held: choose a smaller size or fewer samples"
-        )
 
 
 def padding_of(size: int) -> int:

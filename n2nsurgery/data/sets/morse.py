@@ -9,10 +9,11 @@ from typing import Literal
 import numpy as np
 import torch
 
+from n2nsurgery.core.names import require_choice
 from n2nsurgery.core.seeds import numpy_generator
 from n2nsurgery.data.assembly.assembly import Part, assemble
 from n2nsurgery.data.assembly.morse_code import DIFFICULTIES, FRAME, LEVELS, Difficulty, codewords, frames
-from n2nsurgery.data.assembly.options import LimitOptions, require_choice, require_count
+from n2nsurgery.data.assembly.options import LimitOptions, require_count
 from n2nsurgery.data.pipeline.held import Held
 from n2nsurgery.data.pipeline.normalization import unit
 from n2nsurgery.data.pipeline.splits import DataSplits

@@ -17,6 +17,7 @@ from n2nsurgery.core.errors import TraceError
 from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
 from n2nsurgery.graph.channels.following import follow
 from n2nsurgery.graph.channels.steps import Input, Program
+from n2nsurgery.graph.channels.torch_recording import RECORDERS
 from n2nsurgery.graph.channels.torch_tape import COMPUTED, Tape
 from n2nsurgery.graph.tracing.side_effects import draws_undone, unchanged
 from n2nsurgery.graph.tracing.trace import source_line
@@ -78,7 +79,7 @@ def _recorded(
     module: nn.Module, inputs: Mapping[str, Tensor], without_data: FakeTensorMode | None
 ) -> tuple[Program, dict[str, Tensor]]:
     named = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
-    tape = Tape(named)
+    tape = Tape(named, RECORDERS)
     with _running(module), without_data or torch.no_grad():
         given = {name: _sample(value) for name, value in inputs.items()}
         entries = tuple(

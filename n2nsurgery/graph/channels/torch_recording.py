@@ -5,9 +5,7 @@ A recorder returns False where this very call is not what the operation's name p
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,42 +16,21 @@ from torch.nn import functional as F
 
 from n2nsurgery.graph.channels import torch_operations as known
 from n2nsurgery.graph.channels.steps import Attention, MatMul, Move, Pointwise, Reduce
-
-if TYPE_CHECKING:
-    from n2nsurgery.graph.channels.torch_tape import Tape
+from n2nsurgery.graph.channels.torch_call import CallTape, Recorder, TorchCall
 
 _MATRIX = 2
 _GROUPS = 6
 """Position of `groups` among the arguments of every convolution."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class TorchCall:
-    """One call: its bare name, what was called with which arguments, the tensors it gave, the values it read."""
-
-    name: str
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    results: list[Tensor]
-    reads: tuple[int, ...]
-
-    def argument(self, position: int, name: str, default: Any = None) -> Any:  # noqa: ANN401 - any argument
-        """An argument by position or name."""
-        return self.args[position] if len(self.args) > position else self.kwargs.get(name, default)
-
-
-Recorder = Callable[["Tape", TorchCall], bool]
-
-
-def _pointwise(tape: Tape, call: TorchCall) -> bool:
+def _pointwise(tape: CallTape, call: TorchCall) -> bool:
     how = "sum" if call.name in known.SUMS else "product"
     scale = _scale(tape, call) if call.name == "batch_norm" else None
     distinct = tuple(dict.fromkeys(call.reads))
     return tape.add(Pointwise, call.name, distinct, call.results[:1], how=how, scale=scale)
 
 
-def _scale(tape: Tape, call: TorchCall) -> NDArray[np.float64] | None:
+def _scale(tape: CallTape, call: TorchCall) -> NDArray[np.float64] | None:
     """What a BatchNorm in eval mode multiplies each channel with, |gamma| / sqrt(variance + eps)."""
     training = call.argument(5, "training", default=False)
     if not known.is_python(call.function) or training:
@@ -69,7 +46,7 @@ def _scale(tape: Tape, call: TorchCall) -> NDArray[np.float64] | None:
         return np.asarray(factors.numpy())
 
 
-def _move(tape: Tape, call: TorchCall) -> bool:
+def _move(tape: CallTape, call: TorchCall) -> bool:
     function = F.pad if call.name in {"pad", "constant_pad_nd"} else call.function
 
     def again(given: Any) -> Any:  # noqa: ANN401 - the arguments, whatever they are
@@ -85,7 +62,7 @@ def _move(tape: Tape, call: TorchCall) -> bool:
     return tape.add_move(call.name, (call.args, call.kwargs), call.results, again)
 
 
-def _reduction(tape: Tape, call: TorchCall) -> bool:
+def _reduction(tape: CallTape, call: TorchCall) -> bool:
     if len(call.reads) > 1:  # the maximum of two tensors
         return _pointwise(tape, call)
     if not isinstance(call.args[0], Tensor):
@@ -103,12 +80,12 @@ def _reduction(tape: Tape, call: TorchCall) -> bool:
     )
 
 
-def _pool(tape: Tape, call: TorchCall) -> bool:
+def _pool(tape: CallTape, call: TorchCall) -> bool:
     axes = known.pooled_axes(call.name, call.results[0].dim())
     return tape.add(Reduce, call.name, call.reads[:1], call.results[:1], axes=axes, keepdims=True)
 
 
-def _convolution(tape: Tape, call: TorchCall) -> bool:
+def _convolution(tape: CallTape, call: TorchCall) -> bool:
     source, weight = call.argument(0, "input"), call.argument(1, "weight")
     layout = "conv_transpose" if call.name in known.TRANSPOSED else "conv"
     axis = 1 - weight.dim()
@@ -116,12 +93,12 @@ def _convolution(tape: Tape, call: TorchCall) -> bool:
     return tape.add_layer(call.name, source, weight, call.results, layout=layout, groups=groups, axis=axis)
 
 
-def _linear(tape: Tape, call: TorchCall) -> bool:
+def _linear(tape: CallTape, call: TorchCall) -> bool:
     source, weight = call.argument(0, "input"), call.argument(1, "weight")
     return tape.add_layer(call.name, source, weight, call.results, layout="linear", groups=1, axis=-1)
 
 
-def _product(tape: Tape, call: TorchCall) -> bool:
+def _product(tape: CallTape, call: TorchCall) -> bool:
     """A matrix product: of two values, of a value by a parameter, or of a parameter by a value."""
     if call.name in {"addmm", "baddbmm"}:
         if tape.known(call.args[0]) is not None:
@@ -141,7 +118,7 @@ def _product(tape: Tape, call: TorchCall) -> bool:
     return tape.add_layer(call.name, left, turned, call.results, layout="linear", groups=1, axis=-1)
 
 
-def _attention(tape: Tape, call: TorchCall) -> bool:
+def _attention(tape: CallTape, call: TorchCall) -> bool:
     query, key, value = call.args[:3]
     if any(tape.known(tensor) is None for tensor in (query, key, value)):
         return False
@@ -154,14 +131,14 @@ def _swapped(given: Any) -> list[Any]:  # noqa: ANN401 - one label array
     return [given[0].swapaxes(-1, -2)]
 
 
-def _glu(tape: Tape, call: TorchCall) -> bool:
+def _glu(tape: CallTape, call: TorchCall) -> bool:
     halves = list(call.args[0].chunk(2, dim=call.argument(1, "dim", -1)))
     axis = call.argument(1, "dim", -1)
     tape.add_move("chunk", call.args[0], halves, lambda given: given.chunk(2, dim=axis))
     return tape.add(Pointwise, "glu", tape.values(*halves), call.results)
 
 
-def _embedding(tape: Tape, call: TorchCall) -> bool:
+def _embedding(tape: CallTape, call: TorchCall) -> bool:
     """Every entry of a table's row depends on the index."""
     shape = tuple(call.results[0].shape)
     return tape.add(

@@ -20,8 +20,8 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from n2nsurgery.graph.channels import torch_operations as known
 from n2nsurgery.graph.channels.steps import AnyStep, Layer, Move, Opaque
+from n2nsurgery.graph.channels.torch_call import Recorder, TorchCall
 from n2nsurgery.graph.channels.torch_moves import moved
-from n2nsurgery.graph.channels.torch_recording import RECORDERS, TorchCall
 
 _OVERRIDES = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
 
@@ -30,10 +30,14 @@ COMPUTED = ".computed"
 
 
 class Tape(TorchFunctionMode):
-    """While entered, records into `steps`; `weights` holds the layers' weights, `named` tensors by their names."""
+    """While entered, records into `steps`; `weights` holds the layers' weights, `named` tensors by their names.
 
-    def __init__(self, named: Mapping[str, Tensor]) -> None:
+    `recorders`: what records a call, by the operation's name; calls of other operations become opaque steps.
+    """
+
+    def __init__(self, named: Mapping[str, Tensor], recorders: Mapping[str, Recorder]) -> None:
         super().__init__()
+        self._recorders = recorders
         self.steps: list[AnyStep] = []
         self.weights: dict[str, Tensor] = {}
         self._names = {id(tensor): name for name, tensor in reversed(tuple(named.items()))}
@@ -66,7 +70,7 @@ class Tape(TorchFunctionMode):
             result = func(*args, **kwargs)
             self._remember(func, args, kwargs, result)
             return result
-        if name not in RECORDERS and known.is_python(func) and func not in self._inside:
+        if name not in self._recorders and known.is_python(func) and func not in self._inside:
             self._inside.append(func)
             with _seen_through(func), self:
                 result = func(*args, **kwargs)
@@ -112,7 +116,7 @@ class Tape(TorchFunctionMode):
         if not reads:
             return
         call = TorchCall(name=name, function=func, args=args, kwargs=kwargs, results=results, reads=reads)
-        record = RECORDERS.get(name)
+        record = self._recorders.get(name)
         if record is None or not record(self, call):
             self.add(Opaque, name, reads, results)
 

@@ -1,6 +1,7 @@
 """Criterion `clash-free`: fixed fan-out and fan-in from an interleaver that memory banks serve without conflicts.
 
-See masks/patterns/clash_free.py for the pattern. For convolutions it joins channels, whose kernels are kept or pruned whole.
+See masks/patterns/clash_free.py for the pattern. In convolutions it joins channels: their kernels are kept or pruned
+whole.
 Source: Dey et al. 2019, "Pre-Defined Sparse Neural Networks with Hardware Acceleration", section III.
 """
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from n2nsurgery.pipelines.apply_request import ApplyRequest
+from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery_cli.commands.apply import apply
 
 SKIP = {

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import n2nsurgery.models.catalog
-from n2nsurgery.pipelines.doctor import run as diagnose
+from n2nsurgery.pipelines.deploy.doctor import run as diagnose
 
 INSPECTED = {
     "model": "resnet18",

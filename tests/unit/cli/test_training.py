@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from n2nsurgery.core.errors import InterruptionError
-from n2nsurgery.pipelines.evaluate_request import EvaluationRequest
-from n2nsurgery.pipelines.train_request import TrainRequest
+from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
+from n2nsurgery.pipelines.training.train_request import TrainRequest
 from n2nsurgery_cli.commands.train import spelled_out
 
 SCORES = {"loss": 1.0, "top1": 0.4567, "top5": 0.9, "samples": 100}

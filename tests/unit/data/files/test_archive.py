@@ -198,7 +198,7 @@ def test_images_of_different_sizes_need_a_size():
 
 
 def test_images_that_would_not_fit_into_memory_are_refused(monkeypatch):
-    monkeypatch.setattr("n2nsurgery.data.pipeline.held._MOST_BYTES", 100)
+    monkeypatch.setattr("n2nsurgery.data.files.memory._MOST_BYTES", 100)
     with pytest.raises(UsageError, match="2 samples of 108 bytes"):
         decode_all([picture(0), picture(1)].__getitem__, ("a", "b"), None)
     with pytest.raises(UsageError, match="1 samples of 147 bytes"):

@@ -6,7 +6,7 @@ from n2nsurgery.core.errors import BudgetError, UnknownNameError, UsageError
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks import draw_masks
 from n2nsurgery.masks.patterns.fans import fan_in_of
-from n2nsurgery.pipelines.choose_draw import choose_by_scatter, junction_of
+from n2nsurgery.pipelines.prune.choose_draw import choose_by_scatter, junction_of
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.junctions import JunctionRequest
 

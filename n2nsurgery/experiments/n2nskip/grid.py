@@ -1,0 +1,229 @@
+"""The grid of the N2NSkip paper: networks, data sets, methods, densities and seeds; and the cells that it is made of.
+
+At `paper` scale these are the paper's networks with its recipe; at `small` scale networks that train in less than a
+minute stand for them on a part of CIFAR-10; at `smoke` scale everything is generated and shows only that it works.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from n2nsurgery.data.registry import DATA_SETS
+from n2nsurgery.data.request import DataRequest
+from n2nsurgery.experiments.n2nskip.methods import DENSE, NORMALIZED, ONE_TO_ONE, surgery_of
+from n2nsurgery.experiments.n2nskip.paper_networks import CIFAR_DENSITIES, IMAGENET_DENSITIES
+from n2nsurgery.experiments.paper.reproduction import Scale, Setting
+from n2nsurgery.experiments.trials.cell import Cell, CellResult
+from n2nsurgery.experiments.trials.paired import Spread
+from n2nsurgery.experiments.trials.results import results_of
+from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.recipe.recipe import Recipe
+from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.train.config.optimizer import OptimizerConfig
+from n2nsurgery.train.config.schedule import ScheduleConfig
+
+SEEDS: Mapping[Scale, int] = {"smoke": 2, "small": 3, "paper": 3}
+PAPER_METHODS = ("RP", "N2NSkip-RP", "CSP", "N2NSkip-CSP")
+_PLAIN = ("RP", "N2NSkip-RP", ONE_TO_ONE, "ResSkip-RP", "CSP", "N2NSkip-CSP")
+_SHORTCUTS = ("RP", "N2NSkip-RP", NORMALIZED, ONE_TO_ONE, "CSP", "N2NSkip-CSP")
+_SHORT_RUN = TrainConfig(
+    epochs=6,
+    batch_size=64,
+    optimizer=OptimizerConfig(nesterov=False),
+    schedule=ScheduleConfig(name="cosine", floor=0.0),
+    keep_last=1,
+)
+_PAPER_RUN = TrainConfig(keep_last=1)  # the defaults are the paper's recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A network on a data set, as the paper calls them, with what is trained for them and how."""
+
+    network: str
+    dataset: str
+    model: str
+    data: DataRequest
+    train: TrainConfig
+    densities: tuple[float, ...]
+    methods: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """`cifar-plain17 (for VGG19) on cifar10, 6,000 images (for CIFAR-100)`, without brackets for the real thing."""
+        own = {"cifar-vgg19", "cifar-resnet50", "resnet50"}
+        network = self.network if self.model in own else f"{self.model} (for {self.network})"
+        limit = getattr(self.data.options, "train_limit", None)
+        images = f", {limit:,} training images" if limit else ""
+        named = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}.get(self.data.name, "fake")
+        return f"{network} on {named}{images}" + ("" if named == self.dataset else f" (for {self.dataset})")
+
+    @property
+    def training(self) -> str:
+        """How it is trained, in a sentence."""
+        config = self.train
+        steps = "halved every 30 epochs" if config.schedule.name == "step" else config.schedule.name
+        exactness = "" if config.amp == "off" else f", {config.amp} autocast"
+        tested = getattr(self.data.options, "test_limit", None)
+        return (
+            f"{self.title}: {config.epochs} epochs of SGD, learning rate {config.optimizer.lr:g} ({steps}), momentum "
+            f"{config.optimizer.momentum:g}, weight decay {config.optimizer.weight_decay:g}, batches of "
+            f"{config.batch_size}{exactness}; {f'{tested:,}' if tested else 'all'} test images."
+        )
+
+    def cell(self, method: str, density: float, seed: int, *, download: bool) -> Cell:
+        """One run."""
+        recipe = Recipe(
+            seed=seed,
+            model=ModelRequest(name=self.model),
+            data=self.data,
+            surgery=surgery_of(method, density),
+            train=replace(self.train, seed=seed),
+        )
+        words = re.sub(r"[^A-Za-z0-9.]+", "-", method)
+        kept = "" if method == DENSE else f"-d{density:g}"
+        return Cell(name=f"{self.model}-{self.data.name}-{words}{kept}", recipe=recipe, download=download)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One mean: a method at a density on a subject; the density of the dense network is 1."""
+
+    subject: Subject
+    method: str
+    density: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridResults:
+    """Results by point and seed; `failures` tells of the cells that have none."""
+
+    points: Mapping[Point, Mapping[int, CellResult]]
+    failures: tuple[str, ...]
+
+    def runs(self, subject: Subject, method: str, density: float) -> Mapping[int, CellResult]:
+        """The runs of one point by seed; empty where there is none."""
+        return self.points.get(Point(subject=subject, method=method, density=density), {})
+
+    def accuracies(self, subject: Subject, method: str, density: float) -> dict[int, float]:
+        """Test accuracy after the last epoch by seed, in percent."""
+        return {seed: run.accuracy for seed, run in self.runs(subject, method, density).items()}
+
+    def spread(self, subject: Subject, method: str, density: float) -> Spread:
+        """The same without the seeds."""
+        return Spread(values=tuple(self.accuracies(subject, method, density).values()))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What it was trained on, and which cells failed."""
+        devices = sorted({run.device for runs in self.points.values() for run in runs.values()})
+        return (f"Trained on: {', '.join(devices)}.", *(f"Failed, and left out: {line}" for line in self.failures))
+
+    def to_json(self) -> dict[str, Any]:
+        """Every run with all its numbers."""
+        return {"cells": [asdict(run) for runs in self.points.values() for run in runs.values()]}
+
+
+def points_of(subjects: Iterable[Subject]) -> Iterator[Point]:
+    """Every point once, the dense network of a subject first."""
+    for subject in subjects:
+        yield Point(subject=subject, method=DENSE, density=1.0)
+        for density in subject.densities:
+            for method in subject.methods:
+                yield Point(subject=subject, method=method, density=density)
+
+
+def train_grid(points: Sequence[Point], setting: Setting) -> GridResults:
+    """Train every point with every seed, seed by seed, so that what is there when it is stopped can be compared.
+
+    Finished cells in `setting.folder` are used again. Raises the errors of `carry_out_all`.
+    """
+    seeds = range(setting.seed, setting.seed + (setting.seeds or SEEDS[setting.scale]))
+    cells = {
+        (seed, point): point.subject.cell(point.method, point.density, seed, download=setting.download)
+        for seed in seeds
+        for point in dict.fromkeys(points)
+    }
+    folder = setting.folder / "cells"
+    finished = results_of(list(cells.values()), folder, setting)
+    found: dict[Point, dict[int, CellResult]] = {}
+    for (seed, point), cell in cells.items():
+        if (document := finished.documents.get(cell.key)) is not None:
+            where = f"'{folder / cell.key}.json'"
+            found.setdefault(point, {})[seed] = CellResult.from_json(document, where)
+    return GridResults(points=found, failures=tuple(f"{key}: {problem}" for key, problem in finished.failures.items()))
+
+
+def table1_subjects(setting: Setting) -> tuple[Subject, ...]:
+    """VGG19 and ResNet50 on CIFAR-10 and CIFAR-100, or what stands for them."""
+    if setting.scale == "paper":
+        return tuple(
+            Subject(
+                network=network, dataset=dataset, model=model, data=_data(data, setting), train=_PAPER_RUN,
+                densities=CIFAR_DENSITIES, methods=PAPER_METHODS,
+            )
+            for network, model in (("VGG19", "cifar-vgg19"), ("ResNet50", "cifar-resnet50"))
+            for dataset, data in (("CIFAR-10", "cifar10"), ("CIFAR-100", "cifar100"))
+        )  # fmt: skip
+    return (plain_subject(setting), tiny_subject(setting, (0.05,), _SHORTCUTS, "CIFAR-10"))
+
+
+def vgg_subjects(setting: Setting) -> tuple[Subject, ...]:
+    """VGG19 on CIFAR-10 and CIFAR-100, or what stands for the first."""
+    return tuple(subject for subject in table1_subjects(setting) if subject.network == "VGG19")
+
+
+def plain_subject(setting: Setting) -> Subject:
+    """The network without shortcuts that stands for VGG19."""
+    smoke = setting.scale == "smoke"
+    return Subject(
+        network="VGG19", dataset="CIFAR-10", model="cifar-plain17", data=_few(setting), train=_short(setting),
+        densities=(0.1,) if smoke else CIFAR_DENSITIES, methods=PAPER_METHODS if smoke else _PLAIN,
+    )  # fmt: skip
+
+
+def table2_subject(setting: Setting) -> Subject:
+    """ResNet50 on ImageNet, or what stands for it."""
+    if setting.scale == "paper":
+        return Subject(
+            network="ResNet50", dataset="ImageNet", model="resnet50", data=_data("imagenet", setting, workers=8),
+            train=_PAPER_RUN, densities=IMAGENET_DENSITIES, methods=PAPER_METHODS,
+        )  # fmt: skip
+    return tiny_subject(setting, (0.5, 0.2), PAPER_METHODS, "ImageNet")
+
+
+def tiny_subject(setting: Setting, densities: tuple[float, ...], methods: tuple[str, ...], dataset: str) -> Subject:
+    """A bottleneck ResNet of 78,320 weights; its large maps take longer than the plain network: fewer images, bf16."""
+    smoke = setting.scale == "smoke"
+    train = _short(setting) if smoke else replace(_short(setting), amp="bf16", channels_last=True)
+    return Subject(
+        network="ResNet50", dataset=dataset, model="cifar-tiny-resnet", data=_few(setting, 4000, 2000), train=train,
+        densities=densities[:1] if smoke else densities, methods=("RP", "N2NSkip-RP") if smoke else methods,
+    )  # fmt: skip
+
+
+def basic_subject(setting: Setting, densities: tuple[float, ...], methods: tuple[str, ...]) -> Subject:
+    """A ResNet of basic blocks, 270,896 weights."""
+    train = _short(setting) if setting.scale == "smoke" else replace(_short(setting), channels_last=True)
+    return Subject(
+        network="ResNet20", dataset="CIFAR-10", model="cifar-basic-resnet", data=_few(setting), train=train,
+        densities=densities, methods=methods,
+    )  # fmt: skip
+
+
+def _data(name: str, setting: Setting, workers: int = 0, **options: object) -> DataRequest:
+    return DataRequest(name=name, options=DATA_SETS.get(name)(**options), root=setting.data, workers=workers)
+
+
+def _few(setting: Setting, train: int = 6000, test: int | None = None) -> DataRequest:
+    """A part of CIFAR-10, or a few generated images."""
+    if setting.scale == "smoke":
+        return _data("fake", setting, shape=(3, 8, 8), train=128, test=32)
+    return _data("cifar10", setting, train_limit=train, test_limit=test, augment="none")
+
+
+def _short(setting: Setting) -> TrainConfig:
+    return replace(_SHORT_RUN, epochs=2, batch_size=32) if setting.scale == "smoke" else _SHORT_RUN

@@ -1,0 +1,155 @@
+"""Training of networks with pre-defined sparsity: fixed fan-outs and fan-ins in their classification layers.
+
+The paper gives optimizers (Adam, SGD for Morse), 30 epochs (100 for MNIST without convolutions) and little else:
+learning rates, batch size and the weight of L2 regularization are ours, and the same in every network of a comparison.
+Source: "Characterizing sparse connectivity patterns in neural networks", sections 2.2 and 2.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from n2nsurgery.data.registry import DATA_SETS
+from n2nsurgery.data.request import DataRequest
+from n2nsurgery.experiments.paper.panels import Curve, Panel
+from n2nsurgery.experiments.paper.reproduction import Setting
+from n2nsurgery.experiments.predefined.networks import FanOuts, Network
+from n2nsurgery.experiments.trials.cell import Cell, CellResult
+from n2nsurgery.experiments.trials.paired import Spread
+from n2nsurgery.experiments.trials.results import results_of
+from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.recipe.recipe import Recipe
+from n2nsurgery.surgery.request import SurgeryRequest
+from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.train.config.optimizer import OptimizerConfig
+from n2nsurgery.train.config.schedule import ScheduleConfig
+
+SOURCE = "Characterizing sparse connectivity patterns in neural networks"
+_BATCH = 128
+ADAM = TrainConfig(
+    epochs=30,
+    batch_size=_BATCH,
+    optimizer=OptimizerConfig(name="adam", lr=1e-3, weight_decay=0.0),
+    schedule=ScheduleConfig(name="constant"),
+    keep_last=1,
+)
+SGD = replace(ADAM, optimizer=OptimizerConfig(lr=0.2, nesterov=False, weight_decay=0.0))
+L2 = 1e-4  # of the MNIST networks
+ADAM_L2 = replace(ADAM, optimizer=replace(ADAM.optimizer, weight_decay=L2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Junctions:
+    """A network whose junctions `layers` (names, from the input on) are made sparse, its data and its training."""
+
+    network: Network
+    model: str
+    layers: tuple[str, ...]
+    data: DataRequest
+    train: TrainConfig
+    num_classes: int | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def density(self, fan_outs: FanOuts) -> float:
+        """The overall density of the junctions with these fan-outs."""
+        return self.network.weights(fan_outs) / self.network.dense_weights
+
+    @property
+    def dense(self) -> FanOuts:
+        """The fan-outs of fully connected junctions."""
+        return tuple(n_out for n_out, _ in self.network.junctions)
+
+    def cell(self, fan_outs: FanOuts, seed: int, *, download: bool) -> Cell:
+        """One run."""
+        surgery = None
+        if fan_outs != self.dense:
+            asked = tuple(zip(self.layers, fan_outs, strict=True))
+            surgery = SurgeryRequest(fan_out=asked, criterion="fixed-fan", skip="none")
+        recipe = Recipe(
+            seed=seed,
+            model=ModelRequest(name=self.model, num_classes=self.num_classes, options=dict(self.options)),
+            data=self.data,
+            surgery=surgery,
+            train=replace(self.train, seed=seed),
+        )
+        widths = "-".join(map(str, self.network.widths))
+        fans = "-".join(map(str, fan_outs))
+        return Cell(name=f"{self.model}-{widths}-fo-{fans}", recipe=recipe, download=download)
+
+
+Asked = tuple[Junctions, FanOuts]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JunctionRuns:
+    """Results by network and fan-outs, then by seed; `failures` tells of the cells that have none."""
+
+    found: Mapping[Asked, Mapping[int, CellResult]]
+    failures: tuple[str, ...]
+
+    def accuracies(self, junctions: Junctions, fan_outs: FanOuts) -> dict[int, float]:
+        """Test accuracy after the last epoch by seed, in percent."""
+        return {seed: run.accuracy for seed, run in self.found.get((junctions, fan_outs), {}).items()}
+
+    def spread(self, junctions: Junctions, fan_outs: FanOuts) -> Spread:
+        """The same without the seeds."""
+        return Spread(values=tuple(self.accuracies(junctions, fan_outs).values()))
+
+    def by_epoch(self, junctions: Junctions, fan_outs: FanOuts) -> list[Spread]:
+        """Test accuracy in percent after each epoch."""
+        runs = self.found.get((junctions, fan_outs), {}).values()
+        epochs = zip(*(run.test for run in runs), strict=True)
+        return [Spread(values=tuple(100 * top1 for top1 in tops if top1 is not None)) for tops in epochs]
+
+    def after(self, junctions: Junctions, fan_outs: FanOuts, epoch: int) -> dict[int, float]:
+        """The best test accuracy of the epochs up to `epoch` by seed, in percent."""
+        return {
+            seed: 100 * max(top1 for top1 in run.test[:epoch] if top1 is not None)
+            for seed, run in self.found.get((junctions, fan_outs), {}).items()
+        }
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What it was trained on, and which cells failed."""
+        devices = sorted({run.device for runs in self.found.values() for run in runs.values()})
+        return (f"Trained on: {', '.join(devices)}.", *(f"Failed, and left out: {line}" for line in self.failures))
+
+
+def epoch_panel(runs: JunctionRuns, junctions: Junctions, fans: Sequence[FanOuts]) -> Panel:
+    """Test accuracy by epoch, a curve for each of the fan-outs, named by their overall density."""
+    curves = []
+    for fan in fans:
+        spreads = runs.by_epoch(junctions, fan)
+        curves.append(
+            Curve(
+                label=f"{100 * junctions.density(fan):.2f} %",
+                x=tuple(range(1, len(spreads) + 1)),
+                y=tuple(spread.mean for spread in spreads),
+                spread=tuple(spread.deviation for spread in spreads),
+            )
+        )
+    return Panel(title=junctions.network.name, x_label="epoch", y_label="test accuracy, %", curves=tuple(curves))
+
+
+def train_junctions(asked: Sequence[Asked], setting: Setting, seeds: int) -> JunctionRuns:
+    """Train every network with every seed, seed by seed; see `carry_out_all`."""
+    cells = {
+        (seed, one): one[0].cell(one[1], seed, download=setting.download)
+        for seed in range(setting.seed, setting.seed + (setting.seeds or seeds))
+        for one in dict.fromkeys(asked)
+    }
+    folder = setting.folder / "cells"
+    finished = results_of(list(cells.values()), folder, setting)
+    found: dict[Asked, dict[int, CellResult]] = {}
+    for (seed, one), cell in cells.items():
+        if (document := finished.documents.get(cell.key)) is not None:
+            found.setdefault(one, {})[seed] = CellResult.from_json(document, f"'{folder / cell.key}.json'")
+    failures = tuple(f"{key}: {problem}" for key, problem in finished.failures.items())
+    return JunctionRuns(found=found, failures=failures)
+
+
+def data_of(name: str, setting: Setting, **options: Any) -> DataRequest:  # noqa: ANN401 - those of the set
+    """The data set `name` below the setting's folder."""
+    return DataRequest(name=name, options=DATA_SETS.get(name)(**options), root=setting.data)

@@ -1,0 +1,150 @@
+"""A cell: one training run of an experiment, and what it gave.
+
+<key>.yaml      the recipe; `n2nsurgery train` carries it out alone
+<key>/          the run
+<key>.json      the result, once the run is through
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+from n2nsurgery.core.errors import InvalidFileError, UsageError
+from n2nsurgery.core.files import remove_folder, write_text
+from n2nsurgery.data.pipeline.splits import DataSplits
+from n2nsurgery.data.request import DataRequest
+from n2nsurgery.experiments.trials.job import Document, Report
+from n2nsurgery.pipelines.saved.run_folder import is_run
+from n2nsurgery.pipelines.training.train import run
+from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
+from n2nsurgery.pipelines.training.training_outcome import TrainingOutcome
+from n2nsurgery.recipe.recipe import Recipe
+from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.train.metrics.record import EpochRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """The run that `recipe` describes; `name` (letters, digits, dots and dashes) says in words which one it is."""
+
+    name: str
+    recipe: Recipe
+    download: bool = False
+
+    @property
+    def key(self) -> str:
+        """`<name>-s<seed>-<hash>`."""
+        return f"{self.name}-s{self.recipe.seed}-{self.recipe.hash[:8]}"
+
+    def carry_out(self, folder: Path, device: str, report: Report) -> Document:
+        """Train, going on with a run that was stopped; see `Job`."""
+        recipe = replace(self.recipe, train=replace(self.recipe.train, device=device))
+        file, trained = folder / f"{self.key}.yaml", folder / self.key
+        write_text(file, recipe.to_yaml())
+        if trained.exists() and not is_run(trained):
+            remove_folder(trained)  # a run that was killed before it began
+        outcome = run(
+            TrainRequest(recipe=file, output=trained, resume=AUTO, download=self.download),
+            report,
+            splits=lambda: splits_of(recipe.data, recipe.seed, download=self.download),
+        )
+        assert outcome is not None  # this is no process among several
+        return asdict(_result(self.name, outcome))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellResult:
+    """What a cell gave.
+
+    `train`, `validation`, `test`: top-1 accuracies in [0, 1] after each epoch, None where an epoch was not evaluated.
+    `weights`: those of the dense network that could be pruned; `nonzeros`: those kept, skips included. `macs`:
+    multiply-accumulates of kept weights for one sample; `flops`: operations of the same network in dense kernels, two
+    for each multiply-accumulate. `seconds` of training and evaluation.
+    """
+
+    name: str
+    recipe: str
+    seed: int
+    train: tuple[float, ...]
+    validation: tuple[float | None, ...]
+    test: tuple[float | None, ...]
+    weights: int
+    nonzeros: int
+    skip_nonzeros: int
+    macs: int
+    flops: int
+    seconds: float
+    device: str
+    warnings: tuple[str, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Test accuracy after the last epoch, in percent."""
+        last = self.test[-1]
+        assert last is not None  # the last epoch is always evaluated
+        return 100 * last
+
+    @classmethod
+    def from_json(cls, document: Document, where: str) -> Self:
+        """The result that was written as `document`; InvalidFileError, with `where`, for another one."""
+        known = {field.name for field in fields(cls)}
+        if document.keys() != known or not document["test"]:
+            raise InvalidFileError(f"{where} is the result of another version; remove it to train that cell again")
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
+        }
+        return cls(**values)
+
+
+@lru_cache(maxsize=1)  # the cells of one seed follow each other and share their data
+def splits_of(request: DataRequest, seed: int, *, download: bool) -> DataSplits:
+    """The data of a request, kept for the next job that has the same; UsageError where it is not there."""
+    try:
+        return request.load(download=download, seed=seed)
+    except UsageError as error:
+        raise UsageError(f"{error} `reproduce` takes it with --data; --scale smoke needs no data.") from error
+
+
+def _result(name: str, outcome: TrainingOutcome) -> CellResult:
+    assert outcome.trained is not None
+    assert outcome.operated is not None
+    counted: dict[str, Any] = outcome.to_json()["surgery"]
+    history = outcome.trained.history
+    return CellResult(
+        name=name,
+        recipe=outcome.recipe.hash,
+        seed=outcome.recipe.seed,
+        train=tuple(record.top1 for record in history),
+        validation=_accuracies(history, "validation"),
+        test=_accuracies(history, "test"),
+        weights=counted["reference_weights"],
+        nonzeros=counted["nnz_total"],
+        skip_nonzeros=counted["nnz_skip"],
+        macs=round(counted["mac_density"] * counted["macs_dense"]),
+        flops=_flops(outcome.operated),
+        seconds=sum(record.timing.seconds + record.timing.evaluation_seconds for record in history),
+        device=outcome.device,
+        warnings=tuple(counted["warnings"]),
+    )
+
+
+def _accuracies(history: tuple[EpochRecord, ...], split: str) -> tuple[float | None, ...]:
+    return tuple(next((r.top1 for r in record.evaluations if r.split == split), None) for record in history)
+
+
+def _flops(operated: Operated) -> int:
+    """Floating-point operations of one sample in evaluation, as torch's dense kernels compute them."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    module = operated.module
+    device = next((parameter.device for parameter in module.parameters()), None)
+    inputs = [torch.zeros((1, *spec.shape[1:]), device=device) for spec in operated.plan.inputs]
+    training = module.training
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module.eval()(*inputs)
+    module.train(training)
+    return int(counter.get_total_flops())

@@ -1,0 +1,190 @@
+"""From an artifact, an ONNX file, a model or an operated network to its channel graph and that of its dense form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from torch import Tensor, nn
+
+from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
+from n2nsurgery.connectivity.graph.conventions import DEFAULT, Conventions
+from n2nsurgery.connectivity.graph.network_graph import MAX_NODES, channel_graph, dense_form, require_size
+from n2nsurgery.export.channels.network import channel_network as network_in_file
+from n2nsurgery.graph.channels.flow import ChannelFlow, ChannelNetwork, Skip
+from n2nsurgery.graph.channels.torch_network import channel_network
+from n2nsurgery.graph.tracing.trace import trace
+from n2nsurgery.models.catalog import resolve
+from n2nsurgery.models.patient import Patient
+from n2nsurgery.pipelines.prune.apply import inputs_of, patient_of
+from n2nsurgery.pipelines.saved.load import load
+from n2nsurgery.surgery.example_inputs import examples
+from n2nsurgery.surgery.operated import Operated
+
+Report = Callable[[str, float], None]
+Kind = Literal["artifact", "onnx", "model", "operated"]
+
+_FOLDED = "The file came from an export that folds BatchNorm into the weights; it cannot be taken out again."
+_OWN_FORM = (
+    "The dense form is the network's own: without skips, every pruned weight with the mean magnitude of its layer's"
+    " kept ones (1 / sqrt(fan-in) where a layer keeps none)."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where a network came from: its `kind`, and its folder, file, name or class."""
+
+    kind: Kind
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerLine:
+    """A weighted layer or skip: `kept` of its `size` weights, each counted once, however often the layer is called."""
+
+    name: str
+    weight: str
+    kept: int
+    size: int
+    skip: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NetworkUnderTest:
+    """A network as channel graphs; both have the same nodes, and are built when first asked for.
+
+    `graph`: as it is. `dense`: its dense form. `notes`: what was approximated, in sentences.
+    """
+
+    origin: Origin
+    network: ChannelNetwork
+    conventions: Conventions
+    max_nodes: int = MAX_NODES
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def flow(self) -> ChannelFlow:
+        """Who reads and writes which channel."""
+        return self.network.flow
+
+    @cached_property
+    def graph(self) -> ChannelGraph:
+        """The network's graph; UsageError where it is too large, or where weights are NaN or infinite."""
+        return channel_graph(self.network, self.conventions, max_nodes=self.max_nodes)
+
+    @cached_property
+    def dense(self) -> ChannelGraph:
+        """The graph of its dense form; errors as `graph`."""
+        return dense_form(self.network, self.conventions, max_nodes=self.max_nodes)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What to know when reading the graphs."""
+        return (*self.remarks, *self.flow.notes, *self.network.notes, _OWN_FORM)
+
+    @cached_property
+    def layers(self) -> tuple[LayerLine, ...]:
+        """Every weight that is called, in the order of the first call."""
+        skips = {skip.name for skip in self.flow.skips}
+        lines: dict[str, LayerLine] = {}
+        for call in self.flow.calls:
+            mask = self.network.masks.get(call.weight)
+            size = int(self.network.weights[call.weight].size)
+            kept = size if mask is None else int(np.count_nonzero(mask))
+            line = LayerLine(name=call.name, weight=call.weight, kept=kept, size=size, skip=call.name in skips)
+            lines.setdefault(call.weight, line)
+        return tuple(lines.values())
+
+
+def subject_of(  # noqa: PLR0913 - every argument is an option of the command
+    given: str | Path | Operated | nn.Module,
+    *,
+    example_inputs: Any = None,  # noqa: ANN401 - any input that a module takes
+    conventions: Conventions = DEFAULT,
+    max_nodes: int = MAX_NODES,
+    allow_import: bool = False,
+    last: bool = False,
+    num_classes: int | None = None,
+    input_size: tuple[int, ...] | None = None,
+    seed: int = 0,
+    progress: Report | None = None,
+) -> NetworkUnderTest:
+    """The network in an artifact's folder or an .onnx file, the dense model of a name or module, or an operated one.
+
+    `example_inputs`: needed for a module. `allow_import`, `last`, `num_classes`, `input_size` and `seed` as for `load`
+    and for models by name. Raises UsageError (too many channels, broken weights), UnknownNameError, InvalidFileError or
+    VerificationError (a folder or file that is none), TraceError.
+    """
+    report = progress or _silent
+    if isinstance(given, Operated):
+        found = _of_operated(given, Origin(kind="operated", name=given.plan.model_class), conventions)
+    elif isinstance(given, nn.Module):
+        found = _of_patient(patient_of(given, example_inputs, seed), type(given).__name__, conventions)
+    elif Path(given).suffix == ".onnx":
+        report(f"reading {given}", 0.2)
+        found = _of_file(Path(given), conventions)
+    elif Path(given).is_dir():
+        report(f"loading {given}", 0.2)
+        found = _of_operated(
+            load(given, allow_import=allow_import, last=last), Origin(kind="artifact", name=str(given)), conventions
+        )
+    else:
+        report(f"building {given}", 0.2)
+        patient = resolve(str(given), num_classes=num_classes, input_size=input_size, seed=seed)
+        found = _of_patient(patient, str(given), conventions)
+    require_size(found.flow, max_nodes=max_nodes)
+    return replace(found, max_nodes=max_nodes)
+
+
+def _of_file(path: Path, conventions: Conventions) -> NetworkUnderTest:
+    remarks = (_FOLDED,) if conventions.batchnorm == "ignored" else ()
+    origin = Origin(kind="onnx", name=str(path))
+    return NetworkUnderTest(origin=origin, network=network_in_file(path), conventions=conventions, remarks=remarks)
+
+
+def _of_patient(patient: Patient, name: str, conventions: Conventions) -> NetworkUnderTest:
+    inputs = inputs_of(patient)
+    network = channel_network(trace(patient.module, inputs).module, inputs)
+    return NetworkUnderTest(origin=Origin(kind="model", name=name), network=network, conventions=conventions)
+
+
+def _of_operated(operated: Operated, origin: Origin, conventions: Conventions) -> NetworkUnderTest:
+    inputs = dict(zip((spec.name for spec in operated.plan.inputs), examples(operated.plan.inputs), strict=True))
+    network = channel_network(
+        operated.module, _on_device(operated.module, inputs), masks=operated.masks, skips=skips_of(operated)
+    )
+    called = {call.weight for call in network.flow.calls}
+    return NetworkUnderTest(
+        origin=origin, network=network, conventions=conventions, remarks=tuple(_uncalled(operated.masks, called))
+    )
+
+
+def skips_of(operated: Operated) -> tuple[Skip, ...]:
+    """The grafted skips of an operated network."""
+    return tuple(
+        Skip(name=skip.name, kind=skip.kind, source=skip.pair.source, target=skip.pair.target)
+        for skip in operated.plan.skips
+    )
+
+
+def _on_device(module: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    device = next((parameter.device for parameter in module.parameters()), None)
+    return {name: tensor.to(device) for name, tensor in inputs.items()}
+
+
+def _uncalled(masks: Iterable[str], called: set[str]) -> Iterable[str]:
+    left = [name for name in masks if name not in called]
+    if left:
+        yield (
+            f"{len(left)} weights (first '{left[0]}') belong to layers that the network does not call in eval mode, or"
+            " on which its output does not depend; they are not in the graph."
+        )
+
+
+def _silent(_stage: str, _done: float) -> None:
+    pass

@@ -1,0 +1,40 @@
+"""The connectivity of an operated network in a few numbers, for the metadata of the file that it is exported to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from n2nsurgery.connectivity.graph.conventions import DEFAULT
+from n2nsurgery.connectivity.measures.subject import Subject
+from n2nsurgery.connectivity.report.report import Origin, report
+from n2nsurgery.pipelines.connectivity.channel_graphs import subject_of
+from n2nsurgery.pipelines.connectivity.graph_source import skip_kinds
+from n2nsurgery.surgery.operated import Operated
+
+_KEYS = (
+    "effective-density.effective",
+    "dead-channels.dead",
+    "components.components",
+    "heat-distance.F",
+    "heat-distance.F_share",
+    "saturation.t_sat_ratio",
+    "path-count.paths",
+    "scatter.scatter",
+)
+
+
+def connectivity_summary(operated: Operated) -> dict[str, Any]:
+    """Verdict, headline, conventions and the first numbers of the report against the network's own dense form."""
+    found = subject_of(operated)
+    kinds = skip_kinds(found.graph, found.dense, {skip.name: skip.kind for skip in found.flow.skips})
+    made = report(
+        Subject(graph=found.graph, skips=kinds), Subject(graph=found.dense),
+        name=Origin(name="the network"), reference_name=Origin(name="its own dense form"),
+        conventions=DEFAULT.sentences, notes=found.notes,
+    )  # fmt: skip
+    return {
+        "verdict": made.verdict,
+        "headline": made.headline,
+        "conventions": DEFAULT.to_json(),
+        "quantities": {key: made.quantity(key).to_json() for key in _KEYS},
+    }

@@ -1,0 +1,126 @@
+"""From an artifact, or an operated network, to an ONNX file."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from n2nsurgery.core.files import ensure_writable
+from n2nsurgery.export.exporter import export_module
+from n2nsurgery.export.proof.report import ExportReport
+from n2nsurgery.export.sparse.formats import ExportFormat
+from n2nsurgery.pipelines.connectivity.summary import connectivity_summary
+from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
+from n2nsurgery.pipelines.saved.load import load
+from n2nsurgery.pipelines.saved.run_folder import MODEL, is_run, newest_result
+from n2nsurgery.surgery.example_inputs import examples
+from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.summary import summary
+
+_STAGES = {
+    "capturing the graph": 0.3,
+    "coding the weights": 0.6,
+    "writing": 0.65,
+    "checking": 0.8,
+    "comparing with torch in ONNX Runtime": 0.9,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOutcome:
+    """What was exported, and the report on the file."""
+
+    artifact: Path
+    report: ExportReport
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `export --json` prints."""
+        return {
+            "artifact": str(self.artifact),
+            "onnx": str(self.report.path),
+            "bytes": self.report.size,
+            "max_relative_difference": max(line.difference for line in self.report.parity),
+            **self.report.to_json(),
+        }
+
+
+def export_onnx(  # noqa: PLR0913 - every argument is an option of the command
+    operated: Operated,
+    path: str | Path,
+    *,
+    format: str = "portable",  # noqa: A002 - the option's name
+    values: str = "fp32",
+    compact: bool = False,
+    measure: bool = False,
+    report: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> ExportReport:
+    """Write `operated` to `path` as an ONNX file with a dynamic batch, and return what was proven of it.
+
+    `format`: `portable` (small everywhere, fast with the sparse runtime), `inlined` (small, standard operators only)
+    or `dense`. `values`: kept weights as `fp32`, `fp16` or `int8`. `compact`: remove channels that are provably
+    constant or unused. `measure`: choose sparse or dense layer by layer by measuring both on this machine, which needs
+    the sparse runtime; otherwise the choice is predicted from the network alone, so that an export can be repeated.
+    `report`: measure the network's connectivity and put a summary of it into the metadata.
+
+    The plan and its outcome are in the model's metadata under the key `n2nsurgery`. The file appears only after ONNX
+    Runtime has reproduced torch's output; raises VerificationError where it does not, UsageError where it exists.
+    """
+    wanted = ExportFormat(form=format, values=values, compact=compact)  # type: ignore[arg-type] # checked there
+    module = copy.deepcopy(operated.module).cpu().eval()
+    inputs = operated.plan.inputs
+    return export_module(
+        module,
+        examples(inputs),
+        [spec.name for spec in inputs],
+        path=Path(path),
+        metadata={
+            "plan": operated.plan.to_json(),
+            "summary": summary(operated.plan, operated.masks, operated.record),
+            **({"connectivity": connectivity_summary(operated)} if report else {}),
+        },
+        masks=operated.masks,
+        format=wanted,
+        libraries=sparse_runtime(),
+        measure=measure,
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def run(  # noqa: PLR0913 - every argument is an option of the command
+    artifact: Path | None = None,
+    output: Path | None = None,
+    *,
+    format: str = "portable",  # noqa: A002 - the option's name
+    values: str = "fp32",
+    compact: bool = False,
+    measure: bool = False,
+    report: bool = False,
+    overwrite: bool = False,
+    allow_import: bool = False,
+    last: bool = False,
+    progress: Callable[[str, float], None] | None = None,
+) -> ExportOutcome:
+    """Export an artifact or a run by its folder (the newest in `exported/` and `runs/` where None) to `output`.
+
+    Without `output`, an artifact goes to `<folder>.onnx`, a run to `<folder>/model.onnx`: its best weights, or with
+    `last` its newest. `format`, `values`, `compact`, `measure` and `report` as for `export_onnx`.
+    """
+    ExportFormat(form=format, values=values, compact=compact)  # type: ignore[arg-type] # refuse before the work starts
+    folder = artifact if artifact is not None else newest_result()
+    path = output or (folder / MODEL if is_run(folder) else folder.with_name(f"{folder.name}.onnx"))
+    ensure_writable(path, overwrite=overwrite)
+    if progress is not None:
+        progress(f"loading {folder.name}", 0.1)
+    operated = load(folder, allow_import=allow_import, last=last)
+    exported = export_onnx(
+        operated, path, format=format, values=values, compact=compact, measure=measure, report=report,
+        overwrite=overwrite,
+        progress=(lambda stage: progress(stage, _STAGES.get(stage, 0.5))) if progress is not None else None,
+    )  # fmt: skip
+    return ExportOutcome(artifact=folder, report=exported)

@@ -1,0 +1,171 @@
+"""What surgery sees in a model: layers, pairs, capacity, and the reason for everything that is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from n2nsurgery.core.sealed_folder import MANIFEST
+from n2nsurgery.export.proof.inspect_file import FileInspection, inspect_file
+from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Refusal, WeightedLayer
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.layers.pairs import PairSelection, select_pairs
+from n2nsurgery.graph.tracing.trace import Leaf, trace
+from n2nsurgery.models.catalog import resolve
+from n2nsurgery.models.patient import Patient
+from n2nsurgery.pipelines.prune.apply import inputs_of, patient_of
+from n2nsurgery.pipelines.saved.run_folder import SURGERY, is_run
+from n2nsurgery.skips.kind import KINDS, SkipOptions
+from n2nsurgery.surgery.artifact import read
+from n2nsurgery.surgery.summary import summary
+
+Report = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """A model's LayerGraph, the pairs that a selection takes, and what stands against the others."""
+
+    model: str
+    graph: LayerGraph
+    pairs: tuple[LayerPair, ...]
+    refused: tuple[Refusal, ...]
+    leaves: tuple[Leaf, ...]
+
+    @property
+    def skip_capacity(self) -> int:
+        """Weights that 1x1 skips at these pairs can hold."""
+        return sum(_capacity(pair) for pair in self.pairs)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `inspect --json` prints; MACs and shapes are those of one sample."""
+        weights = {weight.name: weight.numel for weight in self.graph.weights}
+        return {
+            "model": self.model,
+            "reference_weights": self.graph.reference_weights,
+            "macs": self.graph.macs,
+            "structure": self.graph.structure,
+            "candidate_pairs": len(self.graph.pairs),
+            "skip_capacity": self.skip_capacity,
+            "layers": [_layer(layer, weights[layer.weight]) for layer in self.graph.layers],
+            "pairs": [_pair(pair) for pair in self.pairs],
+            "opaque": [
+                {"class": leaf.class_name, "paths": list(leaf.paths), "reason": leaf.reason} for leaf in self.leaves
+            ],
+            "refused": [{"source": r.source, "target": r.target, "reason": r.reason} for r in self.refused],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactInspection:
+    """The summary of an artifact, as `apply` printed it; among which draws it was chosen is not stored."""
+
+    document: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document."""
+        return self.document
+
+
+def run(  # noqa: PLR0913 - every argument is an option of the command
+    model: str,
+    *,
+    skip_length: int = 3,
+    pairs: str = "overlapping",
+    shortcuts: str = "around",
+    heads: bool = False,
+    num_classes: int | None = None,
+    input_size: tuple[int, ...] | None = None,
+    seed: int = 0,
+    progress: Report | None = None,
+) -> Inspection | ArtifactInspection | FileInspection:
+    """Inspect a model by name, an artifact or a run by its folder, or an ONNX file by its path; nothing is changed."""
+    folder = Path(model)
+    if folder.suffix == ".onnx":
+        return inspect_file(folder)
+    if (folder / MANIFEST).is_file() or is_run(folder):
+        artifact = read(folder / SURGERY if is_run(folder) else folder)
+        return ArtifactInspection(
+            document={"artifact": str(folder), **summary(artifact.plan, artifact.masks, artifact.record)}
+        )
+    if progress is not None:
+        progress(f"building {model}", 0.1)
+    patient = resolve(model, num_classes=num_classes, input_size=input_size, seed=seed)
+    if progress is not None:
+        progress("tracing", 0.4)
+    selection = PairSelection(policy=pairs, length=skip_length, heads=heads, shortcuts=shortcuts)  # type: ignore[arg-type]
+    return inspect_patient(patient, model, selection, seed=seed)
+
+
+def inspect(
+    model_or_name: nn.Module | str,
+    *,
+    example_inputs: Any = None,  # noqa: ANN401 - any input that a module takes
+    pairs: PairSelection | None = None,
+    seed: int = 0,
+) -> Inspection:
+    """Layers, pairs and refusals of a model, given as for `n2nsurgery.apply`."""
+    patient = patient_of(model_or_name, example_inputs, seed)
+    name = model_or_name if isinstance(model_or_name, str) else type(model_or_name).__name__
+    return inspect_patient(patient, name, pairs or PairSelection(), seed=seed)
+
+
+def inspect_patient(patient: Patient, name: str, selection: PairSelection, *, seed: int) -> Inspection:
+    """The inspection of a model that is already built."""
+    traced = trace(patient.module, inputs_of(patient))
+    graph = layer_graph(traced)
+    chosen, refused = select_pairs(graph, selection, seed=seed)
+    kind = KINDS.get("n2n")
+    verdicts = [(pair, kind.accepts(pair, SkipOptions())) for pair in chosen]
+    return Inspection(
+        model=name,
+        graph=graph,
+        pairs=tuple(pair for pair, reason in verdicts if reason is None),
+        refused=(
+            *graph.refusals,
+            *refused,
+            *(Refusal(source=p.source, target=p.target, reason=reason) for p, reason in verdicts if reason is not None),
+        ),
+        leaves=traced.leaves,
+    )
+
+
+def _layer(layer: WeightedLayer, weights: int) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "operator": layer.operator,
+        "weight": layer.weight,
+        "in_channels": layer.in_channels,
+        "out_channels": layer.out_channels,
+        "groups": layer.groups,
+        "kernel": list(layer.kernel),
+        "stride": list(layer.stride),
+        "output": list(layer.output.shape),
+        "weights": weights,
+        "macs": layer.macs,
+        "depth": layer.depth,
+        "preactivation": layer.preactivation.address if layer.preactivation else None,
+        "activation": layer.activation.address if layer.activation else None,
+        "nonlinearity": layer.nonlinearity.name if layer.nonlinearity else None,
+        "not_source": layer.not_source,
+        "not_target": layer.not_target,
+        "modes": list(layer.modes),
+    }
+
+
+def _pair(pair: LayerPair) -> dict[str, Any]:
+    return {
+        "source": pair.source,
+        "target": pair.target,
+        "length": pair.length,
+        "capacity": _capacity(pair),
+        "shortcut": pair.shortcut,
+    }
+
+
+def _capacity(pair: LayerPair) -> int:
+    return pair.source_signal.channels * pair.target_signal.channels

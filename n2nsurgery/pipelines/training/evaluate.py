@@ -1,0 +1,100 @@
+"""Loss and accuracy of a trained network, of a run or of an artifact, on a split of its data or of other data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.data.pipeline.loader import Loader
+from n2nsurgery.data.pipeline.splits import DataSplits, Split
+from n2nsurgery.data.request import DataRequest
+from n2nsurgery.pipelines.saved.load import load
+from n2nsurgery.pipelines.saved.run_folder import content_of, is_run
+from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
+from n2nsurgery.pipelines.training.fitted import require_fit
+from n2nsurgery.pipelines.training.run_recipe import recipe_of
+from n2nsurgery.recipe.overrides import Override, option_override, overridden, parse_override
+from n2nsurgery.recipe.recipe import Recipe
+from n2nsurgery.recipe.resolve import resolve, resolve_data
+from n2nsurgery.recipe.yaml_text import parse_yaml
+from n2nsurgery.train.config.device import choose_device
+from n2nsurgery.train.distributed.world import Alone
+from n2nsurgery.train.loop.evaluation import evaluate
+from n2nsurgery.train.metrics.record import EvaluationRecord, evaluation_record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What was measured, on which split of which data; `weights`: the folder that the weights came from."""
+
+    folder: Path
+    weights: Path
+    data: tuple[str, ...]
+    scores: EvaluationRecord
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `eval --json` prints; accuracies lie in [0, 1], a loss that is not finite is null."""
+        return {
+            "evaluated": str(self.folder),
+            "weights": str(self.weights),
+            "data": list(self.data),
+            **asdict(self.scores),
+        }
+
+
+def run(request: EvaluationRequest, progress: Callable[[str, float], None] | None = None) -> Evaluation:
+    """Evaluate; nothing is written. Raises UsageError where the data is not known or does not fit the network."""
+    report = progress or _silent
+    recipe = recipe_of(request.folder) if is_run(request.folder) else None
+    wanted = _data(request, recipe)
+    device = choose_device(request.device)
+    report(f"loading {request.folder.name}", 0.1)
+    operated = load(request.folder, allow_import=request.allow_import, last=request.last)
+    report(f"reading {wanted.name}", 0.3)
+    seed = request.seed if request.seed is not None else recipe.seed if recipe is not None else 0
+    splits = wanted.load(download=request.download, seed=seed)
+    told = recipe.model.num_classes if recipe is not None and recipe.model is not None else None
+    require_fit(operated.plan, operated.module, splits, told=told)
+    split = _split(splits, request.split)
+    batches = Loader(
+        split, request.batch_size, shuffle=False, seed=seed, augment=False, drop_last=False, workers=wanted.workers
+    )
+    report("evaluating", 0.5)
+    score = evaluate(operated.module.to(device), batches, world=Alone(device=device))
+    return Evaluation(
+        folder=request.folder,
+        weights=content_of(request.folder, last=request.last).folder,
+        data=splits.description,
+        scores=evaluation_record(request.split, score),
+    )
+
+
+def _data(request: EvaluationRequest, recipe: Recipe | None) -> DataRequest:
+    """The data that is named, else the run's own, with the overrides in place."""
+    if request.data is None and recipe is None:
+        raise UsageError(f"'{request.folder}' is no run and does not say which data it is for: name it with --data")
+    overrides = [parse_override(text) for text in request.overrides]
+    if request.data_root is not None:
+        overrides.append(option_override("data.root", str(request.data_root), "--data-root"))
+    for override in overrides:
+        if not override.path.startswith("data."):
+            raise UsageError(f"{override.option}: only options of the data can be set here, like --set data.KEY=VALUE")
+    if request.data is None:
+        assert recipe is not None
+        return resolve(overridden(parse_yaml(recipe.to_yaml(), "the run's recipe"), overrides)).data
+    named = Override(path="data.name", value=option_override("", request.data, "--data").value, option="--data")
+    return resolve_data(overridden(parse_yaml("", "--data"), [named, *overrides]))
+
+
+def _split(splits: DataSplits, name: str) -> Split:
+    split = {"test": splits.test, "validation": splits.validation, "train": splits.train}[name]
+    if split is None:
+        raise UsageError("the data has no validation split; choose another --split or set data.validation")
+    return split
+
+
+def _silent(_stage: str, _done: float) -> None:
+    pass

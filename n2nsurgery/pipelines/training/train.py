@@ -1,0 +1,252 @@
+"""A recipe carried out: model, data, surgery, training, export; in a folder that can be resumed and loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.files import ensure_writable, remove_folder
+from n2nsurgery.data.pipeline.loader import Loader
+from n2nsurgery.data.pipeline.splits import DataSplits, Split
+from n2nsurgery.export.proof.report import ExportReport
+from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest
+from n2nsurgery.pipelines.connectivity.report import run as report_on
+from n2nsurgery.pipelines.deploy.export import export_onnx
+from n2nsurgery.pipelines.prune.apply import Report
+from n2nsurgery.pipelines.saved.load import load
+from n2nsurgery.pipelines.saved.run_folder import MODEL, REPORT, RUN, RUNS, SURGERY, content_of, is_run
+from n2nsurgery.pipelines.training.run_recipe import begin, require_same_recipe, write_recipe
+from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
+from n2nsurgery.pipelines.training.training_outcome import TrainingOutcome
+from n2nsurgery.pipelines.training.training_surgery import planned_surgery, sent
+from n2nsurgery.pipelines.training.training_text import epoch_line, progress_line
+from n2nsurgery.recipe.overrides import option_override, parse_override
+from n2nsurgery.recipe.recipe import Recipe
+from n2nsurgery.recipe.resolve import read_recipe
+from n2nsurgery.surgery.artifact import Artifact
+from n2nsurgery.surgery.keeper import keeper_of
+from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.request import ArtifactRequest
+from n2nsurgery.train.distributed.distributed import joined
+from n2nsurgery.train.distributed.together import by_chosen, by_first
+from n2nsurgery.train.distributed.world import World
+from n2nsurgery.train.loop.run import TrainOutcome, run_training
+from n2nsurgery.train.metrics.pace import Progress
+from n2nsurgery.train.metrics.record import EpochRecord
+
+Say = Callable[[str], None]
+_BEFORE, _AFTER, _REPORTED = 0.3, 0.9, 0.95  # parts of the whole: training begins and ends; the report begins
+
+
+def resolved(request: TrainRequest) -> Recipe:
+    """The recipe that a request asks for, with its overrides; errors as for `read_recipe`."""
+    overrides = [parse_override(text) for text in request.overrides]
+    if request.device is not None:
+        overrides.append(option_override("train.device", request.device, "--device"))
+    if request.data_root is not None:
+        overrides.append(option_override("data.root", str(request.data_root), "--data-root"))
+    return read_recipe(request.recipe, overrides)
+
+
+def run(
+    request: TrainRequest,
+    progress: Report | None = None,
+    say: Say | None = None,
+    *,
+    splits: Callable[[], DataSplits] | None = None,
+) -> TrainingOutcome | None:
+    """Carry out a recipe, in this process or as one of several (see `train.distributed`); None in all but the first.
+
+    `say` is called with lines for a reader: what the data is, and the figures of every epoch. `splits` gives the data
+    of the recipe where the caller has it already. Nothing is written for a dry run. Raises the errors of reading the
+    recipe, of `apply` and of `run_training`; InterruptionError where somebody asked for the end and the state is saved.
+    """
+    recipe = resolved(request)
+    with joined(recipe.train.device) as world:
+        first = world.rank == 0
+        watched = (progress or _silent, say or _unheard) if first else (_silent, _unheard)
+        outcome = _Run(request, recipe, world, *watched, splits).carry_out()
+    return outcome if first else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """One run in one process."""
+
+    request: TrainRequest
+    recipe: Recipe
+    world: World
+    report: Report
+    say: Say
+    given: Callable[[], DataSplits] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the run lies."""
+        if self.request.resume not in {None, AUTO}:
+            return Path(str(self.request.resume))
+        return self.request.output or RUNS / f"{self.request.recipe.stem}-{self.recipe.hash[:8]}"
+
+    def carry_out(self) -> TrainingOutcome:
+        """All of it."""
+        if not self.request.dry_run:
+            by_first(self.world, self._admit)
+            self.say(f"run: {self.folder}, {'begun' if self._done is None else 'gone on with'}")
+        splits = self._splits()
+        for sentence in splits.description:
+            self.say(f"data: {sentence}")
+        given, resumed = self._given()
+        planned = planned_surgery(
+            self.recipe, splits, download=self.request.download, allow_import=self.request.allow_import,
+            given=given, resumed=resumed, report=lambda stage, done: self.report(stage, _BEFORE * done),
+        )  # fmt: skip
+        train, evaluations = self._loaders(splits)
+        operated = trained = exported = reported = None
+        if not self.request.dry_run:
+            operated = planned.carry_out(self.world)
+            self.world.require_same("masks", operated.masks.fingerprint)
+            by_first(self.world, partial(self._begin, operated))
+            trained = self._train(operated, splits, train, evaluations)
+            exported = by_first(self.world, self._export) if self.recipe.export is not None else None
+            reported = by_first(self.world, self._report_page) if self.recipe.report is not None else None
+        return TrainingOutcome(
+            recipe=self.recipe,
+            run=None if self.request.dry_run else self.folder,
+            plan=planned.plan,
+            operated=operated,
+            data=splits.description,
+            device=str(self.world.device),
+            processes=self.world.size,
+            steps_per_epoch=-(-len(train) // self.recipe.train.accumulate),
+            trained=trained,
+            exported=exported,
+            reported=reported,
+        )
+
+    def _admit(self) -> None:
+        """Return where the run may be begun or gone on with; raises UsageError."""
+        folder, resume = self.folder, self.request.resume
+        if is_run(folder) and resume is not None:
+            if not self.request.allow_changes:
+                require_same_recipe(folder, self.recipe)
+        elif is_run(folder) and not self.request.overwrite:
+            raise UsageError(
+                f"'{folder}' is a run already; go on with it by --resume, replace it by --overwrite, or choose another "
+                "--output"
+            )
+        elif resume not in {None, AUTO}:
+            raise UsageError(f"'{folder}' is not the folder of a run (it has no {RUN}), so it cannot be resumed")
+        else:
+            ensure_writable(folder, overwrite=self.request.overwrite, marker=RUN)
+
+    def _splits(self) -> DataSplits:
+        """The data in every process; only the first of each machine may download it."""
+        self.report(f"reading {self.recipe.data.name}", 0.02)
+        if self.given is not None:
+            return self.given()
+        load_data = partial(self.recipe.data.load, seed=self.recipe.seed)
+        if self.world.size == 1:
+            return load_data(download=self.request.download)
+        if self.request.download:
+            by_chosen(self.world, lambda: load_data(download=True), chosen=self.world.local_rank == 0)
+        return load_data(download=False)
+
+    def _loaders(self, splits: DataSplits) -> tuple[Loader, dict[str, Loader]]:
+        """Batches of training, the last one dropped where it is smaller; and of what is evaluated."""
+        config = self.recipe.train
+        config.local_batch(self.world.size)
+
+        def loader(split: Split, *, training: bool) -> Loader:
+            return Loader(
+                split, config.batch_size // config.accumulate, shuffle=training, seed=config.seed, augment=training,
+                drop_last=training, rank=self.world.rank, world=self.world.size, workers=self.recipe.data.workers,
+            )  # fmt: skip
+
+        evaluated = {split.name: split for split in (splits.validation, splits.test) if split is not None}
+        return loader(splits.train, training=True), {
+            name: loader(split, training=False) for name, split in evaluated.items()
+        }
+
+    def _given(self) -> tuple[Artifact | None, bool]:
+        """The artifact of the operation, where there is one, and whether this run made it; as process 0 finds it."""
+
+        def found() -> Artifact | None:
+            asked = self.recipe.surgery
+            folder = asked.artifact if isinstance(asked, ArtifactRequest) else None
+            folder = self._done or folder
+            return content_of(folder) if folder is not None else None
+
+        artifact = sent(self.world, by_first(self.world, found))
+        return artifact, self.world.any(self.world.rank == 0 and self._done is not None)
+
+    @property
+    def _done(self) -> Path | None:
+        """The operation's artifact, where this run goes on after it; only the machine of process 0 has it for sure."""
+        folder = self.folder / SURGERY
+        return folder if self.request.resume is not None and not self.request.dry_run and folder.is_dir() else None
+
+    def _begin(self, operated: Operated) -> None:
+        if self._done is None:
+            if is_run(self.folder) and self.request.overwrite:
+                remove_folder(self.folder)
+            begin(self.folder, self.recipe, operated)
+        elif not self.request.allow_changes:
+            write_recipe(self.folder, self.recipe)  # it trains the same; what is made of it may be new
+
+    def _train(
+        self, operated: Operated, splits: DataSplits, train: Loader, evaluations: dict[str, Loader]
+    ) -> TrainOutcome:
+        def mixed(inputs: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+            return self.recipe.data.mixed(inputs, targets, splits.classes, generator)
+
+        return run_training(
+            operated.module,
+            train,
+            self.recipe.train,
+            folder=self.folder,
+            evaluations=evaluations,
+            keeper=keeper_of(operated.module),
+            mixing=mixed if self.recipe.data.mixing is not None else None,
+            world=self.world,
+            resume=self.request.resume is not None,
+            subject=self.recipe.subject,
+            on_epoch=self._epoch_done,
+            progress=self._step_done,
+        )
+
+    def _step_done(self, step: Progress) -> None:
+        self.report(progress_line(step), _BEFORE + (_AFTER - _BEFORE) * step.step / step.steps)
+
+    def _epoch_done(self, record: EpochRecord) -> None:
+        self.say(epoch_line(record, self.recipe.train.epochs))
+        if self.world.rank == 0 and self.request.allow_changes:
+            write_recipe(self.folder, self.recipe)  # training has accepted what changed
+
+    def _export(self) -> ExportReport:
+        assert self.recipe.export is not None
+        self.report("exporting", _AFTER)
+        best = load(self.folder, allow_import=self.request.allow_import)
+        return export_onnx(best, self.folder / MODEL, overwrite=True, **asdict(self.recipe.export))
+
+    def _report_page(self) -> Path:
+        assert self.recipe.report is not None
+        self.report("reporting", _REPORTED)
+        request = GraphRequest(
+            model=str(self.folder), allow_import=self.request.allow_import, **asdict(self.recipe.report)
+        )
+        report_on(request, output=self.folder / REPORT, overwrite=True)
+        return self.folder / REPORT
+
+
+def _silent(_stage: str, _done: float) -> None:
+    pass
+
+
+def _unheard(_line: str) -> None:
+    pass
