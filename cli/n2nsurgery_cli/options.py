@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from n2nsurgery.pipelines.prune.apply_request import parse_input_size, parse_skip_ratio
-from n2nsurgery.surgery.request import CHOICES
+from n2nsurgery.surgery.planning.request import CHOICES
 
 
 def _one_of(field: str) -> str:

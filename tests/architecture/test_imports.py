@@ -56,8 +56,8 @@ def test_dependencies_keep_their_direction():
         ("n2nsurgery/experiments/targets/fig3.py", "import n2nsurgery.experiments.targets.fig4", "Experiments never"),
         ("n2nsurgery/__main__.py", "import n2nsurgery.experiments.trials.sweep", "Only the command line runs"),
         (
-            "n2nsurgery/graph/channels/torch_call.py",
-            "import n2nsurgery.graph.channels.torch_recording",
+            "n2nsurgery/graph/channels/from_torch/call.py",
+            "import n2nsurgery.graph.channels.from_torch.recording",
             "No two siblings",
         ),
     ],

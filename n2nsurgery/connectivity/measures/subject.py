@@ -16,8 +16,8 @@ from n2nsurgery.connectivity.heat.heat_solver import solve_heat
 from n2nsurgery.connectivity.heat.laplacian import Laplacian, laplacian
 from n2nsurgery.connectivity.heat.low_modes import LowModes, low_modes
 from n2nsurgery.connectivity.heat.scree_curves import DEFLATED
-from n2nsurgery.connectivity.heat.self_checks import require_sane
 from n2nsurgery.connectivity.heat.spectrum import Spectrum, estimated_spectrum, exact_spectrum
+from n2nsurgery.connectivity.measures.self_checks import require_sane
 from n2nsurgery.connectivity.paths.reach import Reach, marked, reach
 
 

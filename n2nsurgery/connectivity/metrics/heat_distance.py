@@ -19,8 +19,8 @@ from typing import ClassVar
 import numpy as np
 
 from n2nsurgery.connectivity.heat.laplacian import Vector
-from n2nsurgery.connectivity.heat.self_checks import require_bounded
 from n2nsurgery.connectivity.measures.measurement import Curve, Measurement, Quantity, numbers
+from n2nsurgery.connectivity.measures.self_checks import require_bounded
 from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.core.errors import UsageError
 

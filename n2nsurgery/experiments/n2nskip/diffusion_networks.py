@@ -16,7 +16,7 @@ import torch
 from n2nsurgery.connectivity.graph.conventions import Conventions
 from n2nsurgery.connectivity.graph.network_graph import channel_graph
 from n2nsurgery.connectivity.measures.subject import Subject
-from n2nsurgery.graph.channels.torch_network import channel_network
+from n2nsurgery.graph.channels.from_torch.network import channel_network
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.models.catalog import resolve
 from n2nsurgery.pipelines.prune.apply import apply, inputs_of

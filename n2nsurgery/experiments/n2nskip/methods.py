@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 
 from n2nsurgery.core.names import unknown
-from n2nsurgery.surgery.request import SurgeryRequest
+from n2nsurgery.surgery.planning.request import SurgeryRequest
 
 DENSE = "dense"
 ONE_TO_ONE = "N2NSkip-RP one-to-one"

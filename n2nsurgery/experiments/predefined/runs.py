@@ -21,7 +21,7 @@ from n2nsurgery.experiments.trials.paired import Spread
 from n2nsurgery.experiments.trials.results import results_of
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.recipe.recipe import Recipe
-from n2nsurgery.surgery.request import SurgeryRequest
+from n2nsurgery.surgery.planning.request import SurgeryRequest
 from n2nsurgery.train.config.config import TrainConfig
 from n2nsurgery.train.config.optimizer import OptimizerConfig
 from n2nsurgery.train.config.schedule import ScheduleConfig

@@ -27,7 +27,7 @@ from n2nsurgery.pipelines.training.fitted import fitted_patient
 from n2nsurgery.recipe.overrides import parse_override
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import read_recipe
-from n2nsurgery.surgery.request import SurgeryRequest
+from n2nsurgery.surgery.planning.request import SurgeryRequest
 
 SWEEPS = Path("sweeps")
 _FEWEST = 2

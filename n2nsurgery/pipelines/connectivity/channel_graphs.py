@@ -16,7 +16,7 @@ from n2nsurgery.connectivity.graph.conventions import DEFAULT, Conventions
 from n2nsurgery.connectivity.graph.network_graph import MAX_NODES, channel_graph, dense_form, require_size
 from n2nsurgery.export.channels.network import channel_network as network_in_file
 from n2nsurgery.graph.channels.flow import ChannelFlow, ChannelNetwork, Skip
-from n2nsurgery.graph.channels.torch_network import channel_network
+from n2nsurgery.graph.channels.from_torch.network import channel_network
 from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.models.catalog import resolve
 from n2nsurgery.models.patient import Patient

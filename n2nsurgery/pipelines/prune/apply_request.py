@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.surgery.request import SurgeryRequest
+from n2nsurgery.surgery.planning.request import SurgeryRequest
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 

@@ -8,7 +8,7 @@ from n2nsurgery.graph.layers.pairs import PairSelection
 from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.surgery.planning.config import Option, SurgeryConfig
 from n2nsurgery.surgery.planning.junctions import JunctionRequest
-from n2nsurgery.surgery.request import SurgeryRequest
+from n2nsurgery.surgery.planning.request import SurgeryRequest
 
 
 def surgery_config(request: SurgeryRequest, seed: int) -> SurgeryConfig:

@@ -16,7 +16,7 @@ from n2nsurgery.recipe.overrides import parse_override
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import read_recipe
 from n2nsurgery.surgery.planning.planner import criterion_of
-from n2nsurgery.surgery.request import SurgeryRequest
+from n2nsurgery.surgery.planning.request import SurgeryRequest
 
 
 def check(path: Path, overrides: Sequence[str] = ()) -> Recipe:

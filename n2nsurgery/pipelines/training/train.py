@@ -32,7 +32,7 @@ from n2nsurgery.recipe.resolve import read_recipe
 from n2nsurgery.surgery.artifact import Artifact
 from n2nsurgery.surgery.keeper import keeper_of
 from n2nsurgery.surgery.operated import Operated
-from n2nsurgery.surgery.request import ArtifactRequest
+from n2nsurgery.surgery.planning.request import ArtifactRequest
 from n2nsurgery.train.distributed.distributed import joined
 from n2nsurgery.train.distributed.together import by_chosen, by_first
 from n2nsurgery.train.distributed.world import World

@@ -27,8 +27,8 @@ from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.planner import criterion_of
+from n2nsurgery.surgery.planning.request import ArtifactRequest, SurgeryRequest
 from n2nsurgery.surgery.replay import replay
-from n2nsurgery.surgery.request import ArtifactRequest, SurgeryRequest
 from n2nsurgery.surgery.summary import model_name
 from n2nsurgery.train.distributed.together import by_first, from_first
 from n2nsurgery.train.distributed.world import World

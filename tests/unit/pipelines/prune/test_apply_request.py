@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest, parse_fan_out, parse_input_size, parse_skip_ratio
-from n2nsurgery.surgery.request import CHOICES
+from n2nsurgery.surgery.planning.request import CHOICES
 
 
 def request(**values) -> ApplyRequest:

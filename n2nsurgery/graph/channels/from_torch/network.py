@@ -16,9 +16,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from n2nsurgery.core.errors import TraceError
 from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
 from n2nsurgery.graph.channels.following import follow
+from n2nsurgery.graph.channels.from_torch.recording import RECORDERS
+from n2nsurgery.graph.channels.from_torch.tape import COMPUTED, Tape
 from n2nsurgery.graph.channels.steps import Input, Program
-from n2nsurgery.graph.channels.torch_recording import RECORDERS
-from n2nsurgery.graph.channels.torch_tape import COMPUTED, Tape
 from n2nsurgery.graph.tracing.side_effects import draws_undone, unchanged
 from n2nsurgery.graph.tracing.trace import source_line
 

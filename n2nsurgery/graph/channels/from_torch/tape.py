@@ -18,10 +18,10 @@ from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from n2nsurgery.graph.channels import torch_operations as known
+from n2nsurgery.graph.channels.from_torch import operations as known
+from n2nsurgery.graph.channels.from_torch.call import Recorder, TorchCall
+from n2nsurgery.graph.channels.from_torch.moves import moved
 from n2nsurgery.graph.channels.steps import AnyStep, Layer, Move, Opaque
-from n2nsurgery.graph.channels.torch_call import Recorder, TorchCall
-from n2nsurgery.graph.channels.torch_moves import moved
 
 _OVERRIDES = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
 

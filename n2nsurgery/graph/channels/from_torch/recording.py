@@ -14,9 +14,9 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.nn import functional as F
 
-from n2nsurgery.graph.channels import torch_operations as known
+from n2nsurgery.graph.channels.from_torch import operations as known
+from n2nsurgery.graph.channels.from_torch.call import CallTape, Recorder, TorchCall
 from n2nsurgery.graph.channels.steps import Attention, MatMul, Move, Pointwise, Reduce
-from n2nsurgery.graph.channels.torch_call import CallTape, Recorder, TorchCall
 
 _MATRIX = 2
 _GROUPS = 6
