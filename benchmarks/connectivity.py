@@ -19,8 +19,7 @@ import scipy.sparse as sp
 from channel_graphs import mlp, resnet50, vgg19, wide
 from scipy.sparse.linalg import expm_multiply
 
-from n2nsurgery.connectivity import METRICS, ChannelGraph, Subject, scatter
-from n2nsurgery.connectivity.heat import laplacian, scree_curves
+from n2nsurgery.connectivity import METRICS, ChannelGraph, Subject, laplacian, scatter, scree_curves
 from n2nsurgery.connectivity.heat.components import components
 from n2nsurgery.connectivity.heat.heat_solver import solve_heat
 from n2nsurgery.connectivity.page.adjacency_picture import adjacency_picture

@@ -133,7 +133,7 @@ def _check_import(name: str, *, allow_import: bool) -> None:
 
 def _source(source: SourceName) -> Source:
     # Imported on use: torchvision and timm cost seconds.
-    return cast("Source", importlib.import_module(f"n2nsurgery.models.{_MODULES[source]}"))
+    return cast("Source", importlib.import_module(f"n2nsurgery.models.sources.{_MODULES[source]}"))
 
 
 def _initialized(source: SourceName, name: str, arguments: Arguments, seed: int) -> nn.Module:

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 import n2nsurgery
-from n2nsurgery.connectivity.graph import channel_graph
+from n2nsurgery.connectivity import channel_graph
 from n2nsurgery.export.capture.capture import capture
 from n2nsurgery.export.channels.network import channels_of
 from n2nsurgery.models.catalog import resolve

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from n2nsurgery.core.errors import BudgetError, UsageError
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
-from n2nsurgery.masks import draw_masks, fan_out_settings, fixed_fan
+from n2nsurgery.masks import clash_free, draw_masks, expander, fan_out_settings, fixed_fan
 from n2nsurgery.masks.criteria.fixed_fan import FixedFan
-from n2nsurgery.masks.patterns import clash_free, expander
 from n2nsurgery.masks.patterns.fans import fan_in_of, fan_out_at, fan_out_step
 
 SEEDS = st.integers(0, 2**31)

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from n2nsurgery.connectivity import scree
-from n2nsurgery.connectivity.heat import scree_curves
+from n2nsurgery.connectivity import scree, scree_curves
 from n2nsurgery.connectivity.heat.components import components
 from n2nsurgery.connectivity.heat.laplacian import laplacian_of
 from n2nsurgery.connectivity.heat.low_modes import low_modes

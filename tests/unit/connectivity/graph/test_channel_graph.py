@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from n2nsurgery.connectivity import Block, ChannelGraph, NodeGroup
-from n2nsurgery.connectivity.heat import laplacian
+from n2nsurgery.connectivity import Block, ChannelGraph, NodeGroup, laplacian
 from n2nsurgery.core.errors import UsageError
 
 

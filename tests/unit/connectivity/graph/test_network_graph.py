@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from n2nsurgery.connectivity import ChannelGraph, Conventions, dense_form
-from n2nsurgery.connectivity.graph import channel_graph
+from n2nsurgery.connectivity import ChannelGraph, Conventions, channel_graph, dense_form
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
 from n2nsurgery.graph.channels.following import follow

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
 
-from n2nsurgery.connectivity import Block, ChannelGraph, NodeGroup
-from n2nsurgery.connectivity.heat import laplacian
+from n2nsurgery.connectivity import Block, ChannelGraph, NodeGroup, laplacian
 from n2nsurgery.connectivity.heat.components import components
 from n2nsurgery.connectivity.heat.laplacian import laplacian_of
 

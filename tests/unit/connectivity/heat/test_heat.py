@@ -6,8 +6,7 @@ import scipy.sparse as sp
 from scipy.linalg import eigh
 from scipy.sparse.linalg import expm_multiply
 
-from n2nsurgery.connectivity import heat_signature, saturated_signature, saturation_time, scree
-from n2nsurgery.connectivity.heat import laplacian
+from n2nsurgery.connectivity import heat_signature, laplacian, saturated_signature, saturation_time, scree
 from n2nsurgery.connectivity.heat.components import components
 from n2nsurgery.connectivity.heat.heat_solver import TOLERANCE, solve_heat
 from n2nsurgery.connectivity.heat.lanczos import lanczos
