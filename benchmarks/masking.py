@@ -1,8 +1,8 @@
 """What masks cost: a masked training step, a dense one and a plain PyTorch loop on the same network, in turns.
 
 Four copies of one network take the same batch one after the other in one process; printed is the median over the
-rounds of the ratio within a round. `dense` is our loop without masks; `hooks` leaves the masking to the hooks of an
-operated network, which copy each gradient as it is computed; `n2nsurgery.train` lets them rest.
+rounds of the ratio within a round. `dense` is our loop without masks; `hooks` leaves the masking to the hooks of a
+pruned network, which copy each gradient as it is computed; `n2nsurgery.train` suspends them.
 
     uv run python benchmarks/masking.py [--network cifar-vgg19|d17] [--batch 32] [--rounds 15] [--clip]
 """
@@ -20,11 +20,11 @@ from torch import nn
 
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.models.families.cifar_vgg19 import CifarVgg19
-from n2nsurgery.surgery.keeper import keep_masks
+from n2nsurgery.surgery.mask_enforcer import apply_masks
 from n2nsurgery.train.config.config import TrainConfig
-from n2nsurgery.train.distributed.world import Alone
-from n2nsurgery.train.loop.session import Session
+from n2nsurgery.train.distributed.distributed_context import SingleProcess
 from n2nsurgery.train.loop.step import optimizer_step
+from n2nsurgery.train.loop.train_state import TrainState
 from n2nsurgery.train.state.saved_state import Position
 
 DENSITY = 0.05
@@ -67,9 +67,9 @@ def plain(model: nn.Module, device: torch.device, pair: tuple[torch.Tensor, torc
     return step
 
 
-def ours(session: Session, pair: tuple[torch.Tensor, torch.Tensor]) -> Step:
+def ours(train_state: TrainState, pair: tuple[torch.Tensor, torch.Tensor]) -> Step:
     """The step of `n2nsurgery.train`."""
-    return lambda: optimizer_step(session, [pair], position=Position(), lr=0.01)
+    return lambda: optimizer_step(train_state, [pair], position=Position(), lr=0.01)
 
 
 def seconds(step: Step, device: torch.device) -> float:
@@ -115,14 +115,14 @@ def main() -> None:
         {name: torch.rand(p.shape, generator=generator) < DENSITY for name, p in model.named_parameters() if p.ndim > 1}
     )
     kept = copy.deepcopy(model)
-    keep_masks(kept, masks)
+    apply_masks(kept, masks)
     clip = 5.0 if arguments.clip else None
-    config, world = TrainConfig(clip_norm=clip), Alone(device=device)
+    config, processes = TrainConfig(clip_norm=clip), SingleProcess(device=device)
     steps = {
         "plain": plain(copy.deepcopy(model).train(), device, pair, clip),
-        "dense": ours(Session(copy.deepcopy(model), config, world, {}), pair),
-        "masked": ours(Session(copy.deepcopy(model), config, world, masks), pair),
-        "hooks": ours(Session(kept, config, world, {}), pair),
+        "dense": ours(TrainState(copy.deepcopy(model), config, processes, {}), pair),
+        "masked": ours(TrainState(copy.deepcopy(model), config, processes, masks), pair),
+        "hooks": ours(TrainState(kept, config, processes, {}), pair),
     }
     rounds = in_turns(steps, arguments.rounds, device)
     for name in steps:

@@ -18,15 +18,15 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import n2nsurgery
-from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.train.config.config import TrainConfig
-from n2nsurgery.train.distributed.world import Alone
-from n2nsurgery.train.loop.session import Session
+from n2nsurgery.train.distributed.distributed_context import SingleProcess
+from n2nsurgery.train.loop.train_state import TrainState
 
 ALONE = "pruned alone"
 
 
-def networks(model: str, density: float) -> dict[str, Operated]:
+def networks(model: str, density: float) -> dict[str, PrunedModel]:
     """The network pruned alone, with the default's skips, with the paper's, and with those of ResNets."""
     beside = n2nsurgery.PairSelection(shortcuts="plain")
     made = {
@@ -39,7 +39,7 @@ def networks(model: str, density: float) -> dict[str, Operated]:
             model, density=density, skip_ratio=0.5, pattern="random", kernel="target", norm="never", pairs=beside
         ),
     }
-    if len({operated.plan.budget.total for operated in made.values()}) != 1:
+    if len({pruned.plan.budget.total for pruned in made.values()}) != 1:
         raise SystemExit("the networks differ in their number of kept weights")
     return made
 
@@ -68,10 +68,12 @@ def main() -> None:
     pair = (inputs.to(device), torch.randint(10, (arguments.batch,), generator=generator).to(device))
     steps: dict[str, Step] = {}
     operations: dict[str, int] = {}
-    for name, operated in networks(arguments.model, arguments.density).items():
-        operations[name] = flops(operated.module, inputs)
-        session = Session(operated.module.to(device).train(), TrainConfig(), Alone(device=device), operated.masks)
-        steps[name] = ours(session, pair)
+    for name, pruned in networks(arguments.model, arguments.density).items():
+        operations[name] = flops(pruned.module, inputs)
+        train_state = TrainState(
+            pruned.module.to(device).train(), TrainConfig(), SingleProcess(device=device), pruned.masks
+        )
+        steps[name] = ours(train_state, pair)
     rounds = in_turns(steps, arguments.rounds, device)
     for name in steps:
         ratios = sorted(measured[name] / measured[ALONE] for measured in rounds)

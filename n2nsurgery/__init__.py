@@ -6,6 +6,7 @@ Everything public is imported when it is first used, so that `import n2nsurgery`
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from n2nsurgery.core.version import __version__ as __version__
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     from n2nsurgery.pipelines.prune.inspect import inspect
     from n2nsurgery.pipelines.saved.load import load
     from n2nsurgery.skips.spec import SkipSpec
-    from n2nsurgery.surgery.operated import Operated
     from n2nsurgery.surgery.planning.plan import SurgeryPlan
+    from n2nsurgery.surgery.pruned_model import PrunedModel
     from n2nsurgery.surgery.record import SurgeryRecord
 
 _HOMES = {
     "MaskSet": "n2nsurgery.masks.maskset",
     "N2NSurgeryError": "n2nsurgery.core.errors",
-    "Operated": "n2nsurgery.surgery.operated",
+    "PrunedModel": "n2nsurgery.surgery.pruned_model",
     "PairSelection": "n2nsurgery.graph.layers.pairs",
     "SkipSpec": "n2nsurgery.skips.spec",
     "SurgeryPlan": "n2nsurgery.surgery.planning.plan",
@@ -36,13 +37,17 @@ _HOMES = {
     "inspect": "n2nsurgery.pipelines.prune.inspect",
     "load": "n2nsurgery.pipelines.saved.load",
 }
+_RENAMED = {"Operated": "PrunedModel"}
 __all__ = [  # noqa: RUF022 - the verbs first
     "apply", "load", "inspect", "export_onnx",
-    "MaskSet", "N2NSurgeryError", "Operated", "PairSelection", "SkipSpec", "SurgeryPlan", "SurgeryRecord",
+    "MaskSet", "N2NSurgeryError", "PrunedModel", "PairSelection", "SkipSpec", "SurgeryPlan", "SurgeryRecord",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
+    if name in _RENAMED:
+        warnings.warn(f"n2nsurgery.{name} is now n2nsurgery.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+        name = _RENAMED[name]
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     # n2nsurgery.masks, n2nsurgery.graph, ... without a second import statement

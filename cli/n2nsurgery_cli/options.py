@@ -18,9 +18,9 @@ def _one_of(field: str) -> str:
     return "|".join(CHOICES[field])
 
 
-# The patient
+# The model
 Model = Annotated[str, typer.Argument(help="torchvision name, timm:NAME, package.module:factory or a built-in family")]
-Patient = Annotated[
+AnyModel = Annotated[
     str,
     typer.Argument(metavar="MODEL|ARTIFACT|FILE", help="a model as for apply, an artifact's folder, or an .onnx file"),
 ]

@@ -14,16 +14,16 @@ On layers, boolean (out, in) matrices in order from the input:
 
 On networks: a ChannelGraph, held by a Subject, read by the METRICS. Needs numpy and scipy only.
 
-    channel_graph(network, Conventions())        the graph of a network whose channels were followed
-    dense_form(network, Conventions())           that of the same network, every weight present, without skips
+    channel_graph(network, GraphOptions())       the graph of a network whose channels were followed
+    dense_reference(network, GraphOptions())     that of the same network, every weight present, without skips
     report.report(subject, reference)            a ConnectivityReport: findings, all metrics, layers, curves
     difference.difference(a, b)                  a ConnectivityDifference, layer by layer
     page.render.render(report, graph, reference) the report as an HTML page; needs jinja2
 """
 
 from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph, NodeGroup, identity_block
-from n2nsurgery.connectivity.graph.conventions import Conventions
-from n2nsurgery.connectivity.graph.network_graph import channel_graph, dense_form
+from n2nsurgery.connectivity.graph.graph_options import GraphOptions
+from n2nsurgery.connectivity.graph.network_graph import channel_graph, dense_reference
 from n2nsurgery.connectivity.heat.heat import Heat
 from n2nsurgery.connectivity.heat.heat_solver import solve_heat
 from n2nsurgery.connectivity.heat.laplacian import Laplacian, laplacian
@@ -44,9 +44,9 @@ __all__ = [
     "Column",
     "ConnectivityDifference",
     "ConnectivityReport",
-    "Conventions",
     "Curve",
     "Finding",
+    "GraphOptions",
     "Heat",
     "Laplacian",
     "Measurement",
@@ -58,7 +58,7 @@ __all__ = [
     "ScreeCurves",
     "Subject",
     "channel_graph",
-    "dense_form",
+    "dense_reference",
     "effective_density",
     "heat_signature",
     "identity_block",

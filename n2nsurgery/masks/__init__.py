@@ -26,14 +26,13 @@ from n2nsurgery.masks.patterns.balanced import balanced_mask, one_to_one
 from n2nsurgery.masks.patterns.clash_free import clash_free
 from n2nsurgery.masks.patterns.expander import expander
 from n2nsurgery.masks.patterns.fans import fan_out_settings, fixed_fan
-from n2nsurgery.masks.scoring.context import Batch, ScoreContext
+from n2nsurgery.masks.scoring.context import ScoreContext, ScoringBatch
 from n2nsurgery.masks.store import pack, unpack
 
 __all__ = [
     "ALLOCATIONS",
     "CRITERIA",
     "GRANULARITIES",
-    "Batch",
     "Budget",
     "Criterion",
     "Floors",
@@ -42,6 +41,7 @@ __all__ = [
     "PatternCriterion",
     "ScoreContext",
     "ScoreCriterion",
+    "ScoringBatch",
     "WeightReport",
     "allocate",
     "balanced_mask",

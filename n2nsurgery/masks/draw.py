@@ -25,18 +25,18 @@ NEARLY_ALL = 0.9
 
 @dataclass(frozen=True, kw_only=True)
 class WeightReport:
-    """What is left of one weight: `kept` of `numel`; `silent` of its `outputs` channels have no weight left."""
+    """What is left of one weight: `kept` of `numel`; `dead` of its `outputs` channels have no weight left."""
 
     name: str
     kept: int
     numel: int
     outputs: int
-    silent: int
+    dead: int
 
     @property
     def near_empty(self) -> bool:
-        """At least nine tenths of the output channels are silent: little or nothing passes this layer."""
-        return self.silent >= NEARLY_ALL * self.outputs
+        """At least nine tenths of the output channels are dead: little or nothing passes this layer."""
+        return self.dead >= NEARLY_ALL * self.outputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +176,7 @@ def _draw_by_score(
         for name, mask in kept.items():
             scores[name] = scores[name].masked_fill(~mask, -torch.inf)  # what is pruned stays pruned
         kept = _highest(context.weights, scores, left, criterion.scope, floors)
-        context.crew.share(kept.values(), 0)  # one decides: on another machine the last bits may differ
+        context.processes.broadcast(kept.values(), 0)  # one decides: on another machine the last bits may differ
         if progress is not None:
             progress(done, criterion.rounds)
     return kept
@@ -219,5 +219,5 @@ def _report(weight: PrunableWeight, masks: MaskSet) -> WeightReport:
         kept=masks.counts[weight.name],
         numel=weight.numel,
         outputs=served.size,
-        silent=int(served.size - np.count_nonzero(served)),
+        dead=int(served.size - np.count_nonzero(served)),
     )

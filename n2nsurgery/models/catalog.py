@@ -1,4 +1,4 @@
-"""From a name to a Patient, and from its recipe to the same patient again.
+"""From a name to a ModelBundle, and from its recipe to the same model again.
 
 | name                     | source                                                         |
 |--------------------------|----------------------------------------------------------------|
@@ -22,9 +22,9 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.names import unknown
 from n2nsurgery.core.seeds import derive, torch_generator
 from n2nsurgery.models import weights as weights_file
-from n2nsurgery.models.patient import Patient, input_names
-from n2nsurgery.models.recipe import ModelRecipe, SourceName
-from n2nsurgery.models.sources.source import Arguments, InputSize, Source
+from n2nsurgery.models.bundle import ModelBundle, input_names
+from n2nsurgery.models.model_spec import ModelSpec, SourceName
+from n2nsurgery.models.sources.source import Arguments, InputSize, ModelSource
 
 BATCH = 2
 _MODULES: Mapping[SourceName, str] = {
@@ -35,7 +35,7 @@ _MODULES: Mapping[SourceName, str] = {
 }
 
 
-def resolve(  # noqa: PLR0913 - one parameter for each thing that a user may ask for
+def resolve_model(  # noqa: PLR0913 - one parameter for each thing that a user may ask for
     name: str,
     *,
     seed: int,
@@ -45,8 +45,8 @@ def resolve(  # noqa: PLR0913 - one parameter for each thing that a user may ask
     options: Mapping[str, Any] | None = None,
     allow_import: bool = True,
     download: bool = False,
-) -> Patient:
-    """The Patient called `name`, in training mode, on the CPU in float32.
+) -> ModelBundle:
+    """The ModelBundle called `name`, in training mode, on the CPU in float32.
 
     Parameters and example inputs (batch 2) are functions of `seed` and `name` alone; the global generator is left as
     it was. `weights`: pretrained weights of the source (`DEFAULT`, `IMAGENET1K_V1`, ...) or a .safetensors file.
@@ -69,7 +69,7 @@ def resolve(  # noqa: PLR0913 - one parameter for each thing that a user may ask
             if from_file
             else _source(source).pretrained(bare, weights, download=download)
         )
-    recipe = ModelRecipe(
+    spec = ModelSpec(
         source=source,
         name=bare,
         arguments=design.arguments,
@@ -77,24 +77,24 @@ def resolve(  # noqa: PLR0913 - one parameter for each thing that a user may ask
         seed=seed,
         weights=None if state is None else state[0],
     )
-    patient = rebuild(recipe, allow_import=allow_import)
+    bundle = rebuild(spec, allow_import=allow_import)
     if state is not None and weights is not None:
-        weights_file.load(patient.module, state[1], origin=f"the weights '{weights}'")
-    return patient
+        weights_file.load(bundle.module, state[1], origin=f"the weights '{weights}'")
+    return bundle
 
 
-def rebuild(recipe: ModelRecipe, *, allow_import: bool = True) -> Patient:
-    """The Patient of `recipe` as it was before any weights were loaded; needs neither data nor network."""
-    if recipe.source == "factory":
-        _check_import(recipe.name, allow_import=allow_import)
-    module = _initialized(recipe.source, recipe.name, recipe.arguments, recipe.seed)
-    generator = torch_generator(recipe.seed, "example inputs", recipe.name)
-    inputs = tuple(torch.randn(BATCH, *shape, generator=generator) for shape in recipe.input_shapes)
-    return Patient(module=module, example_inputs=inputs, input_names=input_names(module, inputs), recipe=recipe)
+def rebuild(spec: ModelSpec, *, allow_import: bool = True) -> ModelBundle:
+    """The ModelBundle of `spec` as it was before any weights were loaded; needs neither data nor network."""
+    if spec.source == "factory":
+        _check_import(spec.name, allow_import=allow_import)
+    module = _initialized(spec.source, spec.name, spec.arguments, spec.seed)
+    generator = torch_generator(spec.seed, "example inputs", spec.name)
+    inputs = tuple(torch.randn(BATCH, *shape, generator=generator) for shape in spec.input_shapes)
+    return ModelBundle(module=module, example_inputs=inputs, input_names=input_names(module, inputs), spec=spec)
 
 
 def list_models(source: str | None = None) -> tuple[str, ...]:
-    """Names as `resolve` takes them, of one source, or of the families and torchvision.
+    """Names as `resolve_model` takes them, of one source, or of the families and torchvision.
 
     timm's names are listed on request only: importing it takes seconds. RunError where it is not installed.
     """
@@ -131,9 +131,9 @@ def _check_import(name: str, *, allow_import: bool) -> None:
         raise UsageError(f"model '{name}' imports code, which is barred here; allow it with --allow-import")
 
 
-def _source(source: SourceName) -> Source:
+def _source(source: SourceName) -> ModelSource:
     # Imported on use: torchvision and timm cost seconds.
-    return cast("Source", importlib.import_module(f"n2nsurgery.models.sources.{_MODULES[source]}"))
+    return cast("ModelSource", importlib.import_module(f"n2nsurgery.models.sources.{_MODULES[source]}"))
 
 
 def _initialized(source: SourceName, name: str, arguments: Arguments, seed: int) -> nn.Module:

@@ -1,4 +1,4 @@
-"""ModelRequest: which patient is wanted, as far as that can be said without looking at the data."""
+"""ModelRequest: which model is wanted, as far as that can be said without looking at the data."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def _surgery(node: Node, problems: Problems) -> SurgeryRequest | ArtifactRequest
     if others:
         problems.note(
             given.place,
-            f"surgery.artifact is an operation that was done before, and surgery.{others[0]} asks for another; "
+            f"surgery.artifact is a pruning that was done before, and surgery.{others[0]} asks for another; "
             "leave one of them out",
         )
         raise BrokenError

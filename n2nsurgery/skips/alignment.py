@@ -39,7 +39,7 @@ def plan_alignment(source: Signal, target: Signal, pooling: Pooling = "average")
         return Alignment(pooling=pooling, vector=True, permute_in=source.layout == "channels_last")
     if source.spatial == target.spatial and len(target.spatial) <= _MAX_RANK:
         return _relayout(source, target, pooling)
-    reason = _refusal(source, target)
+    reason = _rejection(source, target)
     return reason if reason is not None else _resize(source, target, pooling)
 
 
@@ -58,7 +58,7 @@ def align(tensor: Tensor, alignment: Alignment) -> Tensor:
     return tensor.movedim(1, -1) if alignment.permute_out else tensor
 
 
-def _refusal(source: Signal, target: Signal) -> str | None:
+def _rejection(source: Signal, target: Signal) -> str | None:
     have, want = source.spatial, target.spatial
     if not have:
         return f"a vector has no positions to fill the target's {_size(want)}"

@@ -1,4 +1,4 @@
-"""Artifact: the folder that `Operated.save` wrote, read back and verified."""
+"""Artifact: the folder that `PrunedModel.save` wrote, read back and verified."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.store import pack, unpack
 from n2nsurgery.surgery.artifact_files import KIND, read_artifact
-from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
+from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.record import SurgeryRecord
 from n2nsurgery.surgery.replay import replay
 
@@ -64,8 +64,8 @@ def _plan(files: SealedFiles) -> SurgeryPlan:
         raise InvalidFileError(f"{where} holds an impossible request: {error}") from error
 
 
-def revive(artifact: Artifact, traced: Callable[[SurgeryPlan], Trace]) -> Operated:
-    """The operated network of `artifact` on the dense model that `traced` supplies; errors name the folder."""
+def revive(artifact: Artifact, traced: Callable[[SurgeryPlan], Trace]) -> PrunedModel:
+    """The pruned network of `artifact` on the dense model that `traced` supplies; errors name the folder."""
     try:
         return replay(traced(artifact.plan), artifact.plan, artifact.record, artifact.masks, artifact.state)
     except InvalidFileError as error:

@@ -1,4 +1,4 @@
-"""Proves the counts of an operated module from its tensors."""
+"""Proves the counts of a pruned module from its tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SurgeryRecord: what was done, as a value; together with the plan and the tensors it rebuilds the patient."""
+"""SurgeryRecord: what was done, as a value; together with the plan and the tensors it rebuilds the model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from n2nsurgery.core.decoding import decode
-from n2nsurgery.graph.layers.layer_graph import Refusal
+from n2nsurgery.graph.layers.layer_graph import Rejection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class SurgeryRecord:
     kept: tuple[KeptCount, ...]
     data: str | None
     versions: tuple[tuple[str, str], ...]
-    leaves: tuple[Refusal, ...]
+    leaves: tuple[Rejection, ...]
     warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:

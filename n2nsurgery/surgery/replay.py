@@ -1,4 +1,4 @@
-"""Replay: rebuild an operated network from its plan, masks and tensors; no data, no score, no draw."""
+"""Replay: rebuild a pruned network from its plan, masks and tensors; no data, no score, no draw."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.graft import graft
-from n2nsurgery.surgery.keeper import keep_masks
-from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.mask_enforcer import apply_masks
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.proof import prove_counts
+from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.record import SurgeryRecord
 
 _LOG = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 
 def replay(
     trace: Trace, plan: SurgeryPlan, record: SurgeryRecord, masks: MaskSet, state: Mapping[str, Tensor]
-) -> Operated:
+) -> PrunedModel:
     """The network of `plan` on the traced dense model, with the weights of `state`; in place.
 
     The dense model's own weights do not matter. Raises InvalidFileError where the model, the masks or the weights are
@@ -34,9 +34,9 @@ def replay(
     _require_same_model(trace, plan)
     graft(trace.module, plan.skips)
     _load(trace.module, state)
-    keep_masks(trace.module, masks)
+    apply_masks(trace.module, masks)
     prove_counts(trace.module, masks, plan)
-    return Operated(module=trace.module, masks=masks, plan=plan, record=record)
+    return PrunedModel(module=trace.module, masks=masks, plan=plan, record=record)
 
 
 def _require_same_model(trace: Trace, plan: SurgeryPlan) -> None:
@@ -47,7 +47,7 @@ def _require_same_model(trace: Trace, plan: SurgeryPlan) -> None:
     if wrong or moved:
         details = [f"weight {name} {shape}" for name, shape in wrong]
         details += [f"skip {pair.source} -> {pair.target}" for pair in moved]
-        raise InvalidFileError(f"this model is not the one that was operated on: {'; '.join(details[:10])}")
+        raise InvalidFileError(f"this model is not the one that was pruned: {'; '.join(details[:10])}")
     if graph.structure != plan.structure:
         _LOG.warning(
             "the model has the weights and pairs of the plan, but not its graph: it may compute something else"

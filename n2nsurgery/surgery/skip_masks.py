@@ -14,7 +14,7 @@ from n2nsurgery.skips.spec import SkipSpec
 
 
 def parameter_of(skip: SkipSpec) -> str:
-    """The name of the skip's weight in the operated network."""
+    """The name of the skip's weight in the pruned network."""
     return f"{skip.name}.weight"
 
 

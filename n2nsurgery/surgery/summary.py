@@ -1,4 +1,4 @@
-"""What a person or a program wants to know of an operation, as one JSON document."""
+"""What a person or a program wants to know of a pruning, as one JSON document."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def is_strict(criterion) -> bool:
 
 
 def legal_count(name: str, count: int) -> int:
-    """`count`, or for a strict pattern the nearest legal one as its refusal names it."""
+    """`count`, or for a strict pattern the nearest legal one as its rejection names it."""
     try:
         draw_masks(make(name), CONTEXT.weights, count, context=CONTEXT)
     except BudgetError as error:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
-from n2nsurgery.graph.layers.layer_graph import LayerGraph, Refusal, Signal, WeightedLayer
+from n2nsurgery.graph.layers.layer_graph import LayerGraph, Rejection, Signal, WeightedLayer
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.layers.pairs import PairSelection, select_pairs
 from n2nsurgery.graph.tracing.trace import trace
@@ -131,13 +131,13 @@ def of_layer(layer: WeightedLayer) -> str:
     return f"layer {layer.address}: {', '.join(part for part in parts if part)}"
 
 
-def of_refusal(refusal: Refusal) -> str:
+def of_refusal(refusal: Rejection) -> str:
     ends = f"{refusal.source or '*'} -> {refusal.target or '*'}"
     return f"refused {ends}: {refusal.reason}"
 
 
 def text(graph: LayerGraph) -> str:
-    """One line for each layer, weight without a layer, refusal, and pair of three layers; sorted."""
+    """One line for each layer, weight without a layer, rejection, and pair of three layers; sorted."""
     pairs, refused = select_pairs(graph, PairSelection(length=3), seed=0)
     shown = {layer.weight for layer in graph.layers}
 

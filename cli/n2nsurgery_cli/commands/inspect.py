@@ -7,7 +7,7 @@ from n2nsurgery_cli.session import session
 
 
 def inspect(
-    model: options.Patient,
+    model: options.AnyModel,
     skip_length: options.SkipLength = 3,
     pairs: options.Pairs = "overlapping",
     shortcuts: options.Shortcuts = None,
@@ -19,7 +19,7 @@ def inspect(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Show layers, places for skips, and refusals; of a file, its weights.
+    """Show layers, places for skips, and rejections; of a file, its weights.
 
     Every refused layer and pair comes with its reason. The weights of an .onnx file are counted again.
     """

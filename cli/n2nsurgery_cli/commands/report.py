@@ -12,7 +12,7 @@ from n2nsurgery_cli.session import session
 
 
 def report(
-    model: options.Patient,
+    model: options.AnyModel,
     reference: Annotated[
         str | None,
         typer.Option(

@@ -49,17 +49,17 @@ def reproduce(
     """
     with session(quiet=quiet, verbose=verbose) as report:
         from n2nsurgery.experiments.paper.reproduce import REPRODUCTIONS, run
-        from n2nsurgery.experiments.paper.reproduction import EXPERIMENTS, Setting
+        from n2nsurgery.experiments.paper.reproduction import EXPERIMENTS, ExperimentConfig
 
         names = EXPERIMENTS.names()
         if name is not None:
             folder = output or REPRODUCTIONS / f"{EXPERIMENTS.canonical(name)}-{scale}"
-            setting = Setting(
+            config = ExperimentConfig(
                 folder=folder, scale=scale, seed=seed, seeds=seeds, data=data, download=download,  # type: ignore[arg-type]  # run checks
                 device=device, workers=workers, only=tuple(only or ()), finished=finished,
                 **({"report": report} if report is not None else {}),
             )  # fmt: skip
-            outcome = run(name, setting).to_json() | {"folder": str(folder)}
+            outcome = run(name, config).to_json() | {"folder": str(folder)}
 
     from n2nsurgery_cli.console.output import show
     from n2nsurgery_cli.console.reproduction import draw_names, draw_reproduction

@@ -58,7 +58,7 @@ def train(
             return
         from n2nsurgery.pipelines.training.train import run
 
-        outcome = run(request, report, None if quiet else _say)
+        outcome = run(request, report, None if quiet else _log_line)
 
     from n2nsurgery_cli.console.output import show
     from n2nsurgery_cli.console.training import draw_train
@@ -93,5 +93,5 @@ def _starts_others(request: TrainRequest, processes: int) -> bool:
     return True
 
 
-def _say(line: str) -> None:
+def _log_line(line: str) -> None:
     typer.echo(line, err=True)

@@ -63,14 +63,14 @@ def draw_apply(console: Console, document: Document) -> None:
         for s in document["skips"]
     ]
     draw_table(console, counted(len(rows), "skip"), ("source", "target", "k", "kind", "kernel", "align", "kept"), rows)
-    _draw_refusals(console, document["refused"])
+    _draw_rejected(console, document["refused"])
     for warning in document["warnings"]:
         console.print(Text(f"warning: {warning}", style="yellow"))
     console.print(Text(f"artifact: {document['artifact']}" if document["artifact"] else "nothing was written"))
 
 
 def draw_inspect(console: Console, document: Document) -> None:
-    """The layers, the pairs that a skip can join, and the refusals."""
+    """The layers, the pairs that a skip can join, and the rejections."""
     draw_facts(
         console,
         {
@@ -98,7 +98,7 @@ def draw_inspect(console: Console, document: Document) -> None:
         for pair in document["pairs"]
     ]
     draw_table(console, f"{len(pairs)} pairs", ("source", "target", "k", "capacity", "beside a shortcut"), pairs)
-    _draw_refusals(console, document["refused"])
+    _draw_rejected(console, document["refused"])
 
 
 def draw_models(console: Console, document: Document) -> None:
@@ -125,8 +125,8 @@ def draw_doctor(console: Console, document: Document) -> None:
     )
 
 
-def _draw_refusals(console: Console, refused: Iterable[Document]) -> None:
-    counts = Counter(refusal["reason"] for refusal in refused)
+def _draw_rejected(console: Console, refused: Iterable[Document]) -> None:
+    counts = Counter(rejection["reason"] for rejection in refused)
     if not counts:
         return
     rows = [(f"{count:,}", reason) for reason, count in counts.most_common(_MOST_REASONS)]

@@ -38,13 +38,13 @@ def draw_sweep(console: Console, document: Document) -> None:
     console.print(Text(f"{document['weights']:,} weights shared between {', '.join(document['layers'])}"))
     rows = [
         (
-            ", ".join(map(str, setting["fan_outs"])),
-            ", ".join(map(str, setting["fan_ins"])),
-            ", ".join(f"{100 * density:.4g}" for density in setting["densities"]),
-            f"{mean(setting['accuracies']):.2f}" if setting["accuracies"] else "",
-            len(setting["accuracies"]),
+            ", ".join(map(str, config["fan_outs"])),
+            ", ".join(map(str, config["fan_ins"])),
+            ", ".join(f"{100 * density:.4g}" for density in config["densities"]),
+            f"{mean(config['accuracies']):.2f}" if config["accuracies"] else "",
+            len(config["accuracies"]),
         )
-        for setting in document["settings"]
+        for config in document["settings"]
     ]
     columns = ("fan-outs", "fan-ins", "densities, %", "test accuracy, %", "runs")
     draw_table(console, counted(len(rows), "setting"), columns, rows)

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from n2nsurgery.connectivity.graph.channel_graph import SPARSE_BELOW, Block, Matrix
-from n2nsurgery.connectivity.graph.conventions import WeightRule
+from n2nsurgery.connectivity.graph.graph_options import WeightRule
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.channels.flow import LayerCall
 

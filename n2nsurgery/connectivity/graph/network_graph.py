@@ -7,7 +7,7 @@ import scipy.sparse as sp
 
 from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph, NodeGroup
 from n2nsurgery.connectivity.graph.condensing import Weighting, block_of
-from n2nsurgery.connectivity.graph.conventions import DEFAULT, Conventions
+from n2nsurgery.connectivity.graph.graph_options import DEFAULT, GraphOptions
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.channels.flow import ChannelFlow, ChannelNetwork, LayerCall, Skip, WeightlessEdges
 
@@ -19,7 +19,7 @@ EDGES_PER_NODE = 2_000
 
 
 def channel_graph(
-    network: ChannelNetwork, conventions: Conventions = DEFAULT, *, max_nodes: int = MAX_NODES
+    network: ChannelNetwork, conventions: GraphOptions = DEFAULT, *, max_nodes: int = MAX_NODES
 ) -> ChannelGraph:
     """The graph of a network as it is: kept weights, skips and shortcuts.
 
@@ -29,10 +29,10 @@ def channel_graph(
     return _graph(network, conventions, left_out=frozenset(), dense=False)
 
 
-def dense_form(
-    network: ChannelNetwork, conventions: Conventions = DEFAULT, *, max_nodes: int = MAX_NODES
+def dense_reference(
+    network: ChannelNetwork, conventions: GraphOptions = DEFAULT, *, max_nodes: int = MAX_NODES
 ) -> ChannelGraph:
-    """The graph of the network before it was operated on, as far as it can be told; errors as `channel_graph`.
+    """The graph of the network before it was pruned, as far as it can be told; errors as `channel_graph`.
 
     Without skips, and every absent weight with the mean magnitude of its layer's kept ones. The nodes are the same.
     """
@@ -80,7 +80,9 @@ def _nodes_of(flow: ChannelFlow, name: str) -> np.ndarray:
     return np.concatenate(written) if written else np.empty(0, dtype=np.int64)
 
 
-def _graph(network: ChannelNetwork, conventions: Conventions, *, left_out: frozenset[str], dense: bool) -> ChannelGraph:
+def _graph(
+    network: ChannelNetwork, conventions: GraphOptions, *, left_out: frozenset[str], dense: bool
+) -> ChannelGraph:
     flow = network.flow
     blocks: list[Block] = []
     for step in flow.steps:
@@ -94,7 +96,7 @@ def _graph(network: ChannelNetwork, conventions: Conventions, *, left_out: froze
     return ChannelGraph(groups=groups, sources=flow.sources, sinks=flow.sinks, blocks=tuple(blocks))
 
 
-def _held(network: ChannelNetwork, call: LayerCall, conventions: Conventions) -> Weighting:
+def _held(network: ChannelNetwork, call: LayerCall, conventions: GraphOptions) -> Weighting:
     scale = network.scales.get(call.name) if conventions.batchnorm == "folded" else None
     return Weighting(weight=network.weights[call.weight], mask=network.masks.get(call.weight), scale=scale)
 

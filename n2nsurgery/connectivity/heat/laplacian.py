@@ -27,7 +27,7 @@ from n2nsurgery.core.errors import UsageError
 
 Vector = NDArray[np.float64]
 
-THREAD = 1e-14
+NEGLIGIBLE = 1e-14
 """Share of the largest degree below which a conductance is lost in the rounding of L. Such edges are left out: their
 heat takes 1e14 times longer than others', and would be noise. Weight decay leaves many of them in dead channels."""
 
@@ -45,13 +45,13 @@ class Panel:
 class Laplacian:
     """L = D - W on `nodes` nodes: dense `panels`, and `sparse` (n x n, every edge once) for all the other edges.
 
-    `threads`: number of edges that are left out, being too thin.
+    `negligible_edges`: number of edges that are left out, being too thin.
     """
 
     nodes: int
     panels: tuple[Panel, ...]
     sparse: Matrix
-    threads: int = 0
+    negligible_edges: int = 0
 
     @cached_property
     def degrees(self) -> Vector:
@@ -105,7 +105,7 @@ def laplacian(graph: ChannelGraph) -> Laplacian:
         )
         for block in dense
     )
-    return _without_threads(Laplacian(nodes=graph.nodes, panels=panels, sparse=directed(sparse, graph.nodes)))
+    return _without_negligible_edges(Laplacian(nodes=graph.nodes, panels=panels, sparse=directed(sparse, graph.nodes)))
 
 
 def laplacian_of(adjacency: Matrix) -> Laplacian:
@@ -128,24 +128,24 @@ def laplacian_of(adjacency: Matrix) -> Laplacian:
         )
     lower = sp.csr_array(sp.tril(matrix, k=-1))
     lower.eliminate_zeros()
-    return _without_threads(Laplacian(nodes=matrix.shape[0], panels=(), sparse=lower))
+    return _without_negligible_edges(Laplacian(nodes=matrix.shape[0], panels=(), sparse=lower))
 
 
-def _without_threads(operator: Laplacian) -> Laplacian:
+def _without_negligible_edges(operator: Laplacian) -> Laplacian:
     """`operator` itself, or a copy without the edges whose conductance is lost in rounding."""
-    least = THREAD * float(operator.degrees.max())
+    least = NEGLIGIBLE * float(operator.degrees.max())
 
     def thin(weights: Vector) -> NDArray[np.bool_]:
         return (weights > 0) & (weights < least)
 
-    threads = sum(int(np.count_nonzero(thin(each))) for each in _conductances(operator))
-    if not threads:
+    negligible_edges = sum(int(np.count_nonzero(thin(each))) for each in _conductances(operator))
+    if not negligible_edges:
         return operator
     panels = tuple(replace(each, weights=np.where(thin(each.weights), 0, each.weights)) for each in operator.panels)
     sparse = operator.sparse.copy()
     sparse.data[thin(sparse.data)] = 0
     sparse.eliminate_zeros()
-    return Laplacian(nodes=operator.nodes, panels=panels, sparse=sparse, threads=threads)
+    return Laplacian(nodes=operator.nodes, panels=panels, sparse=sparse, negligible_edges=negligible_edges)
 
 
 def _conductances(operator: Laplacian) -> list[Vector]:

@@ -9,9 +9,9 @@ from functools import cached_property
 import numpy as np
 
 from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
+from n2nsurgery.connectivity.heat.bottleneck_shares import SETTLED, BottleneckShares, bottleneck_shares
 from n2nsurgery.connectivity.heat.components import Components, components
 from n2nsurgery.connectivity.heat.heat import Heat
-from n2nsurgery.connectivity.heat.heat_limits import SETTLED, HeatLimits, heat_limits
 from n2nsurgery.connectivity.heat.heat_solver import solve_heat
 from n2nsurgery.connectivity.heat.laplacian import Laplacian, laplacian
 from n2nsurgery.connectivity.heat.low_modes import LowModes, low_modes
@@ -51,9 +51,9 @@ class Subject:
         return heat
 
     @cached_property
-    def limits(self) -> HeatLimits:
+    def limits(self) -> BottleneckShares:
         """What limits the heat until it has settled but for 1e-3."""
-        return heat_limits(self.graph, self.heat, self.heat.saturation_time(SETTLED))
+        return bottleneck_shares(self.graph, self.heat, self.heat.saturation_time(SETTLED))
 
     @cached_property
     def slow(self) -> LowModes:

@@ -2,7 +2,8 @@
 
 How long heat takes is compared with what the loss of weight alone would cost: were all conductances of the reference
 scaled down to this network's sum, heat would take vol_ref / vol times as long. Whatever is beyond that is due to where
-the connections are. The bottleneck of heat is the block with the largest share in its settling time (`heat_limits`).
+the connections are. The bottleneck of heat is the block with the largest share in its settling time
+(`bottleneck_shares`).
 """
 
 from __future__ import annotations

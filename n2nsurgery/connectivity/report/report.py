@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from n2nsurgery.connectivity.heat.heat_limits import SETTLED
+from n2nsurgery.connectivity.heat.bottleneck_shares import SETTLED
 from n2nsurgery.connectivity.measures.measurement import METRICS, Curve, Measurement, numbers
 from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.connectivity.metrics.heat_distance import require_comparable

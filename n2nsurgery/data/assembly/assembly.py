@@ -10,7 +10,7 @@ from torch import Tensor
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.data.assembly import describe
 from n2nsurgery.data.assembly.options import Selection
-from n2nsurgery.data.pipeline.splits import DataSplits, Source, Split
+from n2nsurgery.data.pipeline.splits import DataSplits, SampleSource, Split
 from n2nsurgery.data.pipeline.subset import carve, limited
 
 
@@ -18,7 +18,7 @@ from n2nsurgery.data.pipeline.subset import carve, limited
 class Part:
     """The samples of one split as a set has them: `targets` (int64, N), at `positions` of `source` (all, in order)."""
 
-    source: Source
+    source: SampleSource
     targets: Tensor
     positions: Tensor | None = None
 

@@ -22,7 +22,7 @@ from n2nsurgery.data.assembly.image_splits import ImageLayout, image_splits, ima
 from n2nsurgery.data.assembly.options import ImageOptions
 from n2nsurgery.data.files.download import Remote, fetch
 from n2nsurgery.data.files.location import data_root, first_present, missing
-from n2nsurgery.data.pipeline.held import Held, padding_of, resized
+from n2nsurgery.data.pipeline.in_memory import InMemoryDataset, padding_of, resized
 from n2nsurgery.data.pipeline.normalization import Normalization, unit
 from n2nsurgery.data.pipeline.splits import DataSplits
 
@@ -120,7 +120,7 @@ def _part(
         raise InvalidFileError(f"{cifar.name}: {', '.join(absent)} not found beside the other files; fetch it again")
     images, targets = zip(*(_records(cifar, name, files[name]) for name in names), strict=True)
     values = resized(torch.cat(images), options.size)
-    return Part(source=Held(values=values, normalization=normalization), targets=torch.cat(targets))
+    return Part(source=InMemoryDataset(values=values, normalization=normalization), targets=torch.cat(targets))
 
 
 def _records(cifar: Cifar, name: str, data: bytes) -> tuple[Tensor, Tensor]:

@@ -15,8 +15,8 @@ from n2nsurgery.data.assembly.options import ImageOptions
 from n2nsurgery.data.files.archive import images_of_archive, is_archive
 from n2nsurgery.data.files.decoding import decode_all, decoded
 from n2nsurgery.data.files.image_files import Arrangement, ImageFiles, arrange, images_of_folder
-from n2nsurgery.data.pipeline.encoded import Encoded
-from n2nsurgery.data.pipeline.held import Held, padding_of
+from n2nsurgery.data.pipeline.in_memory import InMemoryDataset, padding_of
+from n2nsurgery.data.pipeline.lazy import LazyDataset
 from n2nsurgery.data.pipeline.normalization import Normalization, measured, unit
 from n2nsurgery.data.pipeline.splits import DataSplits
 from n2nsurgery.data.pipeline.subset import carve
@@ -56,14 +56,14 @@ def image_splits(files: ImageFiles, options: ImageOptions, layout: ImageLayout, 
     size = options.size if options.size is not None else _native(files)
     augmented = options.augment != "none"
     members, own = _by_split(arrangement, layout, seed)
-    source: Held | Encoded
+    source: InMemoryDataset | LazyDataset
     if size is None or size <= _LARGEST_HELD:
         values = decode_all(files.read, files.names, size)
-        source = Held(values=values, normalization=_of_held(values, members["train"], options, layout))
+        source = InMemoryDataset(values=values, normalization=_in_memory(values, members["train"], options, layout))
         transforms = [describe.shift_and_mirror(padding_of(values.shape[-1]))] if augmented else []
     else:
         normalization = (layout.normalization or IMAGENET) if options.normalize else unit(3)
-        source = Encoded(encoded=files.read, names=files.names, size=size, normalization=normalization)
+        source = LazyDataset(encoded=files.read, names=files.names, size=size, normalization=normalization)
         transforms = [*([describe.random_window(size)] if augmented else []), describe.centre(size)]
     parts = {
         split: Part(source=source, positions=torch.tensor(index), targets=torch.tensor(label))
@@ -85,7 +85,7 @@ def _native(files: ImageFiles) -> int | None:
     return None if max(first.size) <= _LARGEST_HELD else LARGE
 
 
-def _of_held(
+def _in_memory(
     values: torch.Tensor, train: tuple[Sequence[int], Sequence[int]], options: ImageOptions, layout: ImageLayout
 ) -> Normalization:
     if not options.normalize:

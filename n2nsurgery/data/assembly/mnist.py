@@ -13,7 +13,7 @@ from n2nsurgery.data.assembly.options import ImageOptions
 from n2nsurgery.data.files.download import Remote, fetch
 from n2nsurgery.data.files.idx import read_idx
 from n2nsurgery.data.files.location import data_root, missing
-from n2nsurgery.data.pipeline.held import Held, padding_of, resized
+from n2nsurgery.data.pipeline.in_memory import InMemoryDataset, padding_of, resized
 from n2nsurgery.data.pipeline.normalization import Normalization, unit
 from n2nsurgery.data.pipeline.splits import DataSplits
 
@@ -80,5 +80,5 @@ def _part(images: Path, labels: Path, options: ImageOptions, normalization: Norm
     values, targets = read_idx(images, 3), read_idx(labels, 1)
     if values.shape[0] != targets.shape[0]:
         raise InvalidFileError(f"'{images}' has {values.shape[0]} images, '{labels}' has {targets.shape[0]} labels")
-    held = Held(values=resized(values[:, None], options.size), normalization=normalization)
+    held = InMemoryDataset(values=resized(values[:, None], options.size), normalization=normalization)
     return Part(source=held, targets=targets.long())

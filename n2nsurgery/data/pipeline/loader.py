@@ -27,7 +27,7 @@ _AHEAD = 2  # batches prepared for each worker
 class Loader:
     """Batches of `batch_size` samples of `split`, of which this rank gets its share.
 
-    `batch_size` counts the samples of all ranks and is a multiple of `world`. The last batch is smaller where the
+    `batch_size` counts the samples of all ranks and is a multiple of `world_size`. The last batch is smaller where the
     split is no multiple; its shares then differ by at most one sample, and an empty one is left out. `limit` keeps the
     first so many batches of each epoch. Raises UsageError for values out of range, and where a shuffled epoch would
     give one rank fewer batches than another, who would wait for it for ever.
@@ -41,18 +41,20 @@ class Loader:
     augment: bool
     drop_last: bool
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
     workers: int = 0
     limit: int | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError for a value out of range."""
-        if not 0 <= self.rank < self.world:
-            raise UsageError(f"rank = {self.rank} of world = {self.world}: ranks are from 0 to {self.world - 1}")
-        if self.batch_size < 1 or self.batch_size % self.world:
+        if not 0 <= self.rank < self.world_size:
+            raise UsageError(
+                f"rank = {self.rank} of world_size = {self.world_size}: ranks are from 0 to {self.world_size - 1}"
+            )
+        if self.batch_size < 1 or self.batch_size % self.world_size:
             raise UsageError(
                 f"batch_size = {self.batch_size}: it counts the samples of all ranks and must be a positive "
-                f"multiple of their number, {self.world}"
+                f"multiple of their number, {self.world_size}"
             )
         if self.workers < 0 or (self.limit is not None and self.limit < 1):
             raise UsageError(f"workers = {self.workers} must be at least 0, limit = {self.limit} at least 1 or None")
@@ -62,9 +64,9 @@ class Loader:
                 f"the {self.split.name} split has {self.split.size} samples, fewer than one batch of "
                 f"{self.batch_size}; take a smaller batch_size"
             )
-        if self.shuffle and not self.drop_last and 0 < rest < self.world:
+        if self.shuffle and not self.drop_last and 0 < rest < self.world_size:
             raise UsageError(
-                f"the last batch has {rest} samples for {self.world} ranks; set drop_last or another batch_size"
+                f"the last batch has {rest} samples for {self.world_size} ranks; set drop_last or another batch_size"
             )
 
     def __len__(self) -> int:
@@ -119,6 +121,6 @@ class Loader:
 
     def _bounds(self, count: int) -> tuple[int, int]:
         """Where this rank's share of `count` samples begins and ends; the first ranks get what is over."""
-        each, more = divmod(count, self.world)
+        each, more = divmod(count, self.world_size)
         first = each * self.rank + min(self.rank, more)
         return first, first + each + (self.rank < more)

@@ -12,10 +12,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from n2nsurgery.data.pipeline.draws import Draws
+from n2nsurgery.data.pipeline.sample_rng import SampleRng
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """Samples that can be read by position, any number of times and from several threads."""
 
     @property
@@ -23,7 +23,7 @@ class Source(Protocol):
         """Shape of one sample as the model gets it."""
         ...
 
-    def read(self, positions: Tensor, draws: Draws | None) -> Tensor:
+    def read(self, positions: Tensor, rng: SampleRng | None) -> Tensor:
         """The samples at `positions` (int64, n) as float32 (n, *shape); augmented where there are draws."""
         ...
 
@@ -34,7 +34,7 @@ class Split:
 
     name: str
     classes: int
-    source: Source
+    source: SampleSource
     positions: Tensor
     targets: Tensor
     augmented: bool = False
@@ -55,8 +55,8 @@ class Split:
         An augmented split draws from `generator`; without one, the samples come as they are in evaluation. Equal
         states of the generator give a sample equal draws, whichever samples are beside it.
         """
-        draws = Draws.of(generator) if generator is not None and self.augmented else None
-        return self.source.read(self.positions[indices], draws), self.targets[indices]
+        rng = SampleRng.of(generator) if generator is not None and self.augmented else None
+        return self.source.read(self.positions[indices], rng), self.targets[indices]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

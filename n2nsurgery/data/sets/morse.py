@@ -14,7 +14,7 @@ from n2nsurgery.core.seeds import numpy_generator
 from n2nsurgery.data.assembly.assembly import Part, assemble
 from n2nsurgery.data.assembly.morse_code import DIFFICULTIES, FRAME, LEVELS, Difficulty, codewords, frames
 from n2nsurgery.data.assembly.options import LimitOptions, require_count
-from n2nsurgery.data.pipeline.held import Held
+from n2nsurgery.data.pipeline.in_memory import InMemoryDataset
 from n2nsurgery.data.pipeline.normalization import unit
 from n2nsurgery.data.pipeline.splits import DataSplits
 
@@ -63,7 +63,7 @@ def _part(words: dict[str, str], count: int, difficulty: Difficulty, seed: int, 
         frames(word, count, difficulty, numpy_generator(seed, f"morse {split}", name)) for name, word in words.items()
     ]
     values = torch.from_numpy(np.concatenate(levels))
-    source = Held(values=values, normalization=unit(FRAME, value_range=LEVELS))
+    source = InMemoryDataset(values=values, normalization=unit(FRAME, value_range=LEVELS))
     return Part(source=source, targets=torch.arange(len(words)).repeat_interleave(count))
 
 

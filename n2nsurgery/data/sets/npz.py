@@ -19,7 +19,7 @@ from n2nsurgery.data.assembly.assembly import Part, assemble
 from n2nsurgery.data.assembly.options import ImageOptions, require_count
 from n2nsurgery.data.files.location import data_root, missing
 from n2nsurgery.data.files.npz_file import read_npz
-from n2nsurgery.data.pipeline.held import Held, padding_of, resized
+from n2nsurgery.data.pipeline.in_memory import InMemoryDataset, padding_of, resized
 from n2nsurgery.data.pipeline.normalization import Normalization, measured, unit
 from n2nsurgery.data.pipeline.splits import DataSplits
 
@@ -104,7 +104,7 @@ def _part(path: Path, name: str, values: Tensor, targets: Tensor, normalization:
         raise InvalidFileError(f"'{path}': x_{name} has {channels} channels, x_train has {len(normalization.mean)}")
     shared = normalization.mean * values.shape[1], normalization.std * values.shape[1]
     own = replace(normalization, mean=shared[0], std=shared[1]) if values.ndim == _VECTORS else normalization
-    return Part(source=Held(values=values, normalization=own), targets=targets)
+    return Part(source=InMemoryDataset(values=values, normalization=own), targets=targets)
 
 
 def _floats(array: np.ndarray, where: str) -> np.ndarray:

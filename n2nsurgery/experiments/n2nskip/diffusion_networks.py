@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 
-from n2nsurgery.connectivity.graph.conventions import Conventions
+from n2nsurgery.connectivity.graph.graph_options import GraphOptions
 from n2nsurgery.connectivity.graph.network_graph import channel_graph
 from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.graph.channels.from_torch.network import channel_network
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.models.catalog import resolve
+from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.pipelines.prune.apply import apply, inputs_of
 
 PAPER: Mapping[str, Any] = MappingProxyType(
@@ -41,29 +41,29 @@ SENTENCES = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Operated:
+class PrunedNetwork:
     """A pruned network's graph and its masks."""
 
     subject: Subject
     masks: MaskSet
 
 
-def dense_network(model: str, conventions: Conventions, *, seed: int) -> Subject:
+def dense_network(model: str, conventions: GraphOptions, *, seed: int) -> Subject:
     """The network before pruning."""
-    patient = resolve(model, seed=seed)
-    network = channel_network(patient.module, inputs_of(patient))
+    bundle = resolve_model(model, seed=seed)
+    network = channel_network(bundle.module, inputs_of(bundle))
     return Subject(graph=channel_graph(network, conventions))
 
 
 def pruned_networks(
-    model: str, method: str, density: float, conventions: tuple[Conventions, ...], *, seed: int
-) -> tuple[Operated, ...]:
+    model: str, method: str, density: float, conventions: tuple[GraphOptions, ...], *, seed: int
+) -> tuple[PrunedNetwork, ...]:
     """The network pruned by `method` (a key of METHODS), once for each of the conventions."""
-    patient = resolve(model, seed=seed)
-    inputs = inputs_of(patient)
-    operated = apply(model, density=density, seed=seed, **METHODS[method])
+    bundle = resolve_model(model, seed=seed)
+    inputs = inputs_of(bundle)
+    pruned = apply(model, density=density, seed=seed, **METHODS[method])
     with torch.no_grad():
-        network = channel_network(operated.module, inputs, masks=operated.masks)
+        network = channel_network(pruned.module, inputs, masks=pruned.masks)
     return tuple(
-        Operated(subject=Subject(graph=channel_graph(network, rules)), masks=operated.masks) for rules in conventions
+        PrunedNetwork(subject=Subject(graph=channel_graph(network, rules)), masks=pruned.masks) for rules in conventions
     )

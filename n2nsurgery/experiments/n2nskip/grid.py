@@ -1,4 +1,4 @@
-"""The grid of the N2NSkip paper: networks, data sets, methods, densities and seeds; and the cells that it is made of.
+"""The grid of the N2NSkip paper: networks, data sets, methods, densities and seeds; and the trials that it is made of.
 
 At `paper` scale these are the paper's networks with its recipe; at `small` scale networks that train in less than a
 minute stand for them on a part of CIFAR-10; at `smoke` scale everything is generated and shows only that it works.
@@ -15,10 +15,10 @@ from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.experiments.n2nskip.methods import DENSE, NORMALIZED, ONE_TO_ONE, surgery_of
 from n2nsurgery.experiments.n2nskip.paper_networks import CIFAR_DENSITIES, IMAGENET_DENSITIES
-from n2nsurgery.experiments.paper.reproduction import Scale, Setting
-from n2nsurgery.experiments.trials.cell import Cell, CellResult
-from n2nsurgery.experiments.trials.paired import Spread
+from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Scale
+from n2nsurgery.experiments.trials.paired import SampleStats
 from n2nsurgery.experiments.trials.results import results_of
+from n2nsurgery.experiments.trials.trial import Trial, TrialResult
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.train.config.config import TrainConfig
@@ -40,7 +40,7 @@ _PAPER_RUN = TrainConfig(keep_last=1)  # the defaults are the paper's recipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class NetworkUnderStudy:
     """A network on a data set, as the paper calls them, with what is trained for them and how."""
 
     network: str
@@ -74,7 +74,7 @@ class Subject:
             f"{config.batch_size}{exactness}; {f'{tested:,}' if tested else 'all'} test images."
         )
 
-    def cell(self, method: str, density: float, seed: int, *, download: bool) -> Cell:
+    def trial(self, method: str, density: float, seed: int, *, download: bool) -> Trial:
         """One run."""
         recipe = Recipe(
             seed=seed,
@@ -85,40 +85,40 @@ class Subject:
         )
         words = re.sub(r"[^A-Za-z0-9.]+", "-", method)
         kept = "" if method == DENSE else f"-d{density:g}"
-        return Cell(name=f"{self.model}-{self.data.name}-{words}{kept}", recipe=recipe, download=download)
+        return Trial(name=f"{self.model}-{self.data.name}-{words}{kept}", recipe=recipe, download=download)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Point:
+class GridPoint:
     """One mean: a method at a density on a subject; the density of the dense network is 1."""
 
-    subject: Subject
+    subject: NetworkUnderStudy
     method: str
     density: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridResults:
-    """Results by point and seed; `failures` tells of the cells that have none."""
+    """Results by point and seed; `failures` tells of the trials that have none."""
 
-    points: Mapping[Point, Mapping[int, CellResult]]
+    points: Mapping[GridPoint, Mapping[int, TrialResult]]
     failures: tuple[str, ...]
 
-    def runs(self, subject: Subject, method: str, density: float) -> Mapping[int, CellResult]:
+    def runs(self, subject: NetworkUnderStudy, method: str, density: float) -> Mapping[int, TrialResult]:
         """The runs of one point by seed; empty where there is none."""
-        return self.points.get(Point(subject=subject, method=method, density=density), {})
+        return self.points.get(GridPoint(subject=subject, method=method, density=density), {})
 
-    def accuracies(self, subject: Subject, method: str, density: float) -> dict[int, float]:
+    def accuracies(self, subject: NetworkUnderStudy, method: str, density: float) -> dict[int, float]:
         """Test accuracy after the last epoch by seed, in percent."""
         return {seed: run.accuracy for seed, run in self.runs(subject, method, density).items()}
 
-    def spread(self, subject: Subject, method: str, density: float) -> Spread:
+    def stats(self, subject: NetworkUnderStudy, method: str, density: float) -> SampleStats:
         """The same without the seeds."""
-        return Spread(values=tuple(self.accuracies(subject, method, density).values()))
+        return SampleStats(values=tuple(self.accuracies(subject, method, density).values()))
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What it was trained on, and which cells failed."""
+        """What it was trained on, and which trials failed."""
         devices = sorted({run.device for runs in self.points.values() for run in runs.values()})
         return (f"Trained on: {', '.join(devices)}.", *(f"Failed, and left out: {line}" for line in self.failures))
 
@@ -127,103 +127,107 @@ class GridResults:
         return {"cells": [asdict(run) for runs in self.points.values() for run in runs.values()]}
 
 
-def points_of(subjects: Iterable[Subject]) -> Iterator[Point]:
+def points_of(subjects: Iterable[NetworkUnderStudy]) -> Iterator[GridPoint]:
     """Every point once, the dense network of a subject first."""
     for subject in subjects:
-        yield Point(subject=subject, method=DENSE, density=1.0)
+        yield GridPoint(subject=subject, method=DENSE, density=1.0)
         for density in subject.densities:
             for method in subject.methods:
-                yield Point(subject=subject, method=method, density=density)
+                yield GridPoint(subject=subject, method=method, density=density)
 
 
-def train_grid(points: Sequence[Point], setting: Setting) -> GridResults:
+def train_grid(points: Sequence[GridPoint], config: ExperimentConfig) -> GridResults:
     """Train every point with every seed, seed by seed, so that what is there when it is stopped can be compared.
 
-    Finished cells in `setting.folder` are used again. Raises the errors of `carry_out_all`.
+    Finished trials in `config.folder` are used again. Raises the errors of `run_all`.
     """
-    seeds = range(setting.seed, setting.seed + (setting.seeds or SEEDS[setting.scale]))
-    cells = {
-        (seed, point): point.subject.cell(point.method, point.density, seed, download=setting.download)
+    seeds = range(config.seed, config.seed + (config.seeds or SEEDS[config.scale]))
+    trials = {
+        (seed, point): point.subject.trial(point.method, point.density, seed, download=config.download)
         for seed in seeds
         for point in dict.fromkeys(points)
     }
-    folder = setting.folder / "cells"
-    finished = results_of(list(cells.values()), folder, setting)
-    found: dict[Point, dict[int, CellResult]] = {}
-    for (seed, point), cell in cells.items():
-        if (document := finished.documents.get(cell.key)) is not None:
-            where = f"'{folder / cell.key}.json'"
-            found.setdefault(point, {})[seed] = CellResult.from_json(document, where)
+    folder = config.folder / "cells"
+    finished = results_of(list(trials.values()), folder, config)
+    found: dict[GridPoint, dict[int, TrialResult]] = {}
+    for (seed, point), trial in trials.items():
+        if (document := finished.documents.get(trial.key)) is not None:
+            where = f"'{folder / trial.key}.json'"
+            found.setdefault(point, {})[seed] = TrialResult.from_json(document, where)
     return GridResults(points=found, failures=tuple(f"{key}: {problem}" for key, problem in finished.failures.items()))
 
 
-def table1_subjects(setting: Setting) -> tuple[Subject, ...]:
+def table1_subjects(config: ExperimentConfig) -> tuple[NetworkUnderStudy, ...]:
     """VGG19 and ResNet50 on CIFAR-10 and CIFAR-100, or what stands for them."""
-    if setting.scale == "paper":
+    if config.scale == "paper":
         return tuple(
-            Subject(
-                network=network, dataset=dataset, model=model, data=_data(data, setting), train=_PAPER_RUN,
+            NetworkUnderStudy(
+                network=network, dataset=dataset, model=model, data=_data(data, config), train=_PAPER_RUN,
                 densities=CIFAR_DENSITIES, methods=PAPER_METHODS,
             )
             for network, model in (("VGG19", "cifar-vgg19"), ("ResNet50", "cifar-resnet50"))
             for dataset, data in (("CIFAR-10", "cifar10"), ("CIFAR-100", "cifar100"))
         )  # fmt: skip
-    return (plain_subject(setting), tiny_subject(setting, (0.05,), _SHORTCUTS, "CIFAR-10"))
+    return (plain_subject(config), tiny_subject(config, (0.05,), _SHORTCUTS, "CIFAR-10"))
 
 
-def vgg_subjects(setting: Setting) -> tuple[Subject, ...]:
+def vgg_subjects(config: ExperimentConfig) -> tuple[NetworkUnderStudy, ...]:
     """VGG19 on CIFAR-10 and CIFAR-100, or what stands for the first."""
-    return tuple(subject for subject in table1_subjects(setting) if subject.network == "VGG19")
+    return tuple(subject for subject in table1_subjects(config) if subject.network == "VGG19")
 
 
-def plain_subject(setting: Setting) -> Subject:
+def plain_subject(config: ExperimentConfig) -> NetworkUnderStudy:
     """The network without shortcuts that stands for VGG19."""
-    smoke = setting.scale == "smoke"
-    return Subject(
-        network="VGG19", dataset="CIFAR-10", model="cifar-plain17", data=_few(setting), train=_short(setting),
+    smoke = config.scale == "smoke"
+    return NetworkUnderStudy(
+        network="VGG19", dataset="CIFAR-10", model="cifar-plain17", data=_few(config), train=_short(config),
         densities=(0.1,) if smoke else CIFAR_DENSITIES, methods=PAPER_METHODS if smoke else _PLAIN,
     )  # fmt: skip
 
 
-def table2_subject(setting: Setting) -> Subject:
+def table2_subject(config: ExperimentConfig) -> NetworkUnderStudy:
     """ResNet50 on ImageNet, or what stands for it."""
-    if setting.scale == "paper":
-        return Subject(
-            network="ResNet50", dataset="ImageNet", model="resnet50", data=_data("imagenet", setting, workers=8),
+    if config.scale == "paper":
+        return NetworkUnderStudy(
+            network="ResNet50", dataset="ImageNet", model="resnet50", data=_data("imagenet", config, workers=8),
             train=_PAPER_RUN, densities=IMAGENET_DENSITIES, methods=PAPER_METHODS,
         )  # fmt: skip
-    return tiny_subject(setting, (0.5, 0.2), PAPER_METHODS, "ImageNet")
+    return tiny_subject(config, (0.5, 0.2), PAPER_METHODS, "ImageNet")
 
 
-def tiny_subject(setting: Setting, densities: tuple[float, ...], methods: tuple[str, ...], dataset: str) -> Subject:
+def tiny_subject(
+    config: ExperimentConfig, densities: tuple[float, ...], methods: tuple[str, ...], dataset: str
+) -> NetworkUnderStudy:
     """A bottleneck ResNet of 78,320 weights; its large maps take longer than the plain network: fewer images, bf16."""
-    smoke = setting.scale == "smoke"
-    train = _short(setting) if smoke else replace(_short(setting), amp="bf16", channels_last=True)
-    return Subject(
-        network="ResNet50", dataset=dataset, model="cifar-tiny-resnet", data=_few(setting, 4000, 2000), train=train,
+    smoke = config.scale == "smoke"
+    train = _short(config) if smoke else replace(_short(config), amp="bf16", channels_last=True)
+    return NetworkUnderStudy(
+        network="ResNet50", dataset=dataset, model="cifar-tiny-resnet", data=_few(config, 4000, 2000), train=train,
         densities=densities[:1] if smoke else densities, methods=("RP", "N2NSkip-RP") if smoke else methods,
     )  # fmt: skip
 
 
-def basic_subject(setting: Setting, densities: tuple[float, ...], methods: tuple[str, ...]) -> Subject:
+def basic_subject(
+    config: ExperimentConfig, densities: tuple[float, ...], methods: tuple[str, ...]
+) -> NetworkUnderStudy:
     """A ResNet of basic blocks, 270,896 weights."""
-    train = _short(setting) if setting.scale == "smoke" else replace(_short(setting), channels_last=True)
-    return Subject(
-        network="ResNet20", dataset="CIFAR-10", model="cifar-basic-resnet", data=_few(setting), train=train,
+    train = _short(config) if config.scale == "smoke" else replace(_short(config), channels_last=True)
+    return NetworkUnderStudy(
+        network="ResNet20", dataset="CIFAR-10", model="cifar-basic-resnet", data=_few(config), train=train,
         densities=densities, methods=methods,
     )  # fmt: skip
 
 
-def _data(name: str, setting: Setting, workers: int = 0, **options: object) -> DataRequest:
-    return DataRequest(name=name, options=DATA_SETS.get(name)(**options), root=setting.data, workers=workers)
+def _data(name: str, config: ExperimentConfig, workers: int = 0, **options: object) -> DataRequest:
+    return DataRequest(name=name, options=DATA_SETS.get(name)(**options), root=config.data, workers=workers)
 
 
-def _few(setting: Setting, train: int = 6000, test: int | None = None) -> DataRequest:
+def _few(config: ExperimentConfig, train: int = 6000, test: int | None = None) -> DataRequest:
     """A part of CIFAR-10, or a few generated images."""
-    if setting.scale == "smoke":
-        return _data("fake", setting, shape=(3, 8, 8), train=128, test=32)
-    return _data("cifar10", setting, train_limit=train, test_limit=test, augment="none")
+    if config.scale == "smoke":
+        return _data("fake", config, shape=(3, 8, 8), train=128, test=32)
+    return _data("cifar10", config, train_limit=train, test_limit=test, augment="none")
 
 
-def _short(setting: Setting) -> TrainConfig:
-    return replace(_SHORT_RUN, epochs=2, batch_size=32) if setting.scale == "smoke" else _SHORT_RUN
+def _short(config: ExperimentConfig) -> TrainConfig:
+    return replace(_SHORT_RUN, epochs=2, batch_size=32) if config.scale == "smoke" else _SHORT_RUN

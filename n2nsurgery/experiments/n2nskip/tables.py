@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import mean
 
-from n2nsurgery.experiments.n2nskip.grid import GridResults, Subject
+from n2nsurgery.experiments.n2nskip.grid import GridResults, NetworkUnderStudy
 from n2nsurgery.experiments.n2nskip.methods import DENSE
 from n2nsurgery.experiments.n2nskip.paper_networks import printed
 from n2nsurgery.experiments.paper.reproduction import Cell, Outcome, Scale, Table, Verdict
-from n2nsurgery.experiments.trials.paired import Spread, paired, together
+from n2nsurgery.experiments.trials.paired import SampleStats, paired, together
 
 Comparison = tuple[str, str]
 """A method, and the one that it is compared with."""
 
 
-def accuracy_table(results: GridResults, subject: Subject, methods: Sequence[str], heading: str = "") -> Table:
+def accuracy_table(
+    results: GridResults, subject: NetworkUnderStudy, methods: Sequence[str], heading: str = ""
+) -> Table:
     """A row for the dense network, and for every density and method of a subject that was asked for."""
     rows = [_row(results, subject, DENSE, 1.0)] if results.runs(subject, DENSE, 1.0) else []
     rows += [
@@ -34,7 +36,7 @@ def accuracy_table(results: GridResults, subject: Subject, methods: Sequence[str
     )  # fmt: skip
 
 
-def _row(results: GridResults, subject: Subject, method: str, density: float) -> tuple[Cell, ...]:
+def _row(results: GridResults, subject: NetworkUnderStudy, method: str, density: float) -> tuple[Cell, ...]:
     runs = list(results.runs(subject, method, density).values())
     paper = printed(subject.network, subject.dataset, method, density)
     measured: tuple[Cell, ...] = (None,) * 5
@@ -49,7 +51,7 @@ def _row(results: GridResults, subject: Subject, method: str, density: float) ->
     return (
         f"{100 * density:g}",
         method,
-        results.spread(subject, method, density).text(),
+        results.stats(subject, method, density).text(),
         None if paper is None else f"{paper[0]:.2f} ± {paper[1]:.2f}",
         len(runs),
         *measured,
@@ -61,12 +63,16 @@ def _same(counts: Sequence[int]) -> Cell:
     return counts[0] if len(set(counts)) == 1 else f"{min(counts):,} to {max(counts):,}"
 
 
-def difference(results: GridResults, subject: Subject, comparison: Comparison, density: float) -> Spread:
+def accuracy_difference(
+    results: GridResults, subject: NetworkUnderStudy, comparison: Comparison, density: float
+) -> SampleStats:
     """Test accuracy of one method minus the other's, seed by seed, in points of percent."""
-    return Spread(values=tuple(_gains(results, subject, comparison, density).values()))
+    return SampleStats(values=tuple(_gains(results, subject, comparison, density).values()))
 
 
-def _gains(results: GridResults, subject: Subject, comparison: Comparison, density: float) -> dict[int, float]:
+def _gains(
+    results: GridResults, subject: NetworkUnderStudy, comparison: Comparison, density: float
+) -> dict[int, float]:
     """The same by seed."""
     one, other = (results.accuracies(subject, method, _density(method, density)) for method in comparison)
     return {seed: one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())}
@@ -76,14 +82,16 @@ def _density(method: str, density: float) -> float:
     return 1.0 if method == DENSE else density
 
 
-def paired_table(results: GridResults, subjects: Sequence[Subject], comparisons: Sequence[Comparison]) -> Table:
+def paired_table(
+    results: GridResults, subjects: Sequence[NetworkUnderStudy], comparisons: Sequence[Comparison]
+) -> Table:
     """The differences of all comparisons at all densities of all subjects that have both methods."""
     rows = [
         _paired_row(results, subject, comparison, density)
         for subject in subjects
         for comparison in comparisons
         for density in subject.densities
-        if difference(results, subject, comparison, density).values
+        if accuracy_difference(results, subject, comparison, density).values
     ]
     return Table(
         title="Differences seed by seed, points of percent",
@@ -94,8 +102,10 @@ def paired_table(results: GridResults, subjects: Sequence[Subject], comparisons:
     )  # fmt: skip
 
 
-def _paired_row(results: GridResults, subject: Subject, comparison: Comparison, density: float) -> tuple[Cell, ...]:
-    found = difference(results, subject, comparison, density)
+def _paired_row(
+    results: GridResults, subject: NetworkUnderStudy, comparison: Comparison, density: float
+) -> tuple[Cell, ...]:
+    found = accuracy_difference(results, subject, comparison, density)
     interval = found.interval
     return (
         subject.title,
@@ -110,14 +120,14 @@ def _paired_row(results: GridResults, subject: Subject, comparison: Comparison, 
     )
 
 
-def _printed_difference(subject: Subject, comparison: Comparison, density: float) -> Cell:
+def _printed_difference(subject: NetworkUnderStudy, comparison: Comparison, density: float) -> Cell:
     one, other = (printed(subject.network, subject.dataset, m, _density(m, density)) for m in comparison)
     return None if one is None or other is None else f"{one[0] - other[0]:+.2f}"
 
 
 def better(  # noqa: PLR0913 - the last two are seldom asked for
     results: GridResults,
-    subject: Subject,
+    subject: NetworkUnderStudy,
     comparison: Comparison,
     scale: Scale,
     claim: str = "",
@@ -128,32 +138,32 @@ def better(  # noqa: PLR0913 - the last two are seldom asked for
 
     `margin`: by how many points of percent at least.
     """
-    spreads = {density: difference(results, subject, comparison, density) for density in subject.densities}
+    spreads = {density: accuracy_difference(results, subject, comparison, density) for density in subject.densities}
     more = f"{margin:g} points or more above" if margin else "more accurate than"
     statement = claim or f"{comparison[0]} is {more} {comparison[1]}"
     return Verdict(
         statement=f"{statement}: {subject.title}",
-        outcome=at_scale(together([spread.not_below(-margin) for spread in spreads.values()]), scale),
+        outcome=at_scale(together([stats.not_below(-margin) for stats in spreads.values()]), scale),
         evidence=by_density(spreads),
     )
 
 
-def grows(results: GridResults, subject: Subject, comparison: Comparison, scale: Scale) -> Verdict:
+def grows(results: GridResults, subject: NetworkUnderStudy, comparison: Comparison, scale: Scale) -> Verdict:
     """The statement that the gain is larger at each lower density than at the highest one."""
     gains = {density: _gains(results, subject, comparison, density) for density in subject.densities}
     highest, *lower = subject.densities
     spreads = {density: paired(gains[density], gains[highest]) for density in lower}
     return Verdict(
         statement=f"the gain of {comparison[0]} over {comparison[1]} is larger at lower densities: {subject.title}",
-        outcome=at_scale(together([spread.outcome for spread in spreads.values()]), scale),
+        outcome=at_scale(together([stats.outcome for stats in spreads.values()]), scale),
         evidence=f"gain minus the one at {100 * highest:g} %: {by_density(spreads)}",
     )
 
 
-def by_density(spreads: dict[float, Spread]) -> str:
+def by_density(spreads: dict[float, SampleStats]) -> str:
     """`10 %: +4.1 [+1.6, +6.6]; 5 %: ...`, each with its number of seeds where these differ."""
-    parts = [f"{100 * density:g} %: {spread.signed()}" for density, spread in spreads.items()]
-    seeds = sorted({len(spread.values) for spread in spreads.values()})
+    parts = [f"{100 * density:g} %: {stats.signed()}" for density, stats in spreads.items()]
+    seeds = sorted({len(stats.values) for stats in spreads.values()})
     return f"{'; '.join(parts)} points ({' to '.join(map(str, seeds))} seeds)"
 
 
@@ -162,7 +172,7 @@ def at_scale(outcome: Outcome, scale: Scale) -> Outcome:
     return "needs full scale" if scale == "smoke" else outcome
 
 
-def printed_values(subjects: Sequence[Subject], results: GridResults, scale: Scale) -> Verdict:
+def printed_values(subjects: Sequence[NetworkUnderStudy], results: GridResults, scale: Scale) -> Verdict:
     """The statement that the accuracies are those printed; only the paper's own networks can tell."""
     rows = list(_beside_print(subjects, results)) if scale == "paper" else []
     missed = [line for line, inside in rows if not inside]
@@ -176,13 +186,13 @@ def printed_values(subjects: Sequence[Subject], results: GridResults, scale: Sca
     )
 
 
-def _beside_print(subjects: Sequence[Subject], results: GridResults) -> Iterator[tuple[str, bool]]:
+def _beside_print(subjects: Sequence[NetworkUnderStudy], results: GridResults) -> Iterator[tuple[str, bool]]:
     """Every printed cell that was trained, and whether the mean lies within two deviations (theirs and ours) of it."""
     for point, runs in results.points.items():
         paper = printed(point.subject.network, point.subject.dataset, point.method, point.density)
         if paper is None or point.subject not in subjects:
             continue
-        found = Spread(values=tuple(run.accuracy for run in runs.values()))
+        found = SampleStats(values=tuple(run.accuracy for run in runs.values()))
         reach = 2 * (paper[1] ** 2 + (found.deviation or 0.0) ** 2) ** 0.5
         line = f"{point.subject.title} {point.method} {100 * point.density:g} %: {found.text()} ({paper[0]:.2f})"
         yield line, abs(found.mean - paper[0]) <= reach

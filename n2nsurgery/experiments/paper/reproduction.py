@@ -56,7 +56,7 @@ class Reproduction:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class ExperimentConfig:
     """How an experiment is run: into which `folder`, how large, from which seed, with what data.
 
     `scale`: `smoke` (seconds, shows that it works), `small` (two CPU cores, minutes to hours), `paper` (as printed).
@@ -84,8 +84,8 @@ class Experiment(Protocol):
 
     trains: bool
 
-    def run(self, setting: Setting) -> Reproduction:
-        """Carry it out; finished parts in `setting.folder` are used again."""
+    def run(self, config: ExperimentConfig) -> Reproduction:
+        """Carry it out; finished parts in `config.folder` are used again."""
 
 
 EXPERIMENTS: Registry[type[Experiment]] = Registry(kind="experiment", package="n2nsurgery.experiments.targets")

@@ -25,10 +25,10 @@ from n2nsurgery.core.seeds import numpy_generator
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.experiments.predefined.networks import FanOuts, Network
 from n2nsurgery.experiments.predefined.runs import Junctions
-from n2nsurgery.experiments.trials.cell import splits_of
 from n2nsurgery.experiments.trials.job import Document, Report
+from n2nsurgery.experiments.trials.trial import splits_of
 from n2nsurgery.masks.patterns.fans import fan_in_of, fixed_fan
-from n2nsurgery.models.catalog import resolve
+from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.train.loop.run import run_training
 
 Kind = Literal["fixed fan", "clustered", "skewed"]
@@ -126,14 +126,16 @@ class PatternRun:
         what = (self.pattern, self.fan_outs, subject.data.options, train, *subject.options)
         return f"{subject.model}-{words}-s{self.pattern.seed}-{fingerprint([self.seed, repr(what)])[:8]}"
 
-    def carry_out(self, folder: Path, device: str, report: Report) -> Document:
+    def run(self, folder: Path, device: str, report: Report) -> Document:
         """Train with the pattern as masks; see `Job`."""
         subject = self.junctions
         splits = splits_of(subject.data, self.seed, download=self.download)
         drawn = self.pattern.draw(subject.network, self.fan_outs, self.shape)
         masks = {f"{name}.weight": torch.from_numpy(mask) for name, mask in zip(subject.layers, drawn, strict=True)}
         config = replace(subject.train, device=device, seed=self.seed)
-        model = resolve(subject.model, seed=self.seed, num_classes=subject.num_classes, options=dict(subject.options))
+        model = resolve_model(
+            subject.model, seed=self.seed, num_classes=subject.num_classes, options=dict(subject.options)
+        )
 
         def loader(training: bool) -> Loader:  # noqa: FBT001
             split = splits.train if training else splits.test
@@ -147,7 +149,7 @@ class PatternRun:
             evaluations={"test": loader(training=False)},
             masks=masks,
             resume=True,
-            subject=self.key,
+            run_id=self.key,
             progress=lambda step: report(self.key, step.step / step.steps),
         )
         found = scatter(drawn, (self.shape, *((width,) for width in subject.network.widths[1:])))

@@ -14,11 +14,11 @@ from typing import Any
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.experiments.paper.panels import Curve, Panel
-from n2nsurgery.experiments.paper.reproduction import Setting
+from n2nsurgery.experiments.paper.reproduction import ExperimentConfig
 from n2nsurgery.experiments.predefined.networks import FanOuts, Network
-from n2nsurgery.experiments.trials.cell import Cell, CellResult
-from n2nsurgery.experiments.trials.paired import Spread
+from n2nsurgery.experiments.trials.paired import SampleStats
 from n2nsurgery.experiments.trials.results import results_of
+from n2nsurgery.experiments.trials.trial import Trial, TrialResult
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.surgery.planning.request import SurgeryRequest
@@ -61,7 +61,7 @@ class Junctions:
         """The fan-outs of fully connected junctions."""
         return tuple(n_out for n_out, _ in self.network.junctions)
 
-    def cell(self, fan_outs: FanOuts, seed: int, *, download: bool) -> Cell:
+    def trial(self, fan_outs: FanOuts, seed: int, *, download: bool) -> Trial:
         """One run."""
         surgery = None
         if fan_outs != self.dense:
@@ -76,7 +76,7 @@ class Junctions:
         )
         widths = "-".join(map(str, self.network.widths))
         fans = "-".join(map(str, fan_outs))
-        return Cell(name=f"{self.model}-{widths}-fo-{fans}", recipe=recipe, download=download)
+        return Trial(name=f"{self.model}-{widths}-fo-{fans}", recipe=recipe, download=download)
 
 
 Asked = tuple[Junctions, FanOuts]
@@ -84,24 +84,24 @@ Asked = tuple[Junctions, FanOuts]
 
 @dataclass(frozen=True, kw_only=True)
 class JunctionRuns:
-    """Results by network and fan-outs, then by seed; `failures` tells of the cells that have none."""
+    """Results by network and fan-outs, then by seed; `failures` tells of the trials that have none."""
 
-    found: Mapping[Asked, Mapping[int, CellResult]]
+    found: Mapping[Asked, Mapping[int, TrialResult]]
     failures: tuple[str, ...]
 
     def accuracies(self, junctions: Junctions, fan_outs: FanOuts) -> dict[int, float]:
         """Test accuracy after the last epoch by seed, in percent."""
         return {seed: run.accuracy for seed, run in self.found.get((junctions, fan_outs), {}).items()}
 
-    def spread(self, junctions: Junctions, fan_outs: FanOuts) -> Spread:
+    def stats(self, junctions: Junctions, fan_outs: FanOuts) -> SampleStats:
         """The same without the seeds."""
-        return Spread(values=tuple(self.accuracies(junctions, fan_outs).values()))
+        return SampleStats(values=tuple(self.accuracies(junctions, fan_outs).values()))
 
-    def by_epoch(self, junctions: Junctions, fan_outs: FanOuts) -> list[Spread]:
+    def by_epoch(self, junctions: Junctions, fan_outs: FanOuts) -> list[SampleStats]:
         """Test accuracy in percent after each epoch."""
         runs = self.found.get((junctions, fan_outs), {}).values()
         epochs = zip(*(run.test for run in runs), strict=True)
-        return [Spread(values=tuple(100 * top1 for top1 in tops if top1 is not None)) for tops in epochs]
+        return [SampleStats(values=tuple(100 * top1 for top1 in tops if top1 is not None)) for tops in epochs]
 
     def after(self, junctions: Junctions, fan_outs: FanOuts, epoch: int) -> dict[int, float]:
         """The best test accuracy of the epochs up to `epoch` by seed, in percent."""
@@ -112,7 +112,7 @@ class JunctionRuns:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What it was trained on, and which cells failed."""
+        """What it was trained on, and which trials failed."""
         devices = sorted({run.device for runs in self.found.values() for run in runs.values()})
         return (f"Trained on: {', '.join(devices)}.", *(f"Failed, and left out: {line}" for line in self.failures))
 
@@ -126,30 +126,30 @@ def epoch_panel(runs: JunctionRuns, junctions: Junctions, fans: Sequence[FanOuts
             Curve(
                 label=f"{100 * junctions.density(fan):.2f} %",
                 x=tuple(range(1, len(spreads) + 1)),
-                y=tuple(spread.mean for spread in spreads),
-                spread=tuple(spread.deviation for spread in spreads),
+                y=tuple(stats.mean for stats in spreads),
+                spread=tuple(stats.deviation for stats in spreads),
             )
         )
     return Panel(title=junctions.network.name, x_label="epoch", y_label="test accuracy, %", curves=tuple(curves))
 
 
-def train_junctions(asked: Sequence[Asked], setting: Setting, seeds: int) -> JunctionRuns:
-    """Train every network with every seed, seed by seed; see `carry_out_all`."""
-    cells = {
-        (seed, one): one[0].cell(one[1], seed, download=setting.download)
-        for seed in range(setting.seed, setting.seed + (setting.seeds or seeds))
+def train_junctions(asked: Sequence[Asked], config: ExperimentConfig, seeds: int) -> JunctionRuns:
+    """Train every network with every seed, seed by seed; see `run_all`."""
+    trials = {
+        (seed, one): one[0].trial(one[1], seed, download=config.download)
+        for seed in range(config.seed, config.seed + (config.seeds or seeds))
         for one in dict.fromkeys(asked)
     }
-    folder = setting.folder / "cells"
-    finished = results_of(list(cells.values()), folder, setting)
-    found: dict[Asked, dict[int, CellResult]] = {}
-    for (seed, one), cell in cells.items():
-        if (document := finished.documents.get(cell.key)) is not None:
-            found.setdefault(one, {})[seed] = CellResult.from_json(document, f"'{folder / cell.key}.json'")
+    folder = config.folder / "cells"
+    finished = results_of(list(trials.values()), folder, config)
+    found: dict[Asked, dict[int, TrialResult]] = {}
+    for (seed, one), trial in trials.items():
+        if (document := finished.documents.get(trial.key)) is not None:
+            found.setdefault(one, {})[seed] = TrialResult.from_json(document, f"'{folder / trial.key}.json'")
     failures = tuple(f"{key}: {problem}" for key, problem in finished.failures.items())
     return JunctionRuns(found=found, failures=failures)
 
 
-def data_of(name: str, setting: Setting, **options: Any) -> DataRequest:  # noqa: ANN401 - those of the set
+def data_of(name: str, config: ExperimentConfig, **options: Any) -> DataRequest:  # noqa: ANN401 - those of the set
     """The data set `name` below the setting's folder."""
-    return DataRequest(name=name, options=DATA_SETS.get(name)(**options), root=setting.data)
+    return DataRequest(name=name, options=DATA_SETS.get(name)(**options), root=config.data)

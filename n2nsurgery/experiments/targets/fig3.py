@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
-from n2nsurgery.connectivity.graph.conventions import Conventions
+from n2nsurgery.connectivity.graph.graph_options import GraphOptions
 from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.connectivity.metrics.heat_distance import HeatDistance
 from n2nsurgery.experiments.n2nskip.diffusion_networks import SENTENCES, dense_network, pruned_networks
 from n2nsurgery.experiments.paper.figures import figure_file
-from n2nsurgery.experiments.paper.reproduction import Cell, Reproduction, Setting, Table, Verdict
+from n2nsurgery.experiments.paper.reproduction import Cell, ExperimentConfig, Reproduction, Table, Verdict
 
 _MODEL = "mlp"
 _DENSITY = 0.2
@@ -30,16 +30,16 @@ class Fig3:
 
     trains: ClassVar[bool] = False
 
-    def run(self, setting: Setting) -> Reproduction:
+    def run(self, config: ExperimentConfig) -> Reproduction:
         """The triptych, the number of edges by the layers that they span, and how far each network's heat is off."""
-        rules = Conventions()
-        setting.report("building the networks", 0.1)
-        networks = {"reference": dense_network(_MODEL, rules, seed=setting.seed)}
+        rules = GraphOptions()
+        config.report("building the networks", 0.1)
+        networks = {"reference": dense_network(_MODEL, rules, seed=config.seed)}
         for title, method in (("RP, 5x", "RP"), ("N2NSkip-RP, 5x", "N2NSkip-RP")):
-            networks[title] = pruned_networks(_MODEL, method, _DENSITY, (rules,), seed=setting.seed)[0].subject
-        setting.report("drawing", 0.7)
+            networks[title] = pruned_networks(_MODEL, method, _DENSITY, (rules,), seed=config.seed)[0].subject
+        config.report("drawing", 0.7)
         name = "fig3.png"
-        with figure_file(setting.folder / name, width=12, height=4.4) as figure:
+        with figure_file(config.folder / name, width=12, height=4.4) as figure:
             for axes, (title, subject) in zip(figure.subplots(1, 3), networks.items(), strict=True):
                 edges = subject.graph.edges
                 axes.imshow(_picture(subject.graph), cmap="Greys", vmin=0, vmax=1, interpolation="nearest")

@@ -12,12 +12,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from n2nsurgery.connectivity.graph.conventions import Conventions
+from n2nsurgery.connectivity.graph.graph_options import GraphOptions
 from n2nsurgery.connectivity.heat.scree_curves import ScreeCurves, scree_curves
 from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.experiments.n2nskip.diffusion_networks import SENTENCES, dense_network, pruned_networks
 from n2nsurgery.experiments.paper.figures import COLOURS, figure_file
-from n2nsurgery.experiments.paper.reproduction import Cell, Outcome, Reproduction, Setting, Table, Verdict
+from n2nsurgery.experiments.paper.reproduction import Cell, ExperimentConfig, Outcome, Reproduction, Table, Verdict
 
 _MODEL = "cifar-vgg19"
 _DENSITY = 0.05
@@ -34,19 +34,19 @@ class Fig4:
 
     trains: ClassVar[bool] = False
 
-    def run(self, setting: Setting) -> Reproduction:
+    def run(self, config: ExperimentConfig) -> Reproduction:
         """Both panels, when each curve reaches a level, and how far it lies from the reference's."""
-        rules = Conventions()
-        setting.report("building the networks", 0.05)
-        subjects = {"reference": dense_network(_MODEL, rules, seed=setting.seed)}
+        rules = GraphOptions()
+        config.report("building the networks", 0.05)
+        subjects = {"reference": dense_network(_MODEL, rules, seed=config.seed)}
         for place, method in enumerate(method for panel in _PANELS for method in panel):
-            setting.report(method, 0.1 + 0.2 * place)
-            subjects[method] = pruned_networks(_MODEL, method, _DENSITY, (rules,), seed=setting.seed)[0].subject
+            config.report(method, 0.1 + 0.2 * place)
+            subjects[method] = pruned_networks(_MODEL, method, _DENSITY, (rules,), seed=config.seed)[0].subject
         times = _times(subjects["reference"])
         curves = {name: scree_curves(s.spectrum(_EXACT_TO), (_PERCENT,), times) for name, s in subjects.items()}
-        setting.report("drawing", 0.9)
+        config.report("drawing", 0.9)
         name = "fig4.png"
-        _draw(setting.folder / name, times, curves)
+        _draw(config.folder / name, times, curves)
         apart = {key: _apart(curves[key], curves["reference"]) for key in curves}
         return Reproduction(
             name="fig4",

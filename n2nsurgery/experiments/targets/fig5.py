@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import ClassVar
 
-from n2nsurgery.experiments.n2nskip.grid import GridResults, Point, Subject, table1_subjects, train_grid
+from n2nsurgery.experiments.n2nskip.grid import GridPoint, GridResults, NetworkUnderStudy, table1_subjects, train_grid
 from n2nsurgery.experiments.n2nskip.methods import CONVENTIONS, DENSE, NORMALIZED, ONE_TO_ONE
 from n2nsurgery.experiments.n2nskip.paper_networks import SOURCE, printed
 from n2nsurgery.experiments.n2nskip.tables import at_scale
 from n2nsurgery.experiments.paper.panels import Curve, Panel, draw
-from n2nsurgery.experiments.paper.reproduction import Cell, Reproduction, Scale, Setting, Table, Verdict
-from n2nsurgery.experiments.trials.cell import CellResult
-from n2nsurgery.experiments.trials.paired import Spread, paired
+from n2nsurgery.experiments.paper.reproduction import Cell, ExperimentConfig, Reproduction, Scale, Table, Verdict
+from n2nsurgery.experiments.trials.paired import SampleStats, paired
+from n2nsurgery.experiments.trials.trial import TrialResult
 
 _DENSITY = 0.05
 _GROUPS = (("RP", "N2NSkip-RP", NORMALIZED, ONE_TO_ONE), ("CSP", "N2NSkip-CSP"))
@@ -33,20 +33,20 @@ class Fig5:
 
     trains: ClassVar[bool] = True
 
-    def run(self, setting: Setting) -> Reproduction:
+    def run(self, config: ExperimentConfig) -> Reproduction:
         """The curves, means over their first sixth, verdicts."""
-        subjects = _subjects(setting)
+        subjects = _subjects(config)
         points = [
-            Point(subject=subject, method=method, density=1.0 if method == DENSE else _density(subject))
+            GridPoint(subject=subject, method=method, density=1.0 if method == DENSE else _density(subject))
             for subject in subjects
             for method in (DENSE, *_of(subject, _GROUPS[0]), *_of(subject, _GROUPS[1]))
         ]
-        results = train_grid(points, setting)
+        results = train_grid(points, config)
         figures = [
             name
             for subject in subjects
             for name in draw(
-                setting.folder,
+                config.folder,
                 f"fig5-{subject.model}",
                 [_panel(results, subject, group) for group in _GROUPS if _of(subject, group)],
             )
@@ -62,38 +62,38 @@ class Fig5:
                 "Printed accuracies are drawn at the last epoch, hollow.",
             ),
             tables=tuple(_table(results, subject) for subject in subjects),
-            verdicts=tuple(verdict for subject in subjects for verdict in _verdicts(results, subject, setting.scale)),
+            verdicts=tuple(verdict for subject in subjects for verdict in _verdicts(results, subject, config.scale)),
             figures=tuple(figures),
             data=results.to_json(),
         )
 
 
-def _subjects(setting: Setting) -> tuple[Subject, ...]:
-    subjects = table1_subjects(setting)
-    if setting.scale != "paper":
+def _subjects(config: ExperimentConfig) -> tuple[NetworkUnderStudy, ...]:
+    subjects = table1_subjects(config)
+    if config.scale != "paper":
         return subjects
     return tuple(s for s in subjects if (s.network, s.dataset) == ("ResNet50", "CIFAR-10"))
 
 
-def _density(subject: Subject) -> float:
+def _density(subject: NetworkUnderStudy) -> float:
     return _DENSITY if _DENSITY in subject.densities else subject.densities[0]
 
 
-def _of(subject: Subject, group: Sequence[str]) -> tuple[str, ...]:
+def _of(subject: NetworkUnderStudy, group: Sequence[str]) -> tuple[str, ...]:
     return tuple(method for method in group if method in subject.methods)
 
 
-def _runs(results: GridResults, subject: Subject, method: str) -> Mapping[int, CellResult]:
+def _runs(results: GridResults, subject: NetworkUnderStudy, method: str) -> Mapping[int, TrialResult]:
     return results.runs(subject, method, 1.0 if method == DENSE else _density(subject))
 
 
-def _by_epoch(results: GridResults, subject: Subject, method: str) -> list[Spread]:
+def _by_epoch(results: GridResults, subject: NetworkUnderStudy, method: str) -> list[SampleStats]:
     """Test accuracy in percent after each epoch that was evaluated in all runs."""
     epochs = zip(*(run.test for run in _runs(results, subject, method).values()), strict=True)
-    return [Spread(values=tuple(100 * top1 for top1 in tops if top1 is not None)) for tops in epochs]
+    return [SampleStats(values=tuple(100 * top1 for top1 in tops if top1 is not None)) for tops in epochs]
 
 
-def _early(results: GridResults, subject: Subject, method: str) -> dict[int, float]:
+def _early(results: GridResults, subject: NetworkUnderStudy, method: str) -> dict[int, float]:
     """Mean test accuracy over the first sixth of the epochs, by seed."""
     found = {}
     for seed, run in _runs(results, subject, method).items():
@@ -102,7 +102,7 @@ def _early(results: GridResults, subject: Subject, method: str) -> dict[int, flo
     return found
 
 
-def _panel(results: GridResults, subject: Subject, group: Sequence[str]) -> Panel:
+def _panel(results: GridResults, subject: NetworkUnderStudy, group: Sequence[str]) -> Panel:
     methods = (DENSE, *_of(subject, group))
     curves = [_curve(results, subject, method, number) for number, method in enumerate(methods)]
     epochs = subject.train.epochs
@@ -119,18 +119,18 @@ def _panel(results: GridResults, subject: Subject, group: Sequence[str]) -> Pane
     )
 
 
-def _curve(results: GridResults, subject: Subject, method: str, number: int) -> Curve:
+def _curve(results: GridResults, subject: NetworkUnderStudy, method: str, number: int) -> Curve:
     spreads = _by_epoch(results, subject, method)
     return Curve(
         label=method,
         x=tuple(range(1, len(spreads) + 1)),
-        y=tuple(spread.mean for spread in spreads),
-        spread=tuple(spread.deviation for spread in spreads),
+        y=tuple(stats.mean for stats in spreads),
+        spread=tuple(stats.deviation for stats in spreads),
         colour=number,
     )
 
 
-def _table(results: GridResults, subject: Subject) -> Table:
+def _table(results: GridResults, subject: NetworkUnderStudy) -> Table:
     epochs = subject.train.epochs
     shown = [epoch for epoch in (1, 2, 3, 4, 5, 6, 10, 20, 30, 50, 100, 150, 200, 250, 300) if epoch <= epochs]
     rows: list[tuple[Cell, ...]] = []
@@ -144,7 +144,7 @@ def _table(results: GridResults, subject: Subject) -> Table:
     )
 
 
-def _verdicts(results: GridResults, subject: Subject, scale: Scale) -> list[Verdict]:
+def _verdicts(results: GridResults, subject: NetworkUnderStudy, scale: Scale) -> list[Verdict]:
     first = max(1, round(_EARLY * subject.train.epochs))
     over = f"over the first {first} of {subject.train.epochs} epochs: {subject.title}"
     verdicts = []

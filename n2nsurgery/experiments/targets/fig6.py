@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.experiments.n2nskip.grid import GridResults, Point, Subject, train_grid, vgg_subjects
+from n2nsurgery.experiments.n2nskip.grid import GridPoint, GridResults, NetworkUnderStudy, train_grid, vgg_subjects
 from n2nsurgery.experiments.n2nskip.methods import CONVENTIONS, ONE_TO_ONE
 from n2nsurgery.experiments.n2nskip.paper_networks import SOURCE, printed
 from n2nsurgery.experiments.n2nskip.tables import accuracy_table, better, paired_table
 from n2nsurgery.experiments.paper.panels import Curve, Panel, draw
-from n2nsurgery.experiments.paper.reproduction import Reproduction, Setting
+from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Reproduction
 
 _METHODS = ("RP", "N2NSkip-RP", ONE_TO_ONE, "ResSkip-RP", "CSP", "N2NSkip-CSP", "ResSkip-CSP")
 _PAIRS = (("N2NSkip-RP", "ResSkip-RP"), ("N2NSkip-CSP", "ResSkip-CSP"))
@@ -28,17 +28,17 @@ class Fig6:
 
     trains: ClassVar[bool] = True
 
-    def run(self, setting: Setting) -> Reproduction:
+    def run(self, config: ExperimentConfig) -> Reproduction:
         """Errors, differences, verdicts, a figure."""
-        subjects = vgg_subjects(setting)
-        methods = tuple(m for m in _METHODS if m != ONE_TO_ONE) if setting.scale == "smoke" else _METHODS
+        subjects = vgg_subjects(config)
+        methods = tuple(m for m in _METHODS if m != ONE_TO_ONE) if config.scale == "smoke" else _METHODS
         points = [
-            Point(subject=subject, method=method, density=density)
+            GridPoint(subject=subject, method=method, density=density)
             for subject in subjects
             for density in subject.densities
             for method in methods
         ]
-        results = train_grid(points, setting)
+        results = train_grid(points, config)
         pairs = (*_PAIRS, _OURS) if ONE_TO_ONE in methods else _PAIRS
         return Reproduction(
             name="fig6",
@@ -50,27 +50,27 @@ class Fig6:
                 paired_table(results, subjects, pairs),
             ),
             verdicts=tuple(
-                better(results, subject, pair, setting.scale, f"{pair[0]} has a lower error than {pair[1]}")
+                better(results, subject, pair, config.scale, f"{pair[0]} has a lower error than {pair[1]}")
                 for subject in subjects
                 for pair in pairs
             ),
-            figures=draw(setting.folder, "fig6", [_panel(results, subject, methods) for subject in subjects]),
+            figures=draw(config.folder, "fig6", [_panel(results, subject, methods) for subject in subjects]),
             data=results.to_json(),
         )
 
 
-def _panel(results: GridResults, subject: Subject, methods: Sequence[str]) -> Panel:
+def _panel(results: GridResults, subject: NetworkUnderStudy, methods: Sequence[str]) -> Panel:
     curves = []
     for number, method in enumerate(methods):
-        spreads = [results.spread(subject, method, density) for density in subject.densities]
-        if not any(spread.values for spread in spreads):
+        spreads = [results.stats(subject, method, density) for density in subject.densities]
+        if not any(stats.values for stats in spreads):
             continue
         curves.append(
             Curve(
                 label=method,
                 x=_compressions(subject.densities),
-                y=tuple(100 - spread.mean for spread in spreads),
-                spread=tuple(spread.deviation for spread in spreads),
+                y=tuple(100 - stats.mean for stats in spreads),
+                spread=tuple(stats.deviation for stats in spreads),
                 colour=number,
             )
         )

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.experiments.n2nskip.tables import at_scale
 from n2nsurgery.experiments.paper.panels import draw
-from n2nsurgery.experiments.paper.reproduction import Cell, Reproduction, Scale, Setting, Table, Verdict
+from n2nsurgery.experiments.paper.reproduction import Cell, ExperimentConfig, Reproduction, Scale, Table, Verdict
 from n2nsurgery.experiments.predefined import networks as nets
 from n2nsurgery.experiments.predefined.networks import FanOuts, Network
 from n2nsurgery.experiments.predefined.runs import (
@@ -24,7 +24,7 @@ from n2nsurgery.experiments.predefined.runs import (
     epoch_panel,
     train_junctions,
 )
-from n2nsurgery.experiments.trials.paired import Spread, paired
+from n2nsurgery.experiments.trials.paired import SampleStats, paired
 
 _SEEDS = {"smoke": 1, "small": 2, "paper": 3}
 _EPOCHS = {"smoke": 1, "small": 5, "paper": 30}
@@ -40,50 +40,50 @@ class PredefinedFig1:
 
     trains: ClassVar[bool] = True
 
-    def run(self, setting: Setting) -> Reproduction:
+    def run(self, config: ExperimentConfig) -> Reproduction:
         """Curves, the best accuracies after 1, 5 and 30 epochs, verdicts."""
-        networks = _networks(setting)
-        asked = [(junctions, fan) for junctions in networks for fan in _fans(junctions, setting.scale)]
-        runs = train_junctions(asked, setting, _SEEDS[setting.scale])
-        panels = [epoch_panel(runs, junctions, _fans(junctions, setting.scale)) for junctions in networks]
+        networks = _networks(config)
+        asked = [(junctions, fan) for junctions in networks for fan in _fans(junctions, config.scale)]
+        runs = train_junctions(asked, config, _SEEDS[config.scale])
+        panels = [epoch_panel(runs, junctions, _fans(junctions, config.scale)) for junctions in networks]
         return Reproduction(
             name="predefined-fig1",
             title="CIFAR with sparse classification layers",
             source=f"{SOURCE}, Fig. 1",
             conventions=(_training(networks[0]), *runs.remarks),
-            tables=tuple(_table(runs, junctions, _fans(junctions, setting.scale)) for junctions in networks),
+            tables=tuple(_table(runs, junctions, _fans(junctions, config.scale)) for junctions in networks),
             verdicts=tuple(
                 verdict
                 for junctions in networks
-                for verdict in _verdicts(runs, junctions, _fans(junctions, setting.scale), setting.scale)
+                for verdict in _verdicts(runs, junctions, _fans(junctions, config.scale), config.scale)
             ),
-            figures=draw(setting.folder, "predefined-fig1", panels),
+            figures=draw(config.folder, "predefined-fig1", panels),
             data={f"{junctions.network.name} {fan}": runs.accuracies(junctions, fan) for junctions, fan in asked},
         )
 
 
-def _networks(setting: Setting) -> tuple[Junctions, ...]:
+def _networks(config: ExperimentConfig) -> tuple[Junctions, ...]:
     ten = ((nets.CIFAR10_2CL, "cifar-conv-2cl", 16), (nets.CIFAR10_3CL, "cifar-conv-3cl", 16))
     hundred = ((nets.CIFAR100_2CL, "cifar-conv-2cl", 128), (nets.CIFAR100_3CL, "cifar-conv-3cl", 128))
-    chosen = {"smoke": ten[:1], "small": ten, "paper": ten + hundred}[setting.scale]
-    return tuple(_junctions(network, model, outputs, setting) for network, model, outputs in chosen)
+    chosen = {"smoke": ten[:1], "small": ten, "paper": ten + hundred}[config.scale]
+    return tuple(_junctions(network, model, outputs, config) for network, model, outputs in chosen)
 
 
-def _junctions(network: Network, model: str, outputs: int, setting: Setting) -> Junctions:
+def _junctions(network: Network, model: str, outputs: int, config: ExperimentConfig) -> Junctions:
     layers = tuple(f"classifier.{2 * number}" for number in range(len(network.junctions)))
-    epochs, batch = _EPOCHS[setting.scale], _BATCH[setting.scale]
+    epochs, batch = _EPOCHS[config.scale], _BATCH[config.scale]
     return Junctions(
-        network=network, model=model, layers=layers, data=_data(setting, outputs),
-        train=replace(ADAM, epochs=epochs, batch_size=batch, **_CHEAP[setting.scale]), num_classes=outputs,
+        network=network, model=model, layers=layers, data=_data(config, outputs),
+        train=replace(ADAM, epochs=epochs, batch_size=batch, **_CHEAP[config.scale]), num_classes=outputs,
     )  # fmt: skip
 
 
-def _data(setting: Setting, outputs: int) -> DataRequest:
-    if setting.scale == "smoke":
-        return data_of("fake", setting, train=32, test=16)
-    if setting.scale == "small":
-        return data_of("cifar10", setting, augment="none", train_limit=1500, test_limit=1000)
-    return data_of("cifar10" if outputs == 16 else "cifar100", setting, augment="none")  # noqa: PLR2004 - of 10 classes
+def _data(config: ExperimentConfig, outputs: int) -> DataRequest:
+    if config.scale == "smoke":
+        return data_of("fake", config, train=32, test=16)
+    if config.scale == "small":
+        return data_of("cifar10", config, augment="none", train_limit=1500, test_limit=1000)
+    return data_of("cifar10" if outputs == 16 else "cifar100", config, augment="none")  # noqa: PLR2004 - of 10 classes
 
 
 def _fans(junctions: Junctions, scale: Scale) -> tuple[FanOuts, ...]:
@@ -107,7 +107,7 @@ def _table(runs: JunctionRuns, junctions: Junctions, fans: Sequence[FanOuts]) ->
         best = [tuple(runs.after(junctions, fan, epoch).values()) for epoch in epochs]
         rows.append(
             (str(fan), f"{100 * junctions.density(fan):.2f}", junctions.network.weights(fan),
-             *(Spread(values=values).text(1) for values in best), len(best[0]))
+             *(SampleStats(values=values).text(1) for values in best), len(best[0]))
         )  # fmt: skip
     columns = ("fan-outs", "overall density, %", "weights", *(f"best after epoch {e}, %" for e in epochs), "runs")
     return Table(title=junctions.network.name, columns=columns, rows=tuple(rows))

@@ -14,7 +14,7 @@ from typing import ClassVar
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.experiments.n2nskip.tables import at_scale
 from n2nsurgery.experiments.paper.panels import Curve, Panel, draw
-from n2nsurgery.experiments.paper.reproduction import Cell, Reproduction, Scale, Setting, Table, Verdict
+from n2nsurgery.experiments.paper.reproduction import Cell, ExperimentConfig, Reproduction, Scale, Table, Verdict
 from n2nsurgery.experiments.predefined import networks as nets
 from n2nsurgery.experiments.predefined.networks import FanOuts, Network
 from n2nsurgery.experiments.predefined.runs import (
@@ -46,16 +46,16 @@ class PredefinedFig2:
 
     trains: ClassVar[bool] = True
 
-    def run(self, setting: Setting) -> Reproduction:
+    def run(self, config: ExperimentConfig) -> Reproduction:
         """Curves, the equal-parameter rule, verdicts."""
-        conv = _conv(setting)
+        conv = _conv(config)
         fans = (*(row for row, _ in nets.MNIST_CONV.rows), conv.dense)
-        alone = _alone(setting)
+        alone = _alone(config)
         asked: list[Asked] = [(conv, fan) for fan in fans]
         asked += [(junctions, fan) for junctions, some in alone for fan in some]
-        runs = train_junctions(asked, setting, _SEEDS[setting.scale])
+        runs = train_junctions(asked, config, _SEEDS[config.scale])
         figures = draw(
-            setting.folder,
+            config.folder,
             "predefined-fig2",
             [epoch_panel(runs, conv, fans), *([_by_density(runs, alone)] if alone else [])],
         )
@@ -68,29 +68,29 @@ class PredefinedFig2:
                 _table(runs, [(conv, fans)], "conv+2CLs: accuracy and overall density of the classification layers"),
                 *([_table(runs, alone, "Classification layers alone")] if alone else []),
             ),
-            verdicts=_verdicts(runs, conv, alone, setting.scale),
+            verdicts=_verdicts(runs, conv, alone, config.scale),
             figures=figures,
             data={f"{junctions.network.name} {fan}": runs.accuracies(junctions, fan) for junctions, fan in asked},
         )
 
 
-def _conv(setting: Setting) -> Junctions:
+def _conv(config: ExperimentConfig) -> Junctions:
     return Junctions(
         network=nets.MNIST_CONV, model="mnist-conv-2cl", layers=("classifier.0", "classifier.2"),
-        data=_data(setting), train=_train({"smoke": 1, "small": 5, "paper": 30}[setting.scale]),
+        data=_data(config), train=_train({"smoke": 1, "small": 5, "paper": 30}[config.scale]),
     )  # fmt: skip
 
 
-def _alone(setting: Setting) -> list[tuple[Junctions, tuple[FanOuts, ...]]]:
+def _alone(config: ExperimentConfig) -> list[tuple[Junctions, tuple[FanOuts, ...]]]:
     """Networks without convolutions and the fan-outs that they are trained with, each up to fully connected."""
-    if setting.scale == "smoke":
+    if config.scale == "smoke":
         return []
-    train = _train({"small": 12, "paper": 100}[setting.scale])
+    train = _train({"small": 12, "paper": 100}[config.scale])
     found: list[tuple[Junctions, tuple[FanOuts, ...]]] = [
         (
             Junctions(
                 network=Network(name=f"MNIST CL (x = {hidden})", widths=(784, hidden, 10), rows=()),
-                model="mnist-cl", layers=("layers.0", "layers.2"), data=_data(setting), train=train,
+                model="mnist-cl", layers=("layers.0", "layers.2"), data=_data(config), train=train,
                 options=(("hidden", (hidden,)),),
             ),
             tuple((fan, 10) for fan in _FAN_OUTS[hidden]),
@@ -98,16 +98,16 @@ def _alone(setting: Setting) -> list[tuple[Junctions, tuple[FanOuts, ...]]]:
         for hidden in _HIDDEN
     ]  # fmt: skip
     single = Junctions(
-        network=_SINGLE, model="mnist-cl", layers=("layers.0",), data=_data(setting), train=train, num_classes=16,
+        network=_SINGLE, model="mnist-cl", layers=("layers.0",), data=_data(config), train=train, num_classes=16,
         options=(("hidden", ()), ("padded", True)),
     )  # fmt: skip
     return [*found, (single, tuple((fan,) for fan in (1, 2, 4, 8, 16)))]
 
 
-def _data(setting: Setting) -> DataRequest:
-    if setting.scale == "smoke":
-        return data_of("fake", setting, shape=(1, 28, 28), train=128, test=32)
-    return data_of("mnist", setting, train_limit=10_000) if setting.scale == "small" else data_of("mnist", setting)
+def _data(config: ExperimentConfig) -> DataRequest:
+    if config.scale == "smoke":
+        return data_of("fake", config, shape=(1, 28, 28), train=128, test=32)
+    return data_of("mnist", config, train_limit=10_000) if config.scale == "small" else data_of("mnist", config)
 
 
 def _train(epochs: int) -> TrainConfig:
@@ -125,10 +125,10 @@ def _table(runs: JunctionRuns, networks: Sequence[tuple[Junctions, tuple[FanOuts
     rows: list[tuple[Cell, ...]] = []
     for junctions, fans in networks:
         for fan in fans:
-            spread = runs.spread(junctions, fan)
+            stats = runs.stats(junctions, fan)
             density = f"{100 * junctions.density(fan):.2f}"
             weights = junctions.network.weights(fan)
-            rows.append((junctions.network.name, str(fan), density, weights, spread.text(), len(spread.values)))
+            rows.append((junctions.network.name, str(fan), density, weights, stats.text(), len(stats.values)))
     columns = ("network", "fan-outs", "overall density, %", "weights", "test accuracy, %", "runs")
     return Table(title=title, columns=columns, rows=tuple(rows))
 
@@ -136,13 +136,13 @@ def _table(runs: JunctionRuns, networks: Sequence[tuple[Junctions, tuple[FanOuts
 def _by_density(runs: JunctionRuns, alone: Sequence[tuple[Junctions, tuple[FanOuts, ...]]]) -> Panel:
     curves = []
     for junctions, fans in alone:
-        spreads = [runs.spread(junctions, fan) for fan in fans]
+        spreads = [runs.stats(junctions, fan) for fan in fans]
         curves.append(
             Curve(
                 label=junctions.network.name,
                 x=tuple(100 * junctions.density(fan) for fan in fans),
-                y=tuple(spread.mean for spread in spreads),
-                spread=tuple(spread.deviation for spread in spreads),
+                y=tuple(stats.mean for stats in spreads),
+                spread=tuple(stats.deviation for stats in spreads),
             )
         )
     return Panel(
@@ -179,11 +179,11 @@ def _equal_weights(runs: JunctionRuns, alone: Sequence[tuple[Junctions, tuple[Fa
         )
         for large, small in pairwise(chain)
     }
-    means = ", ".join(f"x = {j.network.widths[1]}: {runs.spread(j, (_SHARED, 10)).text()} %" for j in chain)
-    differences = "; ".join(f"{a} minus {b}: {spread.signed()}" for (a, b), spread in steps.items())
+    means = ", ".join(f"x = {j.network.widths[1]}: {runs.stats(j, (_SHARED, 10)).text()} %" for j in chain)
+    differences = "; ".join(f"{a} minus {b}: {stats.signed()}" for (a, b), stats in steps.items())
     return Verdict(
         statement="at equal weights in junction 1, larger sparse networks are better than smaller dense ones",
-        outcome=at_scale(together([spread.outcome for spread in steps.values()]), scale),
+        outcome=at_scale(together([stats.outcome for stats in steps.values()]), scale),
         evidence=f"{means}; {differences} points",
     )
 

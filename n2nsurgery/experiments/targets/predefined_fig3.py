@@ -12,7 +12,15 @@ from typing import ClassVar
 
 from n2nsurgery.experiments.n2nskip.tables import at_scale
 from n2nsurgery.experiments.paper.panels import Curve, Panel, draw
-from n2nsurgery.experiments.paper.reproduction import Cell, Outcome, Reproduction, Scale, Setting, Table, Verdict
+from n2nsurgery.experiments.paper.reproduction import (
+    Cell,
+    ExperimentConfig,
+    Outcome,
+    Reproduction,
+    Scale,
+    Table,
+    Verdict,
+)
 from n2nsurgery.experiments.predefined import networks as nets
 from n2nsurgery.experiments.predefined.networks import FanOuts
 from n2nsurgery.experiments.predefined.runs import (
@@ -43,13 +51,13 @@ class PredefinedFig3:
 
     trains: ClassVar[bool] = True
 
-    def run(self, setting: Setting) -> Reproduction:
+    def run(self, config: ExperimentConfig) -> Reproduction:
         """Curves, extremes, verdicts."""
-        junctions = _junctions(setting)
-        shares = _EQUAL_SHARES[-2:] if setting.scale == "smoke" else _EQUAL_SHARES
-        sweeps = {density: _sweep(density, setting.scale) for density, _ in _PANELS}
+        junctions = _junctions(config)
+        shares = _EQUAL_SHARES[-2:] if config.scale == "smoke" else _EQUAL_SHARES
+        sweeps = {density: _sweep(density, config.scale) for density, _ in _PANELS}
         asked = [(junctions, fans) for fans in (*shares, *(fan for sweep in sweeps.values() for fan in sweep))]
-        runs = train_junctions(asked, setting, _SEEDS[setting.scale])
+        runs = train_junctions(asked, config, _SEEDS[config.scale])
         panels = [
             _panel(runs, junctions, shares, "(a) both junctions equally dense"),
             *(
@@ -69,20 +77,20 @@ class PredefinedFig3:
                     for density, letter in _PANELS
                 ),
             ),
-            verdicts=_verdicts(runs, junctions, shares, sweeps, setting.scale),
-            figures=draw(setting.folder, "predefined-fig3", panels),
+            verdicts=_verdicts(runs, junctions, shares, sweeps, config.scale),
+            figures=draw(config.folder, "predefined-fig3", panels),
             data={f"{fans}": runs.accuracies(junctions, fans) for _, fans in asked},
         )
 
 
-def _junctions(setting: Setting) -> Junctions:
+def _junctions(config: ExperimentConfig) -> Junctions:
     counts, epochs = {"smoke": ((4, 1, 1), 1), "small": ((500, 10, 100), 8), "paper": ((5000, 1000, 1000), 30)}[
-        setting.scale
+        config.scale
     ]
     names = ("train_per_class", "validation_per_class", "test_per_class")
     return Junctions(
         network=nets.MORSE, model="morse", layers=("0", "2"),
-        data=data_of("morse", setting, **dict(zip(names, counts, strict=True))), train=replace(SGD, epochs=epochs),
+        data=data_of("morse", config, **dict(zip(names, counts, strict=True))), train=replace(SGD, epochs=epochs),
     )  # fmt: skip
 
 
@@ -107,10 +115,10 @@ def _table(runs: JunctionRuns, junctions: Junctions, settings: Sequence[FanOuts]
     rows: list[tuple[Cell, ...]] = []
     for fans in settings:
         one, two = junctions.network.densities(fans)
-        spread = runs.spread(junctions, fans)
+        stats = runs.stats(junctions, fans)
         rows.append(
-            (str(fans), f"{100 * one:.4g}", f"{100 * two:.4g}", f"{100 * junctions.density(fans):.4g}", spread.text(1),
-             len(spread.values))
+            (str(fans), f"{100 * one:.4g}", f"{100 * two:.4g}", f"{100 * junctions.density(fans):.4g}", stats.text(1),
+             len(stats.values))
         )  # fmt: skip
     columns = ("fan-outs", "junction 1, %", "junction 2, %", "overall, %", "test accuracy, %", "runs")
     return Table(title=title, columns=columns, rows=tuple(rows))
@@ -120,12 +128,12 @@ def _panel(
     runs: JunctionRuns, junctions: Junctions, settings: Sequence[FanOuts], title: str, equal: float | None = None
 ) -> Panel:  # fmt: skip
     x = tuple(100 * junctions.network.densities(fans)[0] for fans in settings)
-    spreads = [runs.spread(junctions, fans) for fans in settings]
+    spreads = [runs.stats(junctions, fans) for fans in settings]
     curve = Curve(
         label="" if equal is None else "measured",
         x=x,
-        y=tuple(spread.mean for spread in spreads),
-        spread=tuple(spread.deviation for spread in spreads),
+        y=tuple(stats.mean for stats in spreads),
+        spread=tuple(stats.deviation for stats in spreads),
     )
     curves = [curve]
     if equal is not None:
@@ -166,8 +174,8 @@ def _peak(
     runs: JunctionRuns, junctions: Junctions, density: float, settings: Sequence[FanOuts], scale: Scale
 ) -> Verdict:
     equal = round(1024 * density)
-    trained = [fans for fans in settings if runs.spread(junctions, fans).values]
-    best = max(trained or settings, key=lambda fans: runs.spread(junctions, fans).mean)
+    trained = [fans for fans in settings if runs.stats(junctions, fans).values]
+    best = max(trained or settings, key=lambda fans: runs.stats(junctions, fans).mean)
     even = next((fans for fans in settings if fans[0] == equal), None)
     gain = paired(runs.accuracies(junctions, best), runs.accuracies(junctions, even) if even else {})
     beside: Outcome = "refuted" if best[0] > equal else gain.outcome if best[0] < equal else "undecided"
@@ -176,7 +184,7 @@ def _peak(
     return Verdict(
         statement=f"at {100 * density:g} % overall the best junction 1 is sparser than junction 2",
         outcome=at_scale(outcome, scale),
-        evidence=f"best of {len(trained)} settings: {best}, {shares}, {runs.spread(junctions, best).text(1)} %; "
+        evidence=f"best of {len(trained)} settings: {best}, {shares}, {runs.stats(junctions, best).text(1)} %; "
         f"minus equal densities: {gain.signed()} points (the best was chosen by the same runs)"
         if gain.values
         else f"{len(trained)} of {len(settings)} settings are finished, equal densities not with the best's seeds",
@@ -192,8 +200,8 @@ def _extremes(
     return Verdict(
         statement=f"at {100 * density:g} % overall, starving junction 1 costs more than starving junction 2",
         outcome=at_scale(gap.outcome, scale),
-        evidence=f"{low}: {runs.spread(junctions, low).text(1)} % ({printed[0]:g} printed); "
-        f"{high}: {runs.spread(junctions, high).text(1)} % ({printed[1]:g} printed); "
+        evidence=f"{low}: {runs.stats(junctions, low).text(1)} % ({printed[0]:g} printed); "
+        f"{high}: {runs.stats(junctions, high).text(1)} % ({printed[1]:g} printed); "
         f"difference {gap.signed()} points"
         if gap.values
         else f"{low} and {high} are not both finished",

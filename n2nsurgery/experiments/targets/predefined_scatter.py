@@ -15,13 +15,21 @@ from typing import ClassVar
 from n2nsurgery.connectivity.paths.scatter_vector import Shape
 from n2nsurgery.experiments.n2nskip.tables import at_scale
 from n2nsurgery.experiments.paper.panels import Curve, Panel, draw
-from n2nsurgery.experiments.paper.reproduction import Cell, Outcome, Reproduction, Scale, Setting, Table, Verdict
+from n2nsurgery.experiments.paper.reproduction import (
+    Cell,
+    ExperimentConfig,
+    Outcome,
+    Reproduction,
+    Scale,
+    Table,
+    Verdict,
+)
 from n2nsurgery.experiments.predefined import networks as nets
 from n2nsurgery.experiments.predefined.networks import FanOuts, Network
 from n2nsurgery.experiments.predefined.patterns import PatternRun, assorted
 from n2nsurgery.experiments.predefined.runs import ADAM_L2, SGD, SOURCE, Junctions, data_of
 from n2nsurgery.experiments.trials.job import Document
-from n2nsurgery.experiments.trials.paired import RankCorrelation, Spread, rank_correlation
+from n2nsurgery.experiments.trials.paired import RankCorrelation, SampleStats, rank_correlation
 from n2nsurgery.experiments.trials.results import results_of
 
 _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -62,12 +70,12 @@ class PredefinedScatter:
 
     trains: ClassVar[bool] = True
 
-    def run(self, setting: Setting) -> Reproduction:
+    def run(self, config: ExperimentConfig) -> Reproduction:
         """Rank correlations of all patterns and of each kind, verdicts, a figure."""
-        runs = {subject: _runs(subject, setting) for subject in _subjects(setting)}
+        runs = {subject: _runs(subject, config) for subject in _subjects(config)}
         # those that need a data set come first, so that its absence is found at once
         jobs = [run for some in reversed(list(runs.values())) for run in some]
-        finished = results_of(jobs, setting.folder / "cells", setting)
+        finished = results_of(jobs, config.folder / "cells", config)
         documents = {
             subject: [finished.documents[run.key] for run in some if run.key in finished.documents]
             for subject, some in runs.items()
@@ -92,28 +100,28 @@ class PredefinedScatter:
                 _correlations("Entries of the scatter vector against test accuracy, all patterns", entries),
                 _summary(documents),
             ),
-            verdicts=tuple(v for subject, some in found.items() for v in _verdicts(subject, some, setting.scale)),
-            figures=draw(setting.folder, "predefined-scatter", [_panel(*one) for one in documents.items()]),
+            verdicts=tuple(v for subject, some in found.items() for v in _verdicts(subject, some, config.scale)),
+            figures=draw(config.folder, "predefined-scatter", [_panel(*one) for one in documents.items()]),
             data={"patterns": {subject.title: some for subject, some in documents.items()}},
         )
 
 
-def _subjects(setting: Setting) -> tuple[_Subject, ...]:
-    epochs = _MNIST_EPOCHS[setting.scale]
-    counts = _MORSE_SAMPLES[setting.scale]
+def _subjects(config: ExperimentConfig) -> tuple[_Subject, ...]:
+    epochs = _MNIST_EPOCHS[config.scale]
+    counts = _MORSE_SAMPLES[config.scale]
     names = ("train_per_class", "validation_per_class", "test_per_class")
     morse = Junctions(
         network=nets.MORSE, model="morse", layers=("0", "2"),
-        data=data_of("morse", setting, **dict(zip(names, counts, strict=True))),
-        train=replace(SGD, epochs=_MORSE_EPOCHS[setting.scale]),
+        data=data_of("morse", config, **dict(zip(names, counts, strict=True))),
+        train=replace(SGD, epochs=_MORSE_EPOCHS[config.scale]),
     )  # fmt: skip
     mnist = Junctions(
         network=_MNIST, model="mnist-cl", layers=("layers.0", "layers.2"), options=(("hidden", _MNIST.widths[1:-1]),),
         data={
-            "smoke": lambda: data_of("fake", setting, shape=(1, 28, 28), train=128, test=32),
-            "small": lambda: data_of("mnist", setting, train_limit=10_000),
-            "paper": lambda: data_of("mnist", setting),
-        }[setting.scale](),
+            "smoke": lambda: data_of("fake", config, shape=(1, 28, 28), train=128, test=32),
+            "small": lambda: data_of("mnist", config, train_limit=10_000),
+            "paper": lambda: data_of("mnist", config),
+        }[config.scale](),
         train=replace(ADAM_L2, epochs=epochs, evaluate_every=epochs),
     )  # fmt: skip
     images = {"smoke": "128 generated images", "small": "10,000 training images", "paper": "all training images"}
@@ -125,20 +133,20 @@ def _subjects(setting: Setting) -> tuple[_Subject, ...]:
         ),
         # the sparsest first junction whose fan-in is whole: what there is to lose is largest
         _Subject(
-            title="MNIST", junctions=mnist, fan_outs=(2, 5), shape=(28, 28), samples=images[setting.scale],
+            title="MNIST", junctions=mnist, fan_outs=(2, 5), shape=(28, 28), samples=images[config.scale],
         ),
     )  # fmt: skip
 
 
-def _runs(subject: _Subject, setting: Setting) -> list[PatternRun]:
-    few = setting.scale == "smoke"
+def _runs(subject: _Subject, config: ExperimentConfig) -> list[PatternRun]:
+    few = config.scale == "smoke"
     strengths, skews = (_STRENGTHS[::4], _SKEWS[::3]) if few else (_STRENGTHS, _SKEWS)
     return [
         PatternRun(
             junctions=subject.junctions, pattern=pattern, fan_outs=subject.fan_outs, shape=subject.shape,
-            seed=setting.seed, download=setting.download,
+            seed=config.seed, download=config.download,
         )
-        for pattern in assorted(setting.seeds or _DRAWS[setting.scale], strengths, skews, setting.seed)
+        for pattern in assorted(config.seeds or _DRAWS[config.scale], strengths, skews, config.seed)
     ]  # fmt: skip
 
 
@@ -186,8 +194,8 @@ def _summary(documents: Mapping[_Subject, Sequence[Document]]) -> Table:
             kind,
             strengths,
             len(some),
-            Spread(values=tuple(one["scatter"] for one in some)).text(3),
-            Spread(values=tuple(one["accuracy"] for one in some)).text(1),
+            SampleStats(values=tuple(one["scatter"] for one in some)).text(3),
+            SampleStats(values=tuple(one["accuracy"] for one in some)).text(1),
         )
         for (title, kind, strengths), some in groups.items()
     ]

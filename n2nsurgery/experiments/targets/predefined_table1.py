@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.experiments.paper.reproduction import Cell, Reproduction, Setting, Table, Verdict
+from n2nsurgery.experiments.paper.reproduction import Cell, ExperimentConfig, Reproduction, Table, Verdict
 from n2nsurgery.experiments.predefined.networks import NETWORKS, FanOuts, Network
 from n2nsurgery.masks.patterns.fans import fixed_fan
 
@@ -19,10 +19,10 @@ class PredefinedTable1:
 
     trains: ClassVar[bool] = False
 
-    def run(self, setting: Setting) -> Reproduction:
+    def run(self, config: ExperimentConfig) -> Reproduction:
         """The table, with the printed density beside the counted one."""
         cases = [(network, fan_outs, printed) for network in NETWORKS for fan_outs, printed in network.rows]
-        rows = [_row(*case, setting.seed) for case in cases]
+        rows = [_row(*case, config.seed) for case in cases]
         agree = [row for row in rows if row[-1] == "yes"]
         others = "; ".join(
             f"{row[0]} {row[1]}: {row[6]} % counted, {row[7]} % printed" for row in rows if row not in agree

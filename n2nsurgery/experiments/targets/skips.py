@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from n2nsurgery.experiments.n2nskip.grid import (
     GridResults,
-    Subject,
+    NetworkUnderStudy,
     basic_subject,
     plain_subject,
     points_of,
@@ -32,7 +32,7 @@ from n2nsurgery.experiments.n2nskip.methods import (
 )
 from n2nsurgery.experiments.n2nskip.paper_networks import SOURCE
 from n2nsurgery.experiments.n2nskip.tables import Comparison, accuracy_table, better, paired_table
-from n2nsurgery.experiments.paper.reproduction import Reproduction, Scale, Setting, Verdict
+from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Reproduction, Scale, Verdict
 
 _DENSITIES = (0.05, 0.02)
 _THREE = ("RP", ONE_TO_ONE, "ResSkip-RP")
@@ -61,10 +61,10 @@ class Skips:
 
     trains: ClassVar[bool] = True
 
-    def run(self, setting: Setting) -> Reproduction:
+    def run(self, config: ExperimentConfig) -> Reproduction:
         """Accuracies, differences, verdicts on statements of ours."""
-        subjects = _subjects(setting)
-        results = train_grid(list(points_of(subjects)), setting)
+        subjects = _subjects(config)
+        results = train_grid(list(points_of(subjects)), config)
         return Reproduction(
             name="skips",
             title="Which skips help, and where",
@@ -81,29 +81,29 @@ class Skips:
                 *(accuracy_table(results, subject, subject.methods) for subject in subjects),
                 paired_table(results, subjects, _COMPARISONS),
             ),
-            verdicts=tuple(verdict for subject in subjects for verdict in _statements(results, subject, setting.scale)),
+            verdicts=tuple(verdict for subject in subjects for verdict in _statements(results, subject, config.scale)),
             data=results.to_json(),
         )
 
 
-def _subjects(setting: Setting) -> tuple[Subject, ...]:
-    if setting.scale == "paper":
-        vgg19, resnet50 = (subject for subject in table1_subjects(setting) if subject.dataset == "CIFAR-10")
+def _subjects(config: ExperimentConfig) -> tuple[NetworkUnderStudy, ...]:
+    if config.scale == "paper":
+        vgg19, resnet50 = (subject for subject in table1_subjects(config) if subject.dataset == "CIFAR-10")
         return (
             replace(vgg19, densities=_DENSITIES, methods=_PLAIN),
             replace(resnet50, densities=_DENSITIES, methods=_BOTTLENECK),
         )
-    plain = plain_subject(setting)
-    if setting.scale == "smoke":
-        return (replace(plain, methods=_SMOKE), basic_subject(setting, _DENSITIES[:1], _SMOKE))
+    plain = plain_subject(config)
+    if config.scale == "smoke":
+        return (replace(plain, methods=_SMOKE), basic_subject(config, _DENSITIES[:1], _SMOKE))
     return (
         replace(plain, densities=_DENSITIES, methods=_PLAIN),
-        basic_subject(setting, _DENSITIES, _BASIC),
-        tiny_subject(setting, _DENSITIES, _BOTTLENECK, "CIFAR-10"),
+        basic_subject(config, _DENSITIES, _BASIC),
+        tiny_subject(config, _DENSITIES, _BOTTLENECK, "CIFAR-10"),
     )
 
 
-def _statements(results: GridResults, subject: Subject, scale: Scale) -> Iterator[Verdict]:
+def _statements(results: GridResults, subject: NetworkUnderStudy, scale: Scale) -> Iterator[Verdict]:
     for comparison in _asked(subject, _OVER_RP):
         yield better(results, subject, comparison, scale, margin=_BAR)
         yield better(results, subject, comparison, scale)
@@ -111,7 +111,7 @@ def _statements(results: GridResults, subject: Subject, scale: Scale) -> Iterato
         yield better(results, subject, comparison, scale)
 
 
-def _asked(subject: Subject, comparisons: Sequence[Comparison]) -> list[Comparison]:
+def _asked(subject: NetworkUnderStudy, comparisons: Sequence[Comparison]) -> list[Comparison]:
     return [comparison for comparison in comparisons if set(comparison) <= set(subject.methods)]
 
 

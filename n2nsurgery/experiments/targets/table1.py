@@ -9,11 +9,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.experiments.n2nskip.grid import GridResults, Point, Subject, points_of, table1_subjects, train_grid
+from n2nsurgery.experiments.n2nskip.grid import (
+    GridPoint,
+    GridResults,
+    NetworkUnderStudy,
+    points_of,
+    table1_subjects,
+    train_grid,
+)
 from n2nsurgery.experiments.n2nskip.methods import CONVENTIONS, DENSE, GRANULAR, NORMALIZED, ONE_TO_ONE
 from n2nsurgery.experiments.n2nskip.paper_networks import SOURCE
 from n2nsurgery.experiments.n2nskip.tables import accuracy_table, better, grows, paired_table, printed_values
-from n2nsurgery.experiments.paper.reproduction import Reproduction, Scale, Setting, Verdict
+from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Reproduction, Scale, Verdict
 
 _GAINS = (("N2NSkip-RP", "RP"), ("N2NSkip-CSP", "CSP"))
 _COMPARISONS = (
@@ -37,11 +44,11 @@ class Table1:
 
     trains: ClassVar[bool] = True
 
-    def run(self, setting: Setting) -> Reproduction:
+    def run(self, config: ExperimentConfig) -> Reproduction:
         """Accuracies with the printed ones, differences, verdicts."""
-        subjects = table1_subjects(setting)
-        plain = subjects[0] if setting.scale == "small" else None
-        results = train_grid([*points_of(subjects), *_coarse(plain)], setting)
+        subjects = table1_subjects(config)
+        plain = subjects[0] if config.scale == "small" else None
+        results = train_grid([*points_of(subjects), *_coarse(plain)], config)
         tables = [accuracy_table(results, subject, subject.methods) for subject in subjects]
         if plain is not None:
             tables.append(accuracy_table(results, plain, GRANULAR, "Coarser granularities, equal non-zeros: "))
@@ -53,21 +60,21 @@ class Table1:
             conventions=(*CONVENTIONS, *(subject.training for subject in subjects), *results.remarks),
             tables=tuple(tables),
             verdicts=(
-                *_statements(subjects, results, setting.scale),
-                printed_values(subjects, results, setting.scale),
+                *_statements(subjects, results, config.scale),
+                printed_values(subjects, results, config.scale),
             ),
             data=results.to_json(),
         )
 
 
-def _coarse(subject: Subject | None) -> Iterator[Point]:
+def _coarse(subject: NetworkUnderStudy | None) -> Iterator[GridPoint]:
     if subject is not None:
         for density in _COARSE_DENSITIES:
             for method in GRANULAR:
-                yield Point(subject=subject, method=method, density=density)
+                yield GridPoint(subject=subject, method=method, density=density)
 
 
-def _statements(subjects: Sequence[Subject], results: GridResults, scale: Scale) -> Iterator[Verdict]:
+def _statements(subjects: Sequence[NetworkUnderStudy], results: GridResults, scale: Scale) -> Iterator[Verdict]:
     for subject in subjects:
         for gain in _GAINS:
             if set(gain) <= set(subject.methods):

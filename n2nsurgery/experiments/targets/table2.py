@@ -12,7 +12,7 @@ from n2nsurgery.experiments.n2nskip.grid import points_of, table2_subject, train
 from n2nsurgery.experiments.n2nskip.methods import CONVENTIONS
 from n2nsurgery.experiments.n2nskip.paper_networks import SOURCE
 from n2nsurgery.experiments.n2nskip.tables import accuracy_table, better, paired_table, printed_values
-from n2nsurgery.experiments.paper.reproduction import Reproduction, Setting
+from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Reproduction
 
 _GAINS = (("N2NSkip-RP", "RP"), ("N2NSkip-CSP", "CSP"))
 
@@ -23,10 +23,10 @@ class Table2:
 
     trains: ClassVar[bool] = True
 
-    def run(self, setting: Setting) -> Reproduction:
+    def run(self, config: ExperimentConfig) -> Reproduction:
         """Accuracies with the printed ones, differences, verdicts."""
-        subject = table2_subject(setting)
-        results = train_grid(list(points_of([subject])), setting)
+        subject = table2_subject(config)
+        results = train_grid(list(points_of([subject])), config)
         gains = [gain for gain in _GAINS if set(gain) <= set(subject.methods)]
         return Reproduction(
             name="table2",
@@ -35,8 +35,8 @@ class Table2:
             conventions=(*CONVENTIONS, subject.training, *results.remarks),
             tables=(accuracy_table(results, subject, subject.methods), paired_table(results, [subject], gains)),
             verdicts=(
-                *(better(results, subject, gain, setting.scale) for gain in gains),
-                printed_values([subject], results, setting.scale),
+                *(better(results, subject, gain, config.scale) for gain in gains),
+                printed_values([subject], results, config.scale),
             ),
             data=results.to_json(),
         )

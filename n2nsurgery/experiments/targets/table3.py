@@ -14,14 +14,14 @@ from dataclasses import asdict, dataclass
 from math import sqrt
 from typing import ClassVar
 
-from n2nsurgery.connectivity.graph.conventions import Conventions
+from n2nsurgery.connectivity.graph.graph_options import GraphOptions
 from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.connectivity.metrics.heat_distance import HeatDistance
 from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.core.files import write_text
 from n2nsurgery.experiments.n2nskip.diffusion_networks import SENTENCES, dense_network, pruned_networks
-from n2nsurgery.experiments.paper.reproduction import Outcome, Reproduction, Setting, Table, Verdict
+from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Outcome, Reproduction, Table, Verdict
 
 _DENSITIES = (0.5, 0.1, 0.05, 0.02)
 _MODELS = {"VGG19": "cifar-vgg19", "ResNet50": "cifar-resnet50"}
@@ -36,7 +36,7 @@ _PRINTED: Mapping[tuple[str, str], tuple[float, ...]] = {
     ("ResNet50", "CSP"): (7.9e-3, 6.7e-5, 6.1e-2, 9.2e0),
     ("ResNet50", "N2NSkip-CSP"): (5.3e-6, 1.7e-5, 4.2e-5, 8.9e-4),
 }
-_RULES = (Conventions(weight="l1"), Conventions(weight="binary"))
+_RULES = (GraphOptions(weight="l1"), GraphOptions(weight="binary"))
 _TIMES = {"t*": "F", "10 t*": "F_10", "inf": "F_inf"}
 _COLUMNS = tuple(f"{rules.weight}, {time}" for rules in _RULES for time in _TIMES)
 
@@ -59,10 +59,10 @@ class Table3:
 
     trains: ClassVar[bool] = False
 
-    def run(self, setting: Setting) -> Reproduction:
+    def run(self, config: ExperimentConfig) -> Reproduction:
         """The grid beside the printed one, and a verdict on the order of each cell."""
-        models = {"VGG19": _MODELS["VGG19"]} if setting.scale == "smoke" else _MODELS
-        densities = _DENSITIES[-1:] if setting.scale == "smoke" else _DENSITIES
+        models = {"VGG19": _MODELS["VGG19"]} if config.scale == "smoke" else _MODELS
+        densities = _DENSITIES[-1:] if config.scale == "smoke" else _DENSITIES
         cells = {
             (label, method, density): None
             for label in models
@@ -73,23 +73,23 @@ class Table3:
         found: dict[Place, Distances] = {}
         references: dict[str, tuple[Subject, ...]] = {}
         for place, cell in enumerate(cells):
-            setting.report(f"{cell[1]} at {cell[2]:.0%} of {cell[0]}", place / len(cells))
-            found[cell] = _cell(cell, setting, references)
+            config.report(f"{cell[1]} at {cell[2]:.0%} of {cell[0]}", place / len(cells))
+            found[cell] = _cell(cell, config, references)
         return _reproduction(found)
 
 
-def _cell(cell: Place, setting: Setting, references: dict[str, tuple[Subject, ...]]) -> Distances:
+def _cell(cell: Place, config: ExperimentConfig, references: dict[str, tuple[Subject, ...]]) -> Distances:
     """The cell's distances, computed or found in the folder."""
     label, method, density = cell
-    path = setting.folder / "cells" / f"{label}-{method}-{density:g}-s{setting.seed}.json"
+    path = config.folder / "cells" / f"{label}-{method}-{density:g}-s{config.seed}.json"
     if path.is_file():
         try:
             return decode(Distances, json.loads(path.read_text(encoding="utf-8")), str(path))
         except ValueError as error:
             raise InvalidFileError(f"'{path}' is no JSON ({error}): delete it to compute it again") from error
     if label not in references:
-        references[label] = tuple(dense_network(_MODELS[label], rules, seed=setting.seed) for rules in _RULES)
-    networks = pruned_networks(_MODELS[label], method, density, _RULES, seed=setting.seed)
+        references[label] = tuple(dense_network(_MODELS[label], rules, seed=config.seed) for rules in _RULES)
+    networks = pruned_networks(_MODELS[label], method, density, _RULES, seed=config.seed)
     values: list[float] = []
     for network, reference in zip(networks, references[label], strict=True):
         measured = HeatDistance().measure(network.subject, reference).quantities

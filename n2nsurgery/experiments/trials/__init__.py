@@ -1,1 +1,1 @@
-"""Trials: single training runs of an experiment, carried out once and kept."""
+"""Trials: single training runs of an experiment, run once and kept."""

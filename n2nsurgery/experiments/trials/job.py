@@ -23,7 +23,7 @@ class Job(Protocol):
         """A name for its files: readable words, a dash, and a hash of whatever would give another result."""
         ...
 
-    def carry_out(self, folder: Path, device: str, report: Report) -> Document:
+    def run(self, folder: Path, device: str, report: Report) -> Document:
         """Do it on `device`, with its own files in `folder`; the result as JSON values.
 
         RunError where this job alone cannot be done, InterruptionError where it was stopped and can go on.
@@ -32,7 +32,7 @@ class Job(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class WorkerSlot:
     """Somewhere to compute: a device, and on the CPU the number of threads (None: torch's own choice)."""
 
     device: str
@@ -47,9 +47,9 @@ class Finished:
     failures: Mapping[str, str]
 
 
-def carry_out(job: Job, folder: Path, device: str, report: Report) -> None:
+def run_job(job: Job, folder: Path, device: str, report: Report) -> None:
     """Do one job and write its result; errors as its own."""
-    document = job.carry_out(folder, device, report)
+    document = job.run(folder, device, report)
     write_text(_path(folder, job.key), json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from n2nsurgery.core.errors import InterruptionError, RunError, UsageError
-from n2nsurgery.experiments.trials.job import Finished, Job, Place, Report, carry_out, read_result, stopped_error
+from n2nsurgery.experiments.trials.job import Finished, Job, Report, WorkerSlot, read_result, run_job, stopped_error
 from n2nsurgery.experiments.trials.processes import in_processes
 from n2nsurgery.train.config.device import choose_device
 
 
-def places(device: str, workers: int | None = None) -> tuple[Place, ...]:
+def worker_slots(device: str, workers: int | None = None) -> tuple[WorkerSlot, ...]:
     """Where jobs are done: once on every GPU there is, or on the CPU; `workers` at a time where that is given.
 
     Several workers on the CPU share its cores: on few cores, one thread each does more than one job with all of them.
@@ -28,10 +28,10 @@ def places(device: str, workers: int | None = None) -> tuple[Place, ...]:
         raise UsageError(f"--workers is {workers}; it must be at least 1")
     if choose_device(device).type == "cpu":
         if workers is None:
-            return (Place(device="cpu"),)
-        return (Place(device="cpu", threads=max(1, (os.cpu_count() or 1) // workers)),) * workers
+            return (WorkerSlot(device="cpu"),)
+        return (WorkerSlot(device="cpu", threads=max(1, (os.cpu_count() or 1) // workers)),) * workers
     chosen = [device] if ":" in device else [f"cuda:{number}" for number in range(torch.cuda.device_count())]
-    return tuple(Place(device=chosen[number % len(chosen)]) for number in range(workers or len(chosen)))
+    return tuple(WorkerSlot(device=chosen[number % len(chosen)]) for number in range(workers or len(chosen)))
 
 
 def finished_jobs(jobs: Sequence[Job], folder: Path) -> Finished:
@@ -42,7 +42,7 @@ def finished_jobs(jobs: Sequence[Job], folder: Path) -> Finished:
     return Finished(documents=found, failures={})
 
 
-def carry_out_all(jobs: Sequence[Job], folder: Path, at: Sequence[Place], report: Report) -> Finished:
+def run_all(jobs: Sequence[Job], folder: Path, at: Sequence[WorkerSlot], report: Report) -> Finished:
     """The results of all jobs, those in `folder` from before among them; the others are done in their order.
 
     A job that fails by a RunError is noted and the rest goes on; RunError where none is left. Raises any other error
@@ -68,7 +68,7 @@ def carry_out_all(jobs: Sequence[Job], folder: Path, at: Sequence[Place], report
     return Finished(documents=documents, failures=failures)
 
 
-def _in_turn(jobs: Sequence[Job], folder: Path, place: Place, report: Report) -> dict[str, str]:
+def _in_turn(jobs: Sequence[Job], folder: Path, slot: WorkerSlot, report: Report) -> dict[str, str]:
     failures: dict[str, str] = {}
     for number, job in enumerate(jobs):
         head = f"{number + 1} of {len(jobs)}: {job.key}"
@@ -77,7 +77,7 @@ def _in_turn(jobs: Sequence[Job], folder: Path, place: Place, report: Report) ->
             report(f"{head}, {stage}", (number + done) / len(jobs))
 
         try:
-            carry_out(job, folder, place.device, within)
+            run_job(job, folder, slot.device, within)
         except InterruptionError as error:
             raise stopped_error(str(error)) from error
         except RunError as error:

@@ -25,7 +25,7 @@ _FEWEST_RANKED = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spread:
+class SampleStats:
     """`values` of one quantity, one for each seed."""
 
     values: tuple[float, ...]
@@ -86,9 +86,9 @@ class Spread:
         return f"{self.mean:+.{digits}f}{reach}"
 
 
-def paired(one: Mapping[int, float], other: Mapping[int, float]) -> Spread:
+def paired(one: Mapping[int, float], other: Mapping[int, float]) -> SampleStats:
     """`one` minus `other` for every seed that both have, in the seeds' order."""
-    return Spread(values=tuple(one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())))
+    return SampleStats(values=tuple(one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())))
 
 
 def together(outcomes: Sequence[Outcome]) -> Outcome:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from n2nsurgery.core import errors
 from n2nsurgery.core.errors import InterruptionError, N2NSurgeryError, RunError
-from n2nsurgery.experiments.trials.job import Job, Place, Report, carry_out, stopped_error
+from n2nsurgery.experiments.trials.job import Job, Report, WorkerSlot, run_job, stopped_error
 from n2nsurgery.train.distributed.stop import stop_requests
 
 _POLL = 0.2  # seconds between two looks at whether somebody asked for the end
@@ -37,15 +37,17 @@ class _Message:
     error: str | None = None
 
 
-def in_processes(jobs: Sequence[Job], folder: Path, places: Sequence[Place], report: Report) -> dict[str, str]:
-    """Do all `jobs`; what was wrong with those that failed by a RunError, by key. Other errors as `carry_out_all`."""
+def in_processes(
+    jobs: Sequence[Job], folder: Path, worker_slots: Sequence[WorkerSlot], report: Report
+) -> dict[str, str]:
+    """Do all `jobs`; what was wrong with those that failed by a RunError, by key. Other errors as `run_all`."""
     taken = _CONTEXT.Value("q", 0)
     with stop_requests() as stopped:
         running: dict[Connection, BaseProcess] = {}
         try:
-            for place in places[: len(jobs)]:
+            for slot in worker_slots[: len(jobs)]:
                 inbox, outbox = _CONTEXT.Pipe(duplex=False)
-                process = _CONTEXT.Process(target=_work, args=(jobs, folder, place, taken, outbox), daemon=True)
+                process = _CONTEXT.Process(target=_work, args=(jobs, folder, slot, taken, outbox), daemon=True)
                 process.start()
                 outbox.close()  # the process has its own; the last one closed is what ends the inbox
                 running[inbox] = process
@@ -103,13 +105,13 @@ def _end(processes: Sequence[BaseProcess]) -> None:
             process.join()
 
 
-def _work(jobs: Sequence[Job], folder: Path, place: Place, taken: Synchronized[int], outbox: Connection) -> None:
+def _work(jobs: Sequence[Job], folder: Path, slot: WorkerSlot, taken: Synchronized[int], outbox: Connection) -> None:
     """Do one job after the other until none is left."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; SIGTERM is how it is passed on
-    if place.threads is not None:
+    if slot.threads is not None:
         import torch
 
-        torch.set_num_threads(place.threads)
+        torch.set_num_threads(slot.threads)
     parent = multiprocessing.parent_process()
     while parent is None or parent.is_alive():
         with taken.get_lock():
@@ -118,12 +120,12 @@ def _work(jobs: Sequence[Job], folder: Path, place: Place, taken: Synchronized[i
         if number >= len(jobs):
             return
         with suppress(BrokenPipeError):  # nobody listens any more: the next look at the parent ends this
-            outbox.send(_done(jobs[number], number, folder, place))
+            outbox.send(_done(jobs[number], number, folder, slot))
 
 
-def _done(job: Job, number: int, folder: Path, place: Place) -> _Message:
+def _done(job: Job, number: int, folder: Path, slot: WorkerSlot) -> _Message:
     try:
-        carry_out(job, folder, place.device, lambda _stage, _done: None)
+        run_job(job, folder, slot.device, lambda _stage, _done: None)
     except InterruptionError:
         sys.exit(0)  # asked for by the parent, which knows
     except RunError as error:

@@ -7,19 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from n2nsurgery.core.names import select
-from n2nsurgery.experiments.paper.reproduction import Setting
+from n2nsurgery.experiments.paper.reproduction import ExperimentConfig
 from n2nsurgery.experiments.trials.job import Finished, Job
-from n2nsurgery.experiments.trials.jobs import carry_out_all, finished_jobs, places
+from n2nsurgery.experiments.trials.jobs import finished_jobs, run_all, worker_slots
 
 
-def results_of(jobs: Sequence[Job], folder: Path, setting: Setting) -> Finished:
-    """The results of `jobs` in `folder`; errors as `carry_out_all`, `finished_jobs` and `chosen`."""
-    if setting.finished:
+def results_of(jobs: Sequence[Job], folder: Path, config: ExperimentConfig) -> Finished:
+    """The results of `jobs` in `folder`; errors as `run_all`, `finished_jobs` and `chosen`."""
+    if config.finished:
         return finished_jobs(jobs, folder)
-    if not setting.only:
-        return carry_out_all(jobs, folder, places(setting.device, setting.workers), setting.report)
-    some = chosen(jobs, setting.only)
-    failures = carry_out_all(some, folder, places(setting.device, setting.workers), setting.report).failures
+    if not config.only:
+        return run_all(jobs, folder, worker_slots(config.device, config.workers), config.report)
+    some = chosen(jobs, config.only)
+    failures = run_all(some, folder, worker_slots(config.device, config.workers), config.report).failures
     return replace(finished_jobs(jobs, folder), failures=failures)
 
 

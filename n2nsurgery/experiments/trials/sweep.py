@@ -14,16 +14,16 @@ from typing import Any
 
 from n2nsurgery.core.errors import BudgetError, UsageError
 from n2nsurgery.core.names import select
-from n2nsurgery.experiments.trials.cell import Cell, CellResult, splits_of
 from n2nsurgery.experiments.trials.evenly import evenly
-from n2nsurgery.experiments.trials.jobs import carry_out_all, places
-from n2nsurgery.experiments.trials.paired import Spread
+from n2nsurgery.experiments.trials.jobs import run_all, worker_slots
+from n2nsurgery.experiments.trials.paired import SampleStats
+from n2nsurgery.experiments.trials.trial import Trial, TrialResult, splits_of
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.masks.patterns.fans import Junction, fan_in_of, fan_out_settings
 from n2nsurgery.pipelines.prune.apply import inputs_of
-from n2nsurgery.pipelines.training.fitted import fitted_patient
+from n2nsurgery.pipelines.training.fitted import fitted_bundle
 from n2nsurgery.recipe.overrides import parse_override
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import read_recipe
@@ -104,9 +104,9 @@ def run(request: SweepRequest, progress: Callable[[str, float], None] | None = N
     Raises the errors of a recipe, UnknownNameError for a pattern that matches nothing, BudgetError where no setting of
     whole fan-outs has that density.
     """
-    tell = progress or (lambda _stage, _done: None)
+    report = progress or (lambda _stage, _done: None)
     recipe = _recipe(request)
-    tell("looking for settings", 0.02)
+    report("looking for settings", 0.02)
     weights = _swept(recipe, request)
     shapes = [(weight.shape[0], weight.shape[1]) for weight in weights]
     edges = round(request.density * sum(weight.numel for weight in weights))
@@ -115,17 +115,17 @@ def run(request: SweepRequest, progress: Callable[[str, float], None] | None = N
     found = tuple(_setting(shapes, fans) for fans in settings)
     if request.list_only:
         return SweepOutcome(layers=names, weights=edges, settings=found)
-    cells = {
+    trials = {
         (fans, seed): _cell(recipe, names, fans, seed, download=request.download)
         for seed in range(recipe.seed, recipe.seed + request.seeds)
         for fans in settings
     }
     folder = request.output or SWEEPS / f"{request.recipe.stem}-d{request.density:g}"
-    finished = carry_out_all(list(cells.values()), folder, places(request.device, request.workers), tell)
+    finished = run_all(list(trials.values()), folder, worker_slots(request.device, request.workers), report)
     results = {
-        place: CellResult.from_json(document, f"'{folder / cell.key}.json'").accuracy
-        for place, cell in cells.items()
-        if (document := finished.documents.get(cell.key)) is not None
+        place: TrialResult.from_json(document, f"'{folder / trial.key}.json'").accuracy
+        for place, trial in trials.items()
+        if (document := finished.documents.get(trial.key)) is not None
     }
     trained = tuple(
         replace(setting, accuracies=tuple(value for (fans, _), value in results.items() if fans == setting.fan_outs))
@@ -138,7 +138,7 @@ def run(request: SweepRequest, progress: Callable[[str, float], None] | None = N
 def _recipe(request: SweepRequest) -> Recipe:
     recipe = read_recipe(request.recipe, [parse_override(text) for text in request.overrides])
     if recipe.model is None:
-        raise UsageError("the recipe trains an artifact; a sweep operates on a model of its own: give model.name")
+        raise UsageError("the recipe trains an artifact; a sweep prunes a model of its own: give model.name")
     if request.data_root is not None:
         recipe = replace(recipe, data=replace(recipe.data, root=request.data_root))
     return replace(recipe, export=None, report=None)
@@ -148,8 +148,8 @@ def _swept(recipe: Recipe, request: SweepRequest) -> list[PrunableWeight]:
     """The linear layers that share the weights, in the order of execution."""
     assert recipe.model is not None
     splits = splits_of(recipe.data, recipe.seed, download=request.download)
-    patient = fitted_patient(recipe.model, splits, seed=recipe.seed, download=request.download)
-    graph = layer_graph(trace(patient.module, inputs_of(patient)))
+    bundle = fitted_bundle(recipe.model, splits, seed=recipe.seed, download=request.download)
+    graph = layer_graph(trace(bundle.module, inputs_of(bundle)))
     linear = [weight for weight in graph.weights if weight.layout == "linear"]
     names = [weight.layer for weight in linear]
     chosen = {name for pattern in request.layers for name in select(pattern, names, kind="linear layer")}
@@ -179,15 +179,15 @@ def _setting(shapes: Sequence[Junction], fans: tuple[int, ...]) -> SweepSetting:
     )
 
 
-def _cell(recipe: Recipe, names: tuple[str, ...], fans: tuple[int, ...], seed: int, *, download: bool) -> Cell:
+def _cell(recipe: Recipe, names: tuple[str, ...], fans: tuple[int, ...], seed: int, *, download: bool) -> Trial:
     asked = recipe.surgery if isinstance(recipe.surgery, SurgeryRequest) else SurgeryRequest(density=1.0, skip="none")
     surgery = replace(
         asked, density=None, sparsity=None, compression=None, junction_density=(), criterion="fixed-fan",
         allocation=None, fan_out=tuple(zip(names, fans, strict=True)),
     )  # fmt: skip
     own = replace(recipe, seed=seed, surgery=surgery, train=replace(recipe.train, seed=seed))
-    return Cell(name=f"fo-{'-'.join(map(str, fans))}", recipe=own, download=download)
+    return Trial(name=f"fo-{'-'.join(map(str, fans))}", recipe=own, download=download)
 
 
 def _mean(setting: SweepSetting) -> float:
-    return Spread(values=setting.accuracies).mean
+    return SampleStats(values=setting.accuracies).mean

@@ -18,8 +18,8 @@ from n2nsurgery.export.bench.bench_layers import LayerTime, layer_times
 from n2nsurgery.export.bench.bench_load import Loading, measure_loading
 from n2nsurgery.export.files.onnx_file import ModelFiles
 from n2nsurgery.export.ort.bench_inputs import feed_of
+from n2nsurgery.export.ort.interleaved import run_interleaved
 from n2nsurgery.export.ort.providers import session
-from n2nsurgery.export.ort.turns import take_turns
 from n2nsurgery.export.proof.inspect_file import inspect_file
 
 
@@ -48,7 +48,7 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class SideReport:
-    """`latency`: (first quartile, median, third quartile) in seconds; `size` in bytes; `bound` as in bound.py."""
+    """`latency`: (first quartile, median, third quartile) in seconds; `size` in bytes; `bound` as in ideal_size.py."""
 
     path: Path
     libraries: tuple[Path, ...]
@@ -102,7 +102,7 @@ def bench(
     ]
     runs = [_runner(_opened(side, settings), settings.batch) for side in sides]
     announce("taking turns")
-    times = take_turns(runs, seconds=settings.seconds, rounds=settings.rounds)
+    times = run_interleaved(runs, seconds=settings.seconds, rounds=settings.rounds)
     announce("measuring layers" if settings.layers else "done")
     reports = [_report(side, own, loading, settings) for side, own, loading in zip(sides, times, loadings, strict=True)]
     return BenchReport(

@@ -18,8 +18,8 @@ import numpy as np
 
 from n2nsurgery.core.errors import RunError
 from n2nsurgery.export.ort.bench_inputs import feed_of
+from n2nsurgery.export.ort.interleaved import run_interleaved
 from n2nsurgery.export.ort.providers import session
-from n2nsurgery.export.ort.turns import take_turns
 
 _TIMEOUT = 600
 _WARM_RUNS = 5
@@ -67,7 +67,7 @@ def _load(request: dict[str, object]) -> Loading:
     began = time.perf_counter()
     opened.run(None, feed)
     ended = time.perf_counter()
-    warm = take_turns([lambda: opened.run(None, feed)], seconds=0.0, rounds=_WARM_RUNS)
+    warm = run_interleaved([lambda: opened.run(None, feed)], seconds=0.0, rounds=_WARM_RUNS)
     resident, peak = _memory()
     return Loading(
         load=loaded - start,

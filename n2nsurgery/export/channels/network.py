@@ -22,7 +22,7 @@ from n2nsurgery.graph.channels.following import follow
 from n2nsurgery.graph.channels.steps import Opaque
 
 
-def channel_network(path: Path) -> ChannelNetwork:
+def channel_network_of_onnx(path: Path) -> ChannelNetwork:
     """The channels of the network in the file at `path`, with its weights and masks.
 
     Raises VerificationError where the file is no readable ONNX model, InvalidFileError for damaged metadata,
@@ -32,7 +32,7 @@ def channel_network(path: Path) -> ChannelNetwork:
 
 
 def channels_of(model: onnx.ModelProto) -> ChannelNetwork:
-    """The channels of a model in memory; errors as `channel_network`."""
+    """The channels of a model in memory; errors as `channel_network_of_onnx`."""
     document = metadata_document.decode({entry.key: entry.value for entry in model.metadata_props})
     if model.functions:
         model = inliner.inline_local_functions(model)

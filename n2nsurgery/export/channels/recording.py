@@ -13,7 +13,7 @@ from onnx import defs, helper, numpy_helper, shape_inference
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.export.channels.constants import Array, Constants, describe
 from n2nsurgery.graph.channels.labels import Shape
-from n2nsurgery.graph.channels.steps import AnyStep, Input, Layer, Program
+from n2nsurgery.graph.channels.steps import AnyStep, Input, LayerStep, Program
 from n2nsurgery.graph.layers.layer_graph import WeightLayout
 
 BATCH = 2
@@ -102,7 +102,9 @@ class Recording:
         self.weights.setdefault(name, weight)
         self.coded.update({name} if self.constants.coded(tensor) else ())
         shape, reads = tuple(weight.shape), (self.values[node.input[0]],)
-        return self.add(Layer, node, reads, weight=name, weight_shape=shape, layout=layout, groups=groups, axis=axis)
+        return self.add(
+            LayerStep, node, reads, weight=name, weight_shape=shape, layout=layout, groups=groups, axis=axis
+        )
 
     # -- shapes -----------------------------------------------------------------------------------------------
 

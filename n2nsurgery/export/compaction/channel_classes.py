@@ -23,7 +23,7 @@ Booleans = NDArray[np.bool_]
 
 
 @dataclass(kw_only=True, eq=False)
-class ChannelGraph:
+class ChannelConstraints:
     """Every channel of every computed value has a number; `start` is that of a value's first channel."""
 
     start: dict[ir.Value, int] = field(default_factory=dict)
@@ -55,9 +55,9 @@ class ChannelGraph:
                 self.pinned.append(self.numbers(value))
 
 
-def channel_graph(graph: ir.Graph) -> ChannelGraph:
+def channel_constraints(graph: ir.Graph) -> ChannelConstraints:
     """The ChannelGraph of `graph`, constants propagated from its inputs to its outputs."""
-    found = ChannelGraph()
+    found = ChannelConstraints()
     found.pin((*graph.inputs, *graph.outputs))
     for node in graph:
         if mixing := product(node):
@@ -77,7 +77,7 @@ def channel_graph(graph: ir.Graph) -> ChannelGraph:
     return found
 
 
-def removed_channels(found: ChannelGraph) -> dict[ir.Value, Booleans]:
+def removed_channels(found: ChannelConstraints) -> dict[ir.Value, Booleans]:
     """For each value, which of its channels go; every value keeps at least one."""
     sources = np.concatenate([np.empty(0, np.int64), *(one for one, _ in found.edges)])
     targets = np.concatenate([np.empty(0, np.int64), *(other for _, other in found.edges)])
@@ -95,7 +95,7 @@ def removed_channels(found: ChannelGraph) -> dict[ir.Value, Booleans]:
             pinned[classes[numbers[0]]] = True
 
 
-def _fixed_point(found: ChannelGraph, classes: Integers, pinned: Booleans) -> Booleans:
+def _fixed_point(found: ChannelConstraints, classes: Integers, pinned: Booleans) -> Booleans:
     """Which classes go, one flag each."""
     gone = np.zeros_like(pinned)
     while True:

@@ -14,7 +14,12 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from n2nsurgery.export.compaction.channel_classes import Booleans, ChannelGraph, channel_graph, removed_channels
+from n2nsurgery.export.compaction.channel_classes import (
+    Booleans,
+    ChannelConstraints,
+    channel_constraints,
+    removed_channels,
+)
 from n2nsurgery.export.compaction.channel_rules import Integers, Product
 
 
@@ -50,7 +55,7 @@ def kept_from_json(kept: dict[str, list[str]], shapes: dict[str, tuple[int, ...]
 
 def compact(graph: ir.Graph) -> Compaction:
     """Remove every channel that provably cannot be told from its absence, in place; says what went."""
-    found = channel_graph(graph)
+    found = channel_constraints(graph)
     gone = removed_channels(found)
     result = Compaction(refused=found.refused)
     if not any(flags.any() for flags in gone.values()):
@@ -86,7 +91,9 @@ def _shrink_keeper(graph: ir.Graph, node: ir.Node, gone: dict[ir.Value, Booleans
         _replace_input(graph, node, 1, np.array([-1, len(keep)], np.int64))
 
 
-def _shrink_product(mixing: Product, found: ChannelGraph, gone: dict[ir.Value, Booleans], result: Compaction) -> None:
+def _shrink_product(
+    mixing: Product, found: ChannelConstraints, gone: dict[ir.Value, Booleans], result: Compaction
+) -> None:
     node = mixing.node
     outputs, inputs = ~gone[node.outputs[0]], ~gone[mixing.source]
     if outputs.all() and inputs.all():

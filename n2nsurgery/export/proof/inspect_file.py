@@ -11,7 +11,7 @@ import onnx
 from onnx import numpy_helper
 
 from n2nsurgery.export.files import metadata as metadata_document
-from n2nsurgery.export.files.bound import size_bound
+from n2nsurgery.export.files.ideal_size import ideal_size
 from n2nsurgery.export.files.load import load_model
 from n2nsurgery.export.files.onnx_file import ModelFiles
 from n2nsurgery.export.sparse.stored_weights import kept_count, records_of, stored_bytes, tensors_of
@@ -40,8 +40,8 @@ class FileInspection:
 
     @property
     def bound(self) -> float:
-        """Bytes below which no file with these non-zeros in fp32 can be; see bound.py."""
-        return size_bound((self.recounted[record.name][0], record.numel) for record in self.weights)
+        """Bytes below which no file with these non-zeros in fp32 can be; see ideal_size.py."""
+        return ideal_size((self.recounted[record.name][0], record.numel) for record in self.weights)
 
     @property
     def disagreements(self) -> tuple[str, ...]:

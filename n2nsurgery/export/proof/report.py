@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from n2nsurgery.export.files.bound import size_bound
+from n2nsurgery.export.files.ideal_size import ideal_size
 from n2nsurgery.export.sparse.formats import ExportFormat
 from n2nsurgery.export.sparse.weight_record import WeightRecord
 
@@ -59,8 +59,8 @@ class ExportReport:
 
     @property
     def bound(self) -> float:
-        """Bytes below which no file with these non-zeros in fp32 can be; see bound.py."""
-        return size_bound((record.nnz, record.numel) for record in self.weights)
+        """Bytes below which no file with these non-zeros in fp32 can be; see ideal_size.py."""
+        return ideal_size((record.nnz, record.numel) for record in self.weights)
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values."""

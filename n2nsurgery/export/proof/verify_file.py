@@ -46,7 +46,7 @@ class Original:
     fingerprint: str
 
 
-def noise_batches(path: Path) -> list[list[Tensor]]:
+def sample_noise(path: Path) -> list[list[Tensor]]:
     """Inputs for the file at `path`, one sample and two; UsageError where it has another dynamic dimension."""
     opened = session(path)
     return [[torch.from_numpy(array) for array in feed_of(opened, batch).values()] for batch in (1, 2)]

@@ -18,8 +18,8 @@ from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.names import unknown
 from n2nsurgery.export.codec.values import VALUES, Values
 from n2nsurgery.export.files.load import MAX_BYTES
-from n2nsurgery.export.sparse.compact_format import rewrite
 from n2nsurgery.export.sparse.operators import DOMAIN
+from n2nsurgery.export.sparse.portable import rewrite
 from n2nsurgery.export.sparse.weight_coding import WeightCoding
 
 Form = Literal["portable", "dense", "inlined"]

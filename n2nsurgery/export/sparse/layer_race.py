@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from n2nsurgery.core.seeds import numpy_generator
 from n2nsurgery.export.capture.capture import IR_VERSION, OPSET
 from n2nsurgery.export.codec.coded import CodedWeight
+from n2nsurgery.export.ort.interleaved import run_interleaved
 from n2nsurgery.export.ort.providers import session
-from n2nsurgery.export.ort.turns import take_turns
-from n2nsurgery.export.sparse.compact_format import attributes_of, operator_of
 from n2nsurgery.export.sparse.functions import function
+from n2nsurgery.export.sparse.fusion_matches import FusionMatch
 from n2nsurgery.export.sparse.operators import DOMAIN, VERSION
-from n2nsurgery.export.sparse.sites import Site
+from n2nsurgery.export.sparse.portable import attributes_of, operator_of
 from n2nsurgery.export.sparse.weight_coding import Race
 
 _SECONDS, _ROUNDS = 0.05, 9
@@ -32,12 +32,12 @@ _SECONDS, _ROUNDS = 0.05, 9
 def race_with(libraries: Sequence[Path]) -> Race:
     """The Race that measures with the sparse kernels in `libraries`."""
 
-    def race(site: Site, coded: CodedWeight) -> float | None:
-        if site.sample is None:
+    def race(match: FusionMatch, coded: CodedWeight) -> float | None:
+        if match.sample is None:
             return None
-        model = _single_node(site, coded, site.sample)
-        x = numpy_generator(0, "race").standard_normal(site.sample).astype(np.float32)
-        sparse, dense = take_turns(
+        model = _single_node(match, coded, match.sample)
+        x = numpy_generator(0, "race").standard_normal(match.sample).astype(np.float32)
+        sparse, dense = run_interleaved(
             [_runner(session(model, threads=1, libraries=registered), x) for registered in (libraries, ())],
             seconds=_SECONDS, rounds=_ROUNDS,
         )  # fmt: skip
@@ -50,9 +50,9 @@ def _runner(opened: onnxruntime.InferenceSession, x: NDArray[np.float32]) -> Cal
     return lambda: opened.run(None, {"X": x})
 
 
-def _single_node(site: Site, coded: CodedWeight, sample: tuple[int, ...]) -> bytes:
-    """The site's product alone, for inputs of the shape `sample`, as the bytes of a file."""
-    operator = operator_of(site, coded, fused=False)
+def _single_node(match: FusionMatch, coded: CodedWeight, sample: tuple[int, ...]) -> bytes:
+    """The fusion match's product alone, for inputs of the shape `sample`, as the bytes of a file."""
+    operator = operator_of(match, coded, fused=False)
     arrays = {"places": coded.places, "values": coded.values, "bias": np.zeros(coded.shape[0], np.float32)}
     if coded.scales is not None:
         arrays["scales"] = coded.scales
@@ -61,7 +61,7 @@ def _single_node(site: Site, coded: CodedWeight, sample: tuple[int, ...]) -> byt
     node = ir.node(
         operator.name,
         [x if name == "X" else constants[name] for name in operator.inputs],
-        attributes_of(operator, site.nodes[0], coded.shape),
+        attributes_of(operator, match.nodes[0], coded.shape),
         domain=DOMAIN,
         overload=operator.overload,
     )

@@ -15,10 +15,10 @@ from n2nsurgery.export.capture.capture import TRANSPOSED
 from n2nsurgery.export.codec.choose import choose
 from n2nsurgery.export.codec.coded import CodedWeight, encode
 from n2nsurgery.export.codec.values import BYTES, Values, store, unfit
-from n2nsurgery.export.sparse.sites import WEIGHT_INPUT, Site, site_at
+from n2nsurgery.export.sparse.fusion_matches import WEIGHT_INPUT, FusionMatch, match_at
 from n2nsurgery.export.sparse.weight_record import MAX_NUMEL, WeightRecord
 from n2nsurgery.export.sparse.where_sparse_pays import (
-    Layer,
+    LayerShape,
     Verdict,
     measured_verdict,
     obstacle,
@@ -33,22 +33,26 @@ _MATRIX = 2
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE)
 
 
-Race = Callable[[Site, CodedWeight], float | None]
-"""How many times as fast as the dense kernel the sparse one is at a site; None where that cannot be measured."""
+Race = Callable[[FusionMatch, CodedWeight], float | None]
+"""How many times as fast as the dense kernel the sparse one is at a fusion match.
+
+None where that cannot be measured.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class WeightCoding:
-    """One initializer: its record, its code (None: it stays as it is), and the sites that operators of ours replace.
+    """One initializer: its record, its code (None: it stays as it is), and the fusion matches of our operators.
 
-    `turned`: the code holds the transposed initializer. Without sites a coded weight is decoded before its consumers.
+    `is_transposed`: the code holds the transposed initializer. Without fusion matches a coded weight is decoded before
+    its consumers.
     """
 
     initializer: ir.Value
     record: WeightRecord
     coded: CodedWeight | None
-    turned: bool
-    sites: tuple[Site, ...] = ()
+    is_transposed: bool
+    matches: tuple[FusionMatch, ...] = ()
 
 
 def codings(graph: ir.Graph, values: Values | None, race: Race | None = None) -> Iterator[WeightCoding]:
@@ -76,11 +80,11 @@ def _coding(
     tensor = initializer.const_value
     assert tensor is not None
     array = tensor.numpy()
-    if reason := _refusal(initializer, array, values):
+    if reason := _rejection(initializer, array, values):
         return _kept_dense(initializer, array, reason)
-    sites, no_site = _sites(graph, initializer)
-    turned = _bears_transposed_name(initializer) or any(site.transposed for site in sites)
-    stored = store(np.ascontiguousarray(array.T if turned else array), values)
+    matches, no_match = _matches(graph, initializer)
+    is_transposed = _bears_transposed_name(initializer) or any(match.transposed for match in matches)
+    stored = store(np.ascontiguousarray(array.T if is_transposed else array), values)
     choice = choose(np.flatnonzero(stored.array).astype(np.int64), array.size, BYTES[values])
     if choice.code == "dense":
         return _kept_dense(initializer, array, choice.reason)
@@ -88,53 +92,58 @@ def _coding(
     if not np.array_equal(coded.decoded(), stored.restored()):
         raise InternalError(f"the {choice.code} code of '{initializer.name}' does not decode to the weight")
     verdict = (
-        _verdict(sites, coded, race, network_bytes - array.nbytes)
-        if no_site is None
-        else Verdict(sparse=False, reason=no_site)
+        _verdict(matches, coded, race, network_bytes - array.nbytes)
+        if no_match is None
+        else Verdict(sparse=False, reason=no_match)
     )
     record = WeightRecord(
         name=_parameter(initializer), initializer=str(initializer.name), shape=coded.shape,
-        transposed=turned != _bears_transposed_name(initializer), nnz=coded.nnz, code=coded.code, values=values,
+        transposed=is_transposed != _bears_transposed_name(initializer), nnz=coded.nnz, code=coded.code, values=values,
         computed="sparse" if verdict.sparse else "dense", reason=verdict.reason, bytes=coded.nbytes,
         measured=verdict.measured,
     )  # fmt: skip
-    sites = sites if verdict.sparse else ()
-    return WeightCoding(initializer=initializer, record=record, coded=coded, turned=turned, sites=sites)
+    matches = matches if verdict.sparse else ()
+    return WeightCoding(
+        initializer=initializer, record=record, coded=coded, is_transposed=is_transposed, matches=matches
+    )
 
 
-def _verdict(sites: tuple[Site, ...], coded: CodedWeight, race: Race | None, beside: int) -> Verdict:
-    """Sparse where it pays at every site: the worst measurement counts, else the first prediction against it."""
-    layers = [_layer(site, coded, beside) for site in sites]
+def _verdict(matches: tuple[FusionMatch, ...], coded: CodedWeight, race: Race | None, beside: int) -> Verdict:
+    """Sparse where it pays at every fusion match.
+
+    The worst measurement counts, else the first prediction against it.
+    """
+    layers = [_layer(match, coded, beside) for match in matches]
     if race is not None and not any(map(obstacle, layers)):
-        ratios = [race(site, coded) for site in sites]
+        ratios = [race(match, coded) for match in matches]
         known = [ratio for ratio in ratios if ratio is not None]
         if len(known) == len(ratios):
             return measured_verdict(min(known))
     return min(map(predict, layers), key=lambda verdict: verdict.sparse)
 
 
-def _layer(site: Site, coded: CodedWeight, beside: int) -> Layer:
-    attributes, rank = site.nodes[0].attributes, len(coded.shape) - 2
-    return Layer(
-        kind=site.kind,
+def _layer(match: FusionMatch, coded: CodedWeight, beside: int) -> LayerShape:
+    attributes, rank = match.nodes[0].attributes, len(coded.shape) - 2
+    return LayerShape(
+        kind=match.kind,
         shape=coded.shape,
         density=coded.nnz / prod(coded.shape),
         blocks=shares_positions(coded.decoded(), attributes.get_int("group", 1)),
         strides=tuple(attributes.get_ints("strides", [1] * rank)),
         dilations=tuple(attributes.get_ints("dilations", [1] * rank)),
-        rows=prod(site.sample[:-1]) if site.sample else 1,
+        rows=prod(match.sample[:-1]) if match.sample else 1,
         beside=beside,
     )
 
 
 def _kept_dense(initializer: ir.Value, array: NDArray[np.generic], reason: str) -> WeightCoding:
-    turned = _bears_transposed_name(initializer)
+    is_transposed = _bears_transposed_name(initializer)
     record = WeightRecord(
-        name=_parameter(initializer), initializer=str(initializer.name), shape=array.shape, transposed=turned,
+        name=_parameter(initializer), initializer=str(initializer.name), shape=array.shape, transposed=is_transposed,
         nnz=int(np.count_nonzero(array)), code="dense", values="fp32", computed="dense", reason=reason,
         bytes=array.nbytes,
     )  # fmt: skip
-    return WeightCoding(initializer=initializer, record=record, coded=None, turned=False)
+    return WeightCoding(initializer=initializer, record=record, coded=None, is_transposed=False)
 
 
 def _bears_transposed_name(initializer: ir.Value) -> bool:
@@ -146,7 +155,7 @@ def _parameter(initializer: ir.Value) -> str:
     return str(initializer.name).removesuffix(TRANSPOSED)
 
 
-def _refusal(initializer: ir.Value, array: NDArray[np.generic], values: Values) -> str | None:
+def _rejection(initializer: ir.Value, array: NDArray[np.generic], values: Values) -> str | None:
     """Why the initializer has to stay as it is, whatever it holds."""
     if array.dtype != np.float32:
         return f"is {array.dtype}; only float32 weights are coded"
@@ -159,24 +168,24 @@ def _refusal(initializer: ir.Value, array: NDArray[np.generic], values: Values) 
     return unfit(array, values)
 
 
-def _sites(graph: ir.Graph, initializer: ir.Value) -> tuple[tuple[Site, ...], str | None]:
-    """A site for every use of the weight, all of one kind; or none, and the reason."""
-    found = [_site(graph, node, index) for node, index in initializer.uses()]
-    sites = tuple(site for site in found if isinstance(site, Site))
-    reasons = [site for site in found if isinstance(site, str)]
-    if len({(site.kind, site.transposed) for site in sites}) > 1:
+def _matches(graph: ir.Graph, initializer: ir.Value) -> tuple[tuple[FusionMatch, ...], str | None]:
+    """A fusion match for every use of the weight, all of one kind; or none, and the reason."""
+    found = [_match(graph, node, index) for node, index in initializer.uses()]
+    matches = tuple(match for match in found if isinstance(match, FusionMatch))
+    reasons = [match for match in found if isinstance(match, str)]
+    if len({(match.kind, match.transposed) for match in matches}) > 1:
         reasons.append("is used by layers of different kinds")
-    if _bears_transposed_name(initializer) and not all(site.transposed for site in sites):
+    if _bears_transposed_name(initializer) and not all(match.transposed for match in matches):
         reasons.append("is stored transposed for a layer that wants it as it is")
     if not found:
         reasons.append("is not used")
-    return ((), reasons[0]) if reasons else (sites, None)
+    return ((), reasons[0]) if reasons else (matches, None)
 
 
-def _site(graph: ir.Graph, node: ir.Node, index: int) -> Site | str:
+def _match(graph: ir.Graph, node: ir.Node, index: int) -> FusionMatch | str:
     if node.graph is not graph:
         return "is used inside a branch or loop"
-    return site_at(node) if index == WEIGHT_INPUT else f"is input {index} of {node.op_type}, not its weight"
+    return match_at(node) if index == WEIGHT_INPUT else f"is input {index} of {node.op_type}, not its weight"
 
 
 def rounded(all_codings: Iterable[WeightCoding]) -> None:
@@ -184,5 +193,5 @@ def rounded(all_codings: Iterable[WeightCoding]) -> None:
     for coding in all_codings:
         if coding.coded is not None:
             array = coding.coded.decoded()
-            array = np.ascontiguousarray(array.T) if coding.turned else array
+            array = np.ascontiguousarray(array.T) if coding.is_transposed else array
             coding.initializer.const_value = ir.tensor(array, name=coding.initializer.name)

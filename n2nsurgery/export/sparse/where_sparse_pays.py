@@ -39,7 +39,7 @@ _MOST_SPAN = 600  # columns between a kernel's first and last, for the narrowest
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
+class LayerShape:
     """What the time of a layer depends on.
 
     `shape`: (O, I/groups, *kernel) of a `Conv`, (O, K) of a `Gemm`. `blocks` as `shares_positions` says. `strides` and
@@ -75,7 +75,7 @@ def shares_positions(weight: NDArray[np.generic], groups: int = 1) -> bool:
     return bool((kept == kept[:, :1]).all())
 
 
-def obstacle(layer: Layer) -> str | None:
+def obstacle(layer: LayerShape) -> str | None:
     """Why the layer is computed densely at any density; None where it is not."""
     if layer.kind != "Conv":
         return None
@@ -86,7 +86,7 @@ def obstacle(layer: Layer) -> str | None:
     return None
 
 
-def predict(layer: Layer) -> Verdict:
+def predict(layer: LayerShape) -> Verdict:
     """The Verdict for a layer without measuring it."""
     if reason := obstacle(layer):
         return Verdict(sparse=False, reason=reason)
@@ -102,7 +102,7 @@ def measured_verdict(ratio: float) -> Verdict:
     return Verdict(sparse=ratio > 1, reason=f"measured: sparse is {ratio:.2f} {comparison}", measured=round(ratio, 3))
 
 
-def _limit(layer: Layer) -> tuple[float, str]:
+def _limit(layer: LayerShape) -> tuple[float, str]:
     """Largest density that is computed sparsely, and the class of layers that it holds for."""
     if layer.kind == "Gemm" and layer.rows < MANY_ROWS:
         if prod(layer.shape) * _FLOAT_BYTES + layer.beside <= CACHED_BYTES:
@@ -115,7 +115,7 @@ def _limit(layer: Layer) -> tuple[float, str]:
     return CONVOLUTION, "convolutions"
 
 
-def _reach(layer: Layer) -> int:
+def _reach(layer: LayerShape) -> int:
     """Floats of one channel that the sparse kernel packs to compute one vector of outputs; 0 for a 1x1 kernel."""
     kernel = (1, 1, *layer.shape[2:])[-3:]  # depth, rows, columns
     if kernel[1:] == (1, 1):
@@ -125,6 +125,6 @@ def _reach(layer: Layer) -> int:
     return kernel[0] * kernel[1] * planes * pitch
 
 
-def _span(layer: Layer) -> int:
+def _span(layer: LayerShape) -> int:
     """Output columns between what a kernel's first column reads and what its last does."""
     return ceil((layer.shape[-1] - 1) * layer.dilations[-1] / layer.strides[-1])

@@ -130,8 +130,8 @@ class LayerPair:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refusal:
-    """A pair, layer or parameter that was not operated on, and why."""
+class Rejection:
+    """A pair, layer or parameter that was passed over, and why."""
 
     source: str
     target: str
@@ -145,7 +145,7 @@ class LayerGraph:
     layers: tuple[WeightedLayer, ...]
     weights: tuple[PrunableWeight, ...]
     pairs: tuple[LayerPair, ...]
-    refusals: tuple[Refusal, ...]
+    refusals: tuple[Rejection, ...]
     structure: str
 
     @cached_property

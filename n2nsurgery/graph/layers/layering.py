@@ -11,7 +11,7 @@ from torch import fx, nn
 
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.graph.layers.layer_finder import FoundLayer, find_layers
-from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Refusal, Signal, WeightedLayer
+from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection, Signal, WeightedLayer
 from n2nsurgery.graph.layers.pairs import channel_layout, find_pairs, target_nonlinearity
 from n2nsurgery.graph.layers.prunable import prunable_weights
 from n2nsurgery.graph.layers.roles import Role, weight_of
@@ -21,7 +21,7 @@ from n2nsurgery.graph.tracing.trace import Trace
 
 
 def layer_graph(trace: Trace) -> LayerGraph:
-    """The LayerGraph of a traced model: layers in execution order (eval mode first), weights, pairs, refusals."""
+    """The LayerGraph of a traced model: layers in execution order (eval mode first), weights, pairs, rejections."""
     module = trace.module
     canonical = {id(parameter): name for name, parameter in module.named_parameters()}
     views = [GraphView(graph, module) for graph in module.graphs[::-1]]  # eval first
@@ -30,7 +30,7 @@ def layer_graph(trace: Trace) -> LayerGraph:
         found = find_layers(view)
         names = {node: _name(node, module, canonical) for node in found}
         if mode == "eval":
-            pairs, refusals = find_pairs(view, found, names)
+            pairs, rejections = find_pairs(view, found, names)
         known = {layer.address for layer in layers}
         modes = ("train", "eval") if len(views) == 1 else (mode,)
         layers += [
@@ -41,13 +41,13 @@ def layer_graph(trace: Trace) -> LayerGraph:
     if len(views) > 1:
         layers = [_in_both(layer, views[1]) for layer in layers]
         pairs, one_mode = _present_in_both(pairs, views[1])
-        refusals += one_mode
+        rejections += one_mode
     weights, left = prunable_weights(module, layers, trace.weight_uses)
     return LayerGraph(
         layers=tuple(layers),
         weights=weights,
         pairs=pairs,
-        refusals=refusals + left,
+        refusals=rejections + left,
         structure=fingerprint([_structure(view) for view in views]),
     )
 
@@ -137,15 +137,17 @@ def _in_both(layer: WeightedLayer, train: GraphView) -> WeightedLayer:
     return replace(layer, modes=("train", "eval")) if both else layer
 
 
-def _present_in_both(pairs: Iterable[LayerPair], train: GraphView) -> tuple[tuple[LayerPair, ...], tuple[Refusal, ...]]:
+def _present_in_both(
+    pairs: Iterable[LayerPair], train: GraphView
+) -> tuple[tuple[LayerPair, ...], tuple[Rejection, ...]]:
     kept: list[LayerPair] = []
-    refused: list[Refusal] = []
+    rejected: list[Rejection] = []
     for pair in pairs:
         if {pair.source_signal.address, pair.target_signal.address} <= train.by_address.keys():
             kept.append(pair)
         else:
-            refused.append(Refusal(source=pair.source, target=pair.target, reason="exists in one mode only"))
-    return tuple(kept), tuple(refused)
+            rejected.append(Rejection(source=pair.source, target=pair.target, reason="exists in one mode only"))
+    return tuple(kept), tuple(rejected)
 
 
 def _structure(view: GraphView) -> list[list[str]]:

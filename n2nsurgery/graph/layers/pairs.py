@@ -22,7 +22,7 @@ from n2nsurgery.graph.layers.layer_graph import (
     LayerGraph,
     LayerPair,
     Nonlinearity,
-    Refusal,
+    Rejection,
     WeightedLayer,
 )
 from n2nsurgery.graph.layers.roles import Role, nonlinearity_of
@@ -58,10 +58,10 @@ class PairSelection:
 
 def find_pairs(
     view: GraphView, found: dict[fx.Node, FoundLayer], names: dict[fx.Node, str]
-) -> tuple[tuple[LayerPair, ...], tuple[Refusal, ...]]:
+) -> tuple[tuple[LayerPair, ...], tuple[Rejection, ...]]:
     """Every pair with k >= 2 whose two ends are activations and sums of samples, and why the others are none."""
-    refusals = [
-        Refusal(
+    rejections = [
+        Rejection(
             source=names[node] if role == "source" else "", target="" if role == "source" else names[node], reason=r
         )
         for node, layer in found.items()
@@ -80,7 +80,7 @@ def find_pairs(
                 reason = (
                     "its first dimension is not the batch" if start else "the source's first dimension is not the batch"
                 )
-                refusals.append(Refusal(source=source, target=names[node], reason=reason))
+                rejections.append(Rejection(source=source, target=names[node], reason=reason))
                 continue
             pairs.append(
                 LayerPair(
@@ -93,7 +93,7 @@ def find_pairs(
                     shortcut=layer.join is not None,
                 )
             )
-    return tuple(pairs), tuple(refusals)
+    return tuple(pairs), tuple(rejections)
 
 
 def channel_layout(view: GraphView, layer: fx.Node) -> ChannelLayout:
@@ -136,7 +136,7 @@ def _input_behind(view: GraphView, node: fx.Node) -> fx.Node | None:
 
 def select_pairs(
     graph: LayerGraph, selection: PairSelection, *, seed: int
-) -> tuple[tuple[LayerPair, ...], tuple[Refusal, ...]]:
+) -> tuple[tuple[LayerPair, ...], tuple[Rejection, ...]]:
     """The pairs that a selection takes from a LayerGraph, in execution order of their targets, and those it leaves out.
 
     Raises UnknownNameError for an unknown rule or where a pattern matches nothing, UsageError for a length below 2 or
@@ -156,7 +156,7 @@ def select_pairs(
     return rule(graph, pairs, selection, seed)
 
 
-_Chosen = tuple[tuple[LayerPair, ...], tuple[Refusal, ...]]
+_Chosen = tuple[tuple[LayerPair, ...], tuple[Rejection, ...]]
 
 
 def _execution_order(graph: LayerGraph) -> dict[str, int]:
@@ -182,14 +182,14 @@ def _filtered(pairs: Sequence[LayerPair], selection: PairSelection) -> list[Laye
 
 def _overlapping(graph: LayerGraph, pairs: Sequence[LayerPair], selection: PairSelection, seed: int) -> _Chosen:  # noqa: ARG001
     chosen: list[LayerPair] = []
-    refused: list[Refusal] = []
+    rejected: list[Rejection] = []
     shortcuts = {layer.shortcut for layer in graph.layers} - {None}
     inside = selection.shortcuts == "around" and bool(shortcuts)
     pairs, doubled = _one_target_per_sum(graph, pairs)
     for target in dict.fromkeys(pair.target for pair in pairs):
         candidates = [pair for pair in pairs if pair.target == target]
         if selection.shortcuts == "around" and any(pair.shortcut for pair in candidates):
-            refused.append(Refusal(source="", target=target, reason="its sum holds a shortcut already"))
+            rejected.append(Rejection(source="", target=target, reason="its sum holds a shortcut already"))
             continue
         entering = _block_before(graph, graph.layer(target)) if selection.shortcuts == "two-blocks" else None
         if entering is None:
@@ -199,8 +199,8 @@ def _overlapping(graph: LayerGraph, pairs: Sequence[LayerPair], selection: PairS
             chosen += picked
         else:
             why = "identity shortcut, with no block before to start from"
-            refused.append(Refusal(source="", target=target, reason=why))
-    return tuple(chosen), (*refused, *doubled)
+            rejected.append(Rejection(source="", target=target, reason=why))
+    return tuple(chosen), (*rejected, *doubled)
 
 
 def _one_layer_less(candidates: Sequence[LayerPair], length: int, shortcuts: Container[str | None]) -> list[LayerPair]:
@@ -227,7 +227,7 @@ def _block_before(graph: LayerGraph, target: WeightedLayer) -> WeightedLayer | N
     return max(owners, key=lambda layer: layer.depth, default=None)
 
 
-def _one_target_per_sum(graph: LayerGraph, pairs: Sequence[LayerPair]) -> tuple[list[LayerPair], tuple[Refusal, ...]]:
+def _one_target_per_sum(graph: LayerGraph, pairs: Sequence[LayerPair]) -> tuple[list[LayerPair], tuple[Rejection, ...]]:
     """Drop targets that meet a deeper one in the same sum: what is added to either is the same (a projection, say)."""
     targets = [graph.layer(target) for target in dict.fromkeys(pair.target for pair in pairs)]
     deepest: dict[str, WeightedLayer] = {}
@@ -236,22 +236,22 @@ def _one_target_per_sum(graph: LayerGraph, pairs: Sequence[LayerPair]) -> tuple[
         if join not in deepest or target.depth > deepest[join].depth:
             deepest[join] = target
     doubled = {t.name: other for t in targets if (other := deepest[t.join or t.name].name) != t.name}
-    refusals = tuple(
-        Refusal(source="", target=target, reason=f"its sum is also that of {other}")
+    rejections = tuple(
+        Rejection(source="", target=target, reason=f"its sum is also that of {other}")
         for target, other in doubled.items()
     )
-    return [pair for pair in pairs if pair.target not in doubled], refusals
+    return [pair for pair in pairs if pair.target not in doubled], rejections
 
 
 def _blocks(graph: LayerGraph, pairs: Sequence[LayerPair], selection: PairSelection, seed: int) -> _Chosen:
     """Pairs that do not overlap: the next one starts at or after the target of the one before."""
     order = _execution_order(graph)
     chosen: list[LayerPair] = []
-    candidates, refused = _overlapping(graph, pairs, selection, seed)
+    candidates, rejected = _overlapping(graph, pairs, selection, seed)
     for pair in candidates:
         if not chosen or order.get(pair.source, -1) >= order[chosen[-1].target]:
             chosen.append(pair)
-    return tuple(chosen), refused
+    return tuple(chosen), rejected
 
 
 def _random(graph: LayerGraph, pairs: Sequence[LayerPair], selection: PairSelection, seed: int) -> _Chosen:

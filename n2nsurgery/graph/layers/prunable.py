@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from torch import nn
 
-from n2nsurgery.graph.layers.layer_graph import Operator, PrunableWeight, Refusal, WeightedLayer, WeightLayout
+from n2nsurgery.graph.layers.layer_graph import Operator, PrunableWeight, Rejection, WeightedLayer, WeightLayout
 from n2nsurgery.graph.tracing.leaves import WEIGHTED_MODULES
 
 _PACKED_PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
@@ -15,7 +15,7 @@ _REASON = "not a weight of a conv or linear layer: kept dense, not counted"
 
 def prunable_weights(
     module: nn.Module, layers: Iterable[WeightedLayer], uses: Mapping[str, int]
-) -> tuple[tuple[PrunableWeight, ...], tuple[Refusal, ...]]:
+) -> tuple[tuple[PrunableWeight, ...], tuple[Rejection, ...]]:
     """Weights of conv and linear layers in the model's parameter order, each once; the other matrices are refused.
 
     `uses` gives, by name, the multiply-accumulates of one weight where `layers` do not show the weight.
@@ -24,8 +24,8 @@ def prunable_weights(
     for weight in (*_of_layers(module, layers), *_of_leaves(module, uses)):
         found.setdefault(weight.name, weight)
     order = [name for name, parameter in module.named_parameters() if parameter.dim() > 1]
-    refused = tuple(Refusal(source=name, target="", reason=_REASON) for name in order if name not in found)
-    return tuple(found[name] for name in order if name in found), refused
+    rejected = tuple(Rejection(source=name, target="", reason=_REASON) for name in order if name not in found)
+    return tuple(found[name] for name in order if name in found), rejected
 
 
 def _of_layers(module: nn.Module, layers: Iterable[WeightedLayer]) -> Iterator[PrunableWeight]:

@@ -57,7 +57,7 @@ def trace(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -
     try:
         root = copy.deepcopy(model)
     except Exception as error:
-        raise TraceError(f"{type(model).__name__} cannot be copied, so it cannot be operated on: {error}") from error
+        raise TraceError(f"{type(model).__name__} cannot be copied, so it cannot be pruned: {error}") from error
     flags = {path: module.training for path, module in root.named_modules()}
     graphs, leaves, uses = _trace_modes(root, examples)
     for path, module in root.named_modules():

@@ -10,7 +10,7 @@ from n2nsurgery.core.errors import BudgetError
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.granularities import GRANULARITIES
 from n2nsurgery.masks.grid import from_grid, grid_of
-from n2nsurgery.masks.patterns.dealing import balanced_units
+from n2nsurgery.masks.patterns.balanced_assignment import balanced_units
 
 
 def balanced_mask(

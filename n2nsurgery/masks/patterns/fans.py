@@ -17,7 +17,7 @@ from torch import Tensor
 from n2nsurgery.core.errors import BudgetError, UsageError
 from n2nsurgery.core.seeds import numpy_generator
 from n2nsurgery.masks.grid import ChannelGrid
-from n2nsurgery.masks.patterns.dealing import balanced_units
+from n2nsurgery.masks.patterns.balanced_assignment import balanced_units
 
 Junction = tuple[int, int]
 """(n_out, n_in), the shape of a junction's matrix."""

@@ -24,12 +24,12 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import primary_output
 from n2nsurgery.core.seeds import derive, torch_generator
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
-from n2nsurgery.masks.scoring.crew import SINGLE, Crew
+from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS, DistributedContext
 from n2nsurgery.masks.scoring.loss import cross_entropy, random_labels
 
 MODES = ("train", "eval")
 
-Batch = tuple[tuple[Tensor, ...], Tensor | None]
+ScoringBatch = tuple[tuple[Tensor, ...], Tensor | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,16 +38,16 @@ class ScoreContext:
 
     `batches` are pairs (inputs, targets); targets None stands for seeded random labels. `loss` maps the primary
     output and the targets to a scalar. `kept` are the masks of earlier rounds: weights outside them count as zero.
-    `crew`: the processes that score together, every one with the same context.
+    `processes`: the processes that score together, every one with the same context.
     """
 
     module: nn.Module
     weights: tuple[PrunableWeight, ...]
-    batches: Sequence[Batch] = ()
+    batches: Sequence[ScoringBatch] = ()
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
     seed: int = 0
     kept: Mapping[str, Tensor] = field(default_factory=dict)
-    crew: Crew = SINGLE
+    processes: DistributedContext = SINGLE_PROCESS
 
 
 def weight_values(context: ScoreContext) -> dict[str, Tensor]:
@@ -114,21 +114,21 @@ def over_batches(
     """The sum over the batches of `derivative(loss)`: a tensor for each of `values`, which stand for their parameters.
 
     A loss is that of one batch divided by their number, of outputs / `temperature`, in train or eval mode. Every
-    process of the crew gets the sum. Raises UsageError where there is no batch, or a loss is not finite.
+    process gets the sum. Raises UsageError where there is no batch, or a loss is not finite.
     """
-    count, crew = len(context.batches), context.crew
+    count, processes = len(context.batches), context.processes
     if not count:
         raise UsageError("this criterion scores weights by data, and was given none: pass at least one batch")
     sums = [torch.zeros_like(value) for value in values.values()]
-    for first in range(0, count, crew.size):
-        own = first + crew.rank
+    for first in range(0, count, processes.size):
+        own = first + processes.rank
         found: list[Tensor] = []
         if own < count:
             with undisturbed(context.module, training=training, seed=derive(context.seed, "batch", str(own))):
                 found = derivative(loss_of_batch(context, stand_ins(context.module, values), own, temperature))
-        for source in range(min(crew.size, count - first)):
-            parts = found if source == crew.rank else [torch.empty_like(total) for total in sums]
-            crew.share(parts, source)
+        for source in range(min(processes.size, count - first)):
+            parts = found if source == processes.rank else [torch.empty_like(total) for total in sums]
+            processes.broadcast(parts, source)
             for total, part in zip(sums, parts, strict=True):
                 total.add_(part)
     return sums

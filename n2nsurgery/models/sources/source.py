@@ -24,7 +24,7 @@ class Design:
     input_shapes: tuple[Shape, ...]
 
 
-class Source(Protocol):
+class ModelSource(Protocol):
     """One place that models come from; its modules satisfy this with plain functions."""
 
     def names(self) -> tuple[str, ...]:

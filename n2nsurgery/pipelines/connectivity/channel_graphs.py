@@ -1,4 +1,4 @@
-"""From an artifact, an ONNX file, a model or an operated network to its channel graph and that of its dense form."""
+"""From an artifact, an ONNX file, a model or a pruned network to its channel graph and that of its dense form."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import numpy as np
 from torch import Tensor, nn
 
 from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
-from n2nsurgery.connectivity.graph.conventions import DEFAULT, Conventions
-from n2nsurgery.connectivity.graph.network_graph import MAX_NODES, channel_graph, dense_form, require_size
-from n2nsurgery.export.channels.network import channel_network as network_in_file
+from n2nsurgery.connectivity.graph.graph_options import DEFAULT, GraphOptions
+from n2nsurgery.connectivity.graph.network_graph import MAX_NODES, channel_graph, dense_reference, require_size
+from n2nsurgery.export.channels.network import channel_network_of_onnx as network_in_file
 from n2nsurgery.graph.channels.flow import ChannelFlow, ChannelNetwork, Skip
 from n2nsurgery.graph.channels.from_torch.network import channel_network
 from n2nsurgery.graph.tracing.trace import trace
-from n2nsurgery.models.catalog import resolve
-from n2nsurgery.models.patient import Patient
-from n2nsurgery.pipelines.prune.apply import inputs_of, patient_of
+from n2nsurgery.models.bundle import ModelBundle
+from n2nsurgery.models.catalog import resolve_model
+from n2nsurgery.pipelines.prune.apply import bundle_of, inputs_of
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.surgery.example_inputs import examples
-from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.pruned_model import PrunedModel
 
 Report = Callable[[str, float], None]
 Kind = Literal["artifact", "onnx", "model", "operated"]
@@ -36,7 +36,7 @@ _OWN_FORM = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class NetworkOrigin:
     """Where a network came from: its `kind`, and its folder, file, name or class."""
 
     kind: Kind
@@ -61,9 +61,9 @@ class NetworkUnderTest:
     `graph`: as it is. `dense`: its dense form. `notes`: what was approximated, in sentences.
     """
 
-    origin: Origin
+    origin: NetworkOrigin
     network: ChannelNetwork
-    conventions: Conventions
+    conventions: GraphOptions
     max_nodes: int = MAX_NODES
     remarks: tuple[str, ...] = ()
 
@@ -80,7 +80,7 @@ class NetworkUnderTest:
     @cached_property
     def dense(self) -> ChannelGraph:
         """The graph of its dense form; errors as `graph`."""
-        return dense_form(self.network, self.conventions, max_nodes=self.max_nodes)
+        return dense_reference(self.network, self.conventions, max_nodes=self.max_nodes)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -102,10 +102,10 @@ class NetworkUnderTest:
 
 
 def subject_of(  # noqa: PLR0913 - every argument is an option of the command
-    given: str | Path | Operated | nn.Module,
+    given: str | Path | PrunedModel | nn.Module,
     *,
     example_inputs: Any = None,  # noqa: ANN401 - any input that a module takes
-    conventions: Conventions = DEFAULT,
+    conventions: GraphOptions = DEFAULT,
     max_nodes: int = MAX_NODES,
     allow_import: bool = False,
     last: bool = False,
@@ -114,61 +114,63 @@ def subject_of(  # noqa: PLR0913 - every argument is an option of the command
     seed: int = 0,
     progress: Report | None = None,
 ) -> NetworkUnderTest:
-    """The network in an artifact's folder or an .onnx file, the dense model of a name or module, or an operated one.
+    """The network in an artifact's folder or an .onnx file, the dense model of a name or module, or a pruned one.
 
     `example_inputs`: needed for a module. `allow_import`, `last`, `num_classes`, `input_size` and `seed` as for `load`
     and for models by name. Raises UsageError (too many channels, broken weights), UnknownNameError, InvalidFileError or
     VerificationError (a folder or file that is none), TraceError.
     """
     report = progress or _silent
-    if isinstance(given, Operated):
-        found = _of_operated(given, Origin(kind="operated", name=given.plan.model_class), conventions)
+    if isinstance(given, PrunedModel):
+        found = _of_pruned(given, NetworkOrigin(kind="operated", name=given.plan.model_class), conventions)
     elif isinstance(given, nn.Module):
-        found = _of_patient(patient_of(given, example_inputs, seed), type(given).__name__, conventions)
+        found = _of_bundle(bundle_of(given, example_inputs, seed), type(given).__name__, conventions)
     elif Path(given).suffix == ".onnx":
         report(f"reading {given}", 0.2)
         found = _of_file(Path(given), conventions)
     elif Path(given).is_dir():
         report(f"loading {given}", 0.2)
-        found = _of_operated(
-            load(given, allow_import=allow_import, last=last), Origin(kind="artifact", name=str(given)), conventions
+        found = _of_pruned(
+            load(given, allow_import=allow_import, last=last),
+            NetworkOrigin(kind="artifact", name=str(given)),
+            conventions,
         )
     else:
         report(f"building {given}", 0.2)
-        patient = resolve(str(given), num_classes=num_classes, input_size=input_size, seed=seed)
-        found = _of_patient(patient, str(given), conventions)
+        bundle = resolve_model(str(given), num_classes=num_classes, input_size=input_size, seed=seed)
+        found = _of_bundle(bundle, str(given), conventions)
     require_size(found.flow, max_nodes=max_nodes)
     return replace(found, max_nodes=max_nodes)
 
 
-def _of_file(path: Path, conventions: Conventions) -> NetworkUnderTest:
+def _of_file(path: Path, conventions: GraphOptions) -> NetworkUnderTest:
     remarks = (_FOLDED,) if conventions.batchnorm == "ignored" else ()
-    origin = Origin(kind="onnx", name=str(path))
+    origin = NetworkOrigin(kind="onnx", name=str(path))
     return NetworkUnderTest(origin=origin, network=network_in_file(path), conventions=conventions, remarks=remarks)
 
 
-def _of_patient(patient: Patient, name: str, conventions: Conventions) -> NetworkUnderTest:
-    inputs = inputs_of(patient)
-    network = channel_network(trace(patient.module, inputs).module, inputs)
-    return NetworkUnderTest(origin=Origin(kind="model", name=name), network=network, conventions=conventions)
+def _of_bundle(bundle: ModelBundle, name: str, conventions: GraphOptions) -> NetworkUnderTest:
+    inputs = inputs_of(bundle)
+    network = channel_network(trace(bundle.module, inputs).module, inputs)
+    return NetworkUnderTest(origin=NetworkOrigin(kind="model", name=name), network=network, conventions=conventions)
 
 
-def _of_operated(operated: Operated, origin: Origin, conventions: Conventions) -> NetworkUnderTest:
-    inputs = dict(zip((spec.name for spec in operated.plan.inputs), examples(operated.plan.inputs), strict=True))
+def _of_pruned(pruned: PrunedModel, origin: NetworkOrigin, conventions: GraphOptions) -> NetworkUnderTest:
+    inputs = dict(zip((spec.name for spec in pruned.plan.inputs), examples(pruned.plan.inputs), strict=True))
     network = channel_network(
-        operated.module, _on_device(operated.module, inputs), masks=operated.masks, skips=skips_of(operated)
+        pruned.module, _on_device(pruned.module, inputs), masks=pruned.masks, skips=skips_of(pruned)
     )
     called = {call.weight for call in network.flow.calls}
     return NetworkUnderTest(
-        origin=origin, network=network, conventions=conventions, remarks=tuple(_uncalled(operated.masks, called))
+        origin=origin, network=network, conventions=conventions, remarks=tuple(_uncalled(pruned.masks, called))
     )
 
 
-def skips_of(operated: Operated) -> tuple[Skip, ...]:
-    """The grafted skips of an operated network."""
+def skips_of(pruned: PrunedModel) -> tuple[Skip, ...]:
+    """The grafted skips of a pruned network."""
     return tuple(
         Skip(name=skip.name, kind=skip.kind, source=skip.pair.source, target=skip.pair.target)
-        for skip in operated.plan.skips
+        for skip in pruned.plan.skips
     )
 
 

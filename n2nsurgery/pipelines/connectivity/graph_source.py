@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
-from n2nsurgery.connectivity.graph.conventions import Conventions
+from n2nsurgery.connectivity.graph.graph_options import GraphOptions
 from n2nsurgery.connectivity.graph.network_graph import MAX_NODES
 from n2nsurgery.core.errors import UsageError
 
@@ -60,7 +60,7 @@ def graphs_of(request: GraphRequest) -> NetworkGraphs:
     """The graphs of the network that `request` names; raises what its reading raises, and UsageError beyond a bound."""
     from n2nsurgery.pipelines.connectivity.channel_graphs import subject_of  # torch is needed for the reading alone
 
-    rules = Conventions(
+    rules = GraphOptions(
         weight=request.conductance,  # type: ignore[arg-type]  # it checks its values itself
         identity=request.identity,  # type: ignore[arg-type]
         batchnorm=request.batchnorm,  # type: ignore[arg-type]

@@ -1,15 +1,15 @@
-"""The connectivity of an operated network in a few numbers, for the metadata of the file that it is exported to."""
+"""The connectivity of a pruned network in a few numbers, for the metadata of the file that it is exported to."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from n2nsurgery.connectivity.graph.conventions import DEFAULT
+from n2nsurgery.connectivity.graph.graph_options import DEFAULT
 from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.connectivity.report.report import Origin, report
 from n2nsurgery.pipelines.connectivity.channel_graphs import subject_of
 from n2nsurgery.pipelines.connectivity.graph_source import skip_kinds
-from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.pruned_model import PrunedModel
 
 _KEYS = (
     "effective-density.effective",
@@ -23,9 +23,9 @@ _KEYS = (
 )
 
 
-def connectivity_summary(operated: Operated) -> dict[str, Any]:
+def connectivity_summary(pruned: PrunedModel) -> dict[str, Any]:
     """Verdict, headline, conventions and the first numbers of the report against the network's own dense form."""
-    found = subject_of(operated)
+    found = subject_of(pruned)
     kinds = skip_kinds(found.graph, found.dense, {skip.name: skip.kind for skip in found.flow.skips})
     made = report(
         Subject(graph=found.graph, skips=kinds), Subject(graph=found.dense),

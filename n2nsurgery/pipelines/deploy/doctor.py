@@ -32,7 +32,7 @@ _PACKAGES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compiler:
+class CompilerInfo:
     """The C++ compiler on the path and the first line it says of itself."""
 
     path: str
@@ -57,7 +57,7 @@ class Diagnosis:
     packages: dict[str, str | None]
     devices: tuple[str, ...]
     onnxruntime_providers: tuple[str, ...]
-    compiler: Compiler | None
+    compiler: CompilerInfo | None
     sparse_runtime: SparseRuntime
 
     def to_json(self) -> dict[str, Any]:
@@ -92,14 +92,14 @@ def _devices() -> tuple[str, ...]:
     return (cpu, *(f"cuda:{i} ({p.name}, {p.total_memory / 1e9:.0f} GB)" for i, p in enumerate(properties)))
 
 
-def _compiler() -> Compiler | None:
+def _compiler() -> CompilerInfo | None:
     """The compiler that CXX names, or else the first usual one on the path."""
     candidates = filter(None, (os.environ.get("CXX"), "c++", "g++", "clang++"))
     path = next((found for name in candidates if (found := shutil.which(name))), None)
     if path is None:
         return None
     answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False, timeout=30)  # noqa: S603
-    return Compiler(path=path, version=next(iter(answer.stdout.splitlines()), "silent about its version"))
+    return CompilerInfo(path=path, version=next(iter(answer.stdout.splitlines()), "silent about its version"))
 
 
 def _sparse_runtime() -> SparseRuntime:

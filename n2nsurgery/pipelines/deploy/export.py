@@ -1,4 +1,4 @@
-"""From an artifact, or an operated network, to an ONNX file."""
+"""From an artifact, or a pruned network, to an ONNX file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.pipelines.saved.run_folder import MODEL, is_run, newest_result
 from n2nsurgery.surgery.example_inputs import examples
-from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import summary
 
 _STAGES = {
@@ -48,7 +48,7 @@ class ExportOutcome:
 
 
 def export_onnx(  # noqa: PLR0913 - every argument is an option of the command
-    operated: Operated,
+    pruned: PrunedModel,
     path: str | Path,
     *,
     format: str = "portable",  # noqa: A002 - the option's name
@@ -59,7 +59,7 @@ def export_onnx(  # noqa: PLR0913 - every argument is an option of the command
     overwrite: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> ExportReport:
-    """Write `operated` to `path` as an ONNX file with a dynamic batch, and return what was proven of it.
+    """Write `pruned` to `path` as an ONNX file with a dynamic batch, and return what was proven of it.
 
     `format`: `portable` (small everywhere, fast with the sparse runtime), `inlined` (small, standard operators only)
     or `dense`. `values`: kept weights as `fp32`, `fp16` or `int8`. `compact`: remove channels that are provably
@@ -71,19 +71,19 @@ def export_onnx(  # noqa: PLR0913 - every argument is an option of the command
     Runtime has reproduced torch's output; raises VerificationError where it does not, UsageError where it exists.
     """
     wanted = ExportFormat(form=format, values=values, compact=compact)  # type: ignore[arg-type] # checked there
-    module = copy.deepcopy(operated.module).cpu().eval()
-    inputs = operated.plan.inputs
+    module = copy.deepcopy(pruned.module).cpu().eval()
+    inputs = pruned.plan.inputs
     return export_module(
         module,
         examples(inputs),
         [spec.name for spec in inputs],
         path=Path(path),
         metadata={
-            "plan": operated.plan.to_json(),
-            "summary": summary(operated.plan, operated.masks, operated.record),
-            **({"connectivity": connectivity_summary(operated)} if report else {}),
+            "plan": pruned.plan.to_json(),
+            "summary": summary(pruned.plan, pruned.masks, pruned.record),
+            **({"connectivity": connectivity_summary(pruned)} if report else {}),
         },
-        masks=operated.masks,
+        masks=pruned.masks,
         format=wanted,
         libraries=sparse_runtime(),
         measure=measure,
@@ -117,9 +117,9 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     ensure_writable(path, overwrite=overwrite)
     if progress is not None:
         progress(f"loading {folder.name}", 0.1)
-    operated = load(folder, allow_import=allow_import, last=last)
+    pruned = load(folder, allow_import=allow_import, last=last)
     exported = export_onnx(
-        operated, path, format=format, values=values, compact=compact, measure=measure, report=report,
+        pruned, path, format=format, values=values, compact=compact, measure=measure, report=report,
         overwrite=overwrite,
         progress=(lambda stage: progress(stage, _STAGES.get(stage, 0.5))) if progress is not None else None,
     )  # fmt: skip

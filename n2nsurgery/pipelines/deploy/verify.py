@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from pathlib import Path
 
-from n2nsurgery.export.proof.verify_file import FileVerification, Original, noise_batches, verify_file
+from n2nsurgery.export.proof.verify_file import FileVerification, Original, sample_noise, verify_file
 from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.surgery.example_inputs import examples
@@ -29,11 +29,11 @@ def run(
     if progress is not None:
         progress("verifying", 0.3)
     if against is None:
-        return verify_file(model, noise_batches(model), libraries=sparse_runtime())
-    operated = load(against, allow_import=allow_import, last=last)
+        return verify_file(model, sample_noise(model), libraries=sparse_runtime())
+    pruned = load(against, allow_import=allow_import, last=last)
     original = Original(
-        module=copy.deepcopy(operated.module).cpu().eval(), masks=operated.masks, fingerprint=operated.masks.fingerprint
+        module=copy.deepcopy(pruned.module).cpu().eval(), masks=pruned.masks, fingerprint=pruned.masks.fingerprint
     )
-    batch = examples(operated.plan.inputs)
+    batch = examples(pruned.plan.inputs)
     single = [tensor[:1] for tensor in batch]
     return verify_file(model, [single, batch], original=original, libraries=sparse_runtime())

@@ -23,21 +23,21 @@ from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.layers.pairs import PairSelection
 from n2nsurgery.graph.tracing.equality import require_equal
 from n2nsurgery.graph.tracing.trace import Trace, bind_inputs, trace
-from n2nsurgery.masks.scoring.crew import SINGLE, Crew
+from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS, DistributedContext
 from n2nsurgery.masks.scoring.loss import cross_entropy
-from n2nsurgery.models.catalog import resolve
-from n2nsurgery.models.patient import Patient
-from n2nsurgery.models.recipe import ModelRecipe
+from n2nsurgery.models.bundle import ModelBundle
+from n2nsurgery.models.catalog import resolve_model
+from n2nsurgery.models.model_spec import ModelSpec
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
 from n2nsurgery.pipelines.prune.surgery_config import surgery_config
 from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
-from n2nsurgery.surgery.keeper import keeper_of
-from n2nsurgery.surgery.operate import ScoringData, assist, operate
-from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.mask_enforcer import enforcer_of
 from n2nsurgery.surgery.planning.config import Option, SurgeryConfig
 from n2nsurgery.surgery.planning.plan import InputSpec, SurgeryPlan
 from n2nsurgery.surgery.planning.planner import PlannedModel, criterion_of, plan_surgery
+from n2nsurgery.surgery.prune import ScoringData, assist, prune
+from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import density_of, model_name, summary
 
 _LOG = logging.getLogger(__name__)
@@ -46,19 +46,19 @@ Report = Callable[[str, float], None]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ApplyOutcome:
-    """What `apply` did: the plan; unless it was a dry run the operated network; and where the artifact lies.
+    """What `apply` did: the plan; unless it was a dry run the pruned network; and where the artifact lies.
 
     `choice`: which of several drawn patterns was taken, where there were several.
     """
 
     plan: SurgeryPlan
-    operated: Operated | None
+    pruned: PrunedModel | None
     artifact: Path | None
     choice: DrawChoice | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The document that `apply --json` prints."""
-        done = (self.operated.masks, self.operated.record) if self.operated is not None else (None, None)
+        done = (self.pruned.masks, self.pruned.record) if self.pruned is not None else (None, None)
         artifact = str(self.artifact) if self.artifact else None
         choice = {} if self.choice is None else {"choice": self.choice.sentence}
         return {"artifact": artifact, **summary(self.plan, *done), **choice}
@@ -78,10 +78,10 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
     criterion_options: Mapping[str, Option] | None = None,
     pairs: PairSelection | None = None,
     **options: Any,  # noqa: ANN401 - further fields of SurgeryConfig
-) -> Operated:
+) -> PrunedModel:
     """Prune a model to `density` of its conv and linear weights and graft skip connections within that budget.
 
-    `model_or_name`: an nn.Module (a traced copy is operated on, the original stays as it is) or a name that
+    `model_or_name`: an nn.Module (a traced copy is pruned, the original stays as it is) or a name that
     `n2nsurgery models` lists. `density` may be left out where `junctions` (a tuple of JunctionRequest) says what layers
     keep. `example_inputs`: a tensor, positional inputs or inputs by name, batch first; needed for
     an nn.Module. `data`: for criteria that look at data: (inputs, targets), a list of those, or a DataLoader; without
@@ -96,53 +96,53 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
         criterion_options=tuple(sorted((criterion_options or {}).items())), pairs=pairs or PairSelection(),
         **_known(options),
     )  # fmt: skip
-    patient = patient_of(model_or_name, example_inputs, seed)
+    bundle = bundle_of(model_or_name, example_inputs, seed)
     batches = batches_of(data) if data is not None else None
-    return Operation(patient, config).carry_out(batches, loss=loss)
+    return PruningRun(bundle, config).run(batches, loss=loss)
 
 
 def run(request: ApplyRequest, progress: Report | None = None) -> ApplyOutcome:
-    """Carry out a command-line request: resolve the model, plan, operate, write the artifact.
+    """Run a command-line request: resolve the model, plan, prune, write the artifact.
 
     Nothing is written for a dry run. Raises the errors of `apply`, and RunError where the artifact cannot be written.
     """
     report = progress or _silent
     report(f"building {request.model}", 0.05)
-    patient = resolve(
+    bundle = resolve_model(
         request.model, weights=request.weights, download=request.download, num_classes=request.num_classes,
         input_size=request.input_size, seed=request.seed,
     )  # fmt: skip
-    operation = Operation(patient, surgery_config(request, request.seed), report)
+    pruning = PruningRun(bundle, surgery_config(request, request.seed), report)
     if request.select is not None:
-        operation.choose_draw(request.tries)
-    folder = request.output or ARTIFACTS / _folder_name(operation.plan)
+        pruning.choose_draw(request.tries)
+    folder = request.output or ARTIFACTS / _folder_name(pruning.plan)
     if request.dry_run:
-        return ApplyOutcome(plan=operation.plan, operated=None, artifact=None, choice=operation.choice)
+        return ApplyOutcome(plan=pruning.plan, pruned=None, artifact=None, choice=pruning.choice)
     ensure_writable(folder, overwrite=request.overwrite, marker=MANIFEST)
-    operated = operation.carry_out(None, device=request.device, count=request.batches, batch_size=request.batch_size)
+    pruned = pruning.run(None, device=request.device, count=request.batches, batch_size=request.batch_size)
     report("writing the artifact", 0.9)
-    operated.save(folder, overwrite=request.overwrite)
-    return ApplyOutcome(plan=operation.plan, operated=operated, artifact=folder, choice=operation.choice)
+    pruned.save(folder, overwrite=request.overwrite)
+    return ApplyOutcome(plan=pruning.plan, pruned=pruned, artifact=folder, choice=pruning.choice)
 
 
-class Operation:
-    """One model and what is to be done to it; traced and planned when made, carried out once."""
+class PruningRun:
+    """One model and what is to be done to it; traced and planned when made, run once."""
 
-    def __init__(self, patient: Patient, config: SurgeryConfig, report: Report | None = None) -> None:
-        self.patient = patient
+    def __init__(self, bundle: ModelBundle, config: SurgeryConfig, report: Report | None = None) -> None:
+        self.bundle = bundle
         self.report = report or _silent
         self.choice: DrawChoice | None = None
         self.report("tracing", 0.2)
-        inputs = inputs_of(patient)
-        self.trace: Trace = trace(patient.module, inputs)
-        require_equal(patient.module, self.trace.module, inputs)
+        inputs = inputs_of(bundle)
+        self.trace: Trace = trace(bundle.module, inputs)
+        require_equal(bundle.module, self.trace.module, inputs)
         self.report("planning", 0.5)
         self.plan = plan_surgery(
             layer_graph(self.trace),
             config,
             PlannedModel(
-                recipe=patient.recipe.to_text() if patient.recipe else None,
-                class_name=type(patient.module).__name__,
+                recipe=bundle.spec.to_text() if bundle.spec else None,
+                class_name=type(bundle.module).__name__,
                 inputs=_input_specs(inputs),
             ),
         )
@@ -153,7 +153,7 @@ class Operation:
         self.choice = choose_by_scatter(self.plan, tries)
         self.plan = replace(self.plan, config=replace(self.plan.config, draw=self.choice.draw))
 
-    def carry_out(  # noqa: PLR0913 - where and on what it is scored
+    def run(  # noqa: PLR0913 - where and on what it is scored
         self,
         batches: Sequence[Batch] | None,
         *,
@@ -161,29 +161,29 @@ class Operation:
         count: int = 1,
         batch_size: int = 128,
         loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
-        crew: Crew = SINGLE,
-    ) -> Operated:
-        """Operate, on `device` or where the model is; with noise where the criterion needs data and none was given.
+        processes: DistributedContext = SINGLE_PROCESS,
+    ) -> PrunedModel:
+        """Prune, on `device` or where the model is; with noise where the criterion needs data and none was given.
 
-        `crew`: the processes that score together; those that do not operate call `assist` meanwhile.
+        `processes`: the processes that score together; those that do not prune call `assist` meanwhile.
         """
         if batches is None:
             batches = self._noise(count, batch_size)
-        data = self._data(batches, device, loss, crew)
+        data = self._data(batches, device, loss, processes)
         self.report("operating", 0.6)
-        operated = operate(
+        pruned = prune(
             self.trace,
             self.plan,
             data,
             progress=lambda done, rounds: self.report("scoring", 0.6 + 0.3 * done / rounds),
         )
-        for warning in operated.record.warnings:
+        for warning in pruned.record.warnings:
             _LOG.warning("%s", warning)
-        return operated
+        return pruned
 
-    def assist(self, batches: Sequence[Batch], *, device: str, crew: Crew) -> None:
-        """Score this process's part of `batches` for the process that operates; `trace` stays ready to be replayed."""
-        assist(self.trace, self.plan, self._data(batches, device, cross_entropy, crew))
+    def assist(self, batches: Sequence[Batch], *, device: str, processes: DistributedContext) -> None:
+        """Score this process's part of `batches` for the process that prunes; `trace` stays ready to be replayed."""
+        assist(self.trace, self.plan, self._data(batches, device, cross_entropy, processes))
 
     def _noise(self, count: int, batch_size: int) -> list[Batch] | None:
         needs = criterion_of(self.plan.config).needs
@@ -191,18 +191,19 @@ class Operation:
             return None
         if needs == "batches":
             _LOG.warning("the criterion '%s' has no data: it scores seeded noise", self.plan.config.criterion)
-        return noise_batches(
-            self.patient.example_inputs, count=count, batch_size=batch_size, seed=self.plan.config.seed
-        )
+        return noise_batches(self.bundle.example_inputs, count=count, batch_size=batch_size, seed=self.plan.config.seed)
 
     def _data(
         self,
         batches: Sequence[Batch] | None,
         device: str | None,
         loss: Callable[[Tensor, Tensor], Tensor],
-        crew: Crew,
+        processes: DistributedContext,
     ) -> ScoringData:
-        """What the criterion looks at, with the model where it is scored; a crew scores the weights of its first."""
+        """What the criterion looks at, with the model where it is scored.
+
+        Several processes score the weights of the first.
+        """
         looks = criterion_of(self.plan.config).needs in {"inputs", "batches"}
         if not looks and batches is not None:
             _LOG.warning("the criterion '%s' looks at no data: what was given is not used", self.plan.config.criterion)
@@ -210,36 +211,36 @@ class Operation:
         module = self.trace.module
         if device is not None:
             module.to(_device(device, scored=bool(used)))
-        crew.share([*module.parameters(), *module.buffers()])
+        processes.broadcast([*module.parameters(), *module.buffers()])
         return ScoringData(
             batches=[(batch.inputs, batch.targets) for batch in used],
             origin=used[0].origin if used else None,
             loss=loss,
-            crew=crew,
+            processes=processes,
         )
 
 
-def patient_of(model: nn.Module | str, example_inputs: Any, seed: int) -> Patient:  # noqa: ANN401
+def bundle_of(model: nn.Module | str, example_inputs: Any, seed: int) -> ModelBundle:  # noqa: ANN401
     """The model with its example inputs: built by name, or the object that was given; UsageError without inputs."""
     if isinstance(model, str):
-        patient = resolve(model, seed=seed)
-        return patient if example_inputs is None else _fed(patient.module, example_inputs, patient.recipe)
+        bundle = resolve_model(model, seed=seed)
+        return bundle if example_inputs is None else _fed(bundle.module, example_inputs, bundle.spec)
     if example_inputs is None:
         raise UsageError(f"{type(model).__name__} was given as an object: pass example_inputs to trace it with")
     return _fed(model, example_inputs, None)
 
 
-def inputs_of(patient: Patient) -> dict[str, Any]:
+def inputs_of(bundle: ModelBundle) -> dict[str, Any]:
     """The example inputs by the name of forward's argument; arguments between them may have been left out."""
-    return dict(zip(patient.input_names, patient.example_inputs, strict=True))
+    return dict(zip(bundle.input_names, bundle.example_inputs, strict=True))
 
 
-def _fed(module: nn.Module, example_inputs: Any, recipe: ModelRecipe | None) -> Patient:  # noqa: ANN401
-    if keeper_of(module) is not None:
-        raise UsageError(f"{type(module).__name__} was operated on before: start again from the dense model")
+def _fed(module: nn.Module, example_inputs: Any, recipe: ModelSpec | None) -> ModelBundle:  # noqa: ANN401
+    if enforcer_of(module) is not None:
+        raise UsageError(f"{type(module).__name__} was pruned before: start again from the dense model")
     given = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
     inputs = bind_inputs(module, given)
-    return Patient(module=module, example_inputs=tuple(inputs.values()), input_names=tuple(inputs), recipe=recipe)
+    return ModelBundle(module=module, example_inputs=tuple(inputs.values()), input_names=tuple(inputs), spec=recipe)
 
 
 def _input_specs(inputs: Mapping[str, Any]) -> tuple[InputSpec, ...]:

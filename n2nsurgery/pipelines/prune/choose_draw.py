@@ -20,9 +20,9 @@ from n2nsurgery.masks.criterion import PatternCriterion
 from n2nsurgery.masks.draw import draw_masks
 from n2nsurgery.masks.grid import grid_of, to_grid
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.surgery.operate import planned_counts
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.planner import criterion_of, pattern_seed
+from n2nsurgery.surgery.prune import planned_counts
 
 
 @dataclass(frozen=True, kw_only=True)

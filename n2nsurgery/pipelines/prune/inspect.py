@@ -11,13 +11,13 @@ from torch import nn
 
 from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.export.proof.inspect_file import FileInspection, inspect_file
-from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Refusal, WeightedLayer
+from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection, WeightedLayer
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.layers.pairs import PairSelection, select_pairs
 from n2nsurgery.graph.tracing.trace import Leaf, trace
-from n2nsurgery.models.catalog import resolve
-from n2nsurgery.models.patient import Patient
-from n2nsurgery.pipelines.prune.apply import inputs_of, patient_of
+from n2nsurgery.models.bundle import ModelBundle
+from n2nsurgery.models.catalog import resolve_model
+from n2nsurgery.pipelines.prune.apply import bundle_of, inputs_of
 from n2nsurgery.pipelines.saved.run_folder import SURGERY, is_run
 from n2nsurgery.skips.kind import KINDS, SkipOptions
 from n2nsurgery.surgery.artifact import read
@@ -33,7 +33,7 @@ class Inspection:
     model: str
     graph: LayerGraph
     pairs: tuple[LayerPair, ...]
-    refused: tuple[Refusal, ...]
+    refused: tuple[Rejection, ...]
     leaves: tuple[Leaf, ...]
 
     @property
@@ -94,11 +94,11 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
         )
     if progress is not None:
         progress(f"building {model}", 0.1)
-    patient = resolve(model, num_classes=num_classes, input_size=input_size, seed=seed)
+    bundle = resolve_model(model, num_classes=num_classes, input_size=input_size, seed=seed)
     if progress is not None:
         progress("tracing", 0.4)
     selection = PairSelection(policy=pairs, length=skip_length, heads=heads, shortcuts=shortcuts)  # type: ignore[arg-type]
-    return inspect_patient(patient, model, selection, seed=seed)
+    return inspect_bundle(bundle, model, selection, seed=seed)
 
 
 def inspect(
@@ -108,17 +108,17 @@ def inspect(
     pairs: PairSelection | None = None,
     seed: int = 0,
 ) -> Inspection:
-    """Layers, pairs and refusals of a model, given as for `n2nsurgery.apply`."""
-    patient = patient_of(model_or_name, example_inputs, seed)
+    """Layers, pairs and rejections of a model, given as for `n2nsurgery.apply`."""
+    bundle = bundle_of(model_or_name, example_inputs, seed)
     name = model_or_name if isinstance(model_or_name, str) else type(model_or_name).__name__
-    return inspect_patient(patient, name, pairs or PairSelection(), seed=seed)
+    return inspect_bundle(bundle, name, pairs or PairSelection(), seed=seed)
 
 
-def inspect_patient(patient: Patient, name: str, selection: PairSelection, *, seed: int) -> Inspection:
+def inspect_bundle(bundle: ModelBundle, name: str, selection: PairSelection, *, seed: int) -> Inspection:
     """The inspection of a model that is already built."""
-    traced = trace(patient.module, inputs_of(patient))
+    traced = trace(bundle.module, inputs_of(bundle))
     graph = layer_graph(traced)
-    chosen, refused = select_pairs(graph, selection, seed=seed)
+    chosen, rejected = select_pairs(graph, selection, seed=seed)
     kind = KINDS.get("n2n")
     verdicts = [(pair, kind.accepts(pair, SkipOptions())) for pair in chosen]
     return Inspection(
@@ -127,8 +127,12 @@ def inspect_patient(patient: Patient, name: str, selection: PairSelection, *, se
         pairs=tuple(pair for pair, reason in verdicts if reason is None),
         refused=(
             *graph.refusals,
-            *refused,
-            *(Refusal(source=p.source, target=p.target, reason=reason) for p, reason in verdicts if reason is not None),
+            *rejected,
+            *(
+                Rejection(source=p.source, target=p.target, reason=reason)
+                for p, reason in verdicts
+                if reason is not None
+            ),
         ),
         leaves=traced.leaves,
     )

@@ -1,4 +1,4 @@
-"""From an artifact back to the operated network."""
+"""From an artifact back to the pruned network."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from torch import nn
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.tracing.trace import Trace, trace
 from n2nsurgery.models.catalog import rebuild
-from n2nsurgery.models.recipe import ModelRecipe
+from n2nsurgery.models.model_spec import ModelSpec
 from n2nsurgery.pipelines.saved.run_folder import content_of
 from n2nsurgery.surgery.artifact import Artifact, revive
 from n2nsurgery.surgery.example_inputs import zero_inputs
-from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
+from n2nsurgery.surgery.pruned_model import PrunedModel
 
 
 def load(
     folder: str | Path, model: nn.Module | None = None, *, allow_import: bool = False, last: bool = False
-) -> Operated:
-    """The operated network of the artifact in `folder`: weights, masks and outputs bit for bit as they were saved.
+) -> PrunedModel:
+    """The pruned network of the artifact in `folder`: weights, masks and outputs bit for bit as they were saved.
 
     `folder` may be that of a training run: its best weights by validation (the newest where nothing was validated), or
     with `last` its newest; averaged where the run kept an average.
@@ -38,14 +38,14 @@ def load(
     return revived(content, model, allow_import=allow_import)
 
 
-def revived(content: Artifact, model: nn.Module | None = None, *, allow_import: bool = False) -> Operated:
-    """The operated network of an artifact that was read; `model` as for `load`, where the plan names none."""
+def revived(content: Artifact, model: nn.Module | None = None, *, allow_import: bool = False) -> PrunedModel:
+    """The pruned network of an artifact that was read; `model` as for `load`, where the plan names none."""
     return revive(content, lambda plan: _traced(plan, model, allow_import))
 
 
 def _traced(plan: SurgeryPlan, model: nn.Module | None, allow_import: bool) -> Trace:  # noqa: FBT001
     if model is None:
         assert plan.model is not None
-        model = rebuild(ModelRecipe.from_text(plan.model), allow_import=allow_import).module
+        model = rebuild(ModelSpec.from_text(plan.model), allow_import=allow_import).module
     device = next((parameter.device for parameter in model.parameters()), None)
     return trace(model, zero_inputs(plan.inputs, device))

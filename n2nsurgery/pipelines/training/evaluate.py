@@ -21,7 +21,7 @@ from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import resolve, resolve_data
 from n2nsurgery.recipe.yaml_text import parse_yaml
 from n2nsurgery.train.config.device import choose_device
-from n2nsurgery.train.distributed.world import Alone
+from n2nsurgery.train.distributed.distributed_context import SingleProcess
 from n2nsurgery.train.loop.evaluation import evaluate
 from n2nsurgery.train.metrics.record import EvaluationRecord, evaluation_record
 
@@ -52,18 +52,18 @@ def run(request: EvaluationRequest, progress: Callable[[str, float], None] | Non
     wanted = _data(request, recipe)
     device = choose_device(request.device)
     report(f"loading {request.folder.name}", 0.1)
-    operated = load(request.folder, allow_import=request.allow_import, last=request.last)
+    pruned = load(request.folder, allow_import=request.allow_import, last=request.last)
     report(f"reading {wanted.name}", 0.3)
     seed = request.seed if request.seed is not None else recipe.seed if recipe is not None else 0
     splits = wanted.load(download=request.download, seed=seed)
     told = recipe.model.num_classes if recipe is not None and recipe.model is not None else None
-    require_fit(operated.plan, operated.module, splits, told=told)
+    require_fit(pruned.plan, pruned.module, splits, num_classes=told)
     split = _split(splits, request.split)
     batches = Loader(
         split, request.batch_size, shuffle=False, seed=seed, augment=False, drop_last=False, workers=wanted.workers
     )
     report("evaluating", 0.5)
-    score = evaluate(operated.module.to(device), batches, world=Alone(device=device))
+    score = evaluate(pruned.module.to(device), batches, processes=SingleProcess(device=device))
     return Evaluation(
         folder=request.folder,
         weights=content_of(request.folder, last=request.last).folder,

@@ -10,9 +10,9 @@ from torch import nn
 from n2nsurgery.core.errors import N2NSurgeryError, UsageError
 from n2nsurgery.core.outputs import primary_output
 from n2nsurgery.data.pipeline.splits import DataSplits
-from n2nsurgery.models.catalog import resolve
-from n2nsurgery.models.patient import Patient
-from n2nsurgery.models.recipe import ModelRecipe
+from n2nsurgery.models.bundle import ModelBundle
+from n2nsurgery.models.catalog import resolve_model
+from n2nsurgery.models.model_spec import ModelSpec
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.summary import model_name
@@ -20,16 +20,16 @@ from n2nsurgery.surgery.summary import model_name
 _TRIED = 2  # samples; one alone would fail in BatchNorm of some models
 
 
-def fitted_patient(
+def fitted_bundle(
     request: ModelRequest, splits: DataSplits, *, seed: int, download: bool = False, allow_import: bool = False
-) -> Patient:
+) -> ModelBundle:
     """The model for samples and classes of `splits`, unless `request` says otherwise.
 
-    Raises UsageError where it does not take the samples or has not enough outputs; and the errors of `resolve`.
+    Raises UsageError where it does not take the samples or has not enough outputs; and the errors of `resolve_model`.
     """
     factory = ":" in request.name and not request.name.startswith("timm:")
     classes = splits.classes if request.num_classes is None and not factory else request.num_classes
-    patient = resolve(
+    bundle = resolve_model(
         request.name,
         seed=seed,
         weights=request.weights,
@@ -39,23 +39,24 @@ def fitted_patient(
         allow_import=allow_import,
         download=download,
     )
-    shapes = [tuple(example.shape[1:]) for example in patient.example_inputs]
+    shapes = [tuple(example.shape[1:]) for example in bundle.example_inputs]
     require_samples(request.name, shapes, splits)
-    require_outputs(request.name, patient.module, splits, told=classes)
-    return patient
+    require_outputs(request.name, bundle.module, splits, num_classes=classes)
+    return bundle
 
 
-def require_fit(plan: SurgeryPlan, module: nn.Module, splits: DataSplits, *, told: int | None = None) -> None:
-    """Return where `module`, operated on by `plan`, takes the samples of `splits` and scores each of its classes.
+def require_fit(plan: SurgeryPlan, module: nn.Module, splits: DataSplits, *, num_classes: int | None = None) -> None:
+    """Return where `module`, pruned by `plan`, takes the samples of `splits` and scores each of its classes.
 
-    `told`: as for `require_outputs`; the plan says it where it was the number of these classes. Raises UsageError.
+    `num_classes`: as for `require_outputs`; the plan says it where it was the number of these classes. Raises
+    UsageError.
     """
     name = model_name(plan)
     require_samples(name, shapes_of(plan), splits)
-    if told is None and plan.model is not None:
-        built = ModelRecipe.from_text(plan.model).arguments.get("num_classes")
-        told = built if built == splits.classes else None
-    require_outputs(name, module, splits, told=told)
+    if num_classes is None and plan.model is not None:
+        built = ModelSpec.from_text(plan.model).arguments.get("num_classes")
+        num_classes = built if built == splits.classes else None
+    require_outputs(name, module, splits, num_classes=num_classes)
 
 
 def shapes_of(plan: SurgeryPlan) -> list[tuple[int, ...]]:
@@ -74,15 +75,15 @@ def require_samples(name: str, shapes: list[tuple[int, ...]], splits: DataSplits
         )
 
 
-def require_outputs(name: str, module: nn.Module, splits: DataSplits, *, told: int | None) -> None:
+def require_outputs(name: str, module: nn.Module, splits: DataSplits, *, num_classes: int | None) -> None:
     """Return where `module` gives one score for each class of `splits`; raises UsageError.
 
-    It may give more where it was `told` a number of classes, as networks that pad their outputs do.
+    It may give more where it was `num_classes` a number of classes, as networks that pad their outputs do.
     """
     shape = _output_shape(name, module, splits.train.shape)
     if len(shape) != 2 or shape[0] != _TRIED:  # noqa: PLR2004 - samples and classes
         raise UsageError(f"model '{name}' gives an output of shape {_shown(shape[1:])} for a sample; scores are needed")
-    if shape[1] < splits.classes or (shape[1] > splits.classes and told is None):
+    if shape[1] < splits.classes or (shape[1] > splits.classes and num_classes is None):
         raise UsageError(
             f"model '{name}' has {shape[1]} outputs, and the data has {splits.classes} classes: "
             "leave model.num_classes out, or choose another model or data set"

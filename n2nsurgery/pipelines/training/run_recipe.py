@@ -11,7 +11,7 @@ from n2nsurgery.core.version import __version__
 from n2nsurgery.pipelines.saved.run_folder import RECIPE, RUN, SURGERY
 from n2nsurgery.recipe.recipe import Recipe, differences
 from n2nsurgery.recipe.resolve import read_recipe
-from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.pruned_model import PrunedModel
 
 
 def recipe_of(run: Path) -> Recipe:
@@ -19,18 +19,18 @@ def recipe_of(run: Path) -> Recipe:
     return read_recipe(run / RECIPE)
 
 
-def begin(run: Path, recipe: Recipe, operated: Operated) -> None:
+def begin(run: Path, recipe: Recipe, pruned: PrunedModel) -> None:
     """Write what stands before training; from then on `run` is a run that can be resumed."""
     write_recipe(run, recipe)
     document = {
         "n2nsurgery": __version__,
         "recipe": recipe.hash,
-        "plan": operated.plan.fingerprint,
-        "masks": operated.masks.fingerprint,
+        "plan": pruned.plan.fingerprint,
+        "masks": pruned.masks.fingerprint,
     }
     with atomic_file(run / RUN, overwrite=True) as staging:
         staging.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    operated.save(run / SURGERY, overwrite=True)
+    pruned.save(run / SURGERY, overwrite=True)
 
 
 def write_recipe(run: Path, recipe: Recipe) -> None:

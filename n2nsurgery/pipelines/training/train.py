@@ -30,17 +30,17 @@ from n2nsurgery.recipe.overrides import option_override, parse_override
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import read_recipe
 from n2nsurgery.surgery.artifact import Artifact
-from n2nsurgery.surgery.keeper import keeper_of
-from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.mask_enforcer import enforcer_of
 from n2nsurgery.surgery.planning.request import ArtifactRequest
+from n2nsurgery.surgery.pruned_model import PrunedModel
+from n2nsurgery.train.distributed.collectives import on_rank_zero, on_ranks
 from n2nsurgery.train.distributed.distributed import joined
-from n2nsurgery.train.distributed.together import by_chosen, by_first
-from n2nsurgery.train.distributed.world import World
+from n2nsurgery.train.distributed.distributed_context import DistributedContext
 from n2nsurgery.train.loop.run import TrainOutcome, run_training
-from n2nsurgery.train.metrics.pace import Progress
 from n2nsurgery.train.metrics.record import EpochRecord
+from n2nsurgery.train.metrics.throughput import StepProgress
 
-Say = Callable[[str], None]
+LogLine = Callable[[str], None]
 _BEFORE, _AFTER, _REPORTED = 0.3, 0.9, 0.95  # parts of the whole: training begins and ends; the report begins
 
 
@@ -57,21 +57,21 @@ def resolved(request: TrainRequest) -> Recipe:
 def run(
     request: TrainRequest,
     progress: Report | None = None,
-    say: Say | None = None,
+    log: LogLine | None = None,
     *,
     splits: Callable[[], DataSplits] | None = None,
 ) -> TrainingOutcome | None:
     """Carry out a recipe, in this process or as one of several (see `train.distributed`); None in all but the first.
 
-    `say` is called with lines for a reader: what the data is, and the figures of every epoch. `splits` gives the data
+    `log` is called with lines for a reader: what the data is, and the figures of every epoch. `splits` gives the data
     of the recipe where the caller has it already. Nothing is written for a dry run. Raises the errors of reading the
     recipe, of `apply` and of `run_training`; InterruptionError where somebody asked for the end and the state is saved.
     """
     recipe = resolved(request)
-    with joined(recipe.train.device) as world:
-        first = world.rank == 0
-        watched = (progress or _silent, say or _unheard) if first else (_silent, _unheard)
-        outcome = _Run(request, recipe, world, *watched, splits).carry_out()
+    with joined(recipe.train.device) as processes:
+        first = processes.rank == 0
+        watched = (progress or _silent, log or _no_log) if first else (_silent, _no_log)
+        outcome = _Run(request, recipe, processes, *watched, splits).run()
     return outcome if first else None
 
 
@@ -81,9 +81,9 @@ class _Run:
 
     request: TrainRequest
     recipe: Recipe
-    world: World
+    processes: DistributedContext
     report: Report
-    say: Say
+    log: LogLine
     given: Callable[[], DataSplits] | None = None
 
     @property
@@ -93,36 +93,36 @@ class _Run:
             return Path(str(self.request.resume))
         return self.request.output or RUNS / f"{self.request.recipe.stem}-{self.recipe.hash[:8]}"
 
-    def carry_out(self) -> TrainingOutcome:
+    def run(self) -> TrainingOutcome:
         """All of it."""
         if not self.request.dry_run:
-            by_first(self.world, self._admit)
-            self.say(f"run: {self.folder}, {'begun' if self._done is None else 'gone on with'}")
+            on_rank_zero(self.processes, self._admit)
+            self.log(f"run: {self.folder}, {'begun' if self._done is None else 'gone on with'}")
         splits = self._splits()
         for sentence in splits.description:
-            self.say(f"data: {sentence}")
+            self.log(f"data: {sentence}")
         given, resumed = self._given()
         planned = planned_surgery(
             self.recipe, splits, download=self.request.download, allow_import=self.request.allow_import,
             given=given, resumed=resumed, report=lambda stage, done: self.report(stage, _BEFORE * done),
         )  # fmt: skip
         train, evaluations = self._loaders(splits)
-        operated = trained = exported = reported = None
+        pruned = trained = exported = reported = None
         if not self.request.dry_run:
-            operated = planned.carry_out(self.world)
-            self.world.require_same("masks", operated.masks.fingerprint)
-            by_first(self.world, partial(self._begin, operated))
-            trained = self._train(operated, splits, train, evaluations)
-            exported = by_first(self.world, self._export) if self.recipe.export is not None else None
-            reported = by_first(self.world, self._report_page) if self.recipe.report is not None else None
+            pruned = planned.run(self.processes)
+            self.processes.require_same("masks", pruned.masks.fingerprint)
+            on_rank_zero(self.processes, partial(self._begin, pruned))
+            trained = self._train(pruned, splits, train, evaluations)
+            exported = on_rank_zero(self.processes, self._export) if self.recipe.export is not None else None
+            reported = on_rank_zero(self.processes, self._report_page) if self.recipe.report is not None else None
         return TrainingOutcome(
             recipe=self.recipe,
             run=None if self.request.dry_run else self.folder,
             plan=planned.plan,
-            operated=operated,
+            pruned=pruned,
             data=splits.description,
-            device=str(self.world.device),
-            processes=self.world.size,
+            device=str(self.processes.device),
+            processes=self.processes.size,
             steps_per_epoch=-(-len(train) // self.recipe.train.accumulate),
             trained=trained,
             exported=exported,
@@ -151,22 +151,29 @@ class _Run:
         if self.given is not None:
             return self.given()
         load_data = partial(self.recipe.data.load, seed=self.recipe.seed)
-        if self.world.size == 1:
+        if self.processes.size == 1:
             return load_data(download=self.request.download)
         if self.request.download:
-            by_chosen(self.world, lambda: load_data(download=True), chosen=self.world.local_rank == 0)
+            on_ranks(self.processes, lambda: load_data(download=True), chosen=self.processes.local_rank == 0)
         return load_data(download=False)
 
     def _loaders(self, splits: DataSplits) -> tuple[Loader, dict[str, Loader]]:
         """Batches of training, the last one dropped where it is smaller; and of what is evaluated."""
         config = self.recipe.train
-        config.local_batch(self.world.size)
+        config.local_batch(self.processes.size)
 
         def loader(split: Split, *, training: bool) -> Loader:
             return Loader(
-                split, config.batch_size // config.accumulate, shuffle=training, seed=config.seed, augment=training,
-                drop_last=training, rank=self.world.rank, world=self.world.size, workers=self.recipe.data.workers,
-            )  # fmt: skip
+                split,
+                config.batch_size // config.accumulate,
+                shuffle=training,
+                seed=config.seed,
+                augment=training,
+                drop_last=training,
+                rank=self.processes.rank,
+                world_size=self.processes.size,
+                workers=self.recipe.data.workers,
+            )
 
         evaluated = {split.name: split for split in (splits.validation, splits.test) if split is not None}
         return loader(splits.train, training=True), {
@@ -174,7 +181,7 @@ class _Run:
         }
 
     def _given(self) -> tuple[Artifact | None, bool]:
-        """The artifact of the operation, where there is one, and whether this run made it; as process 0 finds it."""
+        """The artifact of the pruning, where there is one, and whether this run made it; as process 0 finds it."""
 
         def found() -> Artifact | None:
             asked = self.recipe.surgery
@@ -182,50 +189,50 @@ class _Run:
             folder = self._done or folder
             return content_of(folder) if folder is not None else None
 
-        artifact = sent(self.world, by_first(self.world, found))
-        return artifact, self.world.any(self.world.rank == 0 and self._done is not None)
+        artifact = sent(self.processes, on_rank_zero(self.processes, found))
+        return artifact, self.processes.all_reduce_any(self.processes.rank == 0 and self._done is not None)
 
     @property
     def _done(self) -> Path | None:
-        """The operation's artifact, where this run goes on after it; only the machine of process 0 has it for sure."""
+        """The pruning artifact, where this run goes on after it; only the machine of process 0 has it for sure."""
         folder = self.folder / SURGERY
         return folder if self.request.resume is not None and not self.request.dry_run and folder.is_dir() else None
 
-    def _begin(self, operated: Operated) -> None:
+    def _begin(self, pruned: PrunedModel) -> None:
         if self._done is None:
             if is_run(self.folder) and self.request.overwrite:
                 remove_folder(self.folder)
-            begin(self.folder, self.recipe, operated)
+            begin(self.folder, self.recipe, pruned)
         elif not self.request.allow_changes:
             write_recipe(self.folder, self.recipe)  # it trains the same; what is made of it may be new
 
     def _train(
-        self, operated: Operated, splits: DataSplits, train: Loader, evaluations: dict[str, Loader]
+        self, pruned: PrunedModel, splits: DataSplits, train: Loader, evaluations: dict[str, Loader]
     ) -> TrainOutcome:
         def mixed(inputs: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
             return self.recipe.data.mixed(inputs, targets, splits.classes, generator)
 
         return run_training(
-            operated.module,
+            pruned.module,
             train,
             self.recipe.train,
             folder=self.folder,
             evaluations=evaluations,
-            keeper=keeper_of(operated.module),
+            enforcer=enforcer_of(pruned.module),
             mixing=mixed if self.recipe.data.mixing is not None else None,
-            world=self.world,
+            processes=self.processes,
             resume=self.request.resume is not None,
-            subject=self.recipe.subject,
+            run_id=self.recipe.subject,
             on_epoch=self._epoch_done,
             progress=self._step_done,
         )
 
-    def _step_done(self, step: Progress) -> None:
+    def _step_done(self, step: StepProgress) -> None:
         self.report(progress_line(step), _BEFORE + (_AFTER - _BEFORE) * step.step / step.steps)
 
     def _epoch_done(self, record: EpochRecord) -> None:
-        self.say(epoch_line(record, self.recipe.train.epochs))
-        if self.world.rank == 0 and self.request.allow_changes:
+        self.log(epoch_line(record, self.recipe.train.epochs))
+        if self.processes.rank == 0 and self.request.allow_changes:
             write_recipe(self.folder, self.recipe)  # training has accepted what changed
 
     def _export(self) -> ExportReport:
@@ -248,5 +255,5 @@ def _silent(_stage: str, _done: float) -> None:
     pass
 
 
-def _unheard(_line: str) -> None:
+def _no_log(_line: str) -> None:
     pass

@@ -8,8 +8,8 @@ from typing import Any
 
 from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.recipe.recipe import Recipe
-from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
+from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import summary
 from n2nsurgery.train.loop.run import TrainOutcome
 from n2nsurgery.train.metrics.record import EpochRecord
@@ -17,12 +17,12 @@ from n2nsurgery.train.metrics.record import EpochRecord
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingOutcome:
-    """A run; of a dry run `run`, `operated` and `trained` are None. `data`: the description of the data set."""
+    """A run; of a dry run `run`, `pruned` and `trained` are None. `data`: the description of the data set."""
 
     recipe: Recipe
     run: Path | None
     plan: SurgeryPlan
-    operated: Operated | None
+    pruned: PrunedModel | None
     data: tuple[str, ...]
     device: str
     processes: int
@@ -33,7 +33,7 @@ class TrainingOutcome:
 
     def to_json(self) -> dict[str, Any]:
         """The document."""
-        done = (self.operated.masks, self.operated.record) if self.operated is not None else (None, None)
+        done = (self.pruned.masks, self.pruned.record) if self.pruned is not None else (None, None)
         return {
             "run": str(self.run) if self.run is not None else None,
             "recipe": self.recipe.to_json(),

@@ -1,6 +1,6 @@
-"""The operation before training: planned from a recipe, carried out once, read from the run's folder ever after.
+"""Pruning before training: planned from a recipe, run once, read from the run's folder ever after.
 
-Of several processes the first one operates, and the others get its plan, record, masks and weights. Where a criterion
+Of several processes the first one prunes, and the others get its plan, record, masks and weights. Where a criterion
 looks at data, each of them scores its part of the mini-batches.
 """
 
@@ -17,29 +17,29 @@ from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits
 from n2nsurgery.models.request import ModelRequest
-from n2nsurgery.pipelines.prune.apply import Operation, Report
+from n2nsurgery.pipelines.prune.apply import PruningRun, Report
 from n2nsurgery.pipelines.prune.surgery_config import surgery_config
 from n2nsurgery.pipelines.saved.load import revived
-from n2nsurgery.pipelines.training.fitted import fitted_patient, require_fit, require_samples, shapes_of
+from n2nsurgery.pipelines.training.fitted import fitted_bundle, require_fit, require_samples, shapes_of
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.surgery.artifact import Artifact, artifact_of, files_of
-from n2nsurgery.surgery.operated import Operated
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.planner import criterion_of
 from n2nsurgery.surgery.planning.request import ArtifactRequest, SurgeryRequest
+from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.replay import replay
 from n2nsurgery.surgery.summary import model_name
-from n2nsurgery.train.distributed.together import by_first, from_first
-from n2nsurgery.train.distributed.world import World
+from n2nsurgery.train.distributed.collectives import broadcast_from_rank_zero, on_rank_zero
+from n2nsurgery.train.distributed.distributed_context import DistributedContext
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Planned:
-    """What will be done; `carry_out` is called once, by all processes that train, and gives each the same network."""
+    """What will be done; `run` is called once, by all processes that train, and gives each the same network."""
 
     plan: SurgeryPlan
-    carry_out: Callable[[World], Operated]
+    run: Callable[[DistributedContext], PrunedModel]
 
 
 def planned_surgery(  # noqa: PLR0913 - what the command line permits
@@ -52,72 +52,70 @@ def planned_surgery(  # noqa: PLR0913 - what the command line permits
     given: Artifact | None = None,
     resumed: bool = False,
 ) -> Planned:
-    """The operation that `recipe` asks for on a model that fits `splits`.
+    """The pruning that `recipe` asks for on a model that fits `splits`.
 
-    Without a surgery section every weight is kept and nothing is grafted. `given`: the artifact of this operation,
+    Without a surgery section every weight is kept and nothing is grafted. `given`: the artifact of this pruning,
     where it was carried out before; the run has it already where it is `resumed`. Raises UsageError where model and
     data do not agree, and the errors of `apply` and `load`.
     """
     if given is not None:
         module = None
         if not resumed and recipe.model is not None:  # the artifact has to be one of that model
-            patient = fitted_patient(
-                recipe.model, splits, seed=recipe.seed, download=download, allow_import=allow_import
-            )
-            module = patient.module
-        operated = _given(given, recipe.model, splits, module, allow_import=allow_import)
-        return Planned(plan=operated.plan, carry_out=lambda _world: operated)
+            bundle = fitted_bundle(recipe.model, splits, seed=recipe.seed, download=download, allow_import=allow_import)
+            module = bundle.module
+        pruned = _given(given, recipe.model, splits, module, allow_import=allow_import)
+        return Planned(plan=pruned.plan, run=lambda _world: pruned)
     assert recipe.model is not None  # the recipe has been resolved
     report(f"building {recipe.model.name}", 0.05)
-    patient = fitted_patient(recipe.model, splits, seed=recipe.seed, download=download, allow_import=allow_import)
+    bundle = fitted_bundle(recipe.model, splits, seed=recipe.seed, download=download, allow_import=allow_import)
     request = recipe.surgery
     assert not isinstance(request, ArtifactRequest)
     config = surgery_config(request, recipe.seed) if request is not None else _dense(recipe.seed)
-    operation = Operation(patient, config, report)
+    pruning = PruningRun(bundle, config, report)
     if request is not None and request.select is not None:
-        operation.choose_draw(request.tries)
+        pruning.choose_draw(request.tries)
 
-    def carry_out(world: World) -> Operated:
+    def run(processes: DistributedContext) -> PrunedModel:
         batches = _scoring_batches(recipe, request, splits) if request is not None else None
-        return _everywhere(operation, batches, world)
+        return _everywhere(pruning, batches, processes)
 
-    return Planned(plan=operation.plan, carry_out=carry_out)
+    return Planned(plan=pruning.plan, run=run)
 
 
-def sent(world: World, artifact: Artifact | None) -> Artifact | None:
+def sent(processes: DistributedContext, artifact: Artifact | None) -> Artifact | None:
     """The `artifact` of process 0 in every process; it needs no file that they have in common."""
-    files = from_first(world, files_of(artifact) if artifact is not None else None)
-    return artifact_of(files) if files is not None and world.rank else artifact
+    files = broadcast_from_rank_zero(processes, files_of(artifact) if artifact is not None else None)
+    return artifact_of(files) if files is not None and processes.rank else artifact
 
 
-def _everywhere(operation: Operation, batches: list[Batch] | None, world: World) -> Operated:
-    """The network that process 0 operated on, in every process.
+def _everywhere(pruning: PruningRun, batches: list[Batch] | None, processes: DistributedContext) -> PrunedModel:
+    """The network that process 0 pruned, in every process.
 
     Processes that score together do not ask each other whether one has failed: whoever waits for it then fails, too.
     """
-    world.require_same("plans", operation.plan.fingerprint)
-    device = str(world.device)
-    operated: Operated | None = None
-    if batches is None or criterion_of(operation.plan.config).needs != "batches":
-        operated = by_first(world, lambda: operation.carry_out(batches, device=device if batches else None))
-    elif world.rank == 0:
-        operated = operation.carry_out(batches, device=device, crew=world)
+    processes.require_same("plans", pruning.plan.fingerprint)
+    device = str(processes.device)
+    pruned: PrunedModel | None = None
+    if batches is None or criterion_of(pruning.plan.config).needs != "batches":
+        pruned = on_rank_zero(processes, lambda: pruning.run(batches, device=device if batches else None))
+    elif processes.rank == 0:
+        pruned = pruning.run(batches, device=device, processes=processes)
     else:
-        operation.assist(batches, device=device, crew=world)
-    content = sent(world, _content(operated) if operated is not None and world.size > 1 else None)
-    if operated is None:
-        assert content is not None  # process 0 has operated
-        operated = replay(operation.trace, content.plan, content.record, content.masks, content.state)
-    return operated
+        pruning.assist(batches, device=device, processes=processes)
+    content = sent(processes, _content(pruned) if pruned is not None and processes.size > 1 else None)
+    if pruned is None:
+        assert content is not None  # process 0 has pruned
+        pruned = replay(pruning.trace, content.plan, content.record, content.masks, content.state)
+    return pruned
 
 
-def _content(operated: Operated) -> Artifact:
+def _content(pruned: PrunedModel) -> Artifact:
     return Artifact(
         folder=Path(),
-        plan=operated.plan,
-        record=operated.record,
-        masks=operated.masks,
-        state=operated.module.state_dict(),
+        plan=pruned.plan,
+        record=pruned.record,
+        masks=pruned.masks,
+        state=pruned.module.state_dict(),
     )
 
 
@@ -127,18 +125,18 @@ def _dense(seed: int) -> SurgeryConfig:
 
 def _given(
     content: Artifact, asked: ModelRequest | None, splits: DataSplits, module: nn.Module | None, *, allow_import: bool
-) -> Operated:
+) -> PrunedModel:
     """The network of an artifact, on the dense `module` where there is one."""
     plan = content.plan
     require_samples(model_name(plan), shapes_of(plan), splits)
     if plan.model is None:
         raise UsageError(
             f"'{content.folder}' was made from a {plan.model_class} object, which no run can build again: "
-            "operate on a model with a name"
+            "prune a model with a name"
         )
-    operated = revived(content, module, allow_import=allow_import)
-    require_fit(plan, operated.module, splits, told=asked.num_classes if asked is not None else None)
-    return operated
+    pruned = revived(content, module, allow_import=allow_import)
+    require_fit(plan, pruned.module, splits, num_classes=asked.num_classes if asked is not None else None)
+    return pruned
 
 
 def _scoring_batches(recipe: Recipe, request: SurgeryRequest, splits: DataSplits) -> list[Batch] | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from n2nsurgery.train.metrics.pace import Progress
 from n2nsurgery.train.metrics.record import EpochRecord
+from n2nsurgery.train.metrics.throughput import StepProgress
 
 
-def progress_line(progress: Progress) -> str:
+def progress_line(progress: StepProgress) -> str:
     """`epoch 2/6, step 120/558, 1,234 samples/s, 0:00:42 left`."""
     left = timedelta(seconds=round(progress.seconds_left))
     return (

@@ -15,7 +15,7 @@ Option = float | bool | str
 
 @dataclass(frozen=True, kw_only=True)
 class SurgeryConfig:
-    """The request of one operation; the defaults are the best settings known, not the paper's.
+    """The request of one pruning; the defaults are the best settings known, not the paper's.
 
     `density`: kept weights over prunable weights of the dense model, in (0, 1]; None where `junctions` say what is
     kept, and all other layers stay dense. `skip_ratio`: part of the kept weights that goes to skips, in [0, 1), or

@@ -9,7 +9,7 @@ from typing import Any
 from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.core.fingerprint import fingerprint
-from n2nsurgery.graph.layers.layer_graph import PrunableWeight, Refusal
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight, Rejection
 from n2nsurgery.masks.counts.budgets import Budget
 from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.planning.config import SurgeryConfig
@@ -47,7 +47,7 @@ class SurgeryPlan:
     dense: tuple[str, ...]
     kept: tuple[int, ...] | None
     skips: tuple[SkipSpec, ...]
-    refused: tuple[Refusal, ...]
+    refused: tuple[Rejection, ...]
     warnings: tuple[str, ...]
 
     @cached_property

@@ -17,7 +17,7 @@ from math import prod
 from n2nsurgery.core.errors import BudgetError, UsageError
 from n2nsurgery.core.names import select
 from n2nsurgery.core.seeds import derive
-from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Refusal
+from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection
 from n2nsurgery.graph.layers.pairs import select_pairs
 from n2nsurgery.masks.counts.allocation import allocate
 from n2nsurgery.masks.counts.budgets import Budget, budget
@@ -45,7 +45,7 @@ class PlannedModel:
 
 
 def plan_surgery(graph: LayerGraph, config: SurgeryConfig, model: PlannedModel) -> SurgeryPlan:
-    """The plan of the operation that `config` asks for on the model that `graph` describes.
+    """The pruning plan that `config` asks for on the model that `graph` describes.
 
     Raises UnknownNameError for a name or pattern that matches nothing, BudgetError where the weights do not fit.
     """
@@ -53,14 +53,14 @@ def plan_surgery(graph: LayerGraph, config: SurgeryConfig, model: PlannedModel) 
     criterion = criterion_of(config)
     junctions = junction_counts(graph.weights, config.junctions, criterion)
     asked = _asked(graph, config, junctions)
-    skips, refused, widened = _candidates(graph, config, asked.skips)
+    skips, rejected, widened = _candidates(graph, config, asked.skips)
     counts, warnings = _skip_counts(skips, asked, config)
     taken = sum(counts.values())
     # Where layers say what they keep, skips are added to that; else they take their part of a given total.
     whole = asked if config.density is not None else replace(asked, total=asked.sequential + taken)
     granted = whole.with_skips(taken)
     unserved = tuple(
-        Refusal(source=s.pair.source, target=s.pair.target, reason="the skip budget leaves no weight for it")
+        Rejection(source=s.pair.source, target=s.pair.target, reason="the skip budget leaves no weight for it")
         for s in skips
         if s.weight_shape is not None and not counts[s.name]
     )
@@ -78,7 +78,7 @@ def plan_surgery(graph: LayerGraph, config: SurgeryConfig, model: PlannedModel) 
         dense=dense,
         kept=_kept(graph, config, criterion, granted.sequential, dense, junctions),
         skips=_started(served, config),
-        refused=(*graph.refusals, *refused, *unserved),
+        refused=(*graph.refusals, *rejected, *unserved),
         warnings=(*widened, *warnings, *_share_warnings(graph, granted, served, config)),
     )
 
@@ -104,7 +104,7 @@ def floors_of(config: SurgeryConfig) -> Floors:
 
 
 def pattern_seed(config: SurgeryConfig) -> int:
-    """The seed of the patterns: the operation's own for the first draw, one derived from it for each further."""
+    """The seed of the patterns: the plan's own for the first draw, one derived from it for each further."""
     return config.seed if config.draw == 0 else derive(config.seed, "draw", str(config.draw))
 
 
@@ -116,15 +116,15 @@ def _canonical(config: SurgeryConfig) -> SurgeryConfig:
 
 def _candidates(
     graph: LayerGraph, config: SurgeryConfig, wanted: int
-) -> tuple[list[SkipSpec], tuple[Refusal, ...], tuple[str, ...]]:
+) -> tuple[list[SkipSpec], tuple[Rejection, ...], tuple[str, ...]]:
     """A spec without counts for every selected pair that the kind accepts, the pairs it refuses, and what to note."""
     if config.skip == "none":
         return [], (), ()
     kind = KINDS.get(config.skip)
-    pairs, refused = select_pairs(graph, config.pairs, seed=config.seed)
+    pairs, rejected = select_pairs(graph, config.pairs, seed=config.seed)
     options = SkipOptions(pooling=config.pooling)
     verdicts = [(pair, kind.accepts(pair, options)) for pair in pairs]
-    refusals = [Refusal(source=p.source, target=p.target, reason=r) for p, r in verdicts if r is not None]
+    rejections = [Rejection(source=p.source, target=p.target, reason=r) for p, r in verdicts if r is not None]
     accepted = [pair for pair, reason in verdicts if reason is None]
     notes: tuple[str, ...] = ()
     specs = _specs(graph, accepted, config, whole_kernels=config.kernel == "target")
@@ -133,7 +133,7 @@ def _candidates(
         specs = _specs(graph, accepted, config, whole_kernels=True)
         if sum(spec.numel for spec in specs) > capacity:
             notes = (f"1x1 skips can hold {capacity:,} of {wanted:,} weights: the skips have their target's kernel",)
-    return specs, (*refused, *refusals), notes
+    return specs, (*rejected, *rejections), notes
 
 
 def _specs(
@@ -274,7 +274,8 @@ def _share_warnings(
     notes: list[str] = []
     if config.skip != "none" and not skips:
         notes.append(
-            f"no pair of layers takes a skip of kind '{config.skip}': the network is pruned only. Each refusal has its"
+            f"no pair of layers takes a skip of kind '{config.skip}': the network is pruned only. Each rejection"
+            " has its"
             " reason; another length, more pairs or --shortcuts may find a place"
         )
     if config.skip_ratio == "auto" and granted.skips > _LARGE_SHARE * granted.total:

@@ -173,6 +173,6 @@ class SurgeryRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactRequest:
-    """An operation that was done before: the folder of its artifact."""
+    """A pruning that was done before: the folder of its artifact."""
 
     artifact: Path

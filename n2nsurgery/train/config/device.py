@@ -45,7 +45,7 @@ def autocast(device: torch.device, amp: Literal["off", "bf16", "fp16"]) -> Abstr
 
 
 @contextmanager
-def strictness(*, deterministic: bool) -> Iterator[None]:
+def deterministic_mode(*, deterministic: bool) -> Iterator[None]:
     """Inside, torch refuses operations without a deterministic form (RunError) where `deterministic`."""
     if not deterministic:
         yield

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from n2nsurgery.train.config.limits import above, at_least, require, require_choice, within
+from n2nsurgery.train.config.validation import above, at_least, require, require_choice, within
 
 OptimizerName = Literal["sgd", "adam", "adamw"]
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)

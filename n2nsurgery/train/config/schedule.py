@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, get_args
 
-from n2nsurgery.train.config.limits import above, at_least, is_count, require, require_choice, within
+from n2nsurgery.train.config.validation import above, at_least, is_count, require, require_choice, within
 
 ScheduleName = Literal["constant", "step", "multistep", "cosine"]
 

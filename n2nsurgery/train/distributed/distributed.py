@@ -27,14 +27,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from n2nsurgery.core.errors import RunError, UsageError, VerificationError
 from n2nsurgery.train.config.device import choose_device
+from n2nsurgery.train.distributed.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.train.distributed.rank_report import REPORTS, exit_code_of, write_report
-from n2nsurgery.train.distributed.world import Alone, World
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
-class Group:
-    """The world of a process group that is up; made by `joined`."""
+class TorchDistributedContext:
+    """The DistributedContext of a process group that is up; made by `joined`."""
 
     def __init__(self, device: torch.device, control: Any, local_rank: int) -> None:  # noqa: ANN401 - torch's is open
         self.rank = distributed.get_rank()
@@ -44,30 +44,30 @@ class Group:
         self._control = control
         self._parent = os.getppid()
 
-    def wrap(self, network: nn.Module) -> nn.Module:
+    def wrap_ddp(self, network: nn.Module) -> nn.Module:
         """`network` with its gradients averaged over all processes after every backward pass."""
         if not any(parameter.requires_grad for parameter in network.parameters()):
             return network
         return DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
 
-    def unsynchronized(self, network: nn.Module) -> AbstractContextManager[None]:
+    def no_sync(self, network: nn.Module) -> AbstractContextManager[None]:
         """Inside, backward passes add up locally."""
         return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
-    def total(self, values: Tensor) -> Tensor:
+    def all_reduce(self, values: Tensor) -> Tensor:
         """The sum of every process's `values`."""
         summed = values.detach().cpu().clone()
         distributed.all_reduce(summed, group=self._control)
         return summed
 
-    def gather(self, values: Tensor) -> list[Tensor]:
+    def all_gather(self, values: Tensor) -> list[Tensor]:
         """Every process's `values`, in the order of their numbers."""
         own = values.detach().cpu().contiguous()
         found = [torch.empty_like(own) for _ in range(self.size)]
         distributed.all_gather(found, own, group=self._control)
         return found
 
-    def share(self, tensors: Iterable[Tensor], source: int = 0) -> None:
+    def broadcast(self, tensors: Iterable[Tensor], source: int = 0) -> None:
         """Give every process the values of process `source`, in place."""
         for tensor in tensors:
             sent = tensor.detach().contiguous()
@@ -75,21 +75,21 @@ class Group:
             if self.rank != source and sent.data_ptr() != tensor.data_ptr():
                 tensor.detach().copy_(sent)
 
-    def any(self, flag: bool) -> bool:  # noqa: FBT001 - the value that is reduced
+    def all_reduce_any(self, flag: bool) -> bool:  # noqa: FBT001 - the value that is reduced
         """Whether `flag` is set in any process, or the one that started us is gone."""
         orphaned = os.getppid() != self._parent
-        return bool(self.total(torch.tensor(int(flag or orphaned))))
+        return bool(self.all_reduce(torch.tensor(int(flag or orphaned))))
 
     def require_same(self, what: str, digest: str) -> None:
         """Return where every process has the same `digest`; raises VerificationError with the numbers of the others."""
-        found = self.gather(torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8))
+        found = self.all_gather(torch.tensor(list(bytes.fromhex(digest)), dtype=torch.uint8))
         others = [rank for rank, value in enumerate(found) if not torch.equal(value, found[0])]
         if others:
             raise VerificationError(f"the {what} of processes {others} are no longer those of process 0")
 
 
 @contextmanager
-def joined(device: str = "auto", environment: Mapping[str, str] | None = None) -> Iterator[World]:
+def joined(device: str = "auto", environment: Mapping[str, str] | None = None) -> Iterator[DistributedContext]:
     """The processes this one was started among; this one alone where nobody started others.
 
     A failure inside ends a process that `distributed_launch` started at once, with the exit code of the error and the
@@ -97,7 +97,7 @@ def joined(device: str = "auto", environment: Mapping[str, str] | None = None) -
     """
     environment = os.environ if environment is None else environment
     if "RANK" not in environment and "WORLD_SIZE" not in environment:
-        yield Alone(device=choose_device(device))
+        yield SingleProcess(device=choose_device(device))
         return
     reports = environment.get(REPORTS)
     try:
@@ -127,7 +127,7 @@ def _clear_frames(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _group(device: str, environment: Mapping[str, str]) -> Group:
+def _group(device: str, environment: Mapping[str, str]) -> TorchDistributedContext:
     missing = [name for name in _VARIABLES if name not in environment]
     if missing:
         raise UsageError(f"the environment names a process among several but lacks {', '.join(missing)}; use torchrun")
@@ -147,7 +147,7 @@ def _group(device: str, environment: Mapping[str, str]) -> Group:
         reason = str(error).splitlines()[0]
         raise RunError(f"the processes cannot meet at {place} (MASTER_ADDR, MASTER_PORT): {reason}") from error
     control = distributed.new_group(backend="gloo") if chosen.type == "cuda" else distributed.group.WORLD
-    return Group(chosen, control, local)
+    return TorchDistributedContext(chosen, control, local)
 
 
 @contextmanager

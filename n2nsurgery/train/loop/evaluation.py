@@ -12,7 +12,7 @@ from torch.nn import functional
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import primary_output
 from n2nsurgery.train.config.device import autocast
-from n2nsurgery.train.distributed.world import World
+from n2nsurgery.train.distributed.distributed_context import DistributedContext
 from n2nsurgery.train.loop.batches import Batches
 from n2nsurgery.train.metrics.meter import Meter, Score, score_of
 
@@ -26,7 +26,7 @@ def evaluate(  # noqa: PLR0913 - each is a choice of the run
     network: nn.Module,
     batches: Batches,
     *,
-    world: World,
+    processes: DistributedContext,
     amp: Literal["off", "bf16", "fp16"] = "off",
     channels_last: bool = False,
     stop: Callable[[], bool] = lambda: False,
@@ -36,22 +36,22 @@ def evaluate(  # noqa: PLR0913 - each is a choice of the run
     Processes may hold different numbers of samples; their sums are added. The modes of the modules come back. Raises
     UsageError where there is no sample, EvaluationStopped between two batches as soon as `stop` says so.
     """
-    meter = Meter(world.device)
+    meter = Meter(processes.device)
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
         for inputs, targets in batches.epoch(0):
             if stop():
                 raise EvaluationStopped
-            placed = placed_inputs(inputs, world.device, channels_last=channels_last)
-            labels = targets.to(world.device, non_blocking=True)
-            with autocast(world.device, amp):
+            placed = placed_inputs(inputs, processes.device, channels_last=channels_last)
+            labels = targets.to(processes.device, non_blocking=True)
+            with autocast(processes.device, amp):
                 logits = primary_output(network(placed)).float()
             meter.add(functional.cross_entropy(logits, labels), logits, labels)
     finally:
         for module, mode in modes.items():
             module.training = mode
-    sums = world.total(meter.sums)
+    sums = processes.all_reduce(meter.sums)
     if not sums[-1]:
         raise UsageError("there is no sample to evaluate on")
     return score_of(sums)

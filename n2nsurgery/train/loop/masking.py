@@ -24,18 +24,18 @@ from n2nsurgery.core.names import unknown
 _BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-class Keeper(Protocol):
-    """Whoever masks the gradients of a module while they are computed, and rests while the loop does it."""
+class MaskEnforcer(Protocol):
+    """Whoever masks the gradients of a module while they are computed, and is suspended while the trainer does it."""
 
     @property
     def masks(self) -> Mapping[str, Tensor]:
         """Boolean masks by parameter name: True keeps the weight."""
 
-    def resting(self) -> AbstractContextManager[None]:
+    def suspended(self) -> AbstractContextManager[None]:
         """Inside, gradients are left alone; afterwards they are masked as before."""
 
 
-class Masked:
+class MaskedParameters:
     """The masked parameters of a module that lies on its device already."""
 
     def __init__(self, module: nn.Module, masks: Mapping[str, Tensor]) -> None:

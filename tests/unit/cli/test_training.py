@@ -56,8 +56,8 @@ def wide(monkeypatch):
 def test_train_hands_its_options_on_and_shows_what_came_of_it(program, pipeline, outcome):
     calls = []
 
-    def run(request, progress, say):
-        say("epoch 1/6: loss 1.0")
+    def run(request, progress, log):
+        log("epoch 1/6: loss 1.0")
         calls.append((request, progress))
         return outcome(document=TRAINED)
 
@@ -77,7 +77,7 @@ def test_train_hands_its_options_on_and_shows_what_came_of_it(program, pipeline,
 
 
 def test_train_in_quiet_names_the_run_alone(program, pipeline, outcome):
-    pipeline("train", lambda _request, _progress, say: outcome(document=TRAINED) if say is None else None)
+    pipeline("train", lambda _request, _progress, log: outcome(document=TRAINED) if log is None else None)
     finished = program("train", "r.yaml", "-q")
     assert (finished.stdout, finished.stderr) == ("runs/[b]tiny-01234567\n", "")
 

@@ -12,8 +12,8 @@ import pytest
 
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UnknownNameError, UsageError
 from n2nsurgery.experiments.n2nskip.grid import (
+    GridPoint,
     GridResults,
-    Point,
     basic_subject,
     points_of,
     table1_subjects,
@@ -24,11 +24,11 @@ from n2nsurgery.experiments.n2nskip.methods import NORMALIZED, ONE_TO_ONE, TWO_B
 from n2nsurgery.experiments.n2nskip.paper_networks import CIFAR_DENSITIES, printed
 from n2nsurgery.experiments.n2nskip.tables import better
 from n2nsurgery.experiments.paper.reproduce import run
-from n2nsurgery.experiments.paper.reproduction import EXPERIMENTS, Setting
+from n2nsurgery.experiments.paper.reproduction import EXPERIMENTS, ExperimentConfig
 from n2nsurgery.experiments.predefined.runs import data_of, train_junctions
 from n2nsurgery.experiments.targets import predefined_fig2, skips
-from n2nsurgery.experiments.trials.cell import CellResult
 from n2nsurgery.experiments.trials.evenly import evenly
+from n2nsurgery.experiments.trials.trial import TrialResult
 
 TRAINED = tuple(name for name in EXPERIMENTS.names() if EXPERIMENTS.get(name).trains)
 FIGURES = {"fig5", "fig6", "predefined-fig1", "predefined-fig2", "predefined-fig3", "predefined-scatter"}
@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_an_experiment_runs_without_any_data_and_claims_nothing(folder, name):
-    found = run(name, Setting(folder=folder, scale="smoke", device="cpu"))
+    found = run(name, ExperimentConfig(folder=folder, scale="smoke", device="cpu"))
     assert found.tables
     assert all(table.rows for table in found.tables)
     assert {verdict.outcome for verdict in found.verdicts} == {"needs full scale"}
@@ -54,8 +54,8 @@ def test_an_experiment_runs_without_any_data_and_claims_nothing(folder, name):
 
 
 def test_equal_budgets_are_equal_and_skips_cost_operations(folder):
-    subject = table1_subjects(Setting(folder=folder, scale="smoke"))[0]
-    results = train_grid(list(points_of([subject])), Setting(folder=folder, scale="smoke", device="cpu"))
+    subject = table1_subjects(ExperimentConfig(folder=folder, scale="smoke"))[0]
+    results = train_grid(list(points_of([subject])), ExperimentConfig(folder=folder, scale="smoke", device="cpu"))
     runs = {method: results.runs(subject, method, 0.1)[0] for method in subject.methods}
     assert {run.nonzeros for run in runs.values()} == {51_256}
     assert (runs["RP"].skip_nonzeros, runs["N2NSkip-RP"].skip_nonzeros) == (0, 25_628)
@@ -71,30 +71,32 @@ def test_a_grid_that_was_stopped_goes_on_and_gives_the_same(tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     whole, stopped = (
-        Setting(folder=tmp_path / name, scale="smoke", seeds=1, device="cpu") for name in ("whole", "stopped")
+        ExperimentConfig(folder=tmp_path / name, scale="smoke", seeds=1, device="cpu") for name in ("whole", "stopped")
     )
     points = list(points_of([table2_subject(whole)]))
     expected = train_grid(points, whole)
     with pytest.raises(InterruptionError, match="the same command goes on"):
-        train_grid(points, Setting(folder=stopped.folder, scale="smoke", seeds=1, device="cpu", report=interrupt))
+        train_grid(
+            points, ExperimentConfig(folder=stopped.folder, scale="smoke", seeds=1, device="cpu", report=interrupt)
+        )
     results = sorted((stopped.folder / "cells").glob("*.json"))
     assert len(results) == 2
     before = {path: path.stat().st_mtime_ns for path in results}
     found = train_grid(points, stopped)
     assert {path: path.stat().st_mtime_ns for path in results} == before
     for point, runs in expected.points.items():
-        for seed, cell in runs.items():
+        for seed, trial in runs.items():
             again = found.points[point][seed]
-            assert (again.train, again.test, again.recipe) == (cell.train, cell.test, cell.recipe)
+            assert (again.train, again.test, again.recipe) == (trial.train, trial.test, trial.recipe)
 
 
 def test_what_is_finished_is_shown_without_training(tmp_path):
-    setting = Setting(folder=tmp_path, scale="smoke", device="cpu", finished=True)
+    config = ExperimentConfig(folder=tmp_path, scale="smoke", device="cpu", finished=True)
     with pytest.raises(RunError, match="leave --finished out"):
-        run("table2", setting)
-    points = list(points_of([table2_subject(setting)]))
-    train_grid(points[:2], replace(setting, finished=False, seeds=1))
-    found = run("table2", setting)
+        run("table2", config)
+    points = list(points_of([table2_subject(config)]))
+    train_grid(points[:2], replace(config, finished=False, seeds=1))
+    found = run("table2", config)
     assert [row[1] for row in found.tables[0].rows] == ["dense", "RP", "N2NSkip-RP"]
     assert [row[4] for row in found.tables[0].rows] == [1, 1, 0]
     assert found.tables[1].rows == ()
@@ -106,26 +108,26 @@ def test_what_is_finished_is_shown_without_training(tmp_path):
 )
 def test_choosing_trainings_where_nothing_is_trained_is_refused(tmp_path, name, more, said):
     with pytest.raises(UsageError, match=said):
-        run(name, Setting(folder=tmp_path, scale="smoke", only=("*",), **more))
+        run(name, ExperimentConfig(folder=tmp_path, scale="smoke", only=("*",), **more))
 
 
 def test_a_run_that_was_killed_before_it_began_is_begun_again(tmp_path):
-    setting = Setting(folder=tmp_path, scale="smoke", seeds=1, device="cpu")
-    point = next(points_of([table2_subject(setting)]))
-    cell = point.subject.cell(point.method, point.density, 0, download=False)
-    (tmp_path / "cells" / cell.key / "surgery").mkdir(parents=True)
-    assert train_grid([point], setting).runs(point.subject, "dense", 1.0)[0].test
+    config = ExperimentConfig(folder=tmp_path, scale="smoke", seeds=1, device="cpu")
+    point = next(points_of([table2_subject(config)]))
+    trial = point.subject.trial(point.method, point.density, 0, download=False)
+    (tmp_path / "cells" / trial.key / "surgery").mkdir(parents=True)
+    assert train_grid([point], config).runs(point.subject, "dense", 1.0)[0].test
 
 
 @pytest.mark.parametrize("name", ["table1", "predefined-fig2"])
 def test_missing_data_say_where_they_are_looked_for_and_how_to_do_without(tmp_path, name):
     with pytest.raises(UsageError, match=r"was not found in .*--data; --scale smoke needs no data"):
-        run(name, Setting(folder=tmp_path / "out", data=tmp_path, device="cpu"))
+        run(name, ExperimentConfig(folder=tmp_path / "out", data=tmp_path, device="cpu"))
 
 
 def test_a_result_of_another_version_is_refused():
     with pytest.raises(InvalidFileError, match="'x' is the result of another version"):
-        CellResult.from_json({"name": "a"}, "'x'")
+        TrialResult.from_json({"name": "a"}, "'x'")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_what_the_paper_does_not_print_is_none():
 
 
 def test_the_paper_scale_is_the_papers_recipe(tmp_path):
-    subjects = table1_subjects(Setting(folder=tmp_path, scale="paper"))
+    subjects = table1_subjects(ExperimentConfig(folder=tmp_path, scale="paper"))
     assert [(s.model, s.data.name) for s in subjects] == [
         ("cifar-vgg19", "cifar10"),
         ("cifar-vgg19", "cifar100"),
@@ -167,13 +169,15 @@ def test_the_paper_scale_is_the_papers_recipe(tmp_path):
 
 
 def test_what_two_experiments_ask_for_alike_is_one_cell(tmp_path):
-    setting = Setting(folder=tmp_path)
+    config = ExperimentConfig(folder=tmp_path)
 
     def keys(subjects) -> set[str]:
-        return {point.subject.cell(point.method, point.density, 0, download=False).key for point in points_of(subjects)}
+        return {
+            point.subject.trial(point.method, point.density, 0, download=False).key for point in points_of(subjects)
+        }
 
     # Of the plain network dense, RP, one-to-one and ResSkip at two densities; of the tiny ResNet dense, RP, one-to-one.
-    assert len(keys(skips._subjects(setting)) & keys(table1_subjects(setting))) == (1 + 3 * 2) + (1 + 2)
+    assert len(keys(skips._subjects(config)) & keys(table1_subjects(config))) == (1 + 3 * 2) + (1 + 2)
 
 
 def test_methods_differ_in_where_skips_lead_and_how_weights_are_shared():
@@ -183,8 +187,8 @@ def test_methods_differ_in_where_skips_lead_and_how_weights_are_shared():
         assert replace(surgery_of(equal(method), 0.05), allocation="erk") == surgery_of(method, 0.05)
 
 
-def trained(accuracy: float) -> CellResult:
-    return CellResult(
+def trained(accuracy: float) -> TrialResult:
+    return TrialResult(
         name="cell", recipe="0" * 8, seed=0, train=(0.5,), validation=(None,), test=(accuracy / 100,), weights=100,
         nonzeros=5, skip_nonzeros=0, macs=5, flops=200, seconds=1.0, device="cpu", warnings=(),
     )  # fmt: skip
@@ -199,9 +203,9 @@ def trained(accuracy: float) -> CellResult:
     ],
 )
 def test_a_gain_is_measured_against_the_points_that_are_asked_for(tmp_path, gains, outcome):
-    subject = basic_subject(Setting(folder=tmp_path), (0.05,), ("RP", ONE_TO_ONE))
+    subject = basic_subject(ExperimentConfig(folder=tmp_path), (0.05,), ("RP", ONE_TO_ONE))
     points = {
-        Point(subject=subject, method=method, density=0.05): {
+        GridPoint(subject=subject, method=method, density=0.05): {
             seed: trained(40 + gain * (method != "RP")) for seed, gain in enumerate(gains)
         }
         for method in subject.methods
@@ -226,23 +230,23 @@ def test_settings_are_chosen_evenly_with_their_ends():
 
 
 def test_a_cell_says_everything_that_it_is(folder):
-    setting = Setting(folder=folder, scale="smoke", device="cpu")
-    subject = table1_subjects(setting)[0]
-    cell = subject.cell("N2NSkip-CSP", 0.1, 1, download=False)
-    assert cell.key.startswith("cifar-plain17-fake-N2NSkip-CSP-d0.1-s1-")
-    train_grid([next(iter(points_of([subject])))], setting)
-    document = json.loads((folder / "cells" / f"{subject.cell('dense', 1.0, 0, download=False).key}.json").read_text())
+    config = ExperimentConfig(folder=folder, scale="smoke", device="cpu")
+    subject = table1_subjects(config)[0]
+    trial = subject.trial("N2NSkip-CSP", 0.1, 1, download=False)
+    assert trial.key.startswith("cifar-plain17-fake-N2NSkip-CSP-d0.1-s1-")
+    train_grid([next(iter(points_of([subject])))], config)
+    document = json.loads((folder / "cells" / f"{subject.trial('dense', 1.0, 0, download=False).key}.json").read_text())
     assert document["seed"] == 0
     assert len(document["test"]) == subject.train.epochs
 
 
 def test_networks_of_junctions_alone_are_trained_at_their_fan_outs(tmp_path):
-    setting = Setting(folder=tmp_path, scale="small", device="cpu")
-    data = data_of("fake", setting, shape=(1, 28, 28), train=128, test=32)
+    config = ExperimentConfig(folder=tmp_path, scale="small", device="cpu")
+    data = data_of("fake", config, shape=(1, 28, 28), train=128, test=32)
     asked = []
-    for junctions, fans in predefined_fig2._alone(setting):
+    for junctions, fans in predefined_fig2._alone(config):
         asked.append((replace(junctions, data=data, train=replace(junctions.train, epochs=1)), fans[0]))
-    runs = train_junctions(asked, setting, 1)
+    runs = train_junctions(asked, config, 1)
     assert not runs.failures
     for junctions, fan in asked:
         run = runs.found[junctions, fan][0]
@@ -251,6 +255,6 @@ def test_networks_of_junctions_alone_are_trained_at_their_fan_outs(tmp_path):
 
 @pytest.mark.slow
 def test_a_mistake_that_a_process_meets_is_the_error_of_the_whole(tmp_path):
-    setting = Setting(folder=tmp_path / "out", data=tmp_path, device="cpu", workers=2)
+    config = ExperimentConfig(folder=tmp_path / "out", data=tmp_path, device="cpu", workers=2)
     with pytest.raises(UsageError, match=r"cifar-plain17-.*was not found in .*--data"):
-        run("table1", setting)
+        run("table1", config)

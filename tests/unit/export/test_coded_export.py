@@ -19,12 +19,12 @@ from n2nsurgery.export.bench.bench import BenchSettings, Side, bench
 from n2nsurgery.export.capture.capture import capture
 from n2nsurgery.export.exporter import export_module
 from n2nsurgery.export.files import metadata
-from n2nsurgery.export.files.bound import size_bound
+from n2nsurgery.export.files.ideal_size import ideal_size
 from n2nsurgery.export.files.load import load_model
 from n2nsurgery.export.proof.inspect_file import inspect_file
 from n2nsurgery.export.proof.proofs import Proofs
 from n2nsurgery.export.proof.report import ExportReport
-from n2nsurgery.export.proof.verify_file import Original, noise_batches, verify_file
+from n2nsurgery.export.proof.verify_file import Original, sample_noise, verify_file
 from n2nsurgery.export.sparse import weight_coding
 from n2nsurgery.export.sparse.formats import ExportFormat
 from n2nsurgery.export.sparse.layer_race import race_with
@@ -203,7 +203,7 @@ def test_inspect_counts_again(portable, tmp_path):
 
 def test_verify_proves_a_good_file_and_refuses_an_altered_one(network, portable, tmp_path):
     original = Original(module=network, masks=masks_of(network), fingerprint="abc")
-    proven = verify_file(portable.path, noise_batches(portable.path), original=original)
+    proven = verify_file(portable.path, sample_noise(portable.path), original=original)
     assert len(proven.masked) == 4
     assert max(line.difference for line in proven.parity) <= 1e-5
     with pytest.raises(VerificationError, match="do not hold what the metadata says"):
@@ -238,8 +238,8 @@ def test_damaged_records_are_refused(portable, tmp_path):
 def test_measured_layers_are_sparse_where_they_were_faster(network, tmp_path, monkeypatch):
     ratios = {"stem": 2.5, "body": 0.5, "tokens": 1.25, "head": None}  # None: the input's shape is not known
 
-    def race(site, _coded):
-        return ratios[next(name for name in ratios if site.weight.name.startswith(name))]
+    def race(match, _coded):
+        return ratios[next(name for name in ratios if match.weight.name.startswith(name))]
 
     monkeypatch.setattr(exporter, "race_with", lambda _libraries: race)
     monkeypatch.setattr(Proofs, "final", lambda *_arguments: None)  # no library is there to prove the file with
@@ -269,8 +269,8 @@ def test_a_race_runs_every_layer_alone(network, values):
     # Both sides are stock ONNX Runtime here: that each layer makes a valid model of its own is what is shown.
     ratios = []
 
-    def race(site, coded):
-        ratios.append(race_with(())(site, coded))
+    def race(match, coded):
+        ratios.append(race_with(())(match, coded))
         return ratios[-1]
 
     found = list(codings(capture(network, X, ("x",)).graph, values, race))
@@ -314,4 +314,4 @@ def test_bench_says_which_batch_a_file_has(portable, tmp_path):
     ],
 )
 def test_the_bound_is_shannon_s(kept, places, expected):
-    assert size_bound([(kept, places)]) == pytest.approx(expected)
+    assert ideal_size([(kept, places)]) == pytest.approx(expected)

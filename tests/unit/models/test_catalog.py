@@ -1,4 +1,4 @@
-"""From names to patients: sources, determinism, sizes, and every way in which a request can be wrong."""
+"""From names to models: sources, determinism, sizes, and every way in which a request can be wrong."""
 
 import sys
 
@@ -8,15 +8,15 @@ from torch import nn
 from torchvision import models
 
 from n2nsurgery.core.errors import InvalidFileError, RunError, UnknownNameError, UsageError
-from n2nsurgery.models.catalog import list_models, rebuild, resolve
-from n2nsurgery.models.recipe import ModelRecipe
+from n2nsurgery.models.catalog import list_models, rebuild, resolve_model
+from n2nsurgery.models.model_spec import ModelSpec
 from n2nsurgery.models.sources import from_torchvision
 
 SMALL = {"widths": [6, 4], "num_classes": 3}
 
 
 def small(**request):
-    return resolve("mlp", **{"seed": 0, "options": SMALL, **request})
+    return resolve_model("mlp", **{"seed": 0, "options": SMALL, **request})
 
 
 def same(left: nn.Module, right: nn.Module) -> bool:
@@ -43,10 +43,10 @@ def test_the_callers_global_generator_neither_matters_nor_moves():
 
 def test_a_recipe_comes_back_from_text_and_builds_the_same_patient():
     first = small()
-    recipe = ModelRecipe.from_text(first.recipe.to_text())
-    again = rebuild(recipe)
-    assert recipe == first.recipe
-    assert recipe.to_text() == first.recipe.to_text()
+    spec = ModelSpec.from_text(first.spec.to_text())
+    again = rebuild(spec)
+    assert spec == first.spec
+    assert spec.to_text() == first.spec.to_text()
     assert same(first.module, again.module)
     assert torch.equal(first.example_inputs[0], again.example_inputs[0])
 
@@ -64,12 +64,12 @@ def test_a_recipe_comes_back_from_text_and_builds_the_same_patient():
 )
 def test_a_damaged_recipe_is_refused(text):
     with pytest.raises(InvalidFileError, match="recipe"):
-        ModelRecipe.from_text(text)
+        ModelSpec.from_text(text)
 
 
 def test_an_unknown_name_is_a_usage_error_with_the_nearest_name():
     with pytest.raises(UnknownNameError, match="did you mean 'resnet50'") as caught:
-        resolve("resnet5", seed=0)
+        resolve_model("resnet5", seed=0)
     assert caught.value.exit_code == 2
 
 
@@ -116,7 +116,7 @@ def test_building_neither_warns_nor_reaches_for_the_network(name, monkeypatch):
 def test_pretrained_weights_that_are_not_here_are_not_downloaded_silently(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(RunError, match=r"squeezenet1_1-b8a52dc0.pth is missing.*https://.*--download"):
-        resolve("squeezenet1_1", seed=0, weights="DEFAULT")
+        resolve_model("squeezenet1_1", seed=0, weights="DEFAULT")
     assert not list(tmp_path.iterdir())
 
 
@@ -125,10 +125,10 @@ def test_pretrained_weights_in_the_cache_are_loaded_and_named_in_full(tmp_path, 
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     original = models.squeezenet1_1()
     torch.save(original.state_dict(), tmp_path / "hub" / "checkpoints" / "squeezenet1_1-b8a52dc0.pth")
-    patient = resolve("squeezenet1_1", seed=0, weights="DEFAULT")
-    assert same(patient.module, original)
-    assert patient.recipe.weights == "SqueezeNet1_1_Weights.IMAGENET1K_V1"
-    assert patient.recipe.arguments == {"num_classes": 1000}
+    bundle = resolve_model("squeezenet1_1", seed=0, weights="DEFAULT")
+    assert same(bundle.module, original)
+    assert bundle.spec.weights == "SqueezeNet1_1_Weights.IMAGENET1K_V1"
+    assert bundle.spec.arguments == {"num_classes": 1000}
 
 
 @pytest.mark.parametrize(
@@ -161,28 +161,28 @@ def test_weights_decide_the_structure_they_were_made_for(name, weights, argument
 )
 def test_a_request_that_cannot_be_met_is_a_usage_error(request_, message):
     with pytest.raises(UsageError, match=message):
-        resolve(**{"seed": 0, **request_})
+        resolve_model(**{"seed": 0, **request_})
 
 
 def test_a_factory_gets_its_options_and_is_rebuilt_only_where_imports_are_allowed():
-    patient = resolve("torch.nn:Linear", seed=0, input_size=(4,), options={"in_features": 4, "out_features": 2})
-    assert patient.module(*patient.example_inputs).shape == (2, 2)
-    assert patient.input_names == ("input",)
-    assert same(rebuild(patient.recipe).module, patient.module)
+    bundle = resolve_model("torch.nn:Linear", seed=0, input_size=(4,), options={"in_features": 4, "out_features": 2})
+    assert bundle.module(*bundle.example_inputs).shape == (2, 2)
+    assert bundle.input_names == ("input",)
+    assert same(rebuild(bundle.spec).module, bundle.module)
     with pytest.raises(UsageError, match="--allow-import"):
-        rebuild(patient.recipe, allow_import=False)
+        rebuild(bundle.spec, allow_import=False)
 
 
 @pytest.mark.parametrize(("name", "message"), [("torch.nn:Linear", "TypeError"), ("builtins:dict", "returned dict")])
 def test_a_factory_that_fails_is_a_failed_run(name, message):
     with pytest.raises(RunError, match=message):
-        resolve(name, seed=0, input_size=(4,))
+        resolve_model(name, seed=0, input_size=(4,))
 
 
 def test_without_timm_the_message_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(RunError, match=r"pip install 'n2nsurgery\[timm\]'"):
-        resolve("timm:resnet18", seed=0)
+        resolve_model("timm:resnet18", seed=0)
 
 
 def test_the_list_holds_families_and_torchvision_by_the_names_resolve_takes():

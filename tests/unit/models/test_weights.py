@@ -5,27 +5,27 @@ import torch
 from safetensors.torch import save_file
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.models.catalog import resolve
+from n2nsurgery.models.catalog import resolve_model
 
 SMALL = {"widths": [6, 4], "num_classes": 3}
 
 
 def state(**changes):
-    own = resolve("mlp", seed=5, options=SMALL).module.state_dict()
+    own = resolve_model("mlp", seed=5, options=SMALL).module.state_dict()
     return {name: tensor for name, tensor in {**own, **changes}.items() if tensor is not None}
 
 
 def load(path):
-    return resolve("mlp", seed=0, options=SMALL, weights=str(path))
+    return resolve_model("mlp", seed=0, options=SMALL, weights=str(path))
 
 
 def test_a_safetensors_file_is_loaded_and_named_by_its_hash(tmp_path):
     path = tmp_path / "w.safetensors"
     save_file(state(), path)
-    patient = load(path)
-    assert all(torch.equal(tensor, state()[name]) for name, tensor in patient.module.state_dict().items())
-    assert patient.recipe.weights.startswith("sha256:")
-    assert "w.safetensors" not in patient.recipe.to_text()
+    bundle = load(path)
+    assert all(torch.equal(tensor, state()[name]) for name, tensor in bundle.module.state_dict().items())
+    assert bundle.spec.weights.startswith("sha256:")
+    assert "w.safetensors" not in bundle.spec.to_text()
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_without_surgery_the_dense_model_is_trained_and_an_artifact_needs_no_mod
         ("density: 0.05", "density: 5", r"r.yaml:9:12: surgery.density is 5.0; it must be in (0, 1]"),
         ("density: 0.05", "density: 0.05\n  sparsity: 0.9", "density and sparsity are given"),
         ("density: 0.05", "pairs: al\n  density: 0.1", "r.yaml:9:10: surgery: unknown pairs 'al'; did you mean 'all'?"),
-        ("density: 0.05", "artifact: x", "r.yaml:9:13: surgery.artifact is an operation that was done before"),
+        ("density: 0.05", "artifact: x", "r.yaml:9:13: surgery.artifact is a pruning that was done before"),
         ("keep_dense: [classifier]", "keep_dense: classifier", 'surgery.keep_dense is "classifier"; it must be a list'),
         ("keep_dense: [classifier]", "keep_dense: [1]", "surgery.keep_dense is [1]; it must be text"),
         ("version: 1", "version: 2", "r.yaml:1:10: version is 2; this n2nsurgery reads version 1"),

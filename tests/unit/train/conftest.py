@@ -16,10 +16,10 @@ FEATURES, CLASSES = 8, 3
 
 
 class Blobs:
-    """`count` batches of `size` samples; those of process `rank` are its part of every batch of all `world`."""
+    """`count` batches of `size` samples; those of process `rank` are its part of every batch of all `processes`."""
 
-    def __init__(self, count=5, *, size=12, rank=0, world=1, shape=(FEATURES,), last=None):
-        self.count, self.size, self.rank, self.world, self.shape = count, size, rank, world, shape
+    def __init__(self, count=5, *, size=12, rank=0, processes=1, shape=(FEATURES,), last=None):
+        self.count, self.size, self.rank, self.processes, self.shape = count, size, rank, processes, shape
         self.last = last or size
 
     def __len__(self):
@@ -32,7 +32,7 @@ class Blobs:
             targets = torch.randint(CLASSES, (size,), generator=generator)
             inputs = torch.randn(size, *self.shape, generator=generator)
             inputs.view(size, -1)[torch.arange(size), targets] += 2
-            yield inputs[self.rank :: self.world], targets[self.rank :: self.world]
+            yield inputs[self.rank :: self.processes], targets[self.rank :: self.processes]
 
 
 def perceptron(dropout=0.0):

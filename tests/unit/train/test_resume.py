@@ -19,7 +19,7 @@ import torch
 from n2nsurgery.core import sealed_folder
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UsageError
 from n2nsurgery.core.sealed_folder import read_sealed
-from n2nsurgery.train.loop import session
+from n2nsurgery.train.loop import train_state
 from n2nsurgery.train.loop.run import run_training
 from n2nsurgery.train.state.checkpoints import best_checkpoint, trained_weights
 
@@ -201,15 +201,15 @@ def test_a_signal_saves_at_the_next_step_boundary(train, expected, tmp_path, nam
 
 
 def test_a_signal_during_the_evaluation_saves_before_it(train, expected, tmp_path, monkeypatch):
-    from n2nsurgery.train.loop import loop
+    from n2nsurgery.train.loop import trainer
 
-    evaluate = loop.evaluate
+    evaluate = trainer.evaluate
 
     def interrupted(*arguments, **options):
         os.kill(os.getpid(), signal.SIGTERM)
         return evaluate(*arguments, **options)
 
-    monkeypatch.setattr(loop, "evaluate", interrupted)
+    monkeypatch.setattr(trainer, "evaluate", interrupted)
     for _ in range(2):  # the second time the very same state is asked to be saved once more
         with pytest.raises(InterruptionError, match="after step 3"):
             train(tmp_path / "stopped", resume=True)
@@ -218,14 +218,14 @@ def test_a_signal_during_the_evaluation_saves_before_it(train, expected, tmp_pat
 
 
 def test_a_resume_without_the_random_states_is_not_the_same_run(train, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(session, "restore_random_state", lambda *_: None)
+    monkeypatch.setattr(train_state, "restore_random_state", lambda *_: None)
     with pytest.raises(Killed):
         train(tmp_path / "killed", on_step=die_at_four)
     assert train(tmp_path / "killed", resume=True) != expected
 
 
 def test_a_resume_without_the_optimizers_state_is_not_the_same_run(train, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(session.Session, "_load_optimizer", lambda *_: None)
+    monkeypatch.setattr(train_state.TrainState, "_load_optimizer", lambda *_: None)
     with pytest.raises(Killed):
         train(tmp_path / "killed", on_step=die_at_four)
     assert train(tmp_path / "killed", resume=True) != expected

@@ -42,7 +42,7 @@ class CallTape(Protocol):
         """A constant with its data, on the CPU; None where that cannot be had."""
         ...
 
-    def turned(self, weight: Tensor) -> Tensor:
+    def transposed(self, weight: Tensor) -> Tensor:
         """A constant matrix transposed, which keeps its name."""
         ...
 

@@ -114,17 +114,17 @@ def _product(tape: CallTape, call: TorchCall) -> bool:
         return fits and tape.add(Reduce, call.name, call.reads, call.results, axes=(-2,), keepdims=True)
     if right.dim() != _MATRIX:
         return False
-    turned = tape.turned(right)
-    return tape.add_layer(call.name, left, turned, call.results, layout="linear", groups=1, axis=-1)
+    transposed = tape.transposed(right)
+    return tape.add_layer(call.name, left, transposed, call.results, layout="linear", groups=1, axis=-1)
 
 
 def _attention(tape: CallTape, call: TorchCall) -> bool:
     query, key, value = call.args[:3]
     if any(tape.known(tensor) is None for tensor in (query, key, value)):
         return False
-    turned = key.mT
-    tape.add(Move, "transpose", tape.values(key), [turned], apply=_swapped)
-    return tape.add(Attention, "attention", tape.values(query, turned, value), call.results[:1])
+    transposed = key.mT
+    tape.add(Move, "transpose", tape.values(key), [transposed], apply=_swapped)
+    return tape.add(Attention, "attention", tape.values(query, transposed, value), call.results[:1])
 
 
 def _swapped(given: Any) -> list[Any]:  # noqa: ANN401 - one label array

@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 from n2nsurgery.graph.channels.from_torch import operations as known
 from n2nsurgery.graph.channels.from_torch.call import Recorder, TorchCall
 from n2nsurgery.graph.channels.from_torch.moves import moved
-from n2nsurgery.graph.channels.steps import AnyStep, Layer, Move, Opaque
+from n2nsurgery.graph.channels.steps import AnyStep, LayerStep, Move, Opaque
 
 _OVERRIDES = ("has_torch_function", "has_torch_function_unary", "has_torch_function_variadic")
 
@@ -170,7 +170,7 @@ class Tape(TorchFunctionMode):
         if called in self.weights and self.weights[called].shape != found.shape:
             called += ".T"
         self.weights.setdefault(called, found)
-        return self.add(Layer, name, (reads,), results, weight=called, weight_shape=tuple(found.shape), **more)
+        return self.add(LayerStep, name, (reads,), results, weight=called, weight_shape=tuple(found.shape), **more)
 
     def _computed_name(self, weight: Tensor) -> str | None:
         """A name of its own for a weight that is computed from a parameter; None where it comes from none."""
@@ -184,7 +184,7 @@ class Tape(TorchFunctionMode):
         self._names[id(weight)] = name
         return name
 
-    def turned(self, weight: Tensor) -> Tensor:
+    def transposed(self, weight: Tensor) -> Tensor:
         """A constant matrix transposed, which keeps its name."""
         made = weight.transpose(0, 1)
         if isinstance(made, FakeTensor):

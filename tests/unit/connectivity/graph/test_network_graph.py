@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from n2nsurgery.connectivity import ChannelGraph, Conventions, channel_graph, dense_form
+from n2nsurgery.connectivity import ChannelGraph, GraphOptions, channel_graph, dense_reference
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
 from n2nsurgery.graph.channels.following import follow
-from n2nsurgery.graph.channels.steps import Input, Layer, Move, Pointwise, Program
+from n2nsurgery.graph.channels.steps import Input, LayerStep, Move, Pointwise, Program
 
 RANDOM = np.random.default_rng(0)
 
 
 def layer(weight, reads, writes, shape, *, layout="conv", groups=1, out):
     shapes = ((2, out, 4, 4),) if layout != "linear" else ((2, out),)
-    return Layer(
+    return LayerStep(
         operation="layer", reads=(reads,), writes=(writes,), shapes=shapes, weight=weight, weight_shape=shape,
         layout=layout, groups=groups, axis=-1 if layout == "linear" else 1,
     )  # fmt: skip
@@ -88,7 +88,7 @@ def test_each_rule_condenses_the_kernel_as_it_says():
         "binary": mask.any((2, 3)),
     }
     for rule, conductances in expected.items():
-        block = channel_graph(network, Conventions(weight=rule)).blocks[0]
+        block = channel_graph(network, GraphOptions(weight=rule)).blocks[0]
         # sums of four numbers in another order
         np.testing.assert_allclose(toarray(block.weights), conductances, rtol=1e-15, atol=0)
         np.testing.assert_array_equal(toarray(block.kept), mask.sum((2, 3)))
@@ -124,10 +124,10 @@ def test_a_folded_batchnorm_scales_the_output_channels():
     plain = np.abs(network.weights["a.weight"].astype(np.float64))
     factors = np.array([[2.0], [0.5]])
     np.testing.assert_array_equal(channel_graph(network).blocks[0].weights, plain * factors)
-    squared = channel_graph(network, Conventions(weight="l2")).blocks[0].weights
+    squared = channel_graph(network, GraphOptions(weight="l2")).blocks[0].weights
     # one rounding of the product, one of the square
     np.testing.assert_allclose(squared, (plain * factors) ** 2, rtol=1e-15)
-    ignored = channel_graph(network, Conventions(batchnorm="ignored")).blocks[0].weights
+    ignored = channel_graph(network, GraphOptions(batchnorm="ignored")).blocks[0].weights
     np.testing.assert_array_equal(ignored, plain)
 
 
@@ -165,17 +165,17 @@ def test_the_dense_form_has_every_weight_at_the_mean_of_the_kept_ones():
     kept = 2 * np.abs(network.weights["a.weight"][mask]).astype(np.float64)
     expected = np.full((2, 3), 4 * kept.mean())
     expected[0, 1] = kept.sum() + 2 * kept.mean()
-    block = dense_form(network).blocks[0]
+    block = dense_reference(network).blocks[0]
     # sums of four numbers in another order
     np.testing.assert_allclose(block.weights, expected, rtol=1e-14)
     np.testing.assert_array_equal(block.kept, np.full((2, 3), 4))
     nothing = single((2, 3, 2, 2), out=2, channels=3, mask=np.zeros_like(mask))
-    np.testing.assert_allclose(dense_form(nothing).blocks[0].weights, np.full((2, 3), 4 / np.sqrt(12)), rtol=1e-15)
+    np.testing.assert_allclose(dense_reference(nothing).blocks[0].weights, np.full((2, 3), 4 / np.sqrt(12)), rtol=1e-15)
 
 
 def test_a_whole_network_is_its_own_dense_form():
     network = single((2, 3), out=2, channels=3, layout="linear")
-    np.testing.assert_array_equal(dense_form(network).blocks[0].weights, channel_graph(network).blocks[0].weights)
+    np.testing.assert_array_equal(dense_reference(network).blocks[0].weights, channel_graph(network).blocks[0].weights)
 
 
 def test_a_skip_with_weights_ends_in_its_targets_nodes_and_is_no_part_of_the_dense_form():
@@ -185,7 +185,7 @@ def test_a_skip_with_weights_ends_in_its_targets_nodes_and_is_no_part_of_the_den
     assert names(graph) == ["a", "skip", "b", "b.add", "c"]
     skip = graph.blocks[1]
     assert (skip.sources.tolist(), skip.targets.tolist()) == ([0, 1, 2], [6, 7, 8])
-    assert names(dense_form(network)) == ["a", "b", "b.add", "c"]
+    assert names(dense_reference(network)) == ["a", "b", "b.add", "c"]
 
 
 def test_a_skip_without_weights_makes_identity_edges_which_the_dense_form_leaves_out():
@@ -193,12 +193,12 @@ def test_a_skip_without_weights_makes_identity_edges_which_the_dense_form_leaves
     graph = channel_graph(network)
     assert names(graph) == ["a", "b", "b.add", "b.add#2", "c"]
     assert [block.sources.tolist() for block in graph.blocks[2:4]] == [[0, 1, 2], [3, 4, 5]]
-    left = dense_form(network)
+    left = dense_reference(network)
     assert [block.sources.tolist() for block in left.blocks if "add" in block.name] == [[3, 4, 5]]
 
 
 def test_identity_edges_can_be_dropped():
-    assert names(channel_graph(residual(), Conventions(identity="none"))) == ["a", "skip", "b", "c"]
+    assert names(channel_graph(residual(), GraphOptions(identity="none"))) == ["a", "skip", "b", "c"]
 
 
 def test_a_planted_fault_shows():
@@ -236,8 +236,8 @@ def test_weights_of_another_shape_are_refused():
 
 
 def test_conventions_are_printed_as_sentences_and_checked():
-    default = Conventions()
+    default = GraphOptions()
     assert all(sentence.endswith(".") for sentence in default.sentences)
     assert default.to_json()["weight"] == "l1"
     with pytest.raises(UnknownNameError, match="binary"):
-        Conventions(weight="binry")
+        GraphOptions(weight="binry")

@@ -306,9 +306,9 @@ def test_a_node_that_hangs_on_a_thread_is_no_trouble(thread):
 
 
 def test_the_edges_left_out_are_counted(residual_block):
-    assert laplacian(residual_block).threads == 0
+    assert laplacian(residual_block).negligible_edges == 0
     blocks = list(residual_block.blocks)
     blocks[0] = replace(blocks[0], weights=blocks[0].weights * 1e-20)
     thin = laplacian(replace(residual_block, blocks=tuple(blocks)))
-    assert thin.threads == 3
+    assert thin.negligible_edges == 3
     assert components(thin).sizes.tolist() == [6, 1]  # channel 3 has no other edge

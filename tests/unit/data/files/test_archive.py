@@ -14,7 +14,7 @@ from n2nsurgery.data.files import image_files
 from n2nsurgery.data.files.archive import images_of_archive
 from n2nsurgery.data.files.decoding import decode_all, decoded
 from n2nsurgery.data.files.image_files import ImageFiles, arrange, images_of_folder
-from n2nsurgery.data.pipeline.held import resized
+from n2nsurgery.data.pipeline.in_memory import resized
 from n2nsurgery.data.registry import DATA_SETS
 
 WRITE = {".tar": "w:", ".tar.gz": "w:gz", ".tgz": "w:gz"}

@@ -4,11 +4,11 @@ import pytest
 
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.experiments.paper.reproduce import run
-from n2nsurgery.experiments.paper.reproduction import EXPERIMENTS, Setting
+from n2nsurgery.experiments.paper.reproduction import EXPERIMENTS, ExperimentConfig
 
 
 def test_the_density_table_is_drawn_and_counted_and_its_one_misprint_is_named(tmp_path):
-    found = run("predefined-table1", Setting(folder=tmp_path))
+    found = run("predefined-table1", ExperimentConfig(folder=tmp_path))
     rows = found.tables[0].rows
     assert len(rows) == 17
     assert [row[0] for row in rows if row[-1] != "yes"] == ["CIFAR100 conv+3CLs"]
@@ -19,7 +19,7 @@ def test_the_density_table_is_drawn_and_counted_and_its_one_misprint_is_named(tm
 
 
 def test_the_savings_are_counted_and_what_differs_is_named(tmp_path):
-    found = run("predefined-table2", Setting(folder=tmp_path))
+    found = run("predefined-table2", ExperimentConfig(folder=tmp_path))
     assert [row[6] for row in found.tables[0].rows] == [
         "50",
         "50",
@@ -34,13 +34,13 @@ def test_the_savings_are_counted_and_what_differs_is_named(tmp_path):
 
 def test_an_unknown_experiment_names_the_nearest(tmp_path):
     with pytest.raises(UnknownNameError, match="did you mean 'predefined-table1'"):
-        run("predefined-tabel1", Setting(folder=tmp_path))
+        run("predefined-tabel1", ExperimentConfig(folder=tmp_path))
 
 
-@pytest.mark.parametrize("setting", [{"scale": "large"}, {"seeds": 0}])
-def test_a_setting_that_cannot_be_is_refused(tmp_path, setting):
+@pytest.mark.parametrize("config", [{"scale": "large"}, {"seeds": 0}])
+def test_a_setting_that_cannot_be_is_refused(tmp_path, config):
     with pytest.raises(UsageError):
-        run("predefined-table1", Setting(folder=tmp_path, **setting))
+        run("predefined-table1", ExperimentConfig(folder=tmp_path, **config))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS.names())

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from n2nsurgery.experiments.trials.paired import Spread, paired, rank_correlation, together
+from n2nsurgery.experiments.trials.paired import SampleStats, paired, rank_correlation, together
 
 VALUES = st.lists(st.floats(0, 100), min_size=2, max_size=12)
 
@@ -52,9 +52,9 @@ def test_an_unpaired_difference_would_be_seen():
     ],
 )
 def test_an_outcome_follows_from_the_interval(values, outcome, level):
-    spread = Spread(values=values)
-    assert spread.outcome == outcome
-    assert spread.not_below(1.0) == level
+    stats = SampleStats(values=values)
+    assert stats.outcome == outcome
+    assert stats.not_below(1.0) == level
 
 
 def test_a_statement_of_several_parts_needs_all_of_them():
@@ -65,10 +65,10 @@ def test_a_statement_of_several_parts_needs_all_of_them():
 
 
 def test_a_spread_is_shown_with_its_deviation_and_a_difference_with_its_interval():
-    spread = Spread(values=(1.0, 2.0, 3.0))
-    assert spread.text(1) == "2.0 ± 1.0"
-    assert spread.signed(1) == "+2.0 [-0.5, +4.5]"  # t(0.975, 2) = 4.303, 4.303 / sqrt(3) = 2.48
-    assert (Spread(values=(1.0,)).text(), Spread(values=()).signed()) == ("1.00", "no run")
+    stats = SampleStats(values=(1.0, 2.0, 3.0))
+    assert stats.text(1) == "2.0 ± 1.0"
+    assert stats.signed(1) == "+2.0 [-0.5, +4.5]"  # t(0.975, 2) = 4.303, 4.303 / sqrt(3) = 2.48
+    assert (SampleStats(values=(1.0,)).text(), SampleStats(values=()).signed()) == ("1.00", "no run")
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=4, max_size=40))

@@ -16,8 +16,8 @@ from onnx import helper, numpy_helper
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.export.codec.coded import CodedWeight
 from n2nsurgery.export.sparse.formats import ExportFormat, apply_form
+from n2nsurgery.export.sparse.fusion_matches import FusionMatch
 from n2nsurgery.export.sparse.operators import DOMAIN
-from n2nsurgery.export.sparse.sites import Site
 from n2nsurgery.export.sparse.weight_coding import Race, codings, rounded
 
 RANDOM = np.random.default_rng(0)
@@ -46,7 +46,7 @@ def run(proto: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
     return opened.run(None, {"x": x})[0]
 
 
-def always_faster(_site: Site, _coded: CodedWeight) -> float:
+def always_faster(_match: FusionMatch, _coded: CodedWeight) -> float:
     """A race that sparse wins, for tests of what is written and not of when."""
     return 2.0
 

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from n2nsurgery import runtime
-from n2nsurgery.export.channels.network import channel_network
+from n2nsurgery.export.channels.network import channel_network_of_onnx
 from n2nsurgery.export.exporter import export_module
 from n2nsurgery.export.proof.inspect_file import inspect_file
 from n2nsurgery.export.proof.verify_file import verify_file
@@ -53,7 +53,7 @@ def forms(nodes: list[onnx.NodeProto], tensors: dict[str, np.ndarray], channels:
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
     model = ir.from_proto(proto)
-    decided = codings(model.graph, "fp32", lambda _site, _coded: 2.0)
+    decided = codings(model.graph, "fp32", lambda _match, _coded: 2.0)
     result = ir.to_proto(apply_form(model, "portable", decided))
     onnx.checker.check_model(result, full_check=True)
     x = np.random.default_rng(1).standard_normal((2, channels, 15, 13)).astype(np.float32)
@@ -175,6 +175,6 @@ def test_channels_are_followed_through_our_pools(tmp_path):
     for form in ("portable", "dense"):
         path = tmp_path / f"{form}.onnx"
         export_module(network, (x,), ("x",), path=path, metadata={}, masks=masks, format=ExportFormat(form=form))
-        found.append(channel_network(path).flow)
+        found.append(channel_network_of_onnx(path).flow)
     assert len(found[0].calls) == 3
     assert [call.weight for call in found[0].calls] == [call.weight for call in found[1].calls]

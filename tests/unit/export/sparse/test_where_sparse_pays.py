@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from n2nsurgery.export.sparse.where_sparse_pays import Layer, measured_verdict, predict, shares_positions
+from n2nsurgery.export.sparse.where_sparse_pays import LayerShape, measured_verdict, predict, shares_positions
 
 UNIT = {"strides": (1, 1), "dilations": (1, 1)}
 
 
-def conv(*shape: int, **more: object) -> Layer:
+def conv(*shape: int, **more: object) -> LayerShape:
     """A convolution that is a tenth dense where nothing else is said."""
-    return Layer(**{"kind": "Conv", "shape": shape, "density": 0.1, **UNIT, **more})  # type: ignore[arg-type]
+    return LayerShape(**{"kind": "Conv", "shape": shape, "density": 0.1, **UNIT, **more})  # type: ignore[arg-type]
 
 
-def linear(*shape: int, rows: int = 1, **more: object) -> Layer:
-    return Layer(**{"kind": "Gemm", "shape": shape, "density": 0.1, "rows": rows, **more})  # type: ignore[arg-type]
+def linear(*shape: int, rows: int = 1, **more: object) -> LayerShape:
+    return LayerShape(**{"kind": "Gemm", "shape": shape, "density": 0.1, "rows": rows, **more})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def linear(*shape: int, rows: int = 1, **more: object) -> Layer:
 )
 def test_every_class_of_layers_has_its_limit(layer, limit):
     for density, sparse in ((limit, True), (limit + 0.01, False)):
-        verdict = predict(Layer(**{**vars(layer), "density": density}))
+        verdict = predict(LayerShape(**{**vars(layer), "density": density}))
         assert verdict.sparse is sparse
         assert f"{limit:g}" in verdict.reason
         assert verdict.measured is None

@@ -151,7 +151,7 @@ def test_layers_without_a_part_are_refused_with_their_reasons(resnet):
     bottleneck = graph_of(nn.Sequential(chain(2), nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.ReLU()), 3, 8, 8)
     reasons = {(r.source, r.target): r.reason for r in bottleneck.refusals}
     assert reasons == {("1", ""): "no activation follows it"}
-    assert not [r for r in resnet.refusals if r.target == "8"]  # a head is a choice, no refusal
+    assert not [r for r in resnet.refusals if r.target == "8"]  # a head is a choice, no rejection
 
 
 def test_overlapping_takes_every_pair_of_the_length(plain):

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 import n2nsurgery
-from n2nsurgery import Operated
-from n2nsurgery.connectivity import ChannelGraph, Conventions
+from n2nsurgery import PrunedModel
+from n2nsurgery.connectivity import ChannelGraph, GraphOptions
 from n2nsurgery.connectivity.paths.reach import connections
 from n2nsurgery.core.errors import UnknownNameError, UsageError, VerificationError
 from n2nsurgery.export.capture.capture import capture
@@ -77,7 +77,7 @@ class Branches(nn.Module):
         return self.head(torch.nn.functional.avg_pool2d(self.grouped(y), 2).flatten(1))
 
 
-def operated_of(build, shape, **options) -> Operated:
+def pruned_of(build, shape, **options) -> PrunedModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = build()
@@ -88,21 +88,21 @@ def operated_of(build, shape, **options) -> Operated:
     return without_zeros(n2nsurgery.apply(model, example_inputs=torch.zeros(2, *shape), **{"density": 0.1} | options))
 
 
-def without_zeros(operated: Operated) -> Operated:
+def without_zeros(pruned: PrunedModel) -> PrunedModel:
     """The same, where chance has drawn a kept weight of value zero: a file cannot tell it from a pruned one."""
-    for name, mask in operated.masks.items():
-        weight = operated.module.get_parameter(name)
+    for name, mask in pruned.masks.items():
+        weight = pruned.module.get_parameter(name)
         weight.data = torch.where(mask & (weight == 0), 0.01, weight)
-    return operated
+    return pruned
 
 
 class Files:
     """The files of one network in any form, as an export writes them, but for its proofs."""
 
-    def __init__(self, operated: Operated, folder: Path) -> None:
-        inputs = operated.plan.inputs
-        self.captured = ir.to_proto(capture(operated.module.eval(), examples(inputs), [spec.name for spec in inputs]))
-        self.summary = summary(operated.plan, operated.masks, operated.record)
+    def __init__(self, pruned: PrunedModel, folder: Path) -> None:
+        inputs = pruned.plan.inputs
+        self.captured = ir.to_proto(capture(pruned.module.eval(), examples(inputs), [spec.name for spec in inputs]))
+        self.summary = summary(pruned.plan, pruned.masks, pruned.record)
         self.folder = folder
 
     def write(self, form: str, values: str = "fp32", *, compacted: bool = False) -> Path:
@@ -119,17 +119,17 @@ class Files:
 
 
 @pytest.fixture(scope="module")
-def networks() -> dict[str, Operated]:
+def networks() -> dict[str, PrunedModel]:
     return {
         "mlp": without_zeros(n2nsurgery.apply("mlp", density=0.02)),
-        "residual": operated_of(Residual, (3, 8, 8)),
-        "branches": operated_of(Branches, (3, 8, 8)),
+        "residual": pruned_of(Residual, (3, 8, 8)),
+        "branches": pruned_of(Branches, (3, 8, 8)),
     }
 
 
 @pytest.fixture(scope="module")
 def files(networks, tmp_path_factory) -> dict[str, Files]:
-    return {name: Files(operated, tmp_path_factory.mktemp(name)) for name, operated in networks.items()}
+    return {name: Files(pruned, tmp_path_factory.mktemp(name)) for name, pruned in networks.items()}
 
 
 def array(matrix) -> np.ndarray:
@@ -179,9 +179,9 @@ def test_rounded_values_keep_the_structure(networks, files, form, values):
 
 
 def test_a_compact_file_has_fewer_channels_and_can_be_read(tmp_path):
-    operated = n2nsurgery.apply("mlp", density=0.01, skip="none", skip_ratio=0.0)
-    operated.module.get_parameter("layers.2.weight").data[:4] = 0
-    ours, file = subject_of(operated), subject_of(Files(operated, tmp_path).write("portable", compacted=True))
+    pruned = n2nsurgery.apply("mlp", density=0.01, skip="none", skip_ratio=0.0)
+    pruned.module.get_parameter("layers.2.weight").data[:4] = 0
+    ours, file = subject_of(pruned), subject_of(Files(pruned, tmp_path).write("portable", compacted=True))
     assert file.graph.nodes < ours.graph.nodes
     assert [call.name for call in file.flow.calls] == [call.name for call in ours.flow.calls]
 
@@ -206,24 +206,24 @@ def test_planted_faults_are_differences(networks):
 
 @pytest.mark.parametrize("name", ["residual", "branches"])
 def test_a_path_leads_from_input_to_output_where_the_output_moves_with_the_input(networks, name):
-    operated = networks[name]
-    module = operated.module.eval().double()
-    for parameter, mask in operated.masks.items():  # positive, so that nothing cancels or is cut off
+    pruned = networks[name]
+    module = pruned.module.eval().double()
+    for parameter, mask in pruned.masks.items():  # positive, so that nothing cancels or is cut off
         weight = module.get_parameter(parameter)
         weight.data = torch.where(mask, torch.rand(weight.shape, dtype=torch.float64) + 0.1, 0.0)
     x = torch.rand(1, 3, 8, 8, dtype=torch.float64, requires_grad=True)
     rows = [torch.autograd.grad(out, x, retain_graph=True)[0] for out in module(x)[0]]
     moves = torch.stack([row[0].abs().sum((1, 2)) for row in rows]).numpy() > 0
     module.float()
-    np.testing.assert_array_equal(connections(subject_of(operated).graph), moves)
+    np.testing.assert_array_equal(connections(subject_of(pruned).graph), moves)
 
 
 def test_every_kind_of_origin_gives_the_same_graph(networks, tmp_path):
-    operated = networks["mlp"]
-    folder = operated.save(tmp_path / "artifact")
+    pruned = networks["mlp"]
+    folder = pruned.save(tmp_path / "artifact")
     loaded = subject_of(folder)
     assert (loaded.origin.kind, loaded.origin.name) == ("artifact", str(folder))
-    assert differences(subject_of(operated).graph, loaded.graph, 0) == []
+    assert differences(subject_of(pruned).graph, loaded.graph, 0) == []
     dense = subject_of("mlp")
     assert dense.origin.kind == "model"
     assert dense.graph.nodes == loaded.graph.nodes
@@ -241,9 +241,9 @@ def test_the_layers_are_counted_exactly(networks):
 
 @pytest.mark.parametrize("kind", ["n2n", "residual"])
 def test_the_dense_form_of_an_operated_network_is_that_of_the_original(kind):
-    operated = operated_of(Residual, (3, 8, 8), skip=kind)
-    assert operated.plan.skips
-    found = subject_of(operated)
+    pruned = pruned_of(Residual, (3, 8, 8), skip=kind)
+    assert pruned.plan.skips
+    found = subject_of(pruned)
     original = subject_of(Residual(), example_inputs=torch.zeros(2, 3, 8, 8))
     assert found.dense.groups == original.graph.groups
     assert [block.name for block in found.dense.blocks if block.size] == [
@@ -276,7 +276,7 @@ def test_what_cannot_be_read_is_said_clearly(tmp_path):
 
 
 def test_conventions_reach_the_graph(networks):
-    plain = subject_of(networks["residual"], conventions=Conventions(weight="binary", identity="none"))
+    plain = subject_of(networks["residual"], conventions=GraphOptions(weight="binary", identity="none"))
     assert {float(value) for block in plain.graph.blocks for value in np.unique(array(block.weights))} <= {0.0, 1.0}
     assert all(block.size for block in plain.graph.blocks)
 

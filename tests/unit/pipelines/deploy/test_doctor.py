@@ -37,7 +37,7 @@ def test_the_compiler_is_the_one_that_cxx_names(monkeypatch, tmp_path):
     compiler.write_text("#!/bin/sh\necho 'mine 1.0'\necho more\n")
     compiler.chmod(0o755)
     monkeypatch.setenv("CXX", str(compiler))
-    assert doctor.run().compiler == doctor.Compiler(path=str(compiler), version="mine 1.0")
+    assert doctor.run().compiler == doctor.CompilerInfo(path=str(compiler), version="mine 1.0")
 
 
 def test_a_sparse_runtime_that_is_not_built_is_said_with_what_to_do(monkeypatch, tmp_path):

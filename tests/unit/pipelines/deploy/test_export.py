@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery import Operated, apply, export_onnx, load
+from n2nsurgery import PrunedModel, apply, export_onnx, load
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.export.files import metadata
 from n2nsurgery.pipelines.deploy import export as pipeline
@@ -32,50 +32,50 @@ class Tiny(nn.Module):
 
 
 @pytest.fixture
-def operated() -> Operated:
+def pruned() -> PrunedModel:
     """A network in train mode whose statistics are not those of its start."""
     x = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    operated = apply(Tiny(), density=0.5, skip_ratio=0.2, example_inputs=x[:2])
+    pruned = apply(Tiny(), density=0.5, skip_ratio=0.2, example_inputs=x[:2])
     for _ in range(5):
-        operated.module(x)
-    return operated
+        pruned.module(x)
+    return pruned
 
 
 def session(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-def test_onnx_runtime_computes_what_torch_does_at_any_batch(operated, tmp_path):
-    report = export_onnx(operated, tmp_path / "tiny.onnx")
+def test_onnx_runtime_computes_what_torch_does_at_any_batch(pruned, tmp_path):
+    report = export_onnx(pruned, tmp_path / "tiny.onnx")
     runtime = session(tmp_path / "tiny.onnx")
     assert [value.name for value in runtime.get_inputs()] == ["x"] == list(report.inputs)
     for batch in (1, 2, 5):
         x = torch.randn(batch, 3, 8, 8, generator=torch.Generator().manual_seed(batch))
         with torch.no_grad():
-            expected = operated.module.eval()(x)
+            expected = pruned.module.eval()(x)
         (actual,) = runtime.run(None, {"x": x.numpy()})
         # a few roundings of single precision: BatchNorm is folded into the convolution
         torch.testing.assert_close(torch.from_numpy(actual), expected, rtol=1e-5, atol=1e-6)
         assert expected.std() > 0.01  # a constant output would prove nothing
 
 
-def test_pruned_weights_are_zero_in_the_file(operated, tmp_path):
-    report = export_onnx(operated, tmp_path / "tiny.onnx")
-    assert set(report.masked) == set(operated.masks)
+def test_pruned_weights_are_zero_in_the_file(pruned, tmp_path):
+    report = export_onnx(pruned, tmp_path / "tiny.onnx")
+    assert set(report.masked) == set(pruned.masks)
     assert report.unchecked == ()
 
 
-def test_the_plan_and_its_outcome_are_in_the_files_own_metadata(operated, tmp_path):
-    export_onnx(operated, tmp_path / "tiny.onnx")
+def test_the_plan_and_its_outcome_are_in_the_files_own_metadata(pruned, tmp_path):
+    export_onnx(pruned, tmp_path / "tiny.onnx")
     properties = session(tmp_path / "tiny.onnx").get_modelmeta().custom_metadata_map
     document = metadata.decode(properties)
-    assert json.dumps(document["plan"], sort_keys=True) == json.dumps(operated.plan.to_json(), sort_keys=True)
-    expected = summary(operated.plan, operated.masks, operated.record)
+    assert json.dumps(document["plan"], sort_keys=True) == json.dumps(pruned.plan.to_json(), sort_keys=True)
+    expected = summary(pruned.plan, pruned.masks, pruned.record)
     assert document["summary"] == json.loads(json.dumps(expected))
 
 
-def test_a_summary_of_the_connectivity_is_in_the_metadata_where_it_is_asked_for(operated, tmp_path):
-    exports = {wanted: export_onnx(operated, tmp_path / f"{wanted}.onnx", report=wanted) for wanted in (True, False)}
+def test_a_summary_of_the_connectivity_is_in_the_metadata_where_it_is_asked_for(pruned, tmp_path):
+    exports = {wanted: export_onnx(pruned, tmp_path / f"{wanted}.onnx", report=wanted) for wanted in (True, False)}
     with_summary, without = (
         metadata.decode(session(exports[wanted].path).get_modelmeta().custom_metadata_map) for wanted in (True, False)
     )
@@ -86,20 +86,20 @@ def test_a_summary_of_the_connectivity_is_in_the_metadata_where_it_is_asked_for(
     assert 0 <= found["quantities"]["heat-distance.F_share"]["value"] <= 1
 
 
-def test_exporting_leaves_the_network_in_its_mode_and_its_place(operated, tmp_path):
-    before = {name: tensor.clone() for name, tensor in operated.module.state_dict().items()}
-    assert operated.module.training
-    export_onnx(operated, tmp_path / "tiny.onnx")
-    assert operated.module.training
-    assert all(torch.equal(tensor, before[name]) for name, tensor in operated.module.state_dict().items())
+def test_exporting_leaves_the_network_in_its_mode_and_its_place(pruned, tmp_path):
+    before = {name: tensor.clone() for name, tensor in pruned.module.state_dict().items()}
+    assert pruned.module.training
+    export_onnx(pruned, tmp_path / "tiny.onnx")
+    assert pruned.module.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in pruned.module.state_dict().items())
 
 
-def test_an_existing_file_is_kept_unless_it_may_be_replaced(operated, tmp_path):
+def test_an_existing_file_is_kept_unless_it_may_be_replaced(pruned, tmp_path):
     (tmp_path / "tiny.onnx").write_text("precious")
     with pytest.raises(UsageError, match="already exists"):
-        export_onnx(operated, tmp_path / "tiny.onnx")
+        export_onnx(pruned, tmp_path / "tiny.onnx")
     assert (tmp_path / "tiny.onnx").read_text() == "precious"
-    export_onnx(operated, tmp_path / "tiny.onnx", overwrite=True)
+    export_onnx(pruned, tmp_path / "tiny.onnx", overwrite=True)
     assert session(tmp_path / "tiny.onnx")
 
 
@@ -122,13 +122,13 @@ class Conditioned(nn.Module):
 
 def test_inputs_have_the_names_that_forward_gives_them(tmp_path):
     inputs = {"x": torch.randn(2, 6, generator=torch.Generator().manual_seed(0)), "kind": torch.tensor([1, 4])}
-    operated = apply(Conditioned(), density=0.5, example_inputs=inputs)
-    export_onnx(operated, tmp_path / "conditioned.onnx")
+    pruned = apply(Conditioned(), density=0.5, example_inputs=inputs)
+    export_onnx(pruned, tmp_path / "conditioned.onnx")
     (actual,) = session(tmp_path / "conditioned.onnx").run(
         None, {name: value.numpy() for name, value in inputs.items()}
     )
     with torch.no_grad():
-        expected = operated.module.eval()(**inputs)
+        expected = pruned.module.eval()(**inputs)
     torch.testing.assert_close(torch.from_numpy(actual), expected, rtol=1e-5, atol=1e-6)
 
 

@@ -16,8 +16,8 @@ from n2nsurgery.pipelines.prune import inspect
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pruned multilayer perceptron."""
-    operated = n2nsurgery.apply("mlp", density=0.1, skip="none", skip_ratio=0.0)
-    return operated.save(tmp_path_factory.mktemp("artifact") / "mlp")
+    pruned = n2nsurgery.apply("mlp", density=0.1, skip="none", skip_ratio=0.0)
+    return pruned.save(tmp_path_factory.mktemp("artifact") / "mlp")
 
 
 @pytest.fixture(scope="module")

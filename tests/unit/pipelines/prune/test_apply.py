@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from n2nsurgery import PairSelection, apply, load
 from n2nsurgery.core.errors import BudgetError, RunError, TraceError, UnknownNameError, UsageError
 from n2nsurgery.masks.criteria import synflow
-from n2nsurgery.models.catalog import resolve
+from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.pipelines.prune import apply as pipeline
 from n2nsurgery.pipelines.prune.apply import ApplyOutcome, run
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
@@ -58,11 +58,11 @@ def artifacts(tmp_path, monkeypatch) -> Path:
 )
 def test_example_inputs_are_a_tensor_a_tuple_or_a_mapping_in_any_order(example_inputs, names, tmp_path):
     model = Shifted()
-    operated = apply(model, density=1, skip_ratio=0, example_inputs=example_inputs)
-    assert [spec.name for spec in operated.plan.inputs] == names
+    pruned = apply(model, density=1, skip_ratio=0, example_inputs=example_inputs)
+    assert [spec.name for spec in pruned.plan.inputs] == names
     given = {name: {"x": X, "shift": SHIFT, "scale": SCALE}[name] for name in names}
-    assert torch.equal(operated.module(**given), model(**given))
-    operated.save(tmp_path / "artifact")
+    assert torch.equal(pruned.module(**given), model(**given))
+    pruned.save(tmp_path / "artifact")
     assert torch.equal(load(tmp_path / "artifact", model).module(**given), model(**given))
 
 
@@ -96,7 +96,7 @@ def test_a_name_needs_no_inputs_and_may_have_others():
 
 def test_the_seed_is_that_of_the_weights_and_of_the_masks():
     first, again, other = (apply("mlp", density=0.1, seed=seed) for seed in (3, 3, 4))
-    weights = [operated.module.state_dict()["layers.0.weight"] for operated in (first, again, other)]
+    weights = [pruned.module.state_dict()["layers.0.weight"] for pruned in (first, again, other)]
     assert first.masks == again.masks != other.masks
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -193,7 +193,7 @@ def document(outcome: ApplyOutcome) -> dict:
 @pytest.mark.usefixtures("artifacts")
 def test_the_document_says_what_was_done():
     outcome = run(ApplyRequest(model="mlp", density=0.05, skip_ratio=0.1, seed=2))
-    shown, operated = document(outcome), outcome.operated
+    shown, pruned = document(outcome), outcome.pruned
     assert set(KEYS) <= shown.keys()
     assert all(set(LAYER_KEYS) <= layer.keys() for layer in shown["layers"])
     assert all(set(SKIP_KEYS) <= skip.keys() for skip in shown["skips"])
@@ -224,7 +224,7 @@ def test_the_document_says_what_was_done():
     # every weight of a linear layer is used once for a sample
     assert shown["mac_density"] == total / reference
     assert [layer["macs"] for layer in shown["layers"]] == [layer["kept"] for layer in shown["layers"]]
-    assert shown["mask_fingerprint"] == operated.masks.fingerprint
+    assert shown["mask_fingerprint"] == pruned.masks.fingerprint
     assert shown["artifact"] == str(outcome.artifact)
 
 
@@ -232,14 +232,14 @@ def test_the_artifact_lies_below_exported_under_a_name_of_what_it_is(artifacts):
     outcome = run(ApplyRequest(model="mlp", density=0.05, criterion="rp", seed=2))
     assert outcome.artifact.parent == artifacts.relative_to(artifacts.parent)
     assert outcome.artifact.name == f"mlp-random-n2n-d0.05-s2-{outcome.plan.fingerprint[:8]}"
-    assert load(outcome.artifact).masks == outcome.operated.masks
+    assert load(outcome.artifact).masks == outcome.pruned.masks
 
 
 def test_a_dry_run_plans_and_writes_nothing(artifacts):
     request = ApplyRequest(model="mlp", density=0.05, dry_run=True)
     outcome = run(request)
     shown = document(outcome)
-    assert (outcome.operated, outcome.artifact, shown["artifact"], shown["mask_fingerprint"]) == (
+    assert (outcome.pruned, outcome.artifact, shown["artifact"], shown["mask_fingerprint"]) == (
         None,
         None,
         None,
@@ -262,12 +262,12 @@ def test_a_dry_run_of_scores_leaves_open_what_only_scores_tell():
 
 
 def test_an_existing_output_is_refused_before_the_work_starts(artifacts, monkeypatch):
-    def operate(*_arguments, **_options):
+    def prune(*_arguments, **_options):
         raise AssertionError("the work has started")
 
     first = run(ApplyRequest(model="mlp", density=0.05))
     before = (first.artifact / "model.safetensors").stat().st_mtime_ns
-    monkeypatch.setattr(pipeline, "operate", operate)
+    monkeypatch.setattr(pipeline, "prune", prune)
     with pytest.raises(UsageError, match=r"already exists; choose another output or pass --overwrite"):
         run(ApplyRequest(model="mlp", density=0.05))
     (artifacts / "thesis").mkdir()
@@ -290,9 +290,9 @@ def test_every_criterion_of_the_command_line_works(criterion, monkeypatch):
     monkeypatch.setattr(synflow.SynFlow.__init__, "__kwdefaults__", {"rounds": 2})  # a hundred take seconds
     request = ApplyRequest(model="mlp", density=0.05, criterion=criterion, batch_size=8)
     outcome = run(request)
-    assert outcome.operated.masks.kept == outcome.plan.budget.total
+    assert outcome.pruned.masks.kept == outcome.plan.budget.total
     noisy = criterion in {"snip", "csp", "grasp", "synflow"}
-    assert outcome.operated.record.data == ("noise(seed=0,batch_size=8,count=1)" if noisy else None)
+    assert outcome.pruned.record.data == ("noise(seed=0,batch_size=8,count=1)" if noisy else None)
 
 
 @pytest.mark.usefixtures("artifacts")
@@ -377,24 +377,24 @@ def test_a_device_that_is_not_there_is_said():
 @pytest.mark.usefixtures("artifacts")
 def test_scores_on_a_gpu_give_an_artifact_that_loads_on_the_cpu():
     outcome = run(ApplyRequest(model="mlp", density=0.05, criterion="snip", device="cuda", batch_size=8))
-    assert outcome.operated.masks.kept == outcome.plan.budget.total
+    assert outcome.pruned.masks.kept == outcome.plan.budget.total
     assert {value.device.type for value in load(outcome.artifact).module.parameters()} == {"cpu"}
 
 
 @pytest.mark.gpu
 def test_a_model_on_a_gpu_stays_there(tmp_path):
     model = Shifted().cuda()
-    operated = apply(model, density=0.5, criterion="snip", example_inputs=X.cuda())
-    assert {value.device.type for value in operated.module.parameters()} == {"cuda"}
-    operated.save(tmp_path / "artifact")
+    pruned = apply(model, density=0.5, criterion="snip", example_inputs=X.cuda())
+    assert {value.device.type for value in pruned.module.parameters()} == {"cuda"}
+    pruned.save(tmp_path / "artifact")
     loaded = load(tmp_path / "artifact", model)
-    assert torch.equal(loaded.module(X.cuda()), operated.module(X.cuda()))
+    assert torch.equal(loaded.module(X.cuda()), pruned.module(X.cuda()))
 
 
 @pytest.mark.usefixtures("artifacts")
 def test_the_weights_are_those_of_the_named_model_with_its_seed():
     outcome = run(ApplyRequest(model="mlp", density=0.05, seed=5))
-    dense = resolve("mlp", seed=5).module.state_dict()
-    for name, mask in outcome.operated.masks.items():
+    dense = resolve_model("mlp", seed=5).module.state_dict()
+    for name, mask in outcome.pruned.masks.items():
         if name in dense:
-            assert torch.equal(outcome.operated.module.state_dict()[name][mask], dense[name][mask])
+            assert torch.equal(outcome.pruned.module.state_dict()[name][mask], dense[name][mask])

@@ -42,9 +42,9 @@ def named(tmp_path) -> Path:
 
 
 def test_a_named_model_is_built_again(named):
-    operated = load(named)
-    assert operated.masks.kept == operated.plan.budget.total
-    assert operated.module.original_class.endswith("Perceptron")
+    pruned = load(named)
+    assert pruned.masks.kept == pruned.plan.budget.total
+    assert pruned.module.original_class.endswith("Perceptron")
 
 
 def test_the_folder_may_be_text(named):
@@ -52,7 +52,7 @@ def test_the_folder_may_be_text(named):
 
 
 def test_a_model_that_is_given_takes_the_place_of_the_named_one(named):
-    with pytest.raises(InvalidFileError, match="this model is not the one that was operated on"):
+    with pytest.raises(InvalidFileError, match="this model is not the one that was pruned"):
         load(named, Perceptron([3072, 512, 256, 100, 64]))
     with pytest.raises(TraceError, match=r"Tiny.* cannot be traced"):
         load(named, Tiny())
@@ -96,20 +96,20 @@ def factory(monkeypatch) -> list[int]:
 
 def test_code_of_a_factory_is_run_only_where_that_is_allowed(factory, tmp_path):
     request = ApplyRequest(model="patients:build", density=0.5, input_size=(6,), output=tmp_path / "artifact")
-    operated = run(request).operated
+    pruned = run(request).pruned
     factory.clear()
-    with pytest.raises(UsageError, match="model 'patients:build' imports code, which is barred here"):
+    with pytest.raises(UsageError, match="model 'models:build' imports code, which is barred here"):
         load(tmp_path / "artifact")
     assert factory == []
     loaded = load(tmp_path / "artifact", allow_import=True)
     assert factory == [6]
-    assert torch.equal(loaded.module(X), operated.module(X))
+    assert torch.equal(loaded.module(X), pruned.module(X))
 
 
 def test_a_factory_is_not_needed_where_its_model_is_given(factory, tmp_path):
-    operated = run(ApplyRequest(model="patients:build", density=0.5, input_size=(6,), output=tmp_path / "a")).operated
+    pruned = run(ApplyRequest(model="patients:build", density=0.5, input_size=(6,), output=tmp_path / "a")).pruned
     factory.clear()
-    assert torch.equal(load(tmp_path / "a", Tiny()).module(X), operated.module(X))
+    assert torch.equal(load(tmp_path / "a", Tiny()).module(X), pruned.module(X))
     assert factory == []
 
 
@@ -117,7 +117,7 @@ def test_a_factory_is_not_needed_where_its_model_is_given(factory, tmp_path):
 def test_a_factory_that_is_gone_is_named(tmp_path, monkeypatch):
     run(ApplyRequest(model="patients:build", density=0.5, input_size=(6,), output=tmp_path / "a"))
     monkeypatch.delitem(sys.modules, "patients")
-    with pytest.raises(UnknownNameError, match="'patients:build' cannot be imported"):
+    with pytest.raises(UnknownNameError, match="'models:build' cannot be imported"):
         load(tmp_path / "a", allow_import=True)
 
 
@@ -162,10 +162,10 @@ class Indexed(nn.Module):
 def test_inputs_of_any_type_are_known_again(tmp_path):
     inputs = {"index": torch.tensor([0, 4, 2]), "keep": torch.tensor([True, False, True])}
     model = Indexed()
-    operated = apply(model, density=0.5, example_inputs=inputs)
-    assert [(spec.name, spec.shape, spec.dtype) for spec in operated.plan.inputs] == [
+    pruned = apply(model, density=0.5, example_inputs=inputs)
+    assert [(spec.name, spec.shape, spec.dtype) for spec in pruned.plan.inputs] == [
         ("index", (3,), "int64"),
         ("keep", (3,), "bool"),
     ]
-    operated.save(tmp_path / "artifact")
-    assert torch.equal(load(tmp_path / "artifact", model).module(**inputs), operated.module(**inputs))
+    pruned.save(tmp_path / "artifact")
+    assert torch.equal(load(tmp_path / "artifact", model).module(**inputs), pruned.module(**inputs))

@@ -45,10 +45,10 @@ def here(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def train(*overrides: str, text: str = RECIPE, progress=None, say=None, **options):
+def train(*overrides: str, text: str = RECIPE, progress=None, log=None, **options):
     Path("tiny.yaml").write_text(text, encoding="utf-8")
     request = TrainRequest(recipe=Path("tiny.yaml"), overrides=overrides, **{"output": Path("run"), **options})
-    return run(request, progress, say)
+    return run(request, progress, log)
 
 
 def at_step(number: int, act):
@@ -76,15 +76,15 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 @pytest.mark.usefixtures("here")
 def test_a_run_holds_its_recipe_and_its_trained_network():
     lines = []
-    outcome = train(say=lines.append)
+    outcome = train(log=lines.append)
     document = outcome.to_json()
     assert (document["steps_per_epoch"], document["steps"], len(document["history"])) == (4, 12, 3)
     assert sum(line.startswith("epoch ") for line in lines) == 3
     assert any("64 training, 16 validation and 32 test samples" in line for line in lines)
-    assert outcome.operated.record.data == "fake(train,seed=0,batch_size=16,count=1)"
+    assert outcome.pruned.record.data == "fake(train,seed=0,batch_size=16,count=1)"
     last = n2nsurgery.load("run", last=True)
     assert equal(last.module.state_dict(), weights("run"))
-    assert last.masks.fingerprint == outcome.operated.masks.fingerprint
+    assert last.masks.fingerprint == outcome.pruned.masks.fingerprint
     best = n2nsurgery.load("run")
     assert equal(best.module.state_dict(), dict(trained_weights(outcome.trained.best)))
     assert inspect("run").to_json()["mask_fingerprint"] == last.masks.fingerprint
@@ -104,8 +104,8 @@ def test_the_default_folder_is_named_by_recipe_and_hash_and_is_the_newest_result
 @pytest.mark.usefixtures("here")
 def test_without_surgery_every_weight_is_trained():
     outcome = train("surgery=null")
-    operated = n2nsurgery.load("run")
-    assert outcome.plan.budget.total == outcome.plan.budget.reference == operated.masks.kept
+    pruned = n2nsurgery.load("run")
+    assert outcome.plan.budget.total == outcome.plan.budget.reference == pruned.masks.kept
     assert not outcome.plan.skips
 
 
@@ -167,12 +167,12 @@ def test_an_artifact_is_trained_and_has_to_be_that_of_the_model_and_the_data():
     for text in (given, alone):
         with pytest.raises(UsageError, match="model 'mlp' takes samples of shape 3072, and the data has 8"):
             train(text=text)
-    with pytest.raises(InvalidFileError, match="this model is not the one that was operated on"):
+    with pytest.raises(InvalidFileError, match="this model is not the one that was pruned"):
         train(text=given.replace("[8, 16", "[3072, 16").replace("[8], classes: 4", "[3072], classes: 64"))
     with pytest.raises(UsageError, match="model 'mlp' has 64 outputs, and the data has 10 classes"):
         train(text=alone.replace("[8], classes: 4", "[3072], classes: 10"))
     outcome = train("train.epochs=1", text=alone.replace("[8], classes: 4", "[3072], classes: 64"))
-    assert outcome.operated.masks.fingerprint == made.masks.fingerprint == n2nsurgery.load("run").masks.fingerprint
+    assert outcome.pruned.masks.fingerprint == made.masks.fingerprint == n2nsurgery.load("run").masks.fingerprint
     shutil.rmtree("artifact")  # the run has its own
     again = train("train.epochs=1", text=alone.replace("[8], classes: 4", "[3072], classes: 64"), resume="auto")
     assert again.trained.steps == outcome.trained.steps
@@ -262,7 +262,7 @@ def test_export_and_report_are_made_of_the_best_weights_where_the_recipe_asks_fo
     train("train.epochs=1")
     lines = []
     document = train(
-        "train.epochs=1", "export.values=fp16", "report.conductance=count", resume="auto", say=lines.append
+        "train.epochs=1", "export.values=fp16", "report.conductance=count", resume="auto", log=lines.append
     ).to_json()
     assert lines[0] == "run: run, gone on with"
     assert not any(line.startswith("epoch") for line in lines)  # nothing is trained again

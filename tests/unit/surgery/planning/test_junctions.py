@@ -19,12 +19,12 @@ HALF = (fan("0", 512), fan("2", 32))
 
 
 def test_fan_outs_alone_are_the_budget_and_all_other_layers_stay_dense():
-    operated = apply("mnist-conv-2cl", junctions=(fan("classifier.0", 16),), criterion="fixed-fan", skip="none")
-    counts = operated.masks.counts
-    assert operated.plan.dense == ("features.0.weight", "features.3.weight", "classifier.2.weight")
+    pruned = apply("mnist-conv-2cl", junctions=(fan("classifier.0", 16),), criterion="fixed-fan", skip="none")
+    counts = pruned.masks.counts
+    assert pruned.plan.dense == ("features.0.weight", "features.3.weight", "classifier.2.weight")
     assert counts["classifier.0.weight"] == 3136 * 16
-    assert operated.plan.budget.total == sum(counts.values()) == 800 + 51_200 + 3136 * 16 + 7840
-    mask = operated.masks["classifier.0.weight"]
+    assert pruned.plan.budget.total == sum(counts.values()) == 800 + 51_200 + 3136 * 16 + 7840
+    mask = pruned.masks["classifier.0.weight"]
     assert set(mask.sum(0).tolist()) == {16}
     assert set(mask.sum(1).tolist()) == {fan_in_of(784, 3136, 16)}
 
@@ -36,11 +36,11 @@ def test_the_rest_of_a_density_goes_to_the_other_layers():
 
 def test_skips_are_added_to_what_the_layers_keep():
     junctions = (fan("layers.0", 64), fan("layers.2", 32), fan("layers.4", 16))
-    operated = apply("mlp", junctions=junctions, criterion="fixed-fan")
+    pruned = apply("mlp", junctions=junctions, criterion="fixed-fan")
     sequential = 3072 * 64 + 512 * 32 + 256 * 16 + 128 * 64
-    assert operated.plan.budget.sequential == sequential
-    assert operated.plan.budget.skips == sum(skip.kept for skip in operated.plan.skips) > 0
-    assert operated.masks.kept == sequential + operated.plan.budget.skips
+    assert pruned.plan.budget.sequential == sequential
+    assert pruned.plan.budget.skips == sum(skip.kept for skip in pruned.plan.skips) > 0
+    assert pruned.masks.kept == sequential + pruned.plan.budget.skips
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from n2nsurgery.surgery.planning.plan import SCHEMA, SurgeryPlan
 
 
 @pytest.fixture
-def plan(operated) -> SurgeryPlan:
-    return operated.plan
+def plan(pruned) -> SurgeryPlan:
+    return pruned.plan
 
 
 def document(plan: SurgeryPlan, **changes) -> dict:

@@ -12,7 +12,7 @@ from n2nsurgery.graph.layers.layer_graph import (
     LayerPair,
     Nonlinearity,
     PrunableWeight,
-    Refusal,
+    Rejection,
     Signal,
     WeightedLayer,
 )
@@ -199,7 +199,7 @@ def test_a_name_that_matches_nothing_names_the_nearest(options, message):
 
 
 def test_what_the_graph_and_the_kind_refuse_is_recorded():
-    refusal = Refusal(source="conv2", target="", reason="no activation follows it")
+    refusal = Rejection(source="conv2", target="", reason="no activation follows it")
     graph = replace(chain(3, 8, 8, 16, 16, 16, g=Nonlinearity(name="Sigmoid")), refusals=(refusal,))
     made = plan(graph)
     assert made.skips == ()

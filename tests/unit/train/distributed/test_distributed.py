@@ -17,8 +17,8 @@ import torch
 from n2nsurgery.core.errors import InterruptionError, RunError, UsageError
 from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.train.distributed.distributed import joined
+from n2nsurgery.train.distributed.distributed_context import SingleProcess
 from n2nsurgery.train.distributed.distributed_launch import launch
-from n2nsurgery.train.distributed.world import Alone
 from n2nsurgery.train.loop.run import run_training
 
 TRAINING = """
@@ -34,16 +34,16 @@ from n2nsurgery.train.distributed.distributed import joined
 from n2nsurgery.train.loop.evaluation import evaluate
 from n2nsurgery.train.loop.run import run_training
 
-def train(world, name, dropout, **options):
+def train(processes, name, dropout, **options):
     model = tools.perceptron(dropout)
-    if world.rank:
+    if processes.rank:
         for parameter in model.parameters():
             parameter.data.zero_()  # process 0 says where to start
     config = tools.train_config(clip_norm=1.0, ema_decay=0.9, accumulate=2, checkpoint_steps=2)
-    batches = tools.Blobs(6, last=7, rank=world.rank, world=2)
-    uneven = {"validation": tools.Blobs(3, size=4, last=3, rank=world.rank, world=2)}
+    batches = tools.Blobs(6, last=7, rank=processes.rank, processes=2)
+    uneven = {"validation": tools.Blobs(3, size=4, last=3, rank=processes.rank, processes=2)}
     run_training(
-        model, batches, config, folder=Path(sys.argv[1], name), world=world, masks=tools.random_masks(model),
+        model, batches, config, folder=Path(sys.argv[1], name), processes=processes, masks=tools.random_masks(model),
         evaluations=uneven, **options
     )
     return model
@@ -52,27 +52,27 @@ def stop_one(progress):
     if progress.step == 3 and os.environ["RANK"] == "1":
         os.kill(os.getpid(), signal.SIGTERM)
 
-with joined("cpu") as world:
-    assert world.size == 2
-    train(world, "plain", 0.0)
-    train(world, "whole", 0.3)
+with joined("cpu") as processes:
+    assert processes.size == 2
+    train(processes, "plain", 0.0)
+    train(processes, "whole", 0.3)
     try:
-        train(world, "stopped", 0.3, progress=stop_one)
+        train(processes, "stopped", 0.3, progress=stop_one)
     except InterruptionError as error:
         assert "resume" in str(error)
     else:
         raise AssertionError("the wish of process 1 was not granted")
-    train(world, "stopped", 0.3, resume=True)
+    train(processes, "stopped", 0.3, resume=True)
     try:
-        world.require_same("weights", ("aa" if world.rank else "bb") * 32)
+        processes.require_same("weights", ("aa" if processes.rank else "bb") * 32)
     except VerificationError as error:
         assert "the weights of processes [1] are no longer those of process 0" in str(error)
     else:
         raise AssertionError("a difference was not found")
-    Path(sys.argv[1], f"reached-{world.rank}").touch()
-    if world.rank:
+    Path(sys.argv[1], f"reached-{processes.rank}").touch()
+    if processes.rank:
         raise UsageError("planted")
-    world.total(torch.zeros(1))  # process 1 will never come here
+    processes.all_reduce(torch.zeros(1))  # process 1 will never come here
 """
 
 
@@ -176,10 +176,10 @@ def test_a_wish_to_stop_is_passed_on_once(tmp_path):
 
 
 def test_a_process_that_nobody_started_among_others_is_alone():
-    with joined("cpu", {}) as world:
-        assert world == Alone(device=torch.device("cpu"))
-        assert world.any(flag=True)
-        assert world.gather(torch.ones(2))[0].tolist() == [1, 1]
+    with joined("cpu", {}) as processes:
+        assert processes == SingleProcess(device=torch.device("cpu"))
+        assert processes.all_reduce_any(flag=True)
+        assert processes.all_gather(torch.ones(2))[0].tolist() == [1, 1]
 
 
 def test_an_address_that_is_taken_is_named():

@@ -6,12 +6,12 @@ from torch import nn
 
 from n2nsurgery.core.errors import UnknownNameError, UsageError, VerificationError
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.surgery.keeper import keep_masks, keeper_of
-from n2nsurgery.train.distributed.world import Alone
-from n2nsurgery.train.loop.masking import Masked
+from n2nsurgery.surgery.mask_enforcer import apply_masks, enforcer_of
+from n2nsurgery.train.distributed.distributed_context import SingleProcess
+from n2nsurgery.train.loop.masking import MaskedParameters
 from n2nsurgery.train.loop.run import run_training
-from n2nsurgery.train.loop.session import Session
 from n2nsurgery.train.loop.step import optimizer_step
+from n2nsurgery.train.loop.train_state import TrainState
 from n2nsurgery.train.state.saved_state import Position
 
 CPU = torch.device("cpu")
@@ -30,15 +30,15 @@ CASES = {
 }
 
 
-def session_of(model, config, masks) -> Session:
-    return Session(model, config, Alone(device=CPU), masks)
+def session_of(model, config, masks) -> TrainState:
+    return TrainState(model, config, SingleProcess(device=CPU), masks)
 
 
-def steps(session: Session, batches, count: int = 4):
+def steps(train_state: TrainState, batches, count: int = 4):
     """Take steps, and yield after each."""
     for step, pair in zip(range(count), batches.epoch(0), strict=False):
-        group = [pair] * session.config.accumulate
-        optimizer_step(session, group, position=Position(batch=step, step=step), lr=session.config.optimizer.lr)
+        group = [pair] * train_state.config.accumulate
+        optimizer_step(train_state, group, position=Position(batch=step, step=step), lr=train_state.config.optimizer.lr)
         yield step
 
 
@@ -46,13 +46,13 @@ def steps(session: Session, batches, count: int = 4):
 def test_pruned_entries_are_exactly_zero_after_every_step(case, convnet, blobs, masks_of, config):
     model = convnet()
     masks = masks_of(model)
-    session = session_of(model, config(**CASES[case]), masks)
+    train_state = session_of(model, config(**CASES[case]), masks)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    for _ in steps(session, blobs(shape=(2, 4, 4))):
+    for _ in steps(train_state, blobs(shape=(2, 4, 4))):
         for name, mask in masks.items():
             parameter = model.get_parameter(name)
-            states = [s for s in session.optimizer.state[parameter].values() if s.shape == parameter.shape]
-            averaged = [session.average.values[name]] if session.average is not None else []
+            states = [s for s in train_state.optimizer.state[parameter].values() if s.shape == parameter.shape]
+            averaged = [train_state.average.values[name]] if train_state.average is not None else []
             for tensor in (parameter.detach(), *states, *averaged):
                 assert not tensor[~mask].any()
                 assert tensor[mask].any()
@@ -62,7 +62,7 @@ def test_pruned_entries_are_exactly_zero_after_every_step(case, convnet, blobs, 
 def test_infinite_and_undefined_gradients_of_pruned_weights_are_zeroed():
     model = nn.Linear(4, 1, bias=False)
     mask = torch.tensor([[True, True, False, False]])
-    masked = Masked(model, {"weight": mask})
+    masked = MaskedParameters(model, {"weight": mask})
     model.weight.grad = torch.tensor([[1.0, torch.inf, torch.inf, torch.nan]])
     masked.mask_gradients()
     assert torch.equal(model.weight.grad, torch.tensor([[1.0, torch.inf, 0.0, 0.0]]))
@@ -74,7 +74,7 @@ def test_kept_values_come_through_to_the_bit_in_every_precision(dtype):
     model = nn.Linear(5, 3, bias=False).to(dtype)
     mask = torch.rand(3, 5, generator=torch.Generator().manual_seed(0)) < 0.5
     expected = torch.where(mask, model.weight.detach(), 0)
-    Masked(model, {"weight": mask}).apply()
+    MaskedParameters(model, {"weight": mask}).apply()
     assert torch.equal(model.weight, expected)
 
 
@@ -99,26 +99,26 @@ def test_the_norm_that_is_clipped_is_that_of_the_kept_weights(mlp, blobs, masks_
 
 def test_momentum_from_before_the_masks_is_cleared(mlp, blobs, masks_of, config):
     model = mlp()
-    session = session_of(model, config(), masks_of(model))
+    train_state = session_of(model, config(), masks_of(model))
     for parameter in model.parameters():
-        session.optimizer.state[parameter]["momentum_buffer"] = torch.ones_like(parameter)
-    session.masked.clear(session.optimizer)
-    list(steps(session, blobs()))
-    session.require_sound(4)
+        train_state.optimizer.state[parameter]["momentum_buffer"] = torch.ones_like(parameter)
+    train_state.masked.clear(train_state.optimizer)
+    list(steps(train_state, blobs()))
+    train_state.require_sound(4)
 
 
 def test_momentum_that_is_not_masked_is_found(mlp, blobs, masks_of, config):
     model = mlp()
-    session = session_of(model, config(), masks_of(model))
+    train_state = session_of(model, config(), masks_of(model))
     parameter = model.get_parameter("3.weight")
-    session.optimizer.state[parameter]["momentum_buffer"] = torch.ones_like(parameter)
-    list(steps(session, blobs()))
+    train_state.optimizer.state[parameter]["momentum_buffer"] = torch.ones_like(parameter)
+    list(steps(train_state, blobs()))
     with pytest.raises(VerificationError, match=r"pruned entries of '3.weight' are no longer zero in the weights"):
-        session.require_sound(4)
+        train_state.require_sound(4)
 
 
 def test_gradients_that_are_not_masked_are_found(mlp, blobs, masks_of, config, monkeypatch, tmp_path):
-    monkeypatch.setattr(Masked, "mask_gradients", lambda _: None)
+    monkeypatch.setattr(MaskedParameters, "mask_gradients", lambda _: None)
     model = mlp()
     with pytest.raises(VerificationError, match="are no longer zero in the weights"):
         run_training(model, blobs(), config(), folder=tmp_path, masks=masks_of(model))
@@ -127,42 +127,42 @@ def test_gradients_that_are_not_masked_are_found(mlp, blobs, masks_of, config, m
 
 def test_an_average_with_pruned_entries_is_found(mlp, masks_of, config):
     model = mlp()
-    session = session_of(model, config(ema_decay=0.9), masks_of(model))
-    session.average.values["0.weight"] += 1
+    train_state = session_of(model, config(ema_decay=0.9), masks_of(model))
+    train_state.average.values["0.weight"] += 1
     with pytest.raises(VerificationError, match=r"'0.weight' are no longer zero in the averaged weights"):
-        session.require_sound(0)
+        train_state.require_sound(0)
 
 
 def test_the_keeper_of_an_operated_network_rests_while_the_loop_masks(mlp, blobs, masks_of, config, tmp_path):
     model, reference = mlp(), mlp()
-    keep_masks(model, MaskSet(masks_of(model)))
-    keeper = keeper_of(model)
+    apply_masks(model, MaskSet(masks_of(model)))
+    enforcer = enforcer_of(model)
     hooked = []
     run_training(
         model,
         blobs(),
         config(clip_norm=1.0),
         folder=tmp_path / "kept",
-        keeper=keeper,
-        progress=lambda _: hooked.append(bool(keeper._handles)),
+        enforcer=enforcer,
+        progress=lambda _: hooked.append(bool(enforcer._handles)),
     )
     assert set(hooked) == {False}
     run_training(reference, blobs(), config(clip_norm=1.0), folder=tmp_path / "own", masks=masks_of(reference))
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, reference.get_parameter(name))
     longer = config(clip_norm=1.0, epochs=3)
-    run_training(model, blobs(), longer, folder=tmp_path / "kept", keeper=keeper, resume=True)
+    run_training(model, blobs(), longer, folder=tmp_path / "kept", enforcer=enforcer, resume=True)
     model.zero_grad()
     model(next(blobs().epoch(0))[0]).sum().backward()  # and afterwards it is at work again
-    for name, mask in keeper.masks.items():
+    for name, mask in enforcer.masks.items():
         assert not model.get_parameter(name).grad[~mask].any()
 
 
 def test_masks_that_do_not_fit_are_refused(mlp):
     model = mlp()
     with pytest.raises(UnknownNameError, match=r"unknown masked parameter '0.wieght'; did you mean '0.weight'"):
-        Masked(model, {"0.wieght": torch.ones(16, 8, dtype=torch.bool)})
+        MaskedParameters(model, {"0.wieght": torch.ones(16, 8, dtype=torch.bool)})
     with pytest.raises(UsageError, match=r"'0.weight' is torch.bool of shape \(8, 16\); torch.bool of shape \(16, 8\)"):
-        Masked(model, {"0.weight": torch.ones(8, 16, dtype=torch.bool)})
+        MaskedParameters(model, {"0.weight": torch.ones(8, 16, dtype=torch.bool)})
     with pytest.raises(UsageError, match=r"'0.weight' is torch.float32"):
-        Masked(model, {"0.weight": torch.ones(16, 8)})
+        MaskedParameters(model, {"0.weight": torch.ones(16, 8)})

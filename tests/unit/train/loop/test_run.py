@@ -15,10 +15,10 @@ from torch import nn
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.train.config.optimizer import make_optimizer
-from n2nsurgery.train.distributed.world import Alone
-from n2nsurgery.train.loop import loop, step
+from n2nsurgery.train.distributed.distributed_context import SingleProcess
+from n2nsurgery.train.loop import step, trainer
 from n2nsurgery.train.loop.evaluation import evaluate
-from n2nsurgery.train.loop.masking import Masked
+from n2nsurgery.train.loop.masking import MaskedParameters
 from n2nsurgery.train.loop.run import run_training
 from n2nsurgery.train.metrics.digests import digest
 from n2nsurgery.train.state.checkpoints import trained_weights
@@ -72,7 +72,9 @@ def test_metrics_are_one_line_for_each_epoch_and_the_csv_says_the_same(mlp, blob
 
 def test_old_checkpoints_go_and_the_best_stay(mlp, blobs, config, tmp_path, monkeypatch):
     scores = iter([0.5, 0.9, 0.7, 0.9, 0.6, 0.1])
-    monkeypatch.setattr(loop, "evaluate", lambda *a, **o: replace(evaluate(*a, **o), top1=next(scores), loss=math.inf))
+    monkeypatch.setattr(
+        trainer, "evaluate", lambda *a, **o: replace(evaluate(*a, **o), top1=next(scores), loss=math.inf)
+    )
     outcome = run_training(
         mlp(), blobs(), config(epochs=6, keep_last=2, keep_best=2), folder=tmp_path, evaluations={"validation": blobs()}
     )
@@ -169,9 +171,9 @@ def test_the_averaged_weights_are_those_that_are_evaluated(mlp, blobs, config, t
     outcome = run_training(
         model, blobs(), config(ema_decay=0.99), folder=tmp_path, evaluations={"validation": blobs(3)}
     )
-    own = evaluate(model, blobs(3), world=Alone(device=CPU)).loss
+    own = evaluate(model, blobs(3), processes=SingleProcess(device=CPU)).loss
     model.load_state_dict(dict(trained_weights(outcome.last)))
-    averaged = evaluate(model, blobs(3), world=Alone(device=CPU)).loss
+    averaged = evaluate(model, blobs(3), processes=SingleProcess(device=CPU)).loss
     assert outcome.history[-1].evaluations[0].loss == averaged != own
 
 
@@ -180,7 +182,7 @@ def test_evaluation_is_in_eval_mode_over_every_sample_and_leaves_no_trace(convne
     model[1].eval()  # frozen batch statistics stay frozen
     before = {name: value.clone() for name, value in model.state_dict().items()}
     batches = blobs(3, size=5, last=2, shape=(2, 4, 4))
-    score = evaluate(model, batches, world=Alone(device=CPU))
+    score = evaluate(model, batches, processes=SingleProcess(device=CPU))
     assert [module.training for module in (model, model[1], model[3])] == [True, False, True]
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     inputs, targets = (torch.cat(parts) for parts in zip(*batches.epoch(0), strict=True))
@@ -204,14 +206,14 @@ def test_top_five_counts_labels_among_the_first_five():
         def epoch(self, number, start=0):  # noqa: ARG002
             yield torch.zeros(8, 1), torch.arange(8)
 
-    score = evaluate(Fixed(), One(), world=Alone(device=CPU))
+    score = evaluate(Fixed(), One(), processes=SingleProcess(device=CPU))
     assert (score.top1, score.top5) == (1 / 8, 5 / 8)
 
 
 def test_the_learning_rate_of_every_step_is_that_of_the_schedule(mlp, blobs, config, tmp_path, monkeypatch):
     seen = []
     original = step.optimizer_step
-    monkeypatch.setattr(loop, "optimizer_step", lambda *a, **o: (seen.append(o["lr"]), original(*a, **o))[1])
+    monkeypatch.setattr(trainer, "optimizer_step", lambda *a, **o: (seen.append(o["lr"]), original(*a, **o))[1])
     schedule = {
         "name": "step",
         "step_epochs": 1,
@@ -324,7 +326,7 @@ def test_spared_parameters_do_not_decay_and_the_others_do(convnet, config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watched(Alone):
+class Watched(SingleProcess):
     """One of two processes; `seen`: what all have to have in common, in order."""
 
     seen: list
@@ -334,24 +336,27 @@ class Watched(Alone):
 
 
 def test_processes_compare_masks_in_force_and_weights_in_every_epoch(mlp, blobs, config, masks_of, tmp_path):
-    world = Watched(device=CPU, size=2, seen=[])
+    processes = Watched(device=CPU, size=2, seen=[])
     model = mlp()
     masks = masks_of(model)
-    run_training(model, blobs(), config(epochs=2), folder=tmp_path, masks=masks, world=world)
-    assert [what for what, _ in world.seen] == ["masks", "masks", "weights", "masks", "weights"]
-    assert {value for what, value in world.seen if what == "masks"} == {digest(masks)}
+    run_training(model, blobs(), config(epochs=2), folder=tmp_path, masks=masks, processes=processes)
+    assert [what for what, _ in processes.seen] == ["masks", "masks", "weights", "masks", "weights"]
+    assert {value for what, value in processes.seen if what == "masks"} == {digest(masks)}
 
 
 def test_a_mask_that_is_no_longer_that_of_the_start_is_told_by_its_digest(mlp, blobs, config, masks_of, tmp_path):
-    world = Watched(device=CPU, size=2, seen=[])
+    processes = Watched(device=CPU, size=2, seen=[])
     model = mlp()
-    damaged = Masked.mask_gradients
+    damaged = MaskedParameters.mask_gradients
 
     def damage(masked):
         next(iter(masked._entries.values()))[1][0, :] = 0  # a row of the first layer is pruned on the way
         damaged(masked)
 
-    with mock.patch.object(Masked, "mask_gradients", damage), mock.patch.object(Masked, "require_zero"):
-        run_training(model, blobs(), config(epochs=1), folder=tmp_path, masks=masks_of(model), world=world)
-    (_, start), (_, after), _ = world.seen
+    with (
+        mock.patch.object(MaskedParameters, "mask_gradients", damage),
+        mock.patch.object(MaskedParameters, "require_zero"),
+    ):
+        run_training(model, blobs(), config(epochs=1), folder=tmp_path, masks=masks_of(model), processes=processes)
+    (_, start), (_, after), _ = processes.seen
     assert start != after

@@ -1,4 +1,4 @@
-"""The processes that score one network together, as scoring sees them; and the case of one process alone."""
+"""DistributedContext: the processes that score one network together; and the case of one process alone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Protocol
 from torch import Tensor
 
 
-class Crew(Protocol):
-    """This process among `size`, all with the same network and batches; all call `share` at the same points."""
+class DistributedContext(Protocol):
+    """This process among `size`, all with the same network and batches; all call `broadcast` at the same points."""
 
     @property
     def rank(self) -> int:
@@ -20,19 +20,19 @@ class Crew(Protocol):
     def size(self) -> int:
         """Number of processes."""
 
-    def share(self, tensors: Iterable[Tensor], source: int = 0) -> None:
+    def broadcast(self, tensors: Iterable[Tensor], source: int = 0) -> None:
         """Give every process the values of process `source`, in place."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Single:
+class SingleProcess:
     """One process that scores everything."""
 
     rank: int = 0
     size: int = 1
 
-    def share(self, tensors: Iterable[Tensor], source: int = 0) -> None:
+    def broadcast(self, tensors: Iterable[Tensor], source: int = 0) -> None:
         """Nothing to do."""
 
 
-SINGLE = Single()
+SINGLE_PROCESS = SingleProcess()

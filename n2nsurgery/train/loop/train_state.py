@@ -1,4 +1,4 @@
-"""Session: everything that moves during a run, built once, captured into a checkpoint and put back from one."""
+"""TrainState: everything that moves during a run, built once, captured into a checkpoint and put back from one."""
 
 from __future__ import annotations
 
@@ -12,30 +12,32 @@ from n2nsurgery.core.errors import InvalidFileError, RunError, UsageError
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.train.config.config import TrainConfig
 from n2nsurgery.train.config.optimizer import make_optimizer
-from n2nsurgery.train.distributed.world import World
-from n2nsurgery.train.loop.masking import Masked
+from n2nsurgery.train.distributed.distributed_context import DistributedContext
+from n2nsurgery.train.loop.masking import MaskedParameters
 from n2nsurgery.train.metrics.meter import Meter
 from n2nsurgery.train.state.average import WeightAverage
 from n2nsurgery.train.state.randomness import random_state, restore_random_state
 from n2nsurgery.train.state.saved_state import ScalerState
 
 
-class Session:
+class TrainState:
     """`module`: the caller's, with clean names; `network`: the same, compiled and wrapped for several processes."""
 
-    def __init__(self, module: nn.Module, config: TrainConfig, world: World, masks: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self, module: nn.Module, config: TrainConfig, processes: DistributedContext, masks: Mapping[str, Tensor]
+    ) -> None:
         self.config = config
-        self.module = _placed(module, config, world)
-        self.world = world
-        self.masked = Masked(self.module, masks)
+        self.module = _placed(module, config, processes)
+        self.processes = processes
+        self.masked = MaskedParameters(self.module, masks)
         self.masked.apply()
-        world.share(_tensors(self.module))
+        processes.broadcast(_tensors(self.module))
         self.optimizer = make_optimizer(self.module, config.optimizer)
-        self.scaler = torch.amp.GradScaler(world.device.type, enabled=config.amp == "fp16")
+        self.scaler = torch.amp.GradScaler(processes.device.type, enabled=config.amp == "fp16")
         self.average = WeightAverage(self.module, config.ema_decay) if config.ema_decay is not None else None
-        self.meter = Meter(world.device)
+        self.meter = Meter(processes.device)
         compiled: Any = torch.compile(self.module) if config.compile else self.module
-        self.network: nn.Module = world.wrap(compiled)
+        self.network: nn.Module = processes.wrap_ddp(compiled)
 
     def require_sound(self, step: int) -> None:
         """Return where the state deserves to be kept: every weight is finite, every pruned one zero.
@@ -52,7 +54,9 @@ class Session:
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """The tensors of a checkpoint; called by every process, for each has random states of its own."""
-        gathered = {name: self.world.gather(state) for name, state in random_state(self.world.device).items()}
+        gathered = {
+            name: self.processes.all_gather(state) for name, state in random_state(self.processes.device).items()
+        }
         return {
             "model": self._model_state(),
             "optimizer": self._optimizer_state(),
@@ -73,9 +77,9 @@ class Session:
         if scaler is not None and self.scaler.is_enabled():
             moved = {"scale": scaler.scale, "_growth_tracker": scaler.growth}
             self.scaler.load_state_dict({**self.scaler.state_dict(), **moved})
-        own = f"{self.world.rank}/"
+        own = f"{self.processes.rank}/"
         states = {name.removeprefix(own): s for name, s in files.tensor_set("random").items() if name.startswith(own)}
-        restore_random_state(states, self.world.device)
+        restore_random_state(states, self.processes.device)
 
     def scaler_state(self) -> ScalerState | None:
         """The gradient scaler's numbers, None where there is none."""
@@ -118,13 +122,15 @@ class Session:
             self.optimizer.state[parameter][key] = placed
 
 
-def _placed(module: nn.Module, config: TrainConfig, world: World) -> nn.Module:
-    if config.sync_batch_norm and world.size > 1:
-        if world.device.type != "cuda":
-            raise UsageError(f"sync_batch_norm is true and the device is {world.device}; torch has it for CUDA alone")
+def _placed(module: nn.Module, config: TrainConfig, processes: DistributedContext) -> nn.Module:
+    if config.sync_batch_norm and processes.size > 1:
+        if processes.device.type != "cuda":
+            raise UsageError(
+                f"sync_batch_norm is true and the device is {processes.device}; torch has it for CUDA alone"
+            )
         module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
     module.train()
-    module.to(world.device)
+    module.to(processes.device)
     if config.channels_last:
         module.to(memory_format=torch.channels_last)
     return module

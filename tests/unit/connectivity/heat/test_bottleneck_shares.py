@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from n2nsurgery.connectivity import METRICS, ChannelGraph, Subject
-from n2nsurgery.connectivity.heat.heat_limits import SETTLED, heat_limits
+from n2nsurgery.connectivity.heat.bottleneck_shares import SETTLED, bottleneck_shares
 from n2nsurgery.connectivity.paths.reach import chain
 
 
@@ -47,7 +47,7 @@ def test_the_shares_add_up_to_1_and_the_quadrature_knows_its_error(density):
 
 
 def test_a_quadrature_with_too_few_points_would_show(monkeypatch):
-    monkeypatch.setattr("n2nsurgery.connectivity.heat.heat_limits.POINTS", 4)
+    monkeypatch.setattr("n2nsurgery.connectivity.heat.bottleneck_shares.POINTS", 4)
     assert abs(Subject(graph=weighted([1.0, 1e-3, 10.0])).limits.total - 1) > 1e-3
 
 
@@ -73,7 +73,7 @@ def test_a_straggler_is_named_as_one():
 
 def test_where_no_heat_flows_nothing_limits_it():
     graph = chain([np.zeros((3, 3), dtype=bool)])
-    assert heat_limits(graph, Subject(graph=graph).heat, 0.0).shares == ()
+    assert bottleneck_shares(graph, Subject(graph=graph).heat, 0.0).shares == ()
     found = METRICS.get("heat-limit")().measure(Subject(graph=graph), None)
     assert found.quantities["largest_share"].value is None
     assert set(found.columns["heat_share"].values.values()) == {None}

@@ -17,8 +17,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as v2
 
 from n2nsurgery.data.files.decoding import decoded
-from n2nsurgery.data.pipeline.draws import Draws
 from n2nsurgery.data.pipeline.normalization import Normalization
+from n2nsurgery.data.pipeline.sample_rng import SampleRng
 
 _TRIES = 10
 _DRAWS = 4 * _TRIES + 1
@@ -27,7 +27,7 @@ _RATIO = math.log(4 / 3)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Encoded:
+class LazyDataset:
     """Images named `names`, the i-th encoded as `encoded(i)`; the model gets them as `size` x `size`."""
 
     encoded: Callable[[int], bytes]
@@ -40,9 +40,9 @@ class Encoded:
         """RGB images of `size` x `size`."""
         return (3, self.size, self.size)
 
-    def read(self, positions: Tensor, draws: Draws | None) -> Tensor:
+    def read(self, positions: Tensor, rng: SampleRng | None) -> Tensor:
         """The images at `positions`; a random window of each where there are draws, its centre otherwise."""
-        numbers = None if draws is None else draws.uniform(positions, _DRAWS).tolist()
+        numbers = None if rng is None else rng.uniform(positions, _DRAWS).tolist()
         images = torch.empty((len(positions), *self.shape), dtype=torch.uint8)
         for row, index in enumerate(positions.tolist()):
             image = decoded(self.encoded(index), self.names[index])

@@ -11,16 +11,16 @@ from typing import NoReturn
 from n2nsurgery.core.errors import InterruptionError
 from n2nsurgery.train.config.config import TrainConfig
 from n2nsurgery.train.config.schedule import learning_rate
-from n2nsurgery.train.distributed.world import World
+from n2nsurgery.train.distributed.distributed_context import DistributedContext
 from n2nsurgery.train.loop.batches import Batches, Mixing, grouped
 from n2nsurgery.train.loop.evaluation import EvaluationStopped, evaluate
-from n2nsurgery.train.loop.session import Session
 from n2nsurgery.train.loop.step import optimizer_step
+from n2nsurgery.train.loop.train_state import TrainState
 from n2nsurgery.train.metrics.digests import digest
 from n2nsurgery.train.metrics.meter import Score, score_of
 from n2nsurgery.train.metrics.metrics import write_metrics
-from n2nsurgery.train.metrics.pace import Pace, Progress
 from n2nsurgery.train.metrics.record import EpochRecord, EvaluationRecord, Timing, evaluation_record
+from n2nsurgery.train.metrics.throughput import StepProgress, Throughput
 from n2nsurgery.train.state.checkpoints import Checkpoints
 from n2nsurgery.train.state.saved_state import Identity, Position, SavedState
 
@@ -29,20 +29,20 @@ _LOOKED_UP_EVERY = 64  # steps: how often a GPU is asked whether every loss was 
 
 
 @dataclass(kw_only=True, eq=False)
-class Loop:
+class Trainer:
     """One run under way; `run` carries it on from `position` to its end."""
 
-    session: Session
+    train_state: TrainState
     train: Batches
     evaluations: Mapping[str, Batches]
     config: TrainConfig
     identity: Identity
-    world: World
+    processes: DistributedContext
     store: Checkpoints
     folder: Path
     stopped: Callable[[], str | None]
     mixing: Mixing | None
-    on_step: Callable[[Progress], object]
+    on_step: Callable[[StepProgress], object]
     on_epoch: Callable[[EpochRecord], object]
     position: Position = field(default_factory=Position)
     history: list[EpochRecord] = field(default_factory=list)
@@ -67,25 +67,25 @@ class Loop:
 
     def _steps(self) -> None:
         """The steps that are left of this epoch."""
-        pace, before = Pace(), self.seconds
+        throughput, before = Throughput(), self.seconds
         batches = self.train.epoch(self.position.epoch, self.position.batch)
         for group in grouped(batches, self.config.accumulate):
             lr = self.lr(self.position.step)
-            uneven = self.world.size > 1 and self.position.batch + len(group) >= len(self.train)
+            uneven = self.processes.size > 1 and self.position.batch + len(group) >= len(self.train)
             samples = optimizer_step(
-                self.session, group, position=self.position, lr=lr, mixing=self.mixing, uneven=uneven
+                self.train_state, group, position=self.position, lr=lr, mixing=self.mixing, uneven=uneven
             )
             batch, step = self.position.batch + len(group), self.position.step + 1
             self.position = replace(self.position, batch=batch, step=step)
-            pace.add(samples * self.world.size)
-            self.seconds = before + pace.seconds
-            self._report(pace)
+            throughput.add(samples * self.processes.size)
+            self.seconds = before + throughput.seconds
+            self._report(throughput)
             self._between_steps()
 
     def _between_steps(self) -> None:
         step, every = self.position.step, self.config.checkpoint_steps
         if step % _LOOKED_UP_EVERY == 0:
-            self.session.meter.require_finite()
+            self.train_state.meter.require_finite()
         ended = self.position.batch >= len(self.train)
         if every is not None and step % every == 0 and not ended:
             self._save()
@@ -93,8 +93,8 @@ class Loop:
 
     def _grant_stop(self, *, agreed: bool) -> None:
         """Save and raise where somebody asked for the end; several processes decide together, where `agreed`."""
-        alone = self.world.size == 1
-        if (alone or agreed) and self.world.any(self.stopped() is not None):
+        alone = self.processes.size == 1
+        if (alone or agreed) and self.processes.all_reduce_any(self.stopped() is not None):
             self._leave()
 
     def _leave(self) -> NoReturn:
@@ -106,9 +106,9 @@ class Loop:
 
     def _close_epoch(self) -> None:
         """Evaluate, write down and save; the epoch counts as done only when it is saved."""
-        self.session.require_sound(self.position.step)
+        self.train_state.require_sound(self.position.step)
         self._require_one_state()
-        clock = Pace()
+        clock = Throughput()
         try:
             results = self._evaluate()
         except EvaluationStopped:
@@ -116,23 +116,23 @@ class Loop:
         record = self._record(results, clock.seconds)
         self.history.append(record)
         self.position = Position(epoch=record.epoch, batch=0, step=self.position.step)
-        self.session.meter.reset()
+        self.train_state.meter.reset()
         self.seconds = 0.0
-        if self.world.rank == 0:
+        if self.processes.rank == 0:
             write_metrics(self.folder, self.history)
         self._save()
         self.on_epoch(record)
 
     def _require_one_state(self) -> None:
         """Give every process the batch statistics of process 0; prove that all have the same masks and weights."""
-        if self.world.size > 1:
-            self.world.require_same("masks", digest(self.session.masked.in_force()))
-            self.world.share(list(self.session.module.buffers()))
-            self.world.require_same("weights", digest(self.session.module.state_dict()))
+        if self.processes.size > 1:
+            self.processes.require_same("masks", digest(self.train_state.masked.in_force()))
+            self.processes.broadcast(list(self.train_state.module.buffers()))
+            self.processes.require_same("weights", digest(self.train_state.module.state_dict()))
 
     def _evaluate(self) -> tuple[EvaluationRecord, ...]:
         """The scores of every split where this epoch is evaluated, with the averaged weights where there are any."""
-        epoch, average = self.position.epoch + 1, self.session.average
+        epoch, average = self.position.epoch + 1, self.train_state.average
         if epoch % self.config.evaluate_every and epoch != self.config.epochs:
             return ()
         with average.installed() if average is not None else nullcontext():
@@ -140,16 +140,16 @@ class Loop:
 
     def _score(self, batches: Batches) -> Score:
         return evaluate(
-            self.session.module,
+            self.train_state.module,
             batches,
-            world=self.world,
+            processes=self.processes,
             amp=self.config.amp,
             channels_last=self.config.channels_last,
-            stop=lambda: self.world.size == 1 and self.stopped() is not None,
+            stop=lambda: self.processes.size == 1 and self.stopped() is not None,
         )
 
     def _record(self, results: tuple[EvaluationRecord, ...], evaluation_seconds: float) -> EpochRecord:
-        trained = score_of(self.world.total(self.session.meter.sums))
+        trained = score_of(self.processes.all_reduce(self.train_state.meter.sums))
         return EpochRecord(
             epoch=self.position.epoch + 1,
             step=self.position.step,
@@ -164,33 +164,33 @@ class Loop:
             ),
         )
 
-    def _report(self, pace: Pace) -> None:
+    def _report(self, throughput: Throughput) -> None:
         steps = self.config.epochs * self.steps_per_epoch
         self.on_step(
-            Progress(
+            StepProgress(
                 epoch=self.position.epoch + 1,
                 epochs=self.config.epochs,
                 step=self.position.step,
                 steps=steps,
-                images_per_second=pace.images_per_second,
-                seconds_left=pace.seconds_for(steps - self.position.step),
+                images_per_second=throughput.images_per_second,
+                seconds_left=throughput.seconds_for(steps - self.position.step),
             )
         )
 
     def _save(self) -> None:
         """Write a checkpoint of this moment; all processes hand in their part, process 0 alone writes."""
-        self.session.require_sound(self.position.step)
-        tensors = self.session.tensors()
+        self.train_state.require_sound(self.position.step)
+        tensors = self.train_state.tensors()
         state = SavedState(
             position=self.position,
-            sums=tuple(self.world.total(self.session.meter.sums).tolist()),
+            sums=tuple(self.processes.all_reduce(self.train_state.meter.sums).tolist()),
             seconds=self.seconds,
             history=tuple(self.history),
-            averaged=self.session.average.updates if self.session.average is not None else None,
-            scaler=self.session.scaler_state(),
+            averaged=self.train_state.average.updates if self.train_state.average is not None else None,
+            scaler=self.train_state.scaler_state(),
             score=self.history[-1].score if self.history and self.position.batch == 0 else None,
             identity=self.identity,
         )
-        if self.world.rank == 0:
+        if self.processes.rank == 0:
             place = (self.position.epoch, self.position.batch)
             self.store.save(place, state=state.to_json(), tensors=tensors)

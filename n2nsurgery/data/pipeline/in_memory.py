@@ -13,15 +13,15 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as v2
 
 from n2nsurgery.data.files.memory import require_memory
-from n2nsurgery.data.pipeline.draws import Draws
 from n2nsurgery.data.pipeline.normalization import Normalization
+from n2nsurgery.data.pipeline.sample_rng import SampleRng
 
 PADDING = 4  # of 32 pixels; an eighth of other sizes
 _BLOCK = 2048  # images resized at once
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Held:
+class InMemoryDataset:
     """`values` (N, C, H, W) or (N, features), uint8 or float32; only images can be augmented."""
 
     values: Tensor
@@ -32,11 +32,11 @@ class Held:
         """Shape of one sample."""
         return tuple(self.values.shape[1:])
 
-    def read(self, positions: Tensor, draws: Draws | None) -> Tensor:
+    def read(self, positions: Tensor, rng: SampleRng | None) -> Tensor:
         """The samples at `positions`, shifted and mirrored where there are draws."""
         values = self.values[positions]
-        if draws is not None:
-            values = shift_and_mirror(values, draws.uniform(positions, 3), padding_of(values.shape[-1]))
+        if rng is not None:
+            values = shift_and_mirror(values, rng.uniform(positions, 3), padding_of(values.shape[-1]))
         return self.normalization.apply(values)
 
 

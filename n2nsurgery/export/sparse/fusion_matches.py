@@ -3,7 +3,7 @@
     Conv [-> Add residual] [-> Relu]        Gemm | MatMul [-> Add bias] [-> Add residual] [-> Relu]
 
 A step joins only where nothing else reads the value in between. ONNX Runtime fuses the sum of two convolutions into
-the one that is its first operand; a site does the same, so that both round alike.
+the one that is its first operand; a fusion match does the same, so that both round alike.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MATRIX = 2
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Site:
+class FusionMatch:
     """One use of `weight` that one operator of our domain can replace.
 
     `nodes` are replaced, the first being the product and the last giving the result. `transposed`: the initializer
@@ -38,7 +38,10 @@ class Site:
 
     @property
     def residual(self) -> ir.Value | None:
-        """What the fused sum adds, read from the graph as it is now: another site may have replaced its producer."""
+        """What the fused sum adds, read from the graph as it is now.
+
+        Another fusion match may have replaced its producer.
+        """
         if self.add is None:
             return None
         inner = {output for node in self.nodes for output in node.outputs}
@@ -55,8 +58,11 @@ class Site:
         return known if len(known) == len(sizes) else None
 
 
-def site_at(node: ir.Node) -> Site | str:
-    """The site whose product is `node`, a consumer of a weight at its input 1; or the reason why there is none."""
+def match_at(node: ir.Node) -> FusionMatch | str:
+    """The fusion match whose product is `node`, a consumer of a weight at its input 1.
+
+    Or the reason why there is none.
+    """
     if node.domain or len(node.inputs) <= WEIGHT_INPUT or node.inputs[WEIGHT_INPUT] is None:
         return f"is an input of {node.op_type}, which has no sparse kernel"
     if node.op_type == "Conv":
@@ -68,7 +74,7 @@ def site_at(node: ir.Node) -> Site | str:
     return f"is an input of {node.op_type}, which has no sparse kernel"
 
 
-def _convolution(node: ir.Node) -> Site | str:
+def _convolution(node: ir.Node) -> FusionMatch | str:
     if node.attributes.get_string("auto_pad", "NOTSET") != "NOTSET":
         return "its convolution pads automatically (auto_pad), which the sparse kernel does not"
     bias = node.inputs[2] if len(node.inputs) > 2 else None  # noqa: PLR2004 - X, W, B
@@ -77,7 +83,7 @@ def _convolution(node: ir.Node) -> Site | str:
     return _with_tail("Conv", [node], bias)
 
 
-def _gemm(node: ir.Node) -> Site | str:
+def _gemm(node: ir.Node) -> FusionMatch | str:
     attributes = node.attributes
     plain = (
         not attributes.get_int("transA", 0)
@@ -92,7 +98,7 @@ def _gemm(node: ir.Node) -> Site | str:
     return _with_tail("Gemm", [node], bias)
 
 
-def _matmul(node: ir.Node) -> Site | str:
+def _matmul(node: ir.Node) -> FusionMatch | str:
     source, weight = node.inputs[0], _weight(node)
     if len(weight.shape) != _MATRIX or source is None or source.shape is None or len(source.shape) < _MATRIX:
         return "its MatMul is not of a batch of vectors by a matrix"
@@ -105,7 +111,7 @@ def _matmul(node: ir.Node) -> Site | str:
 
 def _with_tail(
     kind: str, nodes: list[ir.Node], bias: ir.Value | None, *, transposed: bool = False, overload: Linear = ""
-) -> Site:
+) -> FusionMatch:
     add = None
     follower = _only_user(nodes[-1].outputs[0])
     if follower is not None and follower.op_type == "Add" and _adds_residual(follower, nodes[-1].outputs[0]):
@@ -117,7 +123,7 @@ def _with_tail(
         nodes.append(follower)
     weight = nodes[0].inputs[WEIGHT_INPUT]
     assert weight is not None
-    return Site(
+    return FusionMatch(
         kind=kind, weight=weight, nodes=tuple(nodes), bias=bias, add=add, relu=relu,
         transposed=transposed, overload=overload,
     )  # fmt: skip
@@ -132,7 +138,7 @@ def _adds_residual(add: ir.Node, product: ir.Value) -> bool:
 
 
 def _is_product(value: ir.Value) -> bool:
-    """Some site may end in `value`, and take the sum for itself."""
+    """Some fusion match may end in `value`, and take the sum for itself."""
     node = value.producer()
     if node is None or node.op_type != "Add":
         return node is not None and node.op_type in {"Conv", "Gemm", "MatMul"}

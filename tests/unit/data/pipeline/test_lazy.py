@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
-from n2nsurgery.data.pipeline.draws import Draws
-from n2nsurgery.data.pipeline.encoded import Encoded, centre, random_window, window
+from n2nsurgery.data.pipeline.lazy import LazyDataset, centre, random_window, window
 from n2nsurgery.data.pipeline.normalization import unit
+from n2nsurgery.data.pipeline.sample_rng import SampleRng
 
 
 def photo(height, width):
@@ -23,7 +23,7 @@ def test_evaluation_is_torchvisions_resize_and_centre_crop():
 
 
 def test_windows_have_the_stated_areas_and_ratios():
-    draws = Draws(salt=1).uniform(torch.arange(2000), 41).tolist()
+    draws = SampleRng(salt=1).uniform(torch.arange(2000), 41).tolist()
     windows = [window(200, 300, numbers) for numbers in draws]
     areas = np.array([high * wide / 60_000 for _, _, high, wide in windows])
     ratios = np.array([wide / high for _, _, high, wide in windows])
@@ -51,10 +51,10 @@ def test_a_window_is_mirrored_by_the_last_draw():
 def test_a_sample_gets_its_draws_whatever_is_beside_it():
     buffer = io.BytesIO()
     photo(40, 50).save(buffer, "PNG")
-    source = Encoded(encoded=lambda _: buffer.getvalue(), names=("x",) * 9, size=24, normalization=unit(3))
-    draws = Draws(salt=3)
-    together = source.read(torch.tensor([4, 7, 1]), draws)
+    source = LazyDataset(encoded=lambda _: buffer.getvalue(), names=("x",) * 9, size=24, normalization=unit(3))
+    rng = SampleRng(salt=3)
+    together = source.read(torch.tensor([4, 7, 1]), rng)
     assert together.shape == (3, 3, 24, 24)
-    assert torch.equal(together[1:2], source.read(torch.tensor([7]), draws))
+    assert torch.equal(together[1:2], source.read(torch.tensor([7]), rng))
     assert not torch.equal(together[0], together[1])
     assert torch.equal(*source.read(torch.tensor([4, 7]), None))

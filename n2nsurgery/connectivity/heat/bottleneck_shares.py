@@ -36,7 +36,7 @@ AT_ONCE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeatLimits:
+class BottleneckShares:
     """`shares` of the blocks in their order, which add up to 1, and of the groups in what still has to settle then.
 
     `stragglers`: in how many channels that rest waits, 1 / sum_i p_i^2 for the shares p_i of the channels.
@@ -50,10 +50,10 @@ class HeatLimits:
     total: float
 
 
-def heat_limits(graph: ChannelGraph, heat: Heat, time: float) -> HeatLimits:
+def bottleneck_shares(graph: ChannelGraph, heat: Heat, time: float) -> BottleneckShares:
     """What limits the heat flow `heat` on `graph` up to the settling time `time` (> 0 where heat flows)."""
     if heat.modes is None:
-        return HeatLimits(shares=(), waiting=(), stragglers=0.0, total=1.0)
+        return BottleneckShares(shares=(), waiting=(), stragglers=0.0, total=1.0)
     knee = 0.1 / float(heat.modes.rates[-1])
     points, weights = np.polynomial.legendre.leggauss(POINTS)
     span = np.log1p(time / knee)
@@ -67,7 +67,7 @@ def heat_limits(graph: ChannelGraph, heat: Heat, time: float) -> HeatLimits:
     last = _unsettled(heat, np.array([time]))
     dissipation = time * sum(float(_tension(block, last, last)[0]) for block in graph.blocks)
     energy = last[:, 0] ** 2 / float(last[:, 0] @ last[:, 0])
-    return HeatLimits(
+    return BottleneckShares(
         shares=tuple((found / found.sum()).tolist()),
         waiting=tuple(float(energy[group.start : group.stop].sum()) for group in graph.groups),
         stragglers=1 / float(energy @ energy),

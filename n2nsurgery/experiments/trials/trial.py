@@ -1,4 +1,4 @@
-"""A cell: one training run of an experiment, and what it gave.
+"""A trial: one training run of an experiment, and what it gave.
 
 <key>.yaml      the recipe; `n2nsurgery train` carries it out alone
 <key>/          the run
@@ -22,12 +22,12 @@ from n2nsurgery.pipelines.training.train import run
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training.training_outcome import TrainingOutcome
 from n2nsurgery.recipe.recipe import Recipe
-from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.train.metrics.record import EpochRecord
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class Trial:
     """The run that `recipe` describes; `name` (letters, digits, dots and dashes) says in words which one it is."""
 
     name: str
@@ -39,7 +39,7 @@ class Cell:
         """`<name>-s<seed>-<hash>`."""
         return f"{self.name}-s{self.recipe.seed}-{self.recipe.hash[:8]}"
 
-    def carry_out(self, folder: Path, device: str, report: Report) -> Document:
+    def run(self, folder: Path, device: str, report: Report) -> Document:
         """Train, going on with a run that was stopped; see `Job`."""
         recipe = replace(self.recipe, train=replace(self.recipe.train, device=device))
         file, trained = folder / f"{self.key}.yaml", folder / self.key
@@ -56,8 +56,8 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CellResult:
-    """What a cell gave.
+class TrialResult:
+    """What a trial gave.
 
     `train`, `validation`, `test`: top-1 accuracies in [0, 1] after each epoch, None where an epoch was not evaluated.
     `weights`: those of the dense network that could be pruned; `nonzeros`: those kept, skips included. `macs`:
@@ -92,14 +92,14 @@ class CellResult:
         """The result that was written as `document`; InvalidFileError, with `where`, for another one."""
         known = {field.name for field in fields(cls)}
         if document.keys() != known or not document["test"]:
-            raise InvalidFileError(f"{where} is the result of another version; remove it to train that cell again")
+            raise InvalidFileError(f"{where} is the result of another version; remove it to train that trial again")
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
         }
         return cls(**values)
 
 
-@lru_cache(maxsize=1)  # the cells of one seed follow each other and share their data
+@lru_cache(maxsize=1)  # the trials of one seed follow each other and share their data
 def splits_of(request: DataRequest, seed: int, *, download: bool) -> DataSplits:
     """The data of a request, kept for the next job that has the same; UsageError where it is not there."""
     try:
@@ -108,12 +108,12 @@ def splits_of(request: DataRequest, seed: int, *, download: bool) -> DataSplits:
         raise UsageError(f"{error} `reproduce` takes it with --data; --scale smoke needs no data.") from error
 
 
-def _result(name: str, outcome: TrainingOutcome) -> CellResult:
+def _result(name: str, outcome: TrainingOutcome) -> TrialResult:
     assert outcome.trained is not None
-    assert outcome.operated is not None
+    assert outcome.pruned is not None
     counted: dict[str, Any] = outcome.to_json()["surgery"]
     history = outcome.trained.history
-    return CellResult(
+    return TrialResult(
         name=name,
         recipe=outcome.recipe.hash,
         seed=outcome.recipe.seed,
@@ -124,7 +124,7 @@ def _result(name: str, outcome: TrainingOutcome) -> CellResult:
         nonzeros=counted["nnz_total"],
         skip_nonzeros=counted["nnz_skip"],
         macs=round(counted["mac_density"] * counted["macs_dense"]),
-        flops=_flops(outcome.operated),
+        flops=_flops(outcome.pruned),
         seconds=sum(record.timing.seconds + record.timing.evaluation_seconds for record in history),
         device=outcome.device,
         warnings=tuple(counted["warnings"]),
@@ -135,14 +135,14 @@ def _accuracies(history: tuple[EpochRecord, ...], split: str) -> tuple[float | N
     return tuple(next((r.top1 for r in record.evaluations if r.split == split), None) for record in history)
 
 
-def _flops(operated: Operated) -> int:
+def _flops(pruned: PrunedModel) -> int:
     """Floating-point operations of one sample in evaluation, as torch's dense kernels compute them."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    module = operated.module
+    module = pruned.module
     device = next((parameter.device for parameter in module.parameters()), None)
-    inputs = [torch.zeros((1, *spec.shape[1:]), device=device) for spec in operated.plan.inputs]
+    inputs = [torch.zeros((1, *spec.shape[1:]), device=device) for spec in pruned.plan.inputs]
     training = module.training
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module.eval()(*inputs)

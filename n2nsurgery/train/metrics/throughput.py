@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
+class StepProgress:
     """After step `step` of `steps`, in epoch `epoch` (from 1) of `epochs`; samples over all processes."""
 
     epoch: int
@@ -18,7 +18,7 @@ class Progress:
     seconds_left: float
 
 
-class Pace:
+class Throughput:
     """Counts samples and steps since it was made."""
 
     def __init__(self) -> None:

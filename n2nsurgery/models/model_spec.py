@@ -14,7 +14,7 @@ SourceName = Literal["family", "torchvision", "timm", "factory"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelRecipe:
+class ModelSpec:
     """Everything that builds the architecture and its example inputs again, without the weights' file.
 
     `source` and `name`: where the model comes from. `arguments`: JSON values for its builder. `input_shapes`: one
@@ -34,7 +34,7 @@ class ModelRecipe:
         return canonical_json(asdict(self))
 
     @classmethod
-    def from_text(cls, text: str) -> ModelRecipe:
+    def from_text(cls, text: str) -> ModelSpec:
         """The recipe that `to_text` gave; InvalidFileError for anything else."""
         try:
             value = json.loads(text)

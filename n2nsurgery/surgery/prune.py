@@ -1,4 +1,4 @@
-"""Operate: from a traced model and a plan to an Operated network.
+"""Prune: from a traced model and a plan to a PrunedModel.
 
 The order is the paper's (section 3.1): prune the dense sequential network first, then add the skips.
 """
@@ -14,19 +14,19 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.core.version import __version__
-from n2nsurgery.graph.layers.layer_graph import Refusal
+from n2nsurgery.graph.layers.layer_graph import Rejection
 from n2nsurgery.graph.tracing.trace import Leaf, Trace
 from n2nsurgery.masks.draw import MaskDraw, draw_masks
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.masks.scoring.context import Batch, ScoreContext
-from n2nsurgery.masks.scoring.crew import SINGLE, Crew
+from n2nsurgery.masks.scoring.context import ScoreContext, ScoringBatch
+from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS, DistributedContext
 from n2nsurgery.masks.scoring.loss import cross_entropy
 from n2nsurgery.surgery.graft import graft
-from n2nsurgery.surgery.keeper import keep_masks
-from n2nsurgery.surgery.operated import Operated
+from n2nsurgery.surgery.mask_enforcer import apply_masks
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.planner import criterion_of, floors_of, pattern_seed
 from n2nsurgery.surgery.proof import prove_counts
+from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.record import KeptCount, SurgeryRecord
 from n2nsurgery.surgery.skip_masks import parameter_of, settle_skip
 
@@ -36,21 +36,21 @@ class ScoringData:
     """What a criterion that looks at data is given.
 
     `batches` are (inputs, targets); `origin` says where they come from and is recorded; `loss` maps the primary output
-    and the targets to a scalar. `crew`: the processes that score together; the first operates, the others `assist`.
+    and the targets to a scalar. `processes`: the processes that score together; the first prunes, the others `assist`.
     """
 
-    batches: Sequence[Batch] = ()
+    batches: Sequence[ScoringBatch] = ()
     origin: str | None = None
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
-    crew: Crew = SINGLE
+    processes: DistributedContext = SINGLE_PROCESS
 
 
-def operate(
+def prune(
     trace: Trace,
     plan: SurgeryPlan,
     data: ScoringData = ScoringData(),
     progress: Callable[[int, int], None] | None = None,
-) -> Operated:
+) -> PrunedModel:
     """Carry out `plan` on `trace.module`, in place; equal plans, weights and data give equal masks.
 
     `progress(done, rounds)` is called while a criterion scores. Raises UsageError where the criterion needs data and
@@ -68,7 +68,7 @@ def operate(
         {w.name: torch.ones(w.shape, dtype=torch.bool) for w in plan.weights if w.name in plan.dense}
     )
     masks = MaskSet({**{weight.name: drawn[weight.name] for weight in plan.weights}, **skips})
-    keep_masks(module, masks)
+    apply_masks(module, masks)
     prove_counts(module, masks, plan)
     record = SurgeryRecord(
         plan=plan.fingerprint,
@@ -79,11 +79,11 @@ def operate(
         leaves=tuple(_opaque(leaf) for leaf in trace.leaves),
         warnings=(*plan.warnings, *_near_empty(draw)),
     )
-    return Operated(module=module, masks=masks, plan=plan, record=record)
+    return PrunedModel(module=module, masks=masks, plan=plan, record=record)
 
 
 def assist(trace: Trace, plan: SurgeryPlan, data: ScoringData) -> None:
-    """Score this process's part of the batches for the one that operates; `trace.module` stays as it is."""
+    """Score this process's part of the batches for the one that prunes; `trace.module` stays as it is."""
     _draw(trace, plan, data, None)
 
 
@@ -92,7 +92,7 @@ def _draw(trace: Trace, plan: SurgeryPlan, data: ScoringData, progress: Callable
     kept_dense = sum(weight.numel for weight in plan.weights if weight.name in plan.dense)
     seed = plan.config.seed
     context = ScoreContext(
-        module=trace.module, weights=pruned, batches=data.batches, loss=data.loss, seed=seed, crew=data.crew
+        module=trace.module, weights=pruned, batches=data.batches, loss=data.loss, seed=seed, processes=data.processes
     )
     return draw_masks(
         criterion_of(plan.config),
@@ -133,13 +133,13 @@ def _versions() -> tuple[tuple[str, str], ...]:
     return (("n2nsurgery", __version__), ("torch", torch_version), ("numpy", numpy_version), ("python", python))
 
 
-def _opaque(leaf: Leaf) -> Refusal:
-    return Refusal(source=f"{leaf.class_name}: {', '.join(leaf.paths)}", target="", reason=leaf.reason)
+def _opaque(leaf: Leaf) -> Rejection:
+    return Rejection(source=f"{leaf.class_name}: {', '.join(leaf.paths)}", target="", reason=leaf.reason)
 
 
 def _near_empty(draw: MaskDraw) -> tuple[str, ...]:
     return tuple(
         f"near-empty layer: '{line.name}' keeps {line.kept:,} of {line.numel:,} weights;"
-        f" {line.silent:,} of its {line.outputs:,} output channels have none"
+        f" {line.dead:,} of its {line.outputs:,} output channels have none"
         for line in draw.near_empty
     )

@@ -10,11 +10,11 @@ import torch
 
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.sealed_folder import SealedFiles
-from n2nsurgery.train.distributed.together import by_chosen, by_first, from_first
+from n2nsurgery.train.distributed.collectives import broadcast_from_rank_zero, on_rank_zero, on_ranks
 
 
 @dataclass
-class World:
+class DistributedContext:
     """One of two processes; `elsewhere`: whether the other one failed; `sent`: what process 0 shared, in order."""
 
     rank: int
@@ -22,7 +22,7 @@ class World:
     size: int = 2
     sent: list = field(default_factory=list)
 
-    def share(self, tensors, source=0):
+    def broadcast(self, tensors, source=0):
         for tensor in tensors:
             if self.rank == source:
                 self.sent.append(tensor.clone())
@@ -31,7 +31,7 @@ class World:
                 assert (tensor.shape, tensor.dtype) == (theirs.shape, theirs.dtype)
                 tensor.copy_(theirs)
 
-    def any(self, flag) -> bool:
+    def all_reduce_any(self, flag) -> bool:
         return flag or self.elsewhere
 
 
@@ -40,20 +40,20 @@ def refuse():
 
 
 def test_the_first_process_works_and_the_others_wait():
-    assert by_first(World(0), lambda: 3) == 3
-    assert by_first(World(1), refuse) is None
+    assert on_rank_zero(DistributedContext(0), lambda: 3) == 3
+    assert on_rank_zero(DistributedContext(1), refuse) is None
 
 
 def test_a_failure_ends_all_of_them():
     with pytest.raises(UsageError, match="no"):
-        by_first(World(0), refuse)
+        on_rank_zero(DistributedContext(0), refuse)
     with pytest.raises(RunError, match="another process failed; its message says why"):
-        by_first(World(1, elsewhere=True), refuse)
+        on_rank_zero(DistributedContext(1, elsewhere=True), refuse)
 
 
 def test_several_processes_may_be_chosen():
-    assert by_chosen(World(1), lambda: 3, chosen=True) == 3
-    assert by_chosen(World(0), refuse, chosen=False) is None
+    assert on_ranks(DistributedContext(1), lambda: 3, chosen=True) == 3
+    assert on_ranks(DistributedContext(0), refuse, chosen=False) is None
 
 
 def test_files_of_the_first_process_reach_the_others_whole():
@@ -63,9 +63,9 @@ def test_files_of_the_first_process_reach_the_others_whole():
         "optimizer": {},  # as SGD without momentum has it
     }
     files = SealedFiles(folder=Path("there"), kind="artifact", documents={"plan": {"ä": [1, None]}}, tensors=tensors)
-    first = World(0)
-    assert from_first(first, files).documents == files.documents
-    received = from_first(World(1, sent=first.sent), None)
+    first = DistributedContext(0)
+    assert broadcast_from_rank_zero(first, files).documents == files.documents
+    received = broadcast_from_rank_zero(DistributedContext(1, sent=first.sent), None)
     assert not first.sent
     assert (received.folder, received.kind, received.documents) == (files.folder, files.kind, files.documents)
     assert {group: list(named) for group, named in received.tensors.items()} == {g: list(t) for g, t in tensors.items()}
@@ -76,8 +76,8 @@ def test_files_of_the_first_process_reach_the_others_whole():
 
 
 def test_that_the_first_process_has_no_files_is_told_too():
-    first = World(0)
-    assert from_first(first, None) is None
-    assert from_first(World(1, sent=first.sent), None) is None
-    assert from_first(World(0, size=1), None) is None
+    first = DistributedContext(0)
+    assert broadcast_from_rank_zero(first, None) is None
+    assert broadcast_from_rank_zero(DistributedContext(1, sent=first.sent), None) is None
+    assert broadcast_from_rank_zero(DistributedContext(0, size=1), None) is None
     assert not first.sent[2:]

@@ -2,11 +2,11 @@
 
 Every masked parameter carries a gradient hook that zeroes the gradient of its pruned entries. A pruned weight starts
 at zero, so SGD with momentum and weight decay, Adam(W), gradient accumulation, AMP and EMA all leave it at exactly
-zero, as long as the optimizer was made after the operation. For one that was not, or one that mixes entries
-(second-order methods), `enforce` masks the weights after every step and clears the optimizer's state.
+zero, as long as the optimizer was created after pruning. For one that was not, or one that mixes entries
+(second-order methods), `attach` masks the weights after every step and clears the optimizer's state.
 
-state_dict keys do not change: there is no parametrization and no buffer. The keeper follows deepcopy (the hooks of a
-parameter do not), `.to` and load_state_dict.
+state_dict keys do not change: there is no parametrization and no buffer. The mask enforcer follows deepcopy (the hooks
+of a parameter do not), `.to` and load_state_dict.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch.utils.hooks import RemovableHandle
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.masks.maskset import MaskSet
 
-_ATTRIBUTE = "_n2n_keeper"
+_ATTRIBUTE = "_n2n_mask_enforcer"
 
 
 class _Pruned:
@@ -44,34 +44,34 @@ class _Pruned:
         return gradient.masked_fill(self.on(gradient.device), 0)
 
 
-class Keeper:
-    """The masks of one module, bound to its parameters; made by `keep_masks`."""
+class MaskEnforcer:
+    """The masks of one module, bound to its parameters; made by `apply_masks`."""
 
     def __init__(self, masks: MaskSet, pruned: dict[str, _Pruned] | None = None) -> None:
         self.masks = masks
         self._pruned = pruned or {name: _Pruned(mask) for name, mask in masks.items()}
         self._parameters: dict[str, nn.Parameter] = {}
         self._handles: list[RemovableHandle] = []
-        self._resting = False
+        self._suspended = False
 
     def bind(self, parameters: dict[str, nn.Parameter]) -> None:
         """Guard these parameters, by the masks' names, and no others; pruned entries become zero."""
         for handle in self._handles:
             handle.remove()
         self._parameters = parameters
-        guarded = {} if self._resting else parameters
+        guarded = {} if self._suspended else parameters
         self._handles = [_hooked(parameter, self._pruned[name]) for name, parameter in guarded.items()]
         self.apply()
 
     @contextmanager
-    def resting(self) -> Iterator[None]:
+    def suspended(self) -> Iterator[None]:
         """Inside, gradients come as they are: whoever trains masks them, at a lower price than a copy of each."""
-        self._resting = True
+        self._suspended = True
         self.bind(self._parameters)
         try:
             yield
         finally:
-            self._resting = False
+            self._suspended = False
             self.bind(self._parameters)
 
     @torch.no_grad()
@@ -88,9 +88,9 @@ class Keeper:
                 if isinstance(state, Tensor) and state.shape == parameter.shape:
                     state.masked_fill_(self._pruned[name].on(state.device), 0)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Keeper:
-        """A keeper of the copied parameters; the masks are immutable and shared."""
-        twin = Keeper(self.masks, self._pruned)
+    def __deepcopy__(self, memo: dict[int, Any]) -> MaskEnforcer:
+        """A mask enforcer of the copied parameters; the masks are immutable and shared."""
+        twin = MaskEnforcer(self.masks, self._pruned)
         memo[id(self)] = twin
         twin.bind({name: copy.deepcopy(parameter, memo) for name, parameter in self._parameters.items()})
         return twin
@@ -104,50 +104,50 @@ def _hooked(parameter: nn.Parameter, hook: _Pruned) -> RemovableHandle:
     return handle
 
 
-def keep_masks(module: nn.Module, masks: MaskSet) -> None:
+def apply_masks(module: nn.Module, masks: MaskSet) -> None:
     """From now on the entries of `module`'s parameters outside `masks` are zero, and stay zero in training.
 
     Masks that were kept before are let go: their entries may take values again.
     """
     parameters = {name: module.get_parameter(name) for name in masks}
-    former = keeper_of(module)
+    former = enforcer_of(module)
     if former is not None:
         former.bind({})
-    keeper = Keeper(masks)
-    keeper.bind(parameters)
-    module.__dict__[_ATTRIBUTE] = keeper
+    enforcer = MaskEnforcer(masks)
+    enforcer.bind(parameters)
+    module.__dict__[_ATTRIBUTE] = enforcer
     if former is None:
         module.register_load_state_dict_post_hook(_rebind)  # type: ignore[no-untyped-call]
 
 
-def keeper_of(module: nn.Module) -> Keeper | None:
-    """The keeper of an operated module, None for any other."""
+def enforcer_of(module: nn.Module) -> MaskEnforcer | None:
+    """The mask enforcer of a pruned module, None for any other."""
     return module.__dict__.get(_ATTRIBUTE)
 
 
 def _rebind(module: nn.Module, _: object) -> None:
     """After load_state_dict: parameters may be new objects, and loaded weights may be dense."""
-    keeper = keeper_of(module)
-    if keeper is not None:
-        keeper.bind({name: module.get_parameter(name) for name in keeper.masks})
+    enforcer = enforcer_of(module)
+    if enforcer is not None:
+        enforcer.bind({name: module.get_parameter(name) for name in enforcer.masks})
 
 
-def enforce(module: nn.Module, optimizer: Optimizer) -> RemovableHandle:
+def attach(module: nn.Module, optimizer: Optimizer) -> RemovableHandle:
     """Mask `module`'s weights and `optimizer`'s state after every step of `optimizer`; the handle undoes it.
 
-    Needed where the optimizer held momentum from before the operation, or moves zeros on its own. Raises UsageError
+    Needed where the optimizer held momentum from before pruning, or moves zeros on its own. Raises UsageError
     for a module without masks; one wrapped by DDP or torch.compile is unwrapped.
     """
     inner: Any = module
-    while keeper_of(inner) is None and any(hasattr(inner, name) for name in ("module", "_orig_mod")):
+    while enforcer_of(inner) is None and any(hasattr(inner, name) for name in ("module", "_orig_mod")):
         inner = getattr(inner, "_orig_mod", None) or inner.module
-    if keeper_of(inner) is None:
-        raise UsageError(f"{type(module).__name__} was not operated on: it has no masks to enforce")
+    if enforcer_of(inner) is None:
+        raise UsageError(f"{type(module).__name__} was not pruned: it has no masks to enforce")
 
     def masked(optimizer: Optimizer, _args: object, _kwargs: object) -> None:
-        keeper = keeper_of(inner)  # whose masks may have been replaced meanwhile
-        assert keeper is not None
-        keeper.apply()
-        keeper.clear(optimizer)
+        enforcer = enforcer_of(inner)  # whose masks may have been replaced meanwhile
+        assert enforcer is not None
+        enforcer.apply()
+        enforcer.clear(optimizer)
 
     return optimizer.register_step_post_hook(masked)

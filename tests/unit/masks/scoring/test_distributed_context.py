@@ -13,7 +13,7 @@ from torch import nn
 
 from n2nsurgery.masks import draw_masks, make_criterion
 from n2nsurgery.masks.scoring.context import gradients, over_batches
-from n2nsurgery.masks.scoring.crew import SINGLE
+from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS
 from n2nsurgery.masks.scoring.loss import cross_entropy
 
 COUNT = 40
@@ -28,7 +28,7 @@ class Together:
     board: dict
     barrier: threading.Barrier
 
-    def share(self, tensors, source=0):
+    def broadcast(self, tensors, source=0):
         tensors = list(tensors)
         if self.rank == source:
             self.board["sent"] = tensors
@@ -40,7 +40,7 @@ class Together:
 
 
 def in_threads(size, work):
-    """What `work(crew)` gives in each of `size` threads."""
+    """What `work(processes)` gives in each of `size` threads."""
     board, barrier = {}, threading.Barrier(size)
     with torch.random.fork_rng(devices=[]), ThreadPoolExecutor(size) as pool:  # the threads disturb one generator
         return list(pool.map(lambda rank: work(Together(rank, size, board, barrier)), range(size)))
@@ -72,8 +72,8 @@ def test_scores_and_masks_are_those_of_one_process_to_the_bit(context, name, siz
     expected = criterion.scores(context)
     masks = draw_masks(criterion, context.weights, COUNT, context=context).masks
 
-    def work(crew):
-        own = replace(context, module=copy.deepcopy(context.module), loss=Counted(), crew=crew)
+    def work(processes):
+        own = replace(context, module=copy.deepcopy(context.module), loss=Counted(), processes=processes)
         scores = criterion.scores(own)
         return scores, own.loss.calls, draw_masks(criterion, own.weights, COUNT, context=own).masks
 
@@ -88,11 +88,13 @@ def test_the_first_process_decides_what_is_kept(context):
     context = single_precision(context, 2)
     masks = draw_masks("snip", context.weights, COUNT, context=context).masks
 
-    def work(crew):
+    def work(processes):
         module = copy.deepcopy(context.module)
-        if crew.rank:  # as on a machine that computes otherwise
+        if processes.rank:  # as on a machine that computes otherwise
             module.get_parameter("conv.weight").data.mul_(torch.linspace(-3, 3, 72).reshape(4, 2, 3, 3))
-        return draw_masks("snip", context.weights, COUNT, context=replace(context, module=module, crew=crew)).masks
+        return draw_masks(
+            "snip", context.weights, COUNT, context=replace(context, module=module, processes=processes)
+        ).masks
 
     first, second = in_threads(2, work)
     assert first == second
@@ -108,7 +110,7 @@ class Listener:
     turn: int = 0
     parts: dict = field(default_factory=dict)
 
-    def share(self, tensors, source=0):
+    def broadcast(self, tensors, source=0):
         tensors = list(tensors)
         if source == self.rank:
             self.parts[self.turn] = [tensor.clone() for tensor in tensors]
@@ -140,7 +142,7 @@ def test_dropout_and_buffers_of_a_batch_do_not_depend_on_what_was_scored_before(
     def parts(rank, size):
         listener = Listener(rank, size)
         leaves = list(weight.values())
-        over_batches(replace(context, crew=listener), weight, lambda loss: gradients(loss, leaves), training=True)
+        over_batches(replace(context, processes=listener), weight, lambda loss: gradients(loss, leaves), training=True)
         return listener.parts
 
     alone, even, odd = parts(0, 1), parts(0, 2), parts(1, 2)
@@ -152,5 +154,5 @@ def test_dropout_and_buffers_of_a_batch_do_not_depend_on_what_was_scored_before(
 
 def test_one_process_alone_shares_nothing():
     value = torch.ones(2)
-    SINGLE.share([value])
+    SINGLE_PROCESS.broadcast([value])
     assert value.tolist() == [1, 1]

@@ -1,4 +1,4 @@
-"""Operated: the network after surgery, with everything that is known of it."""
+"""PrunedModel: the network after surgery, with everything that is known of it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from n2nsurgery.graph.tracing.traced_module import TracedModule
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.store import pack
 from n2nsurgery.surgery.artifact_files import write_artifact
-from n2nsurgery.surgery.keeper import enforce
+from n2nsurgery.surgery.mask_enforcer import attach
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.proof import leaked
 from n2nsurgery.surgery.record import SurgeryRecord
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Operated:
+class PrunedModel:
     """A pruned and grafted network.
 
     `module`: trainable as any other; the original's state_dict keys plus those of the skips. `masks`: parameter name ->
@@ -42,7 +42,7 @@ class Operated:
         if leaks := leaked(self.module, self.masks):
             raise VerificationError(
                 f"{sum(leaks.values()):,} pruned weights are no longer zero (first in '{next(iter(leaks))}'): the"
-                " optimizer moved them; pass it to Operated.enforce before training"
+                " optimizer moved them; pass it to PrunedModel.enforce before training"
             )
         write_artifact(
             Path(folder),
@@ -53,5 +53,5 @@ class Operated:
         return Path(folder)
 
     def enforce(self, optimizer: Optimizer) -> RemovableHandle:
-        """Mask weights and optimizer state after every step of an optimizer that is older than the operation."""
-        return enforce(self.module, optimizer)
+        """Mask weights and optimizer state after every step of an optimizer that was created before pruning."""
+        return attach(self.module, optimizer)

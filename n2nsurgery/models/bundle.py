@@ -1,4 +1,4 @@
-"""Patient: a model with the inputs it is traced and measured with, and the recipe that builds it again."""
+"""ModelBundle: a model with the inputs it is traced and measured with, and the recipe that builds it again."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.models.recipe import ModelRecipe
+from n2nsurgery.models.model_spec import ModelSpec
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Patient:
+class ModelBundle:
     """A model ready for surgery.
 
-    `example_inputs` are batch first, in the order of `forward`'s parameters, whose names are `input_names`. `recipe`
+    `example_inputs` are batch first, in the order of `forward`'s parameters, whose names are `input_names`. `spec`
     is None for a model that was handed in as an object: nothing here can build that one again.
     """
 
     module: nn.Module
     example_inputs: tuple[Tensor, ...]
     input_names: tuple[str, ...]
-    recipe: ModelRecipe | None = None
+    spec: ModelSpec | None = None
 
 
 def input_names(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[str, ...]:

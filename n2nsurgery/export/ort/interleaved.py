@@ -16,7 +16,7 @@ _WARM_UP = 2
 _MOST_ROUNDS = 400
 
 
-def take_turns(runs: Sequence[Callable[[], object]], *, seconds: float, rounds: int) -> NDArray[np.float64]:
+def run_interleaved(runs: Sequence[Callable[[], object]], *, seconds: float, rounds: int) -> NDArray[np.float64]:
     """Seconds of every run (runs x rounds); the order is reversed in every second round.
 
     Goes on for `seconds`, and for `rounds` at least.

@@ -13,7 +13,7 @@ from math import log2
 _VALUE_BITS = 32
 
 
-def size_bound(counts: Iterable[tuple[int, int]]) -> float:
+def ideal_size(counts: Iterable[tuple[int, int]]) -> float:
     """Bytes for weights of (kept values, places) each, in fp32."""
     return sum(_VALUE_BITS * kept + places * _entropy(kept / places) for kept, places in counts if kept) / 8
 

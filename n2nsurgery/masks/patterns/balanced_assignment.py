@@ -1,4 +1,4 @@
-"""Dealing: random connections that serve every channel equally often.
+"""Balanced assignment: random connections that serve every channel equally often.
 
 Connections between two sets of channels are dealt like cards. The channels of the larger set are the cards, those of
 the smaller set the players. A deck holds every card once, in random order; decks are dealt one after the other, and
@@ -38,11 +38,11 @@ def balanced_units(grid: ChannelGrid, count: int, generator: np.random.Generator
 def _connections(tables: int, grid: ChannelGrid, total: int, generator: np.random.Generator) -> np.ndarray:
     """How often each output is connected with each input in `tables` groups: (tables, outputs, inputs)."""
     held = np.zeros((tables, *sorted((grid.outputs, grid.inputs))), dtype=np.min_scalar_type(grid.taps))
-    _deal(held, total, generator)
+    _assign(held, total, generator)
     return held.swapaxes(1, 2) if grid.outputs > grid.inputs else held
 
 
-def _deal(held: np.ndarray, total: int, generator: np.random.Generator) -> None:
+def _assign(held: np.ndarray, total: int, generator: np.random.Generator) -> None:
     """Deal `total` cards at every table; `held` (tables, players, cards) counts how often each player got each."""
     tables, players, cards = held.shape
     seats = generator.permuted(np.tile(np.arange(players), (tables, 1)), axis=1)

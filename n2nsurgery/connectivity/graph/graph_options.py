@@ -1,4 +1,4 @@
-"""Conventions: how weights become conductances. They change every verdict, so they are a value and can be printed."""
+"""GraphOptions: how weights become conductances. They change every verdict, so they are a value and can be printed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SUMS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conventions:
+class GraphOptions:
     """What stands behind a conductance; raises UnknownNameError for an unknown rule."""
 
     weight: WeightRule = "l1"
@@ -71,5 +71,5 @@ class Conventions:
         return {**rules, "sentences": list(self.sentences)}
 
 
-DEFAULT = Conventions()
+DEFAULT = GraphOptions()
 """L1 conductances, identity edges, BatchNorm folded."""

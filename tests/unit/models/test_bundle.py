@@ -6,7 +6,7 @@ from torch import nn
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.models.patient import input_names
+from n2nsurgery.models.bundle import input_names
 
 
 class TwoInputs(nn.Module):

@@ -22,14 +22,14 @@ _SECOND = np.uint64(0x94D049BB133111EB)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Draws:
+class SampleRng:
     """The randomness of one epoch; two epochs differ by their `salt`."""
 
     salt: int
 
     @classmethod
-    def of(cls, generator: torch.Generator) -> Draws:
-        """Draws whose salt is the next number of `generator`."""
+    def of(cls, generator: torch.Generator) -> SampleRng:
+        """The SampleRng whose salt is the next number of `generator`."""
         return cls(salt=int(torch.randint(2**62, (), generator=generator)))
 
     def uniform(self, positions: Tensor, count: int) -> Tensor:

@@ -1,6 +1,6 @@
 """The portable form of a graph: operators of our domain, most with a coded weight, with functions in standard ONNX.
 
-requires: weight_coding.codings (every refusal is a reason in a record)    rewrite: here    ensures: the codes decode
+requires: weight_coding.codings (every rejection is a reason in a record)    rewrite: here    ensures: the codes decode
 back to the weights (weight_coding), and ONNX Runtime computes the same with both forms (exporter)
 """
 
@@ -15,9 +15,9 @@ from onnx_ir.convenience import replace_nodes_and_values
 
 from n2nsurgery.export.codec.coded import CodedWeight
 from n2nsurgery.export.sparse.functions import function, plain_max_pool
+from n2nsurgery.export.sparse.fusion_matches import FusionMatch
 from n2nsurgery.export.sparse.operators import DOMAIN, VERSION, Operator
 from n2nsurgery.export.sparse.pools import keep_pools_plain
-from n2nsurgery.export.sparse.sites import Site
 from n2nsurgery.export.sparse.weight_coding import WeightCoding
 
 
@@ -31,8 +31,8 @@ def rewrite(model: ir.Model, all_codings: Sequence[WeightCoding]) -> None:
         if coding.coded is None:
             continue
         inputs = _register_code(model.graph, coding)
-        if coding.sites:
-            operators = [_replace(model.graph, site, coding, inputs) for site in coding.sites]
+        if coding.matches:
+            operators = [_replace(model.graph, match, coding, inputs) for match in coding.matches]
         else:
             operators = [_decode_before_use(model.graph, coding, inputs)]
         used |= {(DOMAIN, operator.name, operator.overload): operator for operator in operators}
@@ -64,14 +64,14 @@ def _initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.V
     return value
 
 
-def _replace(graph: ir.Graph, site: Site, coding: WeightCoding, code: tuple[ir.Value, ...]) -> Operator:
-    """Puts one node of our domain in the place of the site's nodes."""
+def _replace(graph: ir.Graph, match: FusionMatch, coding: WeightCoding, code: tuple[ir.Value, ...]) -> Operator:
+    """Puts one node of our domain in the place of the fusion match's nodes."""
     coded = coding.coded
     assert coded is not None
-    operator = operator_of(site, coded)
-    bias = site.bias if site.bias is not None else _zeros(graph, coded.shape[0])
-    residual = () if site.residual is None else (site.residual,)
-    first, last = site.nodes[0], site.nodes[-1]
+    operator = operator_of(match, coded)
+    bias = match.bias if match.bias is not None else _zeros(graph, coded.shape[0])
+    residual = () if match.residual is None else (match.residual,)
+    first, last = match.nodes[0], match.nodes[-1]
     node = ir.node(
         operator.name,
         [first.inputs[0], *code, bias, *residual],
@@ -80,7 +80,7 @@ def _replace(graph: ir.Graph, site: Site, coding: WeightCoding, code: tuple[ir.V
         overload=operator.overload,
         name=first.name,
     )
-    replace_nodes_and_values(graph, last, site.nodes[::-1], [node], last.outputs, node.outputs)
+    replace_nodes_and_values(graph, last, match.nodes[::-1], [node], last.outputs, node.outputs)
     return operator
 
 
@@ -89,12 +89,12 @@ def _zeros(graph: ir.Graph, outputs: int) -> ir.Value:
     return _initializer(graph, f"{DOMAIN}.zeros.{outputs}", np.zeros(outputs, np.float32))
 
 
-def operator_of(site: Site, coded: CodedWeight, *, fused: bool = True) -> Operator:
-    """The operator that takes the site's place; of its product alone where `fused` is not set."""
+def operator_of(match: FusionMatch, coded: CodedWeight, *, fused: bool = True) -> Operator:
+    """The operator that takes the fusion match's place; of its product alone where `fused` is not set."""
     return Operator(
-        kind="Conv" if site.kind == "Conv" else "Gemm",
-        add=fused and site.add is not None, relu=fused and site.relu,
-        bits=coded.code == "bits", int8=coded.scales is not None, overload=site.overload,
+        kind="Conv" if match.kind == "Conv" else "Gemm",
+        add=fused and match.add is not None, relu=fused and match.relu,
+        bits=coded.code == "bits", int8=coded.scales is not None, overload=match.overload,
     )  # fmt: skip
 
 
@@ -120,7 +120,7 @@ def _decode_before_use(graph: ir.Graph, coding: WeightCoding, code: tuple[ir.Val
     name = coding.record.name
     node = ir.node(operator.name, code, {"weight_shape": list(coded.shape)}, domain=DOMAIN, name=f"decode_{name}")
     nodes = [node]
-    if coding.turned:
+    if coding.is_transposed:
         nodes.append(ir.node("Transpose", node.outputs, {"perm": [1, 0]}, name=f"turn_{name}"))
     decoded = nodes[-1].outputs[0]
     initializer.replace_all_uses_with(decoded)
