@@ -10,11 +10,24 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Generic, TypeVar, cast
 
 from n2nsurgery.core.names import unknown
 
 T = TypeVar("T")
+
+
+def member_files(package: str) -> dict[str, Path]:
+    """The files of a registry's members by name, sorted; neither the package nor those above are imported."""
+    folder = Path(__file__).parents[1].joinpath(*package.split(".")[1:])
+    files = sorted(path for path in folder.glob("*.py") if not path.name.startswith("_"))
+    return {path.stem.replace("_", "-"): path for path in files}
+
+
+def registered_names(package: str) -> tuple[str, ...]:
+    """The names of a registry's members, sorted, as `member_files` has them."""
+    return tuple(member_files(package))
 
 
 @dataclass(frozen=True, kw_only=True)

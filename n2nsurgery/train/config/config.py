@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from n2nsurgery.core.devices import ALLOWED, is_device_name
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.train.config.device import is_device_name
 from n2nsurgery.train.config.optimizer import OptimizerConfig
 from n2nsurgery.train.config.schedule import ScheduleConfig
 from n2nsurgery.train.config.validation import above, is_count, require, require_choice, within
@@ -60,7 +60,7 @@ class TrainConfig:
         average = self.ema_decay is None or within(self.ema_decay, 0, 1)
         require(average, "ema_decay", self.ema_decay, "in [0, 1), or left out")
         require_choice("amp", self.amp, get_args(Amp))
-        require(is_device_name(self.device), "device", self.device, "auto, cpu, cuda or cuda:N")
+        require(is_device_name(self.device), "device", self.device, ALLOWED)
         steps = self.checkpoint_steps is None or is_count(self.checkpoint_steps, 1)
         require(steps, "checkpoint_steps", self.checkpoint_steps, "a whole number from 1, or left out")
         lr = self.optimizer.lr

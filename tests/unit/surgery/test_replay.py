@@ -31,7 +31,7 @@ def again(pruned: PrunedModel, model: nn.Module, images: Tensor, **changed) -> P
         {"skip_ratio": 0.3, "pattern": "random", "norm": "always"},
         {"skip": "residual"},
         {"skip": "none"},
-        {"criterion": "magnitude", "keep_dense": ("head",)},
+        {"criterion": "magnitude", "ignore": ("head",)},
     ],
 )
 def test_replay_rebuilds_what_operate_made_to_the_bit(either, images, options):
