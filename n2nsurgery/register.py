@@ -1,0 +1,66 @@
+"""Decorators that add what is yours to a registry, for a notebook or a module named with `--plugin`.
+
+    @n2nsurgery.register.criterion("my-score")
+    @dataclass(frozen=True, kw_only=True)
+    class MyScore: ...
+
+From then on `my-score` is a name like the built-in ones, in this process. An installed package makes its names known
+to every process by entry points instead, in the groups named below.
+
+    decorator          entry point group               offers (Protocol)                           checked by (testing)
+    criterion          n2nsurgery.criteria             masks.criterion.Criterion                   check_criterion
+    allocation         n2nsurgery.allocations          masks.allocations.Allocation                check_allocation
+    granularity        n2nsurgery.granularities        masks.granularities.Granularity             check_granularity
+    skip_kind          n2nsurgery.skip_kinds           skips.kind.SkipKind                         check_skip_kind
+    family             n2nsurgery.families             models.family.Family                        check_family
+    data_set           n2nsurgery.data_sets            data.registry.DataSet                       check_data_set
+    metric             n2nsurgery.metrics              connectivity.measures.measurement.Metric    check_metric
+    loss               n2nsurgery.losses               train.losses.Loss                           check_loss
+    optimizer          n2nsurgery.optimizers           train.optimizers.Optimizer                  check_optimizer
+    schedule           n2nsurgery.schedules            train.schedules.Schedule                    check_schedule
+    training_metric    n2nsurgery.training_metrics     train.training_metrics.TrainingMetric       check_training_metric
+
+Each takes the name and raises UsageError where it is taken; see `core.registry.Registry.register`.
+"""
+
+from __future__ import annotations
+
+from n2nsurgery.registries import (
+    ALLOCATIONS,
+    CRITERIA,
+    DATA_SETS,
+    FAMILIES,
+    GRANULARITIES,
+    LOSSES,
+    METRICS,
+    OPTIMIZERS,
+    SCHEDULES,
+    SKIP_KINDS,
+    TRAINING_METRICS,
+)
+
+criterion = CRITERIA.register
+allocation = ALLOCATIONS.register
+granularity = GRANULARITIES.register
+skip_kind = SKIP_KINDS.register
+family = FAMILIES.register
+data_set = DATA_SETS.register
+metric = METRICS.register
+loss = LOSSES.register
+optimizer = OPTIMIZERS.register
+schedule = SCHEDULES.register
+training_metric = TRAINING_METRICS.register
+
+__all__ = [
+    "allocation",
+    "criterion",
+    "data_set",
+    "family",
+    "granularity",
+    "loss",
+    "metric",
+    "optimizer",
+    "schedule",
+    "skip_kind",
+    "training_metric",
+]
