@@ -15,10 +15,10 @@ to every process by entry points instead, in the groups named below.
     family             n2nsurgery.families             models.family.Family                        check_family
     data_set           n2nsurgery.data_sets            data.registry.DataSet                       check_data_set
     metric             n2nsurgery.metrics              connectivity.measures.measurement.Metric    check_metric
-    loss               n2nsurgery.losses               train.losses.Loss                           check_loss
-    optimizer          n2nsurgery.optimizers           train.optimizers.Optimizer                  check_optimizer
-    schedule           n2nsurgery.schedules            train.schedules.Schedule                    check_schedule
-    training_metric    n2nsurgery.training_metrics     train.training_metrics.TrainingMetric       check_training_metric
+    loss               n2nsurgery.losses               training.losses.Loss                           check_loss
+    optimizer          n2nsurgery.optimizers           training.optimizers.Optimizer                  check_optimizer
+    schedule           n2nsurgery.schedules            training.schedules.Schedule                    check_schedule
+    training_metric    n2nsurgery.training_metrics     training.training_metrics.TrainingMetric       check_training_metric
 
 Each takes the name and raises UsageError where it is taken; see `core.registry.Registry.register`.
 """

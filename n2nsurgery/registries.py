@@ -46,15 +46,17 @@ METRICS: Registry[Any] = Registry(
     kind="connectivity metric", package="n2nsurgery.connectivity.metrics", group="n2nsurgery.metrics"
 )
 LOSSES: Registry[Any] = Registry(
-    kind="loss", package="n2nsurgery.train.losses", group="n2nsurgery.losses", aliases={"bce": "bce-with-logits"}
+    kind="loss", package="n2nsurgery.training.losses", group="n2nsurgery.losses", aliases={"bce": "bce-with-logits"}
 )
 OPTIMIZERS: Registry[Any] = Registry(
-    kind="optimizer", package="n2nsurgery.train.optimizers", group="n2nsurgery.optimizers"
+    kind="optimizer", package="n2nsurgery.training.optimizers", group="n2nsurgery.optimizers"
 )
-SCHEDULES: Registry[Any] = Registry(kind="schedule", package="n2nsurgery.train.schedules", group="n2nsurgery.schedules")
+SCHEDULES: Registry[Any] = Registry(
+    kind="schedule", package="n2nsurgery.training.schedules", group="n2nsurgery.schedules"
+)
 TRAINING_METRICS: Registry[Any] = Registry(
     kind="training metric",
-    package="n2nsurgery.train.training_metrics",
+    package="n2nsurgery.training.training_metrics",
     group="n2nsurgery.training_metrics",
     aliases={"accuracy": "top1", "miou": "mean-iou"},
 )

@@ -36,7 +36,7 @@ from n2nsurgery import apply
 from n2nsurgery.core.errors import InterruptionError, RunError
 from n2nsurgery.pipelines.training import train
 from n2nsurgery.pipelines.training.train_request import TrainRequest
-from n2nsurgery.train.distributed.distributed import joined
+from n2nsurgery.training.distributed.distributed import joined
 
 rank = int(os.environ["RANK"])
 os.chdir(Path(sys.argv[1], str(rank)))

@@ -87,7 +87,7 @@ def _starts_others(request: TrainRequest, processes: int) -> bool:
     check_processes(request, processes)
     if request.dry_run:
         return False
-    from n2nsurgery.train.distributed.distributed_launch import launch
+    from n2nsurgery.training.distributed.distributed_launch import launch
 
     launch([sys.executable, "-m", "n2nsurgery", *spelled_out(sys.argv[1:])], processes)
     return True

@@ -29,7 +29,7 @@ from n2nsurgery.experiments.trials.job import Document, Report
 from n2nsurgery.experiments.trials.trial import splits_of
 from n2nsurgery.masks.patterns.fans import fan_in_of, fixed_fan
 from n2nsurgery.models.catalog import resolve_model
-from n2nsurgery.train.loop.run import run_training
+from n2nsurgery.training.loop.run import run_training
 
 Kind = Literal["fixed fan", "clustered", "skewed"]
 

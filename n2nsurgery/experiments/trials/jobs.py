@@ -13,7 +13,7 @@ from pathlib import Path
 from n2nsurgery.core.errors import InterruptionError, RunError, UsageError
 from n2nsurgery.experiments.trials.job import Finished, Job, Report, WorkerSlot, read_result, run_job, stopped_error
 from n2nsurgery.experiments.trials.processes import in_processes
-from n2nsurgery.train.config.device import choose_device
+from n2nsurgery.training.config.device import choose_device
 
 
 def worker_slots(device: str, workers: int | None = None) -> tuple[WorkerSlot, ...]:

@@ -21,7 +21,7 @@ from pathlib import Path
 from n2nsurgery.core import errors
 from n2nsurgery.core.errors import InterruptionError, N2NSurgeryError, RunError
 from n2nsurgery.experiments.trials.job import Job, Report, WorkerSlot, run_job, stopped_error
-from n2nsurgery.train.distributed.stop import stop_requests
+from n2nsurgery.training.distributed.stop import stop_requests
 
 _POLL = 0.2  # seconds between two looks at whether somebody asked for the end
 _GRACE = 60.0  # seconds that jobs have to save their state

@@ -23,7 +23,7 @@ from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training.training_outcome import TrainingOutcome
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.surgery.pruned_model import PrunedModel
-from n2nsurgery.train.metrics.record import EpochRecord
+from n2nsurgery.training.metrics.record import EpochRecord
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,10 +20,10 @@ from n2nsurgery.recipe.overrides import Override, option_override, overridden, p
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import resolve, resolve_data
 from n2nsurgery.recipe.yaml_text import parse_yaml
-from n2nsurgery.train.config.device import choose_device
-from n2nsurgery.train.distributed.distributed_context import SingleProcess
-from n2nsurgery.train.loop.evaluation import evaluate
-from n2nsurgery.train.metrics.record import EvaluationRecord, evaluation_record
+from n2nsurgery.training.config.device import choose_device
+from n2nsurgery.training.distributed.distributed_context import SingleProcess
+from n2nsurgery.training.loop.evaluation import evaluate
+from n2nsurgery.training.metrics.record import EvaluationRecord, evaluation_record
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,12 +33,12 @@ from n2nsurgery.surgery.artifact import Artifact
 from n2nsurgery.surgery.mask_enforcer import enforcer_of
 from n2nsurgery.surgery.planning.request import ArtifactRequest
 from n2nsurgery.surgery.pruned_model import PrunedModel
-from n2nsurgery.train.distributed.collectives import on_rank_zero, on_ranks
-from n2nsurgery.train.distributed.distributed import joined
-from n2nsurgery.train.distributed.distributed_context import DistributedContext
-from n2nsurgery.train.loop.run import TrainOutcome, run_training
-from n2nsurgery.train.metrics.record import EpochRecord
-from n2nsurgery.train.metrics.throughput import StepProgress
+from n2nsurgery.training.distributed.collectives import on_rank_zero, on_ranks
+from n2nsurgery.training.distributed.distributed import joined
+from n2nsurgery.training.distributed.distributed_context import DistributedContext
+from n2nsurgery.training.loop.run import TrainOutcome, run_training
+from n2nsurgery.training.metrics.record import EpochRecord
+from n2nsurgery.training.metrics.throughput import StepProgress
 
 LogLine = Callable[[str], None]
 _BEFORE, _AFTER, _REPORTED = 0.3, 0.9, 0.95  # parts of the whole: training begins and ends; the report begins

@@ -30,8 +30,8 @@ from n2nsurgery.surgery.planning.request import ArtifactRequest, SurgeryRequest
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.replay import replay
 from n2nsurgery.surgery.summary import model_name
-from n2nsurgery.train.distributed.collectives import broadcast_from_rank_zero, on_rank_zero
-from n2nsurgery.train.distributed.distributed_context import DistributedContext
+from n2nsurgery.training.distributed.collectives import broadcast_from_rank_zero, on_rank_zero
+from n2nsurgery.training.distributed.distributed_context import DistributedContext
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

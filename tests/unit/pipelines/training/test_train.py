@@ -19,7 +19,7 @@ from n2nsurgery.pipelines.training.evaluate import run as evaluate
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
 from n2nsurgery.pipelines.training.train import run
 from n2nsurgery.pipelines.training.train_request import TrainRequest
-from n2nsurgery.train.state.checkpoints import trained_weights
+from n2nsurgery.training.state.checkpoints import trained_weights
 
 RECIPE = """\
 version: 1
