@@ -7,19 +7,20 @@
 From then on `my-score` is a name like the built-in ones, in this process. An installed package makes its names known
 to every process by entry points instead, in the groups named below.
 
-    decorator          entry point group               offers (Protocol)                           checked by (testing)
-    criterion          n2nsurgery.criteria             masks.criterion.Criterion                   check_criterion
-    allocation         n2nsurgery.allocations          masks.allocations.Allocation                check_allocation
-    granularity        n2nsurgery.granularities        masks.granularities.Granularity             check_granularity
-    skip_kind          n2nsurgery.skip_kinds           skips.kind.SkipKind                         check_skip_kind
-    family             n2nsurgery.families             models.family.Family                        check_family
-    data_set           n2nsurgery.data_sets            data.registry.DataSet                       check_data_set
-    metric             n2nsurgery.metrics              connectivity.measures.measurement.Metric    check_metric
-    loss               n2nsurgery.losses               training.losses.Loss                           check_loss
-    optimizer          n2nsurgery.optimizers           training.optimizers.Optimizer                  check_optimizer
-    schedule           n2nsurgery.schedules            training.schedules.Schedule                    check_schedule
-    training_metric    n2nsurgery.training_metrics     training.training_metrics.TrainingMetric       check_training_metric
+    decorator          entry point group               what it offers (a Protocol)
+    criterion          n2nsurgery.criteria             masks.criterion.Criterion
+    allocation         n2nsurgery.allocations          masks.allocations.Allocation
+    granularity        n2nsurgery.granularities        masks.granularities.Granularity
+    skip_kind          n2nsurgery.skip_kinds           skips.kind.SkipKind
+    family             n2nsurgery.families             models.family.Family
+    data_set           n2nsurgery.data_sets            data.registry.DataSet
+    metric             n2nsurgery.metrics              connectivity.measures.measurement.Metric
+    loss               n2nsurgery.losses               training.losses.Loss
+    optimizer          n2nsurgery.optimizers           training.optimizers.Optimizer
+    schedule           n2nsurgery.schedules            training.schedules.Schedule
+    training_metric    n2nsurgery.training_metrics     training.training_metrics.TrainingMetric
 
+`n2nsurgery.testing.check_criterion` and its like tell whether a member keeps the promises of its Protocol.
 Each takes the name and raises UsageError where it is taken; see `core.registry.Registry.register`.
 """
 
