@@ -115,7 +115,7 @@ def inspect_bundle(bundle: ModelBundle, name: str, selection: PairSelection, *, 
     traced = trace(bundle.module, inputs_of(bundle))
     graph = layer_graph(traced)
     chosen, rejected = select_pairs(graph, selection, seed=seed)
-    kind = KINDS.get("n2n")
+    kind = KINDS.get("n2n")()
     verdicts = [(pair, kind.accepts(pair, SkipOptions())) for pair in chosen]
     return Inspection(
         model=name,

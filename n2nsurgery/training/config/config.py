@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.validation import above, is_count, require, require_choice, within
 from n2nsurgery.training.config.device import is_device_name
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
-from n2nsurgery.training.config.validation import above, is_count, require, require_choice, within
 
 Amp = Literal["off", "bf16", "fp16"]
 

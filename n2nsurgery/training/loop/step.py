@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from n2nsurgery.core.outputs import primary_output
 from n2nsurgery.core.seeds import torch_generator
@@ -15,6 +14,7 @@ from n2nsurgery.training.config.device import autocast
 from n2nsurgery.training.loop.batches import Mixing, Pair
 from n2nsurgery.training.loop.evaluation import placed_inputs
 from n2nsurgery.training.loop.train_state import TrainState
+from n2nsurgery.training.losses.cross_entropy import CrossEntropy
 from n2nsurgery.training.state.saved_state import Position
 
 
@@ -75,7 +75,7 @@ def _loss(train_state: TrainState, inputs: Tensor, targets: Tensor, step: int) -
     config = train_state.config
     with autocast(train_state.processes.device, config.amp):
         logits = primary_output(train_state.network(inputs)).float()
-    loss = functional.cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
+    loss = CrossEntropy(label_smoothing=config.label_smoothing)(logits, targets)
     train_state.meter.add(loss.detach(), logits.detach(), targets, step=step)
     # a GPU would have to be waited for; there it is looked up now and then
     if train_state.processes.device.type == "cpu":
