@@ -15,7 +15,6 @@ import typer
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.options import ConfigField, config_fields
-from n2nsurgery.core.registry import registered_names
 from n2nsurgery_cli.values import kind_of, parsed
 
 Given = dict[str, Any]
@@ -85,7 +84,7 @@ def _parameter(each: ConfigField, name: str, flag: str, *, hidden: bool = False)
         f"{flag}/--no-{flag[2:]}" if kind is bool and hidden else flag,
         *([_SHORT[name]] if name in _SHORT else []),
     ]
-    names = choices(each)
+    names = each.choices
     more: Given = {} if kind is bool else {"metavar": _metavar(each, names)}
     if names:
         more["autocompletion"] = lambda incomplete: [each for each in names if each.startswith(incomplete)]
@@ -94,12 +93,6 @@ def _parameter(each: ConfigField, name: str, flag: str, *, hidden: bool = False)
     )
     annotation = Annotated[kind | None, described]  # type: ignore[valid-type]  # a type that is made here
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-
-
-def choices(each: ConfigField) -> tuple[str, ...]:
-    """The values that a field names one by one, or that its registry has."""
-    registered = registered_names(each.option.registry) if each.option.registry is not None else ()
-    return (*registered, *each.option.names, *(str(value) for value in each.literals))
 
 
 def _metavar(each: ConfigField, names: tuple[str, ...]) -> str:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 from typing import Any
 
 from typer.core import TyperCommand
 
-from n2nsurgery.core.registry import member_files
-
-_CRITERIA = "n2nsurgery.masks.criteria"
+from n2nsurgery.registries import CRITERIA
 
 
 class GroupedCommand(TyperCommand):
@@ -34,14 +31,5 @@ class GroupedCommand(TyperCommand):
         """Write what each criterion does, below the options of a command that takes one."""
         if any(parameter.name == "criterion" for parameter in self.get_params(ctx)):
             with formatter.section("Criteria"):
-                formatter.write_dl(summaries(_CRITERIA))
+                formatter.write_dl(list(CRITERIA.summaries().items()))
         super().format_epilog(ctx, formatter)
-
-
-def summaries(package: str) -> list[tuple[str, str]]:
-    """Name and first sentence of each member of a registry, read from its file without importing it."""
-    found: list[tuple[str, str]] = []
-    for name, file in member_files(package).items():
-        described = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-        found.append((name, described.partition("\n\n")[0].partition(": ")[2]))
-    return found

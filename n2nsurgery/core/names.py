@@ -30,7 +30,7 @@ def unknown(kind: str, name: str, known: Sequence[str], *, field: str | None = N
 def require_choice(kind: str, value: str, choices: Sequence[str]) -> None:
     """Return where `value` is one of `choices`; raises UnknownNameError with the nearest one."""
     if value not in choices:
-        raise unknown(kind, value, choices)
+        raise unknown(kind, value, choices, field=kind)
 
 
 def strip_wrappers(name: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.core.names import nearest
+from n2nsurgery.core.registry import Registry
 
 _KEY = "option"
 
@@ -59,7 +60,7 @@ class Option:
 
     `help`: one line. `group`: the heading it stands under. `metavar`: what stands for its value. `flag`: its spelling
     on the command line where that is not `--` and its name. `within`: the numbers that are allowed, also inside of
-    lists and mappings. `registry`: the package whose members' names are its values, beside those in `names`.
+    lists and mappings. `registry`: whose members' names are its values, beside those in `names`.
     """
 
     help: str
@@ -67,7 +68,7 @@ class Option:
     metavar: str | None = None
     flag: str | None = None
     within: Range | None = None
-    registry: str | None = None
+    registry: Registry[Any] | None = None
     names: tuple[str, ...] = ()
     former: Former | None = None
 
@@ -86,6 +87,12 @@ class ConfigField:
         """The values that its type names one by one; empty for other types."""
         options = get_args(self.hint) if get_origin(self.hint) in {Union, UnionType} else (self.hint,)
         return tuple(value for each in options if get_origin(each) is Literal for value in get_args(each))
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that it can be chosen from by name: those of its type, or of its registry."""
+        registered = self.option.registry.names() if self.option.registry is not None else ()
+        return (*registered, *self.option.names, *(str(value) for value in self.literals))
 
     @property
     def allowed(self) -> str:

@@ -191,8 +191,10 @@ def _located(error: UsageError, node: Node, path: str) -> tuple[Place, str]:
     """
     if error.field is None:
         return (node.place if node.members is None else node.key_place), error.spelled(path or None)
-    places = {name: _place(node, name) for name in (error.field, *error.beside)}
-    name = next((name for name, place in places.items() if not place.in_file), error.field)
+    section = path.rpartition(".")[2] + "."  # which may name itself: `optimizer.lr` inside of train.optimizer
+    names = [name.removeprefix(section) for name in (error.field, *error.beside)]
+    places = {name: _place(node, name) for name in names}
+    name = next((name for name, place in places.items() if not place.in_file), names[0])
     return places[name], error.spelled(joined(path, name))
 
 

@@ -29,7 +29,7 @@ from n2nsurgery.recipe.version_1 import renamed, upgraded
 from n2nsurgery.recipe.yaml_text import read_yaml
 from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
 from n2nsurgery.surgery.planning.planner import checked
-from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.training.config.config import TrainConfig
 
 T = TypeVar("T")
 _SECTIONS = tuple(field.name for field in fields(Recipe))

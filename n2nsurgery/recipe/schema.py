@@ -13,7 +13,6 @@ from pydantic import TypeAdapter
 
 from n2nsurgery.connectivity.graph.request import ReportRequest
 from n2nsurgery.core.options import ConfigField, Range, config_fields
-from n2nsurgery.core.registry import registered_names
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.export.request import ExportRequest
@@ -21,7 +20,7 @@ from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.recipe.recipe import VERSION, ArtifactRequest
 from n2nsurgery.surgery.planning.config import PRESET_HELP, Preset, SurgeryConfig
-from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.training.config.config import TrainConfig
 
 Schema = dict[str, Any]
 _NULL: Schema = {"type": "null"}
@@ -83,7 +82,7 @@ def _described(each: ConfigField, schema: Schema) -> Schema:
     if each.option.within is not None:
         described = _bounded(described, each.option.within)
     if each.option.registry is not None:  # plugins add names, so that text is right as well
-        names = {"enum": [*registered_names(each.option.registry), *each.option.names]}
+        names = {"enum": list(each.choices)}
         described["anyOf"] = [names, *schema.get("anyOf", [{"type": "string"}])]
         described.pop("type", None)
     return described

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.core.version import __version__
 from n2nsurgery.graph.layers.layer_graph import Rejection
 from n2nsurgery.graph.tracing.trace import Leaf, Trace
@@ -50,13 +51,13 @@ def prune(
     trace: Trace,
     plan: SurgeryPlan,
     data: ScoringData = ScoringData(),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = SILENT,
     criterion: Criterion | None = None,
 ) -> PrunedModel:
     """Carry out `plan` on `trace.module`, in place; equal plans, weights and data give equal masks.
 
-    `progress(done, rounds)` is called while a criterion scores. `criterion`: the object, where no registry has the one
-    that the plan names. Raises UsageError where the criterion needs data and
+    `progress` is called while a criterion scores. `criterion`: the object, where no registry has the one that the plan
+    names. Raises UsageError where the criterion needs data and
     has none, InternalError where the counts are not exactly the plan's.
     """
     module = trace.module
@@ -87,15 +88,11 @@ def prune(
 
 def assist(trace: Trace, plan: SurgeryPlan, data: ScoringData) -> None:
     """Score this process's part of the batches for the one that prunes; `trace.module` stays as it is."""
-    _draw(trace, plan, data, None, None)
+    _draw(trace, plan, data, SILENT, None)
 
 
 def _draw(
-    trace: Trace,
-    plan: SurgeryPlan,
-    data: ScoringData,
-    progress: Callable[[int, int], None] | None,
-    criterion: Criterion | None,
+    trace: Trace, plan: SurgeryPlan, data: ScoringData, progress: Progress, criterion: Criterion | None
 ) -> MaskDraw:
     pruned = tuple(weight for weight in plan.weights if weight.name not in plan.dense)
     kept_dense = sum(weight.numel for weight in plan.weights if weight.name in plan.dense)

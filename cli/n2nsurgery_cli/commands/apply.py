@@ -27,10 +27,10 @@ def apply(
     names, or regular expressions after `re:`.
     """
     request = ApplyRequest(model=model, surgery=SurgeryConfig.from_preset(preset, **asked), **run)
-    with session(quiet=quiet, verbose=verbose) as report:
+    with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.pipelines.prune.apply import run as run_apply
 
-        outcome = run_apply(request, report).to_json()
+        outcome = run_apply(request, progress).to_json()
 
     from n2nsurgery_cli.console.output import draw_apply, show
 

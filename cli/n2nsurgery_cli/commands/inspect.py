@@ -27,7 +27,7 @@ def inspect(
     Every refused layer and pair comes with its reason. The weights of an .onnx file are counted again.
     """
     shape = options.input_size(input_size)
-    with session(quiet=quiet, verbose=verbose) as report:
+    with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.pipelines.prune.inspect import run
 
         outcome = run(
@@ -35,7 +35,7 @@ def inspect(
             num_classes=num_classes,
             input_size=shape,
             seed=seed,
-            progress=report,
+            progress=progress,
             **wanted,
         ).to_json()
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable
+from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.batch import batches as batches_of
@@ -38,10 +39,9 @@ from n2nsurgery.surgery.planning.planner import PlannedModel, checked, criterion
 from n2nsurgery.surgery.prune import ScoringData, assist, prune
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import density_of, model_name, summary
-from n2nsurgery.train.config.device import choose_device
+from n2nsurgery.training.config.device import choose_device
 
 _LOG = logging.getLogger(__name__)
-Report = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,19 +124,18 @@ def _asked(
     return replace(config, **changes), scorer
 
 
-def run(request: ApplyRequest, progress: Report | None = None) -> ApplyOutcome:
+def run(request: ApplyRequest, progress: Progress = SILENT) -> ApplyOutcome:
     """Run a command-line request: resolve the model, plan, prune, write the artifact.
 
     Nothing is written for a dry run. Raises the errors of `apply`, and RunError where the artifact cannot be written.
     """
-    report = progress or _silent
-    report(f"building {request.model}", 0.05)
+    progress(f"building {request.model}", 0.05)
     config = checked(request.surgery)
     bundle = resolve_model(
         request.model, weights=request.weights, download=request.download, num_classes=request.num_classes,
         input_size=request.input_size, seed=config.seed,
     )  # fmt: skip
-    pruning = PruningRun(bundle, config, report)
+    pruning = PruningRun(bundle, config, progress)
     if config.select_by is not None:
         pruning.choose_draw()
     folder = request.output or ARTIFACTS / _folder_name(pruning.plan)
@@ -144,7 +143,7 @@ def run(request: ApplyRequest, progress: Report | None = None) -> ApplyOutcome:
         return ApplyOutcome(plan=pruning.plan, pruned=None, artifact=None, choice=pruning.choice)
     ensure_writable(folder, overwrite=request.overwrite, marker=MANIFEST)
     pruned = pruning.run(None, device=request.device)
-    report("writing the artifact", 0.9)
+    progress("writing the artifact", 0.9)
     pruned.save(folder, overwrite=request.overwrite)
     return ApplyOutcome(plan=pruning.plan, pruned=pruned, artifact=folder, choice=pruning.choice)
 
@@ -159,19 +158,19 @@ class PruningRun:
         self,
         bundle: ModelBundle,
         config: SurgeryConfig,
-        report: Report | None = None,
+        progress: Progress = SILENT,
         *,
         criterion: Criterion | None = None,
     ) -> None:
         self.bundle = bundle
         self.criterion = criterion if criterion is not None else criterion_of(config)
-        self.report = report or _silent
+        self.progress = progress
         self.choice: DrawChoice | None = None
-        self.report("tracing", 0.2)
+        self.progress("tracing", 0.2)
         inputs = inputs_of(bundle)
         self.trace: Trace = trace(bundle.module, inputs)
         require_equal(bundle.module, self.trace.module, inputs)
-        self.report("planning", 0.5)
+        self.progress("planning", 0.5)
         self.plan = plan_surgery(
             layer_graph(self.trace),
             config,
@@ -185,7 +184,7 @@ class PruningRun:
 
     def choose_draw(self) -> None:
         """Plan with the pattern of highest scatter among the candidates."""
-        self.report("drawing patterns", 0.55)
+        self.progress("drawing patterns", 0.55)
         self.choice = choose_by_scatter(self.plan, self.criterion)
         self.plan = replace(self.plan, config=replace(self.plan.config, draw=self.choice.draw))
 
@@ -204,12 +203,12 @@ class PruningRun:
         if batches is None:
             batches = self._noise()
         data = self._data(batches, device, loss, processes)
-        self.report("operating", 0.6)
+        self.progress("pruning", 0.6)
         pruned = prune(
             self.trace,
             self.plan,
             data,
-            progress=lambda done, rounds: self.report("scoring", 0.6 + 0.3 * done / rounds),
+            progress=part_of(self.progress, 0.6, 0.9),
             criterion=self.criterion,
         )
         for warning in pruned.record.warnings:
@@ -294,7 +293,3 @@ def _folder_name(plan: SurgeryPlan) -> str:
     model = re.sub(r"[^A-Za-z0-9_]+", "_", model_name(plan))
     config = plan.config
     return f"{model}-{config.criterion}-{config.skip}-d{density_of(plan):.4g}-s{config.seed}-{plan.fingerprint[:8]}"
-
-
-def _silent(_stage: str, _done: float) -> None:
-    pass

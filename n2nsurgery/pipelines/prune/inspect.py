@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
 from torch import nn
 
+from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.export.proof.inspect_file import FileInspection, inspect_file
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection, WeightedLayer
@@ -26,8 +26,6 @@ from n2nsurgery.surgery.artifact import read
 from n2nsurgery.surgery.planning.config import SurgeryConfig, pair_selection
 from n2nsurgery.surgery.planning.keywords import PairOptions
 from n2nsurgery.surgery.summary import summary
-
-Report = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +79,7 @@ def run(
     num_classes: int | None = None,
     input_size: tuple[int, ...] | None = None,
     seed: int = 0,
-    progress: Report | None = None,
+    progress: Progress = SILENT,
     **options: Unpack[PairOptions],
 ) -> Inspection | ArtifactInspection | FileInspection:
     """Inspect a model by name, an artifact or a run by its folder, or an ONNX file by its path; nothing is changed.
@@ -97,11 +95,9 @@ def run(
         return ArtifactInspection(
             document={"artifact": str(folder), **summary(artifact.plan, artifact.masks, artifact.record)}
         )
-    if progress is not None:
-        progress(f"building {model}", 0.1)
+    progress(f"building {model}", 0.1)
     bundle = resolve_model(model, num_classes=num_classes, input_size=input_size, seed=seed)
-    if progress is not None:
-        progress("tracing", 0.4)
+    progress("tracing", 0.4)
     return inspect_bundle(bundle, model, selection, seed=seed)
 
 
@@ -129,7 +125,7 @@ def inspect_bundle(bundle: ModelBundle, name: str, selection: PairSelection, *, 
     traced = trace(bundle.module, inputs_of(bundle))
     graph = layer_graph(traced)
     chosen, rejected = select_pairs(graph, selection, seed=seed)
-    kind = KINDS.get("n2n")
+    kind = KINDS.get("n2n")()
     verdicts = [(pair, kind.accepts(pair, SkipOptions())) for pair in chosen]
     return Inspection(
         model=name,

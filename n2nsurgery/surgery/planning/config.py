@@ -16,6 +16,7 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.names import unknown
 from n2nsurgery.core.options import Former, Range, check_options, option
 from n2nsurgery.graph.layers.pair_selection import PairSelection, Placement, Policy
+from n2nsurgery.registries import ALLOCATIONS, CRITERIA, GRANULARITIES, SKIP_KINDS
 from n2nsurgery.skips.spec import Pooling
 from n2nsurgery.surgery.planning.keywords import PairOptions, Scalar, SurgeryOptions
 
@@ -94,7 +95,7 @@ class SurgeryConfig:
     )
     criterion: str = field(
         default="random",
-        metadata=option("what decides; see the list below", group=_WHO, registry="n2nsurgery.masks.criteria"),
+        metadata=option("what decides; see the list below", group=_WHO, registry=CRITERIA),
     )
     criterion_options: Mapping[str, Scalar] = field(
         default_factory=dict,
@@ -105,17 +106,17 @@ class SurgeryConfig:
         metadata=option(
             "how patterns share the budget among layers; random: erk by default",
             group=_WHO,
-            registry="n2nsurgery.masks.allocations",
+            registry=ALLOCATIONS,
         ),
     )
     granularity: str | None = field(
         default=None,
-        metadata=option("what is kept or pruned as one", group=_WHO, registry="n2nsurgery.masks.granularities"),
+        metadata=option("what is kept or pruned as one", group=_WHO, registry=GRANULARITIES),
     )
     scope: Literal["global", "layer"] | None = field(default=None, metadata=option("where scores compete", group=_WHO))
     skip: str = field(
         default="n2n",
-        metadata=option("kind of skip connection", group=_SKIPS, registry="n2nsurgery.skips.kinds", names=("none",)),
+        metadata=option("kind of skip connection", group=_SKIPS, registry=SKIP_KINDS, names=("none",)),
     )
     skip_ratio: float | Literal["auto"] = field(
         default="auto",

@@ -32,7 +32,7 @@ def places(graph: LayerGraph, config: SurgeryConfig) -> tuple[tuple[LayerPair, .
     """Every selected pair that the kind accepts, and why the others are left out."""
     if config.skip == "none":
         return (), ()
-    kind = KINDS.get(config.skip)
+    kind = KINDS.get(config.skip)()
     pairs, rejected = select_pairs(graph, config.pair_selection, seed=config.seed)
     options = SkipOptions(pooling=config.pooling)
     verdicts = [(pair, kind.accepts(pair, options)) for pair in pairs]
@@ -46,7 +46,7 @@ def specs(
     """A spec without counts for every pair; with `whole_kernels` the weights have their target's kernel, else 1x1."""
     found: list[SkipSpec] = []
     for pair in pairs:
-        kind = KINDS.get(config.skip)
+        kind = KINDS.get(config.skip)()
         alignment = plan_alignment(pair.source_signal, pair.target_signal, config.pooling)
         assert not isinstance(alignment, str)  # the kind has accepted the pair
         rank = len(pair.target_signal.spatial)

@@ -10,7 +10,7 @@ from n2nsurgery.recipe.overrides import overridden, parse_override
 from n2nsurgery.recipe.recipe import ArtifactRequest, Recipe, differences
 from n2nsurgery.recipe.resolve import read_recipe, resolve
 from n2nsurgery.recipe.yaml_text import parse_yaml
-from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.training.config.config import TrainConfig
 
 RECIPE = """\
 version: 2
@@ -84,7 +84,7 @@ def test_without_surgery_the_dense_model_is_trained_and_an_artifact_needs_no_mod
         ("name: cosine", "name: cosin", "did you mean 'cosine'?"),
         ("  schedule: {name: cosine, floor: 0}", "  schedule: 3", "r.yaml:15:13: train.schedule is 3; keys with"),
         ("name: cifar10", "name: cifar11", "r.yaml:6:9: data.name: unknown data set 'cifar11'; did you mean"),
-        ("train_limit: 6000", "train_limit: 0", "r.yaml:7:16: data.train_limit = 0: it must be at least 1"),
+        ("train_limit: 6000", "train_limit: 0", "r.yaml:7:16: data.train_limit is 0; it must be at least 1"),
         ("train_limit: 6000", "trainlimit: 5", "unknown key 'data.trainlimit' = 5; did you mean 'train_limit'?"),
         ("train_limit: 6000", "rot: x", "r.yaml:7:3: unknown key 'data.rot' = \"x\"; did you mean 'root'?"),
         ("train_limit: 6000", "workers: -1", "r.yaml:7:12: data.workers is -1; it must be at least 0"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.options import config_fields
-from n2nsurgery.core.registry import registered_names
+from n2nsurgery.registries import ALLOCATIONS, CRITERIA, GRANULARITIES, SKIP_KINDS
 from n2nsurgery.surgery.planning.config import PRESETS, SurgeryConfig
 
 
@@ -136,6 +136,10 @@ def test_every_field_is_an_option_with_help():
 
 
 def test_names_of_registries_are_those_of_their_folders():
-    named = {each.name: each.option.registry for each in config_fields(SurgeryConfig) if each.option.registry}
-    assert named.keys() == {"criterion", "allocation", "granularity", "skip"}
-    assert all(registered_names(package) for package in named.values())
+    named = {each.name: each.choices for each in config_fields(SurgeryConfig) if each.option.registry is not None}
+    assert named == {
+        "criterion": CRITERIA.names(),
+        "allocation": ALLOCATIONS.names(),
+        "granularity": GRANULARITIES.names(),
+        "skip": (*SKIP_KINDS.names(), "none"),
+    }

@@ -189,7 +189,7 @@ def test_keeping_too_much_dense_is_an_error_with_the_numbers():
         ({"include": ("konv0",)}, "unknown layer pattern 'konv0'; did you mean 'conv0'"),
         ({"exclude": ("conv0->conv9",)}, "unknown pair pattern 'conv0->conv9'"),
         ({"skip": "n2m"}, "unknown skip kind 'n2m'; did you mean 'n2n'"),
-        ({"skip_ratio": 0.2, "skip_allocation": "eqal"}, "'eqal'; did you mean 'equal'"),
+        ({"skip_ratio": 0.2, "skip_allocation": "eqal"}, "skip_allocation is 'eqal'; .* did you mean 'equal'"),
     ],
 )
 def test_a_name_that_matches_nothing_names_the_nearest(options, message):
