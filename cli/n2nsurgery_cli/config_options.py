@@ -73,7 +73,7 @@ def _value(each: ConfigField, arguments: Given) -> object:
 
 
 def _parameters(each: ConfigField) -> Iterator[inspect.Parameter]:
-    yield _parameter(each, each.name, each.option.flag or flag_of(each.name))
+    yield _parameter(each, each.name, flag_of(each.name))
     if each.option.former is not None:
         yield _parameter(each, _FORMER + each.name, "--" + _dashed(each.option.former.name), hidden=True)
 

@@ -58,15 +58,14 @@ class Former:
 class Option:
     """One field as front ends show it.
 
-    `help`: one line. `group`: the heading it stands under. `metavar`: what stands for its value. `flag`: its spelling
-    on the command line where that is not `--` and its name. `within`: the numbers that are allowed, also inside of
-    lists and mappings. `registry`: whose members' names are its values, beside those in `names`.
+    `help`: one line. `group`: the heading it stands under. `metavar`: what stands for its value. `within`: the
+    numbers that are allowed, also inside of lists and mappings. `registry`: whose members' names are its values, beside
+    those in `names`. `former`: how it was spelled before.
     """
 
     help: str
     group: str = "Options"
     metavar: str | None = None
-    flag: str | None = None
     within: Range | None = None
     registry: Registry[Any] | None = None
     names: tuple[str, ...] = ()

@@ -99,7 +99,7 @@ class SurgeryConfig:
     )
     criterion_options: Mapping[str, Scalar] = field(
         default_factory=dict,
-        metadata=option("an option of the criterion", metavar="NAME=VALUE", flag="--criterion-option", group=_WHO),
+        metadata=option("an option of the criterion", metavar="NAME=VALUE", group=_WHO),
     )
     allocation: str | None = field(
         default=None,

@@ -12,7 +12,7 @@ from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.surgery.graft import graft
 
-RANDOM = {"skip_ratio": 0.4, "pattern": "random", "kernel": "target"}
+RANDOM = {"skip_ratio": 0.4, "skip_pattern": "random", "skip_kernel": "target"}
 
 
 class Convolutions(nn.Module):
@@ -107,7 +107,7 @@ OPTIONS = {
     "one-to-one": {"density": 0.5},
     "with a remainder": {"density": 0.5, "skip_ratio": 0.4},
     "random": {"density": 0.5, **RANDOM},
-    "random with norm": {"density": 0.5, **RANDOM, "norm": "always"},
+    "random with norm": {"density": 0.5, **RANDOM, "skip_norm": "always"},
     "every pair": {"density": 0.9, "pairs": "all", "include_classifier": True},
     "beside shortcuts": {"density": 0.5, "skip_placement": "all"},
     "max pooling": {"density": 0.5, "pooling": "max"},

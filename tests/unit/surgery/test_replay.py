@@ -28,7 +28,7 @@ def again(pruned: PrunedModel, model: nn.Module, images: Tensor, **changed) -> P
     [
         {},
         {"skip_ratio": 0.1},
-        {"skip_ratio": 0.3, "pattern": "random", "norm": "always"},
+        {"skip_ratio": 0.3, "skip_pattern": "random", "skip_norm": "always"},
         {"skip": "residual"},
         {"skip": "none"},
         {"criterion": "magnitude", "ignore": ("head",)},

@@ -370,7 +370,7 @@ def test_progress_names_its_stages_and_never_goes_back():
         "building mlp",
         "tracing",
         "planning",
-        "operating",
+        "pruning",
         "scoring",
         "writing the artifact",
     ]
@@ -382,7 +382,7 @@ def test_progress_names_its_stages_and_never_goes_back():
 @pytest.mark.usefixtures("artifacts")
 def test_a_device_that_is_not_there_is_said():
     missing = f"cuda:{torch.cuda.device_count()}"
-    with pytest.raises(RunError, match=f"device '{missing}' was asked for, and torch sees"):
+    with pytest.raises(RunError, match=f"device '{missing}' was asked for .*torch sees"):
         run(ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05), device=missing))
 
 
