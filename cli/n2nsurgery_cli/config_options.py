@@ -13,8 +13,8 @@ from typing import Annotated, Any, get_origin
 
 import typer
 
+from n2nsurgery.core.config.options import ConfigField, config_fields
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.options import ConfigField, config_fields
 from n2nsurgery_cli.values import kind_of, parsed
 
 Given = dict[str, Any]

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Any, get_args, get_origin
 
+from n2nsurgery.core.config.options import ConfigField
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.options import ConfigField
 
 _WORDS = {"true": True, "false": False}
 

@@ -13,9 +13,9 @@ import numpy as np
 from torch import Tensor
 
 from n2nsurgery import registries
+from n2nsurgery.core.config.options import allowed_text, fits
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.names import unknown
-from n2nsurgery.core.options import allowed_text, fits
 from n2nsurgery.core.registry import Registry
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.scoring.context import ScoreContext

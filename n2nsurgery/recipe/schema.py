@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 from pydantic import TypeAdapter
 
 from n2nsurgery.connectivity.graph.request import ReportRequest
-from n2nsurgery.core.options import ConfigField, Range, config_fields
+from n2nsurgery.core.config.options import ConfigField, Range, config_fields
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.export.request import ExportRequest

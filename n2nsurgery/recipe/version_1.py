@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from n2nsurgery.core.options import config_fields
+from n2nsurgery.core.config.options import config_fields
 from n2nsurgery.recipe.node import Node
 from n2nsurgery.recipe.overrides import Override
 from n2nsurgery.surgery.planning.config import SurgeryConfig

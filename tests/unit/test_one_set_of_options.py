@@ -9,8 +9,8 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 import n2nsurgery
+from n2nsurgery.core.config.options import ConfigField, config_fields
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.core.options import ConfigField, config_fields
 from n2nsurgery.recipe.resolve import resolve
 from n2nsurgery.recipe.schema import json_schema
 from n2nsurgery.recipe.yaml_text import parse_yaml

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from n2nsurgery.core.devices import require_device
-from n2nsurgery.core.options import Range, check_options, option
+from n2nsurgery.core.config.devices import require_device
+from n2nsurgery.core.config.options import Range, check_options, option
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 _MODEL, _RUN = "Model", "Run"

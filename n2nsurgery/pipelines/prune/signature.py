@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import MISSING
 from typing import Any, TypeVar, get_type_hints
 
+from n2nsurgery.core.config.options import config_fields
 from n2nsurgery.core.names import unknown
-from n2nsurgery.core.options import config_fields
 
 F = TypeVar("F", bound=Callable[..., Any])
 

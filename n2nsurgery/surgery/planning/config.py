@@ -12,9 +12,9 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Literal, Self, Unpack
 
+from n2nsurgery.core.config.options import Former, Range, check_options, option
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.names import unknown
-from n2nsurgery.core.options import Former, Range, check_options, option
 from n2nsurgery.graph.layers.pair_selection import PairSelection, Placement, Policy
 from n2nsurgery.registries import ALLOCATIONS, CRITERIA, GRANULARITIES, SKIP_KINDS
 from n2nsurgery.skips.spec import Pooling

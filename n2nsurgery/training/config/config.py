@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from n2nsurgery.core.devices import ALLOWED, is_device_name
+from n2nsurgery.core.config.devices import ALLOWED, is_device_name
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.validation import above, is_count, require, require_choice, within
 from n2nsurgery.training.config.optimizer import OptimizerConfig

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from n2nsurgery.core.options import config_fields
+from n2nsurgery.core.config.options import config_fields
 from n2nsurgery.core.progress import SILENT
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.surgery.planning.config import SurgeryConfig

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from n2nsurgery.core.config.options import config_fields
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.options import config_fields
 from n2nsurgery.registries import ALLOCATIONS, CRITERIA, GRANULARITIES, SKIP_KINDS
 from n2nsurgery.surgery.planning.config import PRESETS, SurgeryConfig
 
