@@ -19,6 +19,7 @@ from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.training.distributed.distributed import joined
 from n2nsurgery.training.distributed.distributed_context import SingleProcess
 from n2nsurgery.training.distributed.distributed_launch import launch
+from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.run import run_training
 
 TRAINING = """
@@ -31,7 +32,10 @@ tools = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(tools)
 from n2nsurgery.core.errors import InterruptionError, UsageError, VerificationError
 from n2nsurgery.training.distributed.distributed import joined
+from n2nsurgery.training.loop.batches import TrainData
+from n2nsurgery.training.loop.components import components_of
 from n2nsurgery.training.loop.evaluation import evaluate
+from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import run_training
 
 def train(processes, name, dropout, **options):
@@ -43,8 +47,8 @@ def train(processes, name, dropout, **options):
     batches = tools.Blobs(6, last=7, rank=processes.rank, processes=2)
     uneven = {"validation": tools.Blobs(3, size=4, last=3, rank=processes.rank, processes=2)}
     run_training(
-        model, batches, config, folder=Path(sys.argv[1], name), processes=processes, masks=tools.random_masks(model),
-        evaluations=uneven, **options
+        model, TrainData(train=batches, evaluations=uneven), config, folder=Path(sys.argv[1], name),
+        processes=processes, masks=tools.random_masks(model), **options
     )
     return model
 
@@ -57,7 +61,7 @@ with joined("cpu") as processes:
     train(processes, "plain", 0.0)
     train(processes, "whole", 0.3)
     try:
-        train(processes, "stopped", 0.3, progress=stop_one)
+        train(processes, "stopped", 0.3, callbacks=Callbacks(on_step=stop_one))
     except InterruptionError as error:
         assert "resume" in str(error)
     else:
@@ -85,7 +89,7 @@ def outcome_of(folder):
 
 
 def test_two_processes_train_as_one_resume_exactly_and_end_with_one_message(mlp, blobs, masks_of, config, tmp_path):
-    tools = Path(__file__).with_name("conftest.py")
+    tools = Path(__file__).parents[1] / "conftest.py"
     with pytest.raises(UsageError, match=r"^planted \(process 1 of 2\)$"):
         launch([sys.executable, "-c", TRAINING, str(tmp_path), str(tools)], 2)
     assert (tmp_path / "reached-0").exists()
@@ -102,11 +106,10 @@ def test_two_processes_train_as_one_resume_exactly_and_end_with_one_message(mlp,
     model = mlp()
     run_training(
         model,
-        blobs(6, last=7),
+        TrainData(train=blobs(6, last=7), evaluations={"validation": blobs(3, size=4, last=3)}),
         config(clip_norm=1.0, ema_decay=0.9, accumulate=2),
         folder=tmp_path / "alone",
         masks=masks_of(model),
-        evaluations={"validation": blobs(3, size=4, last=3)},
     )
     alone, _ = outcome_of(tmp_path / "alone")
     both, _ = outcome_of(tmp_path / "plain")

@@ -1,0 +1,1 @@
+"""What is measured in training and evaluation, one file each: classification, multilabel, segmentation, regression."""
