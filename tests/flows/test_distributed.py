@@ -64,7 +64,7 @@ def train_by_hand(processes):
     entries = torch.cat([parameter.detach().reshape(-1) for parameter in wrapped.parameters()])
     assert torch.equal(*processes.all_gather(entries))
 
-def run(recipe, output, progress=None, **options):
+def run(recipe, output, progress=SILENT, **options):
     return train.run(TrainRequest(recipe=Path(recipe), output=Path(output), device="cpu", **options), progress)
 
 def interrupt(stage, done, sent=[]):

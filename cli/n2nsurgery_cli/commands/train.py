@@ -53,12 +53,12 @@ def train(
     )
     if gpus is not None and gpus < 1:
         raise UsageError(f"--gpus is {gpus}; it must be at least 1")
-    with session(quiet=quiet, verbose=verbose) as report:
+    with session(quiet=quiet, verbose=verbose) as progress:
         if gpus is not None and _starts_others(request, gpus):
             return
         from n2nsurgery.pipelines.training.train import run
 
-        outcome = run(request, report, None if quiet else _log_line)
+        outcome = run(request, progress, None if quiet else _log_line)
 
     from n2nsurgery_cli.console.output import show
     from n2nsurgery_cli.console.training import draw_train

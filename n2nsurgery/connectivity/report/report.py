@@ -6,7 +6,7 @@ of t*, the time at which the reference's heat has settled but for 1e-3 (see the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ from n2nsurgery.connectivity.report.findings import (
 )
 from n2nsurgery.connectivity.report.group_heat import Warmth, warmth
 from n2nsurgery.connectivity.report.layer_table import LayerTable, layer_table
+from n2nsurgery.core.progress import SILENT, Progress
 
 SCHEMA = 1
 SUFFIX = "_reference"
@@ -116,7 +117,7 @@ def report(  # noqa: PLR0913 - two graphs, and what only their maker knows of th
     reference_name: Origin,
     conventions: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress = SILENT,
 ) -> ConnectivityReport:
     """The report on `subject` against `reference`, two networks with the same channels.
 
@@ -143,12 +144,11 @@ def report(  # noqa: PLR0913 - two graphs, and what only their maker knows of th
 
 
 def _measured(
-    subject: Subject, reference: Subject, progress: Callable[[str, float], None] | None
+    subject: Subject, reference: Subject, progress: Progress
 ) -> tuple[dict[str, Measurement], dict[str, Measurement]]:
     mine, theirs, names = {}, {}, METRICS.names()
     for index, name in enumerate(names):
-        if progress is not None:
-            progress(f"measuring {name}", index / len(names))
+        progress(f"measuring {name}", index / len(names))
         metric = METRICS.get(name)()
         mine[name] = metric.measure(subject, reference)
         if not metric.needs_reference:

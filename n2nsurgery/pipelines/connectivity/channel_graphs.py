@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.graph.graph_options import DEFAULT, GraphOptions
 from n2nsurgery.connectivity.graph.network_graph import MAX_NODES, channel_graph, dense_reference, require_size
+from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.channels.network import channel_network_of_onnx as network_in_file
 from n2nsurgery.graph.channels.flow import ChannelFlow, ChannelNetwork, Skip
 from n2nsurgery.graph.channels.from_torch.network import channel_network
@@ -25,7 +26,6 @@ from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.surgery.example_inputs import examples
 from n2nsurgery.surgery.pruned_model import PrunedModel
 
-Report = Callable[[str, float], None]
 Kind = Literal["artifact", "onnx", "model", "operated"]
 
 _FOLDED = "The file came from an export that folds BatchNorm into the weights; it cannot be taken out again."
@@ -112,7 +112,7 @@ def subject_of(  # noqa: PLR0913 - every argument is an option of the command
     num_classes: int | None = None,
     input_size: tuple[int, ...] | None = None,
     seed: int = 0,
-    progress: Report | None = None,
+    progress: Progress = SILENT,
 ) -> NetworkUnderTest:
     """The network in an artifact's folder or an .onnx file, the dense model of a name or module, or a pruned one.
 
@@ -120,23 +120,22 @@ def subject_of(  # noqa: PLR0913 - every argument is an option of the command
     and for models by name. Raises UsageError (too many channels, broken weights), UnknownNameError, InvalidFileError or
     VerificationError (a folder or file that is none), TraceError.
     """
-    report = progress or _silent
     if isinstance(given, PrunedModel):
         found = _of_pruned(given, NetworkOrigin(kind="operated", name=given.plan.model_class), conventions)
     elif isinstance(given, nn.Module):
         found = _of_bundle(bundle_of(given, example_inputs, seed), type(given).__name__, conventions)
     elif Path(given).suffix == ".onnx":
-        report(f"reading {given}", 0.2)
+        progress(f"reading {given}", 0.2)
         found = _of_file(Path(given), conventions)
     elif Path(given).is_dir():
-        report(f"loading {given}", 0.2)
+        progress(f"loading {given}", 0.2)
         found = _of_pruned(
             load(given, allow_import=allow_import, last=last),
             NetworkOrigin(kind="artifact", name=str(given)),
             conventions,
         )
     else:
-        report(f"building {given}", 0.2)
+        progress(f"building {given}", 0.2)
         bundle = resolve_model(str(given), num_classes=num_classes, input_size=input_size, seed=seed)
         found = _of_bundle(bundle, str(given), conventions)
     require_size(found.flow, max_nodes=max_nodes)
@@ -186,7 +185,3 @@ def _uncalled(masks: Iterable[str], called: set[str]) -> Iterable[str]:
             f"{len(left)} weights (first '{left[0]}') belong to layers that the network does not call in eval mode, or"
             " on which its output does not depend; they are not in the graph."
         )
-
-
-def _silent(_stage: str, _done: float) -> None:
-    pass

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.connectivity.report.difference import ConnectivityDifference, difference
 from n2nsurgery.connectivity.report.report import Origin
+from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest, GraphSource, graphs_of
 from n2nsurgery.pipelines.connectivity.report import name_of
 
@@ -16,15 +15,14 @@ def run(
     b: GraphRequest,
     *,
     graphs: GraphSource = graphs_of,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress = SILENT,
 ) -> ConnectivityDifference:
     """Compare the networks `a` and `b`: what they keep, what is alive, how far their masks and their heat agree."""
-    tell = progress or (lambda _stage, _done: None)
     found = []
     for index, request in enumerate((a, b)):
-        tell(f"reading the channels of {name_of(request.model)}", 0.1 + 0.3 * index)
+        progress(f"reading the channels of {name_of(request.model)}", 0.1 + 0.3 * index)
         found.append(graphs(request))
-    tell("comparing", 0.7)
+    progress("comparing", 0.7)
     first, second = found
     return difference(
         Subject(graph=first.graph, skips=first.kinds),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.connectivity.report.report import ConnectivityReport, Origin, report
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import atomic_file, ensure_writable
+from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest, GraphSource, NetworkGraphs, graphs_of
 
-Progress = Callable[[str, float], None]
 DENSE_FORM = "its own dense form"
 FORMS = (".html", ".json")
 
@@ -39,7 +38,7 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     output: Path | None = None,
     overwrite: bool = False,
     graphs: GraphSource = graphs_of,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> ReportOutcome:
     """Report on a network against `reference`, or else against its own dense form; write it where asked to.
 
@@ -50,13 +49,12 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     path = target(request.model, html=html, output=output)
     if path is not None:
         ensure_writable(path, overwrite=overwrite)
-    tell = progress or (lambda _stage, _done: None)
-    tell(f"reading the channels of {name_of(request.model)}", 0.05)
+    progress(f"reading the channels of {name_of(request.model)}", 0.05)
     mine = graphs(request)
     theirs = _reference(mine, reference, graphs)
-    found = _report(request, mine, reference, theirs, lambda stage, done: tell(stage, 0.3 + 0.6 * done))
+    found = _report(request, mine, reference, theirs, part_of(progress, 0.3, 0.9))
     if path is not None:
-        tell(f"writing {path.name}", 0.95)
+        progress(f"writing {path.name}", 0.95)
         _write(path, found, mine, theirs, overwrite=overwrite)
     return ReportOutcome(report=found, written=path)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
 from n2nsurgery.data.request import DataRequest
@@ -48,15 +48,14 @@ class Evaluation:
         }
 
 
-def run(request: EvaluationRequest, progress: Callable[[str, float], None] | None = None) -> Evaluation:
+def run(request: EvaluationRequest, progress: Progress = SILENT) -> Evaluation:
     """Evaluate; nothing is written. Raises UsageError where the data is not known or does not fit the network."""
-    report = progress or _silent
     recipe = recipe_of(request.folder) if is_run(request.folder) else None
     wanted = _data(request, recipe)
     device = choose_device(request.device)
-    report(f"loading {request.folder.name}", 0.1)
+    progress(f"loading {request.folder.name}", 0.1)
     pruned = load(request.folder, allow_import=request.allow_import, last=request.last)
-    report(f"reading {wanted.name}", 0.3)
+    progress(f"reading {wanted.name}", 0.3)
     seed = request.seed if request.seed is not None else recipe.seed if recipe is not None else 0
     splits = wanted.load(download=request.download, seed=seed)
     told = recipe.model.num_classes if recipe is not None and recipe.model is not None else None
@@ -65,7 +64,7 @@ def run(request: EvaluationRequest, progress: Callable[[str, float], None] | Non
     batches = Loader(
         split, request.batch_size, shuffle=False, seed=seed, augment=False, drop_last=False, workers=wanted.workers
     )
-    report("evaluating", 0.5)
+    progress("evaluating", 0.5)
     components = components_of(replace(recipe.train, distillation=None) if recipe is not None else TrainConfig())
     score = evaluate(pruned.module.to(device), batches, components, processes=SingleProcess(device=device))
     return Evaluation(
@@ -99,7 +98,3 @@ def _split(splits: DataSplits, name: str) -> Split:
     if split is None:
         raise UsageError("the data has no validation split; choose another --split or set data.validation")
     return split
-
-
-def _silent(_stage: str, _done: float) -> None:
-    pass

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable, remove_folder
+from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
 from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest
 from n2nsurgery.pipelines.connectivity.report import run as report_on
 from n2nsurgery.pipelines.deploy.export import export_onnx
-from n2nsurgery.pipelines.prune.apply import Report
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.pipelines.saved.run_folder import MODEL, REPORT, RUN, RUNS, SURGERY, content_of, is_run
 from n2nsurgery.pipelines.training.run_recipe import begin, require_same_recipe, write_recipe
@@ -58,7 +58,7 @@ def resolved(request: TrainRequest) -> Recipe:
 
 def run(
     request: TrainRequest,
-    progress: Report | None = None,
+    progress: Progress = SILENT,
     log: LogLine | None = None,
     *,
     splits: Callable[[], DataSplits] | None = None,
@@ -72,7 +72,7 @@ def run(
     recipe = resolved(request)
     with joined(recipe.train.device) as processes:
         first = processes.rank == 0
-        watched = (progress or _silent, log or _no_log) if first else (_silent, _no_log)
+        watched = (progress, log or _no_log) if first else (SILENT, _no_log)
         outcome = _Run(request, recipe, processes, *watched, splits).run()
     return outcome if first else None
 
@@ -84,7 +84,7 @@ class _Run:
     request: TrainRequest
     recipe: Recipe
     processes: DistributedContext
-    report: Report
+    progress: Progress
     log: LogLine
     given: Callable[[], DataSplits] | None = None
 
@@ -106,7 +106,7 @@ class _Run:
         given, resumed = self._given()
         planned = planned_surgery(
             self.recipe, splits, download=self.request.download, allow_import=self.request.allow_import,
-            given=given, resumed=resumed, report=lambda stage, done: self.report(stage, _BEFORE * done),
+            given=given, resumed=resumed, progress=part_of(self.progress, 0, _BEFORE),
         )  # fmt: skip
         train, evaluations = self._loaders(splits)
         pruned = trained = exported = reported = None
@@ -149,7 +149,7 @@ class _Run:
 
     def _splits(self) -> DataSplits:
         """The data in every process; only the first of each machine may download it."""
-        self.report(f"reading {self.recipe.data.name}", 0.02)
+        self.progress(f"reading {self.recipe.data.name}", 0.02)
         if self.given is not None:
             return self.given()
         load_data = partial(self.recipe.data.load, seed=self.recipe.seed)
@@ -230,7 +230,7 @@ class _Run:
     def _step_done(self, step: StepProgress) -> None:
         if step.loss is not None:
             self.log(step_line(step))
-        self.report(progress_line(step), _BEFORE + (_AFTER - _BEFORE) * step.step / step.steps)
+        self.progress(progress_line(step), _BEFORE + (_AFTER - _BEFORE) * step.step / step.steps)
 
     def _epoch_done(self, record: EpochRecord) -> None:
         self.log(epoch_line(record, self.recipe.train.epochs))
@@ -239,22 +239,18 @@ class _Run:
 
     def _export(self) -> ExportReport:
         assert self.recipe.export is not None
-        self.report("exporting", _AFTER)
+        self.progress("exporting", _AFTER)
         best = load(self.folder, allow_import=self.request.allow_import)
         return export_onnx(best, self.folder / MODEL, overwrite=True, **asdict(self.recipe.export))
 
     def _report_page(self) -> Path:
         assert self.recipe.report is not None
-        self.report("reporting", _REPORTED)
+        self.progress("reporting", _REPORTED)
         request = GraphRequest(
             model=str(self.folder), allow_import=self.request.allow_import, **asdict(self.recipe.report)
         )
         report_on(request, output=self.folder / REPORT, overwrite=True)
         return self.folder / REPORT
-
-
-def _silent(_stage: str, _done: float) -> None:
-    pass
 
 
 def _no_log(_line: str) -> None:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.validation import above, is_count, require, require_choice, within
 from n2nsurgery.training.config.device import is_device_name
 from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
-from n2nsurgery.training.config.validation import above, is_count, require, require_choice, within
+from n2nsurgery.training.config.task import TASKS, TaskName
 
 Amp = Literal["off", "bf16", "fp16"]
 
@@ -27,14 +28,16 @@ class TrainConfig:
     steps, besides that of every epoch. `keep_last`, `keep_best`: how many checkpoints stay, by age and by validation
     accuracy. `evaluate_every`: epochs; the last one is always evaluated. `seed`: of everything that is drawn.
 
-    `task` names the metrics and the loss (classification, multilabel, segmentation, regression). `best_metric`: the
+    `task` says which loss and which metrics are taken where `loss` and `metrics` name none. `best_metric`: the
     metric of the validation split by which checkpoints are ranked, or "loss"; None for the first of the task.
     `patience`: epochs without a better one after which training stops; None for no early stop. `freeze`: patterns of
     parameters and modules that are not trained; a BatchNorm all of whose parameters are frozen keeps its statistics.
     `distillation`: learn from a teacher, too. `log_every`: steps between two lines of the log; None for epochs alone.
     """
 
-    task: str = "classification"
+    task: TaskName = "classification"
+    loss: str | None = None
+    metrics: tuple[str, ...] | None = None
     best_metric: str | None = None
     patience: int | None = None
     freeze: tuple[str, ...] = ()
@@ -78,8 +81,9 @@ class TrainConfig:
         for name in ("checkpoint_steps", "patience", "log_every"):
             value = getattr(self, name)
             require(value is None or is_count(value, 1), name, value, "a whole number from 1, or left out")
-        smoothed = not self.label_smoothing or self.task == "classification"
-        require(smoothed, "label_smoothing", self.label_smoothing, f"0 for the task {self.task}")
+        require_choice("task", self.task, get_args(TaskName))
+        smoothed = not self.label_smoothing or (self.loss or TASKS[self.task].loss) == "cross-entropy"
+        require(smoothed, "label_smoothing", self.label_smoothing, "0 for a loss that is no cross-entropy")
         lr = self.optimizer.lr
         require(self.schedule.floor <= lr, "schedule.floor", self.schedule.floor, f"at most optimizer.lr, {lr}")
         shorter = self.schedule.warm_up_epochs < self.epochs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from n2nsurgery.training.config.validation import above, require
+from n2nsurgery.core.validation import above, require
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,19 +1,16 @@
-"""Optimizers: SGD with momentum, Adam and AdamW, all of them element-wise, so that zeros stay where they are.
-
-Element-wise is what masks rest on: where a weight, its gradient and its optimizer state are zero, every step leaves
-all three at zero, weight decay included. Adam divides by sqrt(v) + eps, so eps has to be above zero.
-"""
+"""The optimizer of a run: which one, its hyper-parameters, and which weights its decay reaches."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from n2nsurgery.training.config.validation import above, at_least, require, require_choice, within
+from n2nsurgery.core.validation import above, at_least, require, require_choice, within
+from n2nsurgery.training.optimizers import OPTIMIZERS
 
 OptimizerName = Literal["sgd", "adam", "adamw"]
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
@@ -52,34 +49,16 @@ class OptimizerConfig:
 
 
 def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """The optimizer of `module`'s trainable parameters, fused into one pass over the weights where the device can."""
+    """The optimizer of `module`'s trainable parameters."""
     decayed, spared = _split(module, spare=config.spare_norms)
     groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": spared, "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    parameters = decayed + spared
-    fused = all(p.device.type in {"cpu", "cuda"} and p.is_floating_point() for p in parameters)
-    if config.name == "sgd":
-        return _sgd(groups, parameters, config, fused=fused)
-    kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
-    return kind(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=fused)
-
-
-def _sgd(
-    groups: list[dict[str, Any]], parameters: list[nn.Parameter], config: OptimizerConfig, *, fused: bool
-) -> torch.optim.SGD:
-    """SGD whose momentum starts at zero, which gives the first step the gradient itself, as starting from nothing does.
-
-    torch's fused form takes no mixture of parameters with and without momentum, and leaves the momentum uninitialized
-    where fp16 overflows in the first step.
-    """
-    nesterov = config.nesterov and config.momentum > 0
-    optimizer = torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=nesterov, fused=fused)
-    for parameter in parameters if config.momentum else ():
-        optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-    return optimizer
+    member = OPTIMIZERS.get(config.name)
+    own = {field.name: getattr(config, field.name) for field in fields(member)}
+    return member(**own)(groups)
 
 
 def _split(module: nn.Module, *, spare: bool) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -1,23 +1,16 @@
-"""The learning rate as a pure function of the step: nothing to store, nothing to restore.
+"""The learning rate of every step of a run: a schedule (see `training.schedules`), and a warm-up in front of it.
 
-With e = step // steps_per_epoch, W warm-up steps and T steps in all:
-
-    constant    lr
-    step        max(floor, lr gamma^(e // step_epochs))
-    multistep   max(floor, lr gamma^(milestones <= e))
-    cosine      floor + (lr - floor) (1 + cos(pi (step - W) / (T - W))) / 2      (Loshchilov and Hutter 2017, one cycle)
-
-During warm-up (step < W) that value, for cosine lr itself, is multiplied by f + (1 - f) step / W, f = `warm_up_from`.
+With W warm-up steps the learning rate of step < W is multiplied by f + (1 - f) step / W, f = `warm_up_from`.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Literal, get_args
 
-from n2nsurgery.training.config.validation import above, at_least, is_count, require, require_choice, within
+from n2nsurgery.core.validation import above, at_least, is_count, require, require_choice, within
+from n2nsurgery.training.schedules import SCHEDULES, Span
 
 ScheduleName = Literal["constant", "step", "multistep", "cosine"]
 
@@ -54,23 +47,10 @@ class ScheduleConfig:
 
 def learning_rate(config: ScheduleConfig, lr: float, step: int, *, steps_per_epoch: int, epochs: int) -> float:
     """The learning rate of optimizer step `step` (from 0) of `epochs` epochs, for the base learning rate `lr`."""
-    warm_up = round(config.warm_up_epochs * steps_per_epoch)
-    scheduled = _scheduled(config, lr, step, warm_up=warm_up, steps_per_epoch=steps_per_epoch, epochs=epochs)
-    if step >= warm_up:
+    span = Span(steps_per_epoch=steps_per_epoch, epochs=epochs, warm_up=round(config.warm_up_epochs * steps_per_epoch))
+    member = SCHEDULES.get(config.name)
+    own = {field.name: getattr(config, field.name) for field in fields(member)}
+    scheduled = member(**own)(lr, step, span)
+    if step >= span.warm_up:
         return scheduled
-    return scheduled * (config.warm_up_from + (1 - config.warm_up_from) * step / warm_up)
-
-
-def _scheduled(  # noqa: PLR0913 - the quantities of the equations above
-    config: ScheduleConfig, lr: float, step: int, *, warm_up: int, steps_per_epoch: int, epochs: int
-) -> float:
-    epoch = step // steps_per_epoch
-    if config.name == "step":
-        return max(config.floor, lr * config.gamma ** (epoch // config.step_epochs))
-    if config.name == "multistep":
-        return max(config.floor, lr * config.gamma ** sum(milestone <= epoch for milestone in config.milestones))
-    if config.name == "cosine":
-        length = max(1, steps_per_epoch * epochs - warm_up)
-        turn = min(1.0, max(0, step - warm_up) / length)
-        return config.floor + (lr - config.floor) * (1 + math.cos(math.pi * turn)) / 2
-    return lr
+    return scheduled * (config.warm_up_from + (1 - config.warm_up_from) * step / span.warm_up)

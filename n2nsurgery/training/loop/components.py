@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -16,8 +15,12 @@ from n2nsurgery.core.outputs import primary_output
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.optimizer import make_optimizer
+from n2nsurgery.training.config.task import TASKS
 from n2nsurgery.training.loop.distillation import Teacher
-from n2nsurgery.training.metrics.task import TASKS, Measure, TaskMeasure
+from n2nsurgery.training.losses import LOSSES
+from n2nsurgery.training.metrics.measure import Measure
+from n2nsurgery.training.optimizers import OPTIMIZERS
+from n2nsurgery.training.training_metrics import TRAINING_METRICS
 
 Loss = Callable[[Any, Any], Tensor]
 """What a model returns, and the targets -> the mean loss over the samples of the batch, one number."""
@@ -60,34 +63,43 @@ def components_of(  # noqa: PLR0913 - what a caller may bring
 ) -> Components:
     """The objects that `config` names, and in their place those that are given.
 
-    Raises UnknownNameError for a task that there is not, UsageError for a teacher that is asked for and not given.
+    Raises UnknownNameError for a loss or metric that there is not, UsageError where a teacher is needed.
     """
-    task = TASKS.get(config.task)()
     distillation = config.distillation
     if distillation is not None and teacher is None:
         raise UsageError("distillation needs a teacher: name one (distillation.teacher), or pass a module as teacher")
+    own = optimizer is not None or OPTIMIZERS.is_foreign(config.optimizer.name)
     return Components(
-        loss=loss or _smoothed(config),
-        evaluation_loss=loss or (lambda outputs, targets: task.loss(primary_output(outputs), targets)),
-        measure=measure or TaskMeasure(task),
+        loss=loss if loss is not None else _named_loss(config, training=True),
+        evaluation_loss=loss if loss is not None else _named_loss(config, training=False),
+        measure=measure if measure is not None else measure_of(config),
         optimizer=(lambda module: make_optimizer(module, config.optimizer))
         if optimizer is None
         else (lambda module: _made(optimizer, module)),
-        mixes=optimizer is not None,
+        mixes=own,
         scheduler=scheduler,
         scheduler_interval=scheduler_interval,
         teacher=Teacher(teacher, distillation or DistillationConfig()) if teacher is not None else None,
     )
 
 
-def _smoothed(config: TrainConfig) -> Loss:
-    """The loss of the config's task, its labels smoothed where that is asked for."""
-    task = TASKS.get(config.task)()
-    if not config.label_smoothing:
-        return lambda outputs, targets: task.loss(primary_output(outputs), targets)
-    return lambda outputs, targets: functional.cross_entropy(
-        primary_output(outputs), targets, label_smoothing=config.label_smoothing
-    )
+def measure_of(config: TrainConfig) -> Measure:
+    """The metrics that `config` names, those of its task where it names none; raises UnknownNameError."""
+    task = TASKS[config.task]
+    names = task.metrics if config.metrics is None else config.metrics
+    known = [TRAINING_METRICS.canonical(name) for name in names]
+    return Measure(metrics={name: TRAINING_METRICS.get(name)(**task.options.get(name, {})) for name in known})
+
+
+def _named_loss(config: TrainConfig, *, training: bool) -> Loss:
+    """The loss that `config` names, or that of its task, on the primary output; labels are smoothed in training."""
+    task = TASKS[config.task]
+    name = LOSSES.canonical(config.loss if config.loss is not None else task.loss)
+    options = dict(task.options.get(name, {}))
+    if training and config.label_smoothing:
+        options["label_smoothing"] = config.label_smoothing
+    member = LOSSES.get(name)(**options)
+    return lambda outputs, targets: member(primary_output(outputs), targets)
 
 
 def _made(factory: OptimizerFactory, module: nn.Module) -> Optimizer:

@@ -27,7 +27,6 @@ from n2nsurgery.training.loop.trainer import Trainer
 from n2nsurgery.training.metrics.digests import digest
 from n2nsurgery.training.metrics.metrics import show, tensorboard, write_metrics
 from n2nsurgery.training.metrics.record import EpochRecord
-from n2nsurgery.training.metrics.task import best_of
 from n2nsurgery.training.state.checkpoints import STATE, Checkpoints
 from n2nsurgery.training.state.randomness import own_randomness
 from n2nsurgery.training.state.saved_state import Identity, SavedState, require_same_run
@@ -109,7 +108,7 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
 
 def _require_ranking(config: TrainConfig, components: Components, data: TrainData) -> None:
     """Return where the metric of ranking is measured, and early stopping has a split to look at; raises UsageError."""
-    best_of(components.measure, config.best_metric)
+    components.measure.best(config.best_metric)
     if config.patience is not None and "validation" not in data.evaluations:
         raise UsageError(
             f"patience is {config.patience}, and there is no validation split to look at: set data.validation, or "
@@ -132,7 +131,7 @@ def _go_on(trainer: Trainer, files: SealedFiles) -> None:
     trainer.train_state.load(files, state.averaged, state.scaler)
     trainer.position, trainer.seconds, trainer.history = state.position, state.seconds, list(state.history)
     if trainer.processes.rank == 0:
-        trainer.train_state.meter.reset(state.sums)
+        trainer.train_state.meter.reset(dict(state.sums))
         write_metrics(trainer.folder, trainer.history)
     _LOG.info("going on from %s: epoch %d, step %d", where, state.position.epoch + 1, state.position.step)
 

@@ -27,7 +27,6 @@ from n2nsurgery.training.metrics.record import (
     finite_metrics,
     ranking_score,
 )
-from n2nsurgery.training.metrics.task import best_of
 from n2nsurgery.training.metrics.throughput import StepProgress, Throughput
 from n2nsurgery.training.state.checkpoints import Checkpoints
 from n2nsurgery.training.state.saved_state import Identity, Position, SavedState
@@ -164,14 +163,14 @@ class Trainer:
     def _record(self, results: tuple[EvaluationRecord, ...], evaluation_seconds: float) -> EpochRecord:
         meter = self.train_state.meter
         trained = meter.score(meter.total(self.processes))
-        metric, lower = best_of(self.train_state.components.measure, self.config.best_metric)
+        metric, higher = self.train_state.components.measure.best(self.config.best_metric)
         return EpochRecord(
             epoch=self.position.epoch + 1,
             step=self.position.step,
             lr=self.train_state.rates.used(self.position.step - 1),
             loss=trained.loss,
             metrics=finite_metrics(trained),
-            score=ranking_score(results, metric, lower_is_better=lower),
+            score=ranking_score(results, metric, higher_is_better=higher),
             evaluations=results,
             timing=Timing(
                 seconds=self.seconds,
@@ -184,8 +183,8 @@ class Trainer:
         """What a scheduler looks at that waits for a plateau: the metric of ranking, the training loss without one."""
         if "validation" not in self.data.evaluations:
             return record.loss
-        lower = best_of(self.train_state.components.measure, self.config.best_metric)[1]
-        return -record.score if lower and record.score is not None else record.score
+        higher = self.train_state.components.measure.best(self.config.best_metric)[1]
+        return record.score if higher or record.score is None else -record.score
 
     def _report(self, throughput: Throughput) -> None:
         steps = self.config.epochs * self.steps_per_epoch
@@ -211,7 +210,9 @@ class Trainer:
         tensors = self.train_state.tensors()
         state = SavedState(
             position=self.position,
-            sums=tuple(self.train_state.meter.total(self.processes).tolist()),
+            sums=tuple(
+                (name, tuple(sums.tolist())) for name, sums in self.train_state.meter.total(self.processes).items()
+            ),
             seconds=self.seconds,
             history=tuple(self.history),
             averaged=self.train_state.average.updates if self.train_state.average is not None else None,

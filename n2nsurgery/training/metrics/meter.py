@@ -5,15 +5,17 @@ The first step whose loss is not finite is noted there too, so that it can be na
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from n2nsurgery.core.errors import RunError, UsageError
-from n2nsurgery.training.metrics.task import Measure
+from n2nsurgery.training.metrics.measure import LOSS, Measure
 
 _OWN = 2  # sums of the meter itself: the loss, and the samples
 
@@ -38,12 +40,12 @@ class Score:
 
 
 class Meter:
-    """Sums over the samples since the last `reset`: loss times samples, samples, and those of `measure`."""
+    """Sums over the samples since the last `reset`: loss times samples, samples, and those of each metric."""
 
     def __init__(self, device: torch.device, measure: Measure) -> None:
         self._measure = measure
         self._own = torch.zeros(_OWN, dtype=torch.float64, device=device)
-        self._measured: Tensor | None = None
+        self._measured: dict[str, Tensor] = {}
         self._bad = torch.full((), -1, dtype=torch.int64, device=device)
 
     @torch.no_grad()
@@ -54,8 +56,9 @@ class Meter:
                 f"the loss has shape {tuple(loss.shape)}; it must be one number, the mean over the samples"
             )
         self._own += torch.stack([loss.double() * samples, loss.new_tensor(samples, dtype=torch.float64)])
-        found = self._measure.sums(outputs, targets).to(self._own.device)
-        self._measured = found if self._measured is None else self._measured + found
+        for name, found in self._measure.sums(outputs, targets).items():
+            known = self._measured.get(name)
+            self._measured[name] = found.to(self._own.device) if known is None else known + found.to(known.device)
         self._bad = torch.where((self._bad < 0) & ~torch.isfinite(loss), step, self._bad)
 
     def require_finite(self) -> None:
@@ -70,28 +73,31 @@ class Meter:
         loss, count = self._own.tolist()
         return float(loss / max(count, 1))
 
-    def total(self, processes: Summing) -> Tensor:
-        """The sums over all processes (float64, on the CPU); all of them call it at the same point.
+    def total(self, processes: Summing) -> dict[str, Tensor]:
+        """The sums over all processes by name (float64, on the CPU); all of them call it at the same point.
 
-        A process that has seen no batch does not know how many sums the others have; it is told.
+        A process that has seen no batch does not know how many sums a metric has; the others tell.
         """
-        measured = self._own.new_zeros(0) if self._measured is None else self._measured
-        lengths = processes.all_gather(torch.tensor([measured.numel()]))
-        longest = max(int(length) for length in lengths)
-        padded = self._own.new_zeros(longest)
-        padded[: measured.numel()] = measured
-        return processes.all_reduce(torch.cat([self._own, padded]))
+        own = [self._measured.get(name, self._own.new_zeros(0)) for name in self._measure.metrics]
+        lengths = processes.all_gather(torch.tensor([_OWN, *map(len, own)]))
+        longest = torch.stack(lengths).amax(0).tolist()
+        values = zip((self._own, *own), longest, strict=True)
+        padded = [functional.pad(sums, (0, length - len(sums))) for sums, length in values]
+        total = processes.all_reduce(torch.cat(padded))
+        ends = list(accumulate(longest))
+        parts = [total[end - length : end] for end, length in zip(ends, longest, strict=True)]
+        return dict(zip((LOSS, *self._measure.metrics), parts, strict=True))
 
-    def reset(self, sums: Sequence[float] = ()) -> None:
+    def reset(self, sums: Mapping[str, Sequence[float]] | None = None) -> None:
         """Start anew, or from sums that `total` gave."""
-        self._own.copy_(torch.tensor(sums[:_OWN] or (0.0,) * _OWN, dtype=torch.float64))
-        rest = sums[_OWN:]
-        self._measured = torch.tensor(rest, dtype=torch.float64, device=self._own.device) if rest else None
+        given = sums if sums is not None else {LOSS: (0.0,) * _OWN}
+        found = {name: torch.tensor(values, dtype=torch.float64) for name, values in given.items()}
+        self._own.copy_(found.pop(LOSS))
+        self._measured = {name: values.to(self._own.device) for name, values in found.items() if values.numel()}
 
-    def score(self, sums: Tensor) -> Score:
+    def score(self, sums: Mapping[str, Tensor]) -> Score:
         """The means that `total` stands for. Raises UsageError where there was no sample."""
-        loss, count = sums[:_OWN].tolist()
+        loss, count = sums[LOSS].tolist()
         if not count:
-            raise UsageError("there is no sample to measure")
-        metrics = self._measure.values(sums[_OWN:])
-        return Score(loss=loss / count, metrics=tuple(metrics.items()), samples=int(count))
+            raise UsageError("there is no sample to evaluate on")
+        return Score(loss=loss / count, metrics=self._measure.values(sums), samples=int(count))

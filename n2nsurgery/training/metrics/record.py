@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from n2nsurgery.core.names import unknown
+from n2nsurgery.training.metrics.measure import LOSS
 from n2nsurgery.training.metrics.meter import Score
-from n2nsurgery.training.metrics.task import LOSS
 
 Metrics = tuple[tuple[str, float | None], ...]
 """Metrics by name, in the order of their task; None for a value that is not finite."""
@@ -94,11 +94,11 @@ def finite_metrics(score: Score) -> Metrics:
     return tuple((name, _finite(value)) for name, value in score.metrics)
 
 
-def ranking_score(evaluations: tuple[EvaluationRecord, ...], metric: str, *, lower_is_better: bool) -> float | None:
+def ranking_score(evaluations: tuple[EvaluationRecord, ...], metric: str, *, higher_is_better: bool) -> float | None:
     """The score of `EpochRecord` by `metric` of the validation split; None where there was none or it is not finite."""
     values = [result.value(metric) for result in evaluations if result.split == "validation"]
     value = values[0] if values else None
-    return value if value is None or not lower_is_better else -value
+    return value if value is None or higher_is_better else -value
 
 
 def _value(name: str, loss: float | None, metrics: Metrics) -> float | None:

@@ -25,7 +25,7 @@ def upgraded(state: Any) -> Any:  # noqa: ANN401 - any JSON value
     found = dict(state)
     if isinstance(config, Mapping) and "task" not in config:
         loss, first, among, samples = state["sums"]
-        found["sums"] = [loss, samples, first, among, samples]
+        found["sums"] = [["loss", [loss, samples]], ["top1", [first, samples]], ["top5", [among, samples]]]
         found["history"] = [_record(record) for record in state["history"]]
     identity["config"] = _filled(config, asdict(TrainConfig()))
     return {**found, "identity": identity}

@@ -48,10 +48,13 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class SavedState:
-    """Everything that is no tensor. `sums`, `seconds`: of the epoch under way; `score`: of one that has just ended."""
+    """Everything that is no tensor.
+
+    `sums` (by metric), `seconds`: of the epoch under way; `score`: of one that has just ended.
+    """
 
     position: Position
-    sums: tuple[float, ...]
+    sums: tuple[tuple[str, tuple[float, ...]], ...]
     seconds: float
     history: tuple[EpochRecord, ...]
     averaged: int | None

@@ -1,4 +1,4 @@
-"""What a field of a training config may be: predicates over plain values, and the one form of their rejection."""
+"""What a field of a config may be: predicates over plain values, and the one form of their rejection."""
 
 from __future__ import annotations
 

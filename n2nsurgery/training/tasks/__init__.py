@@ -1,1 +1,0 @@
-"""What is measured in training and evaluation, one file each: classification, multilabel, segmentation, regression."""
