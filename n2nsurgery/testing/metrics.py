@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph, NodeGroup, identity_block
+from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph, identity_block
 from n2nsurgery.connectivity.measures.measurement import Column, Curve, Measurement, Metric, Quantity
 from n2nsurgery.connectivity.measures.subject import Subject
+from n2nsurgery.graph.channels.flow import NodeGroup
 from n2nsurgery.testing.verdict import expect, instance, is_a_frozen_value, keeps_all
 
 _WIDTHS = (3, 8, 12, 8, 4)
