@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_convert
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.nested import tensors_in
+from n2nsurgery.core.outputs import tensors_in
 from n2nsurgery.core.seeds import torch_generator
 from n2nsurgery.data.pipeline.epoch_order import EpochOrder
 from n2nsurgery.data.torch_data.sample_randomness import generators_restored, seed_generators

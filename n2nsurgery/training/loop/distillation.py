@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.nested import call
-from n2nsurgery.core.outputs import primary_output
+from n2nsurgery.core.outputs import call, primary_output
 from n2nsurgery.training.config.distillation import DistillationConfig
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from n2nsurgery.core.nested import call, map_tensors, samples_in
+from n2nsurgery.core.outputs import call, map_tensors, samples_in
 from n2nsurgery.training.config.device import autocast
 from n2nsurgery.training.distributed.distributed_context import DistributedContext
 from n2nsurgery.training.loop.batches import Batches

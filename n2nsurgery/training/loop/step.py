@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery.core.nested import map_tensors, samples_in
+from n2nsurgery.core.outputs import map_tensors, samples_in
 from n2nsurgery.core.seeds import torch_generator
 from n2nsurgery.training.loop.batches import Mixing, Pair
 from n2nsurgery.training.loop.evaluation import outputs_of, placed_inputs
