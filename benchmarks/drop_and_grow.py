@@ -40,10 +40,10 @@ from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.pipelines.training.fitted import fitted_bundle
 from n2nsurgery.surgery.pruned_model import PrunedModel
-from n2nsurgery.train.config.optimizer import OptimizerConfig, make_optimizer
-from n2nsurgery.train.config.schedule import ScheduleConfig, learning_rate
-from n2nsurgery.train.distributed.distributed_context import SingleProcess
-from n2nsurgery.train.loop.evaluation import evaluate
+from n2nsurgery.training.config.optimizer import OptimizerConfig, make_optimizer
+from n2nsurgery.training.config.schedule import ScheduleConfig, learning_rate
+from n2nsurgery.training.distributed.distributed_context import SingleProcess
+from n2nsurgery.training.loop.evaluation import evaluate
 
 JUDGED = 10_000
 BATCH = 64

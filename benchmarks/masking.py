@@ -2,7 +2,7 @@
 
 Four copies of one network take the same batch one after the other in one process; printed is the median over the
 rounds of the ratio within a round. `dense` is our loop without masks; `hooks` leaves the masking to the hooks of a
-pruned network, which copy each gradient as it is computed; `n2nsurgery.train` suspends them.
+pruned network, which copy each gradient as it is computed; `n2nsurgery.training` suspends them.
 
     uv run python benchmarks/masking.py [--network cifar-vgg19|d17] [--batch 32] [--rounds 15] [--clip]
 """
@@ -21,11 +21,11 @@ from torch import nn
 from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.models.families.cifar_vgg19 import CifarVgg19
-from n2nsurgery.train.config.config import TrainConfig
-from n2nsurgery.train.distributed.distributed_context import SingleProcess
-from n2nsurgery.train.loop.step import optimizer_step
-from n2nsurgery.train.loop.train_state import TrainState
-from n2nsurgery.train.state.saved_state import Position
+from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.distributed.distributed_context import SingleProcess
+from n2nsurgery.training.loop.step import optimizer_step
+from n2nsurgery.training.loop.train_state import TrainState
+from n2nsurgery.training.state.saved_state import Position
 
 DENSITY = 0.05
 Step = Callable[[], object]
@@ -68,7 +68,7 @@ def plain(model: nn.Module, device: torch.device, pair: tuple[torch.Tensor, torc
 
 
 def ours(train_state: TrainState, pair: tuple[torch.Tensor, torch.Tensor]) -> Step:
-    """The step of `n2nsurgery.train`."""
+    """The step of `n2nsurgery.training`."""
     return lambda: optimizer_step(train_state, [pair], position=Position(), lr=0.01)
 
 

@@ -1,8 +1,8 @@
 """What skips cost in training: a step of grafted networks against one of the network pruned alone, in turns.
 
 All networks keep 5 % of the same weights' number and take the same batch one after the other in one process, with the
-step of `n2nsurgery.train`; printed is the median over the rounds of the ratio within a round, and beside it the ratio
-of floating-point operations in dense kernels, which is what torch computes.
+step of `n2nsurgery.training`; printed is the median over the rounds of the ratio within a round, and beside it the
+ratio of floating-point operations in dense kernels, which is what torch computes.
 
     uv run python benchmarks/skip_steps.py [--model cifar-vgg19] [--batch 32] [--rounds 15] [--device cpu]
 """
@@ -19,9 +19,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import n2nsurgery
 from n2nsurgery.surgery.pruned_model import PrunedModel
-from n2nsurgery.train.config.config import TrainConfig
-from n2nsurgery.train.distributed.distributed_context import SingleProcess
-from n2nsurgery.train.loop.train_state import TrainState
+from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.distributed.distributed_context import SingleProcess
+from n2nsurgery.training.loop.train_state import TrainState
 
 ALONE = "pruned alone"
 

@@ -21,7 +21,7 @@ On networks: a ChannelGraph, held by a Subject, read by the METRICS. Needs numpy
     page.render.render(report, graph, reference) the report as an HTML page; needs jinja2
 """
 
-from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph, NodeGroup, identity_block
+from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph, identity_block
 from n2nsurgery.connectivity.graph.graph_options import GraphOptions
 from n2nsurgery.connectivity.graph.network_graph import channel_graph, dense_reference
 from n2nsurgery.connectivity.heat.heat import Heat
@@ -30,12 +30,13 @@ from n2nsurgery.connectivity.heat.laplacian import Laplacian, laplacian
 from n2nsurgery.connectivity.heat.scree_curves import ScreeCurves, scree, scree_curves
 from n2nsurgery.connectivity.heat.signature import heat_signature, saturated_signature, saturation_time
 from n2nsurgery.connectivity.measures.measurement import METRICS, Column, Curve, Measurement, Metric, Quantity
-from n2nsurgery.connectivity.measures.subject import Subject
+from n2nsurgery.connectivity.measures.subject import Origin, Subject
 from n2nsurgery.connectivity.paths.reach import effective_density
 from n2nsurgery.connectivity.paths.scatter_vector import Scatter, scatter
 from n2nsurgery.connectivity.report.difference import ConnectivityDifference
 from n2nsurgery.connectivity.report.findings import Finding
-from n2nsurgery.connectivity.report.report import ConnectivityReport, Origin
+from n2nsurgery.connectivity.report.report import ConnectivityReport
+from n2nsurgery.graph.channels.flow import NodeGroup
 
 __all__ = [
     "METRICS",

@@ -6,7 +6,7 @@ and without the sparse runtime -> moved into place
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.capture.capture import capture
 from n2nsurgery.export.compaction.channel_folding import Compaction, compact
 from n2nsurgery.export.files import metadata as metadata_document
@@ -44,7 +45,7 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     libraries: Sequence[Path] = (),
     measure: bool = False,
     overwrite: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = SILENT,
 ) -> ExportReport:
     """Writes `module` to `path` and returns what was proven of the file; nothing appears where a proof fails.
 
@@ -53,7 +54,7 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     file. `masks` maps parameter names to boolean tensors (False = pruned). `format`: portable, in fp32, where None.
     `libraries`: custom operators (the sparse runtime) that the file is proven with besides. `measure`: where sparse
     kernels are used is measured with them, layer by layer, and not predicted; the file then depends on the machine.
-    `progress` is told each stage.
+    `progress` sees each stage begin.
 
     Raises UsageError for an unfit module, an existing file or nothing to measure, TraceError where torch cannot
     capture the module, VerificationError where the file does not reproduce it, RunError where it cannot be translated
@@ -64,22 +65,21 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     _require_measurable(wanted, libraries, measure=measure)
     target = ModelFiles(model=path)
     require_free(target, overwrite=overwrite)
-    announce = progress or _silent
     batches = _batches(example_inputs)
-    announce("capturing the graph")
+    progress("capturing the graph", 0.0)
     model = capture(module, batches[-1], input_names)
-    announce("coding the weights")
+    progress("coding the weights", 0.5)
     export = _decided(model, wanted, metadata, race_with(libraries) if measure else None)
     with staged(target) as files:
-        announce("writing")
+        progress("writing", 0.6)
         proofs = Proofs(module, batches, tuple(str(value.name) for value in model.graph.outputs))
         _write(export, files, proofs)
-        announce("checking")
+        progress("checking", 0.8)
         require_valid(files.model)
         proto = load_model(files.model)
         require_interface(proto, input_names)
         masked, unchecked = require_pruned_zero(tensors_of(proto), export.records, masks or {}, export.compaction.kept)
-        announce("comparing with torch in ONNX Runtime")
+        progress("comparing with torch in ONNX Runtime", 0.9)
         proofs.final(files.model, libraries)
         return ExportReport(
             path=path,
@@ -146,10 +146,6 @@ def _batches(example: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], ...]:
     """The first sample alone, the example where it holds more, and the example with one more sample."""
     single = [tuple(tensor[:1] for tensor in example)] if any(len(tensor) > 1 for tensor in example) else []
     return (*single, tuple(example), tuple(_one_more_sample(tensor) for tensor in example))
-
-
-def _silent(_stage: str) -> None:
-    pass
 
 
 def _one_more_sample(tensor: Tensor) -> Tensor:

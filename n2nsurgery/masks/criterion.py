@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor
 
+from n2nsurgery import registries
 from n2nsurgery.core.names import unknown
 from n2nsurgery.core.registry import Registry
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
@@ -67,9 +68,7 @@ class ScoreCriterion(Protocol):
 
 Criterion = PatternCriterion | ScoreCriterion
 
-CRITERIA: Registry[type[Any]] = Registry(
-    kind="criterion", package="n2nsurgery.masks.criteria", aliases={"rp": "random", "csp": "snip"}
-)
+CRITERIA: Registry[type[Any]] = registries.CRITERIA
 
 
 def make_criterion(name: str, **options: object) -> Criterion:

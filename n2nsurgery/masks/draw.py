@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.core.errors import BudgetError, InternalError, UsageError
+from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.core.seeds import numpy_generator
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.counts.allocation import allocate
@@ -88,13 +89,13 @@ def draw_masks(  # noqa: PLR0913 - each is a separate question
     seed: int = 0,
     counts: Mapping[str, int] | None = None,
     floors: Floors = NO_FLOORS,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = SILENT,
 ) -> MaskDraw:
     """Masks for `weights` with exactly `count` True in all, chosen by `criterion` (a value, or a name).
 
     `context` is needed by every criterion that `needs` more than nothing; its weights are replaced by `weights`.
     `seed` is for patterns, scores have the context's. `counts` by name, which sum to `count`, take the place of a
-    pattern's own allocation. `progress(done, rounds)` is called after each round of scoring.
+    pattern's own allocation. `progress` is called after each round of scoring.
     Raises BudgetError where `count` does not fit between the floors and the number of weights.
     """
     chosen = make_criterion(criterion) if isinstance(criterion, str) else criterion
@@ -168,7 +169,7 @@ def _draw_by_score(
     context: ScoreContext,
     count: int,
     floors: Floors,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress,
 ) -> dict[str, Tensor]:
     kept: dict[str, Tensor] = {}
     for done, left in enumerate(_schedule(context.weights, count, criterion.rounds), start=1):
@@ -177,8 +178,7 @@ def _draw_by_score(
             scores[name] = scores[name].masked_fill(~mask, -torch.inf)  # what is pruned stays pruned
         kept = _highest(context.weights, scores, left, criterion.scope, floors)
         context.processes.broadcast(kept.values(), 0)  # one decides: on another machine the last bits may differ
-        if progress is not None:
-            progress(done, criterion.rounds)
+        progress("scoring", done / criterion.rounds)
     return kept
 
 

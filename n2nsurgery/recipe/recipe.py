@@ -26,7 +26,7 @@ from n2nsurgery.data.request import DataRequest
 from n2nsurgery.export.request import ExportRequest
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.surgery.planning.request import ArtifactRequest, SurgeryRequest
-from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.training.config.config import TrainConfig
 
 VERSION: Final = 1
 # Where a run computes and where its data lies, and what is made of it afterwards: neither changes what is trained.

@@ -27,7 +27,7 @@ from n2nsurgery.recipe.reading import (
 from n2nsurgery.recipe.recipe import VERSION, Recipe
 from n2nsurgery.recipe.yaml_text import read_yaml
 from n2nsurgery.surgery.planning.request import ArtifactRequest, SurgeryRequest
-from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.training.config.config import TrainConfig
 
 T = TypeVar("T")
 _SECTIONS = tuple(field.name for field in fields(Recipe))

@@ -18,7 +18,7 @@ from n2nsurgery.export.request import ExportRequest
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.recipe.recipe import VERSION
 from n2nsurgery.surgery.planning.request import ArtifactRequest, SurgeryRequest
-from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.training.config.config import TrainConfig
 
 Schema = dict[str, Any]
 _NULL: Schema = {"type": "null"}

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.graph.layers.layer_graph import Rejection
 from n2nsurgery.graph.tracing.trace import Leaf, Trace
 from n2nsurgery.masks.attachment import apply_masks
@@ -47,11 +48,11 @@ def prune(
     trace: Trace,
     plan: SurgeryPlan,
     data: ScoringData = ScoringData(),
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = SILENT,
 ) -> PrunedModel:
     """Carry out `plan` on `trace.module`, in place; equal plans, weights and data give equal masks.
 
-    `progress(done, rounds)` is called while a criterion scores. Raises UsageError where the criterion needs data and
+    `progress` is called while a criterion scores. Raises UsageError where the criterion needs data and
     has none, InternalError where the counts are not exactly the plan's.
     """
     module = trace.module
@@ -82,10 +83,10 @@ def prune(
 
 def assist(trace: Trace, plan: SurgeryPlan, data: ScoringData) -> None:
     """Score this process's part of the batches for the one that prunes; `trace.module` stays as it is."""
-    _draw(trace, plan, data, None)
+    _draw(trace, plan, data, SILENT)
 
 
-def _draw(trace: Trace, plan: SurgeryPlan, data: ScoringData, progress: Callable[[int, int], None] | None) -> MaskDraw:
+def _draw(trace: Trace, plan: SurgeryPlan, data: ScoringData, progress: Progress) -> MaskDraw:
     pruned = tuple(weight for weight in plan.weights if weight.name not in plan.dense)
     kept_dense = sum(weight.numel for weight in plan.weights if weight.name in plan.dense)
     seed = plan.config.seed

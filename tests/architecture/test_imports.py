@@ -46,11 +46,11 @@ def test_dependencies_keep_their_direction():
         ("n2nsurgery/core/files.py", "import n2nsurgery_cli.main", "Only the command line draws"),
         ("n2nsurgery/surgery/planted.py", "import onnx", "Only export knows ONNX"),
         (
-            "n2nsurgery/train/planted.py",
+            "n2nsurgery/training/planted.py",
             "import n2nsurgery.data.pipeline.batch\nimport n2nsurgery.surgery",
             "Training knows nothing",
         ),
-        ("n2nsurgery/train/planted.py", "import pydantic", "Only recipes know YAML"),
+        ("n2nsurgery/training/planted.py", "import pydantic", "Only recipes know YAML"),
         ("n2nsurgery/masks/criteria/planted.py", "import n2nsurgery.masks.criteria.random", "Members of a registry"),
         ("n2nsurgery/data/sets/planted.py", "import n2nsurgery.data.sets.mnist", "Members of a registry"),
         ("n2nsurgery/experiments/targets/fig3.py", "import n2nsurgery.experiments.targets.fig4", "Experiments never"),

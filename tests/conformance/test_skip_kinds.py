@@ -48,8 +48,8 @@ def graft(kind, source, target, kernel, *, norm=False) -> nn.Module:
         length=3,
         nonlinearity=Nonlinearity(name="ReLU"),
     )
-    assert KINDS.get(kind).accepts(pair, SkipOptions()) is None
-    weight_shape = KINDS.get(kind).weight_shape(pair, kernel)
+    assert KINDS.get(kind)().accepts(pair, SkipOptions()) is None
+    weight_shape = KINDS.get(kind)().weight_shape(pair, kernel)
     align = plan_alignment(source, target)
     module = build(
         SkipSpec(

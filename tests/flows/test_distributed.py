@@ -36,7 +36,7 @@ from n2nsurgery import apply
 from n2nsurgery.core.errors import InterruptionError, RunError
 from n2nsurgery.pipelines.training import train
 from n2nsurgery.pipelines.training.train_request import TrainRequest
-from n2nsurgery.train.distributed.distributed import joined
+from n2nsurgery.training.distributed.distributed import joined
 
 rank = int(os.environ["RANK"])
 os.chdir(Path(sys.argv[1], str(rank)))
@@ -64,7 +64,7 @@ def train_by_hand(processes):
     entries = torch.cat([parameter.detach().reshape(-1) for parameter in wrapped.parameters()])
     assert torch.equal(*processes.all_gather(entries))
 
-def run(recipe, output, progress=None, **options):
+def run(recipe, output, progress=SILENT, **options):
     return train.run(TrainRequest(recipe=Path(recipe), output=Path(output), device="cpu", **options), progress)
 
 def interrupt(stage, done, sent=[]):

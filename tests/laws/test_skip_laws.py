@@ -41,7 +41,7 @@ def specs(draw) -> SkipSpec:
         pair=pair,
         align=plan,
         kernel=kernel,
-        weight_shape=KINDS.get("n2n").weight_shape(pair, kernel),
+        weight_shape=KINDS.get("n2n")().weight_shape(pair, kernel),
         norm=draw(st.booleans()),
         inner=draw(st.booleans()),
     )

@@ -65,10 +65,10 @@ def apply(
     names, or regular expressions after `re:`.
     """
     request = request_from(context.params)
-    with session(quiet=quiet, verbose=verbose) as report:
+    with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.pipelines.prune.apply import run
 
-        outcome = run(request, report).to_json()
+        outcome = run(request, progress).to_json()
 
     from n2nsurgery_cli.console.output import draw_apply, show
 

@@ -31,7 +31,7 @@ def bench(
 
     Reports latency, the ratio between the two, time and memory to load, and size beside its bound.
     """
-    with session(quiet=quiet, verbose=verbose) as report:
+    with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.pipelines.deploy.bench import run
 
         outcome = run(
@@ -43,7 +43,7 @@ def bench(
             batch=batch,
             seconds=seconds,
             layers=layers,
-            progress=report,
+            progress=progress,
         ).to_json()
 
     from n2nsurgery_cli.console.files import draw_bench

@@ -49,10 +49,10 @@ def evaluate(
         download=download,
         allow_import=allow_import,
     )
-    with session(quiet=quiet, verbose=verbose) as report:
+    with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.pipelines.training.evaluate import run
 
-        outcome = run(request, report).to_json()
+        outcome = run(request, progress).to_json()
 
     from n2nsurgery_cli.console.output import show
     from n2nsurgery_cli.console.training import draw_evaluation

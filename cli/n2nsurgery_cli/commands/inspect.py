@@ -24,7 +24,7 @@ def inspect(
     Every refused layer and pair comes with its reason. The weights of an .onnx file are counted again.
     """
     shape = options.input_size(input_size)
-    with session(quiet=quiet, verbose=verbose) as report:
+    with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.pipelines.prune.inspect import run
 
         outcome = run(
@@ -36,7 +36,7 @@ def inspect(
             num_classes=num_classes,
             input_size=shape,
             seed=seed,
-            progress=report,
+            progress=progress,
         ).to_json()
 
     from n2nsurgery_cli.console.files import draw_file

@@ -47,7 +47,7 @@ def reproduce(
 
     Finished parts are kept in the output folder: the same command goes on where it stopped.
     """
-    with session(quiet=quiet, verbose=verbose) as report:
+    with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.experiments.paper.reproduce import REPRODUCTIONS, run
         from n2nsurgery.experiments.paper.reproduction import EXPERIMENTS, ExperimentConfig
 
@@ -57,7 +57,7 @@ def reproduce(
             config = ExperimentConfig(
                 folder=folder, scale=scale, seed=seed, seeds=seeds, data=data, download=download,  # type: ignore[arg-type]  # run checks
                 device=device, workers=workers, only=tuple(only or ()), finished=finished,
-                **({"report": report} if report is not None else {}),
+                progress=progress,
             )  # fmt: skip
             outcome = run(name, config).to_json() | {"folder": str(folder)}
 

@@ -39,7 +39,7 @@ def sweep(
     The layers keep the same number of weights in all; the recipe says the rest. Finished settings are kept: the same
     command goes on where it stopped.
     """
-    with session(quiet=quiet, verbose=verbose) as report:
+    with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.experiments.trials.sweep import SweepRequest, run
 
         outcome = run(
@@ -48,7 +48,7 @@ def sweep(
                 seeds=seeds, overrides=tuple(set_ or ()), output=output, data_root=data_root, download=download,
                 device=device, workers=workers,
             ),
-            report,
+            progress,
         ).to_json()  # fmt: skip
 
     from n2nsurgery_cli.console.output import show

@@ -53,12 +53,12 @@ def train(
     )
     if gpus is not None and gpus < 1:
         raise UsageError(f"--gpus is {gpus}; it must be at least 1")
-    with session(quiet=quiet, verbose=verbose) as report:
+    with session(quiet=quiet, verbose=verbose) as progress:
         if gpus is not None and _starts_others(request, gpus):
             return
         from n2nsurgery.pipelines.training.train import run
 
-        outcome = run(request, report, None if quiet else _log_line)
+        outcome = run(request, progress, None if quiet else _log_line)
 
     from n2nsurgery_cli.console.output import show
     from n2nsurgery_cli.console.training import draw_train
@@ -87,7 +87,7 @@ def _starts_others(request: TrainRequest, processes: int) -> bool:
     check_processes(request, processes)
     if request.dry_run:
         return False
-    from n2nsurgery.train.distributed.distributed_launch import launch
+    from n2nsurgery.training.distributed.distributed_launch import launch
 
     launch([sys.executable, "-m", "n2nsurgery", *spelled_out(sys.argv[1:])], processes)
     return True

@@ -26,10 +26,10 @@ def verify(
 
     Exit code 4 where a proof fails.
     """
-    with session(quiet=quiet, verbose=verbose) as report:
+    with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.pipelines.deploy.verify import run
 
-        outcome = run(file, against=against, allow_import=allow_import, last=last, progress=report).to_json()
+        outcome = run(file, against=against, allow_import=allow_import, last=last, progress=progress).to_json()
 
     from n2nsurgery_cli.console.files import draw_verify
     from n2nsurgery_cli.console.output import show

@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.graph.channels.flow import NodeGroup
 
 Matrix = Any
 """A numpy array, or a scipy.sparse csr_array of the same meaning (scipy ships without types)."""
@@ -96,15 +97,6 @@ def identity_block(name: str, sources: Nodes, targets: Nodes, conductance: float
     return Block(
         name=name, sources=sources, targets=targets, weights=diagonal * conductance, kept=diagonal.astype(int), size=0
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeGroup:
-    """The nodes start <= node < stop belong to the input or layer called `name`; groups divide all nodes."""
-
-    name: str
-    start: int
-    stop: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

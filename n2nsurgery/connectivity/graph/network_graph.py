@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph, NodeGroup
+from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph
 from n2nsurgery.connectivity.graph.condensing import Weighting, block_of
 from n2nsurgery.connectivity.graph.graph_options import DEFAULT, GraphOptions
 from n2nsurgery.core.errors import UsageError
@@ -19,25 +19,25 @@ EDGES_PER_NODE = 2_000
 
 
 def channel_graph(
-    network: ChannelNetwork, conventions: GraphOptions = DEFAULT, *, max_nodes: int = MAX_NODES
+    network: ChannelNetwork, options: GraphOptions = DEFAULT, *, max_nodes: int = MAX_NODES
 ) -> ChannelGraph:
     """The graph of a network as it is: kept weights, skips and shortcuts.
 
     Raises UsageError where the network has too many channels, or weights that are NaN or infinite.
     """
     require_size(network.flow, max_nodes=max_nodes)
-    return _graph(network, conventions, left_out=frozenset(), dense=False)
+    return _graph(network, options, left_out=frozenset(), dense=False)
 
 
 def dense_reference(
-    network: ChannelNetwork, conventions: GraphOptions = DEFAULT, *, max_nodes: int = MAX_NODES
+    network: ChannelNetwork, options: GraphOptions = DEFAULT, *, max_nodes: int = MAX_NODES
 ) -> ChannelGraph:
     """The graph of the network before it was pruned, as far as it can be told; errors as `channel_graph`.
 
     Without skips, and every absent weight with the mean magnitude of its layer's kept ones. The nodes are the same.
     """
     require_size(network.flow, max_nodes=max_nodes)
-    return _graph(network, conventions, left_out=skip_steps(network.flow), dense=True)
+    return _graph(network, options, left_out=skip_steps(network.flow), dense=True)
 
 
 def require_size(flow: ChannelFlow, *, max_nodes: int = MAX_NODES) -> None:
@@ -80,24 +80,21 @@ def _nodes_of(flow: ChannelFlow, name: str) -> np.ndarray:
     return np.concatenate(written) if written else np.empty(0, dtype=np.int64)
 
 
-def _graph(
-    network: ChannelNetwork, conventions: GraphOptions, *, left_out: frozenset[str], dense: bool
-) -> ChannelGraph:
+def _graph(network: ChannelNetwork, options: GraphOptions, *, left_out: frozenset[str], dense: bool) -> ChannelGraph:
     flow = network.flow
     blocks: list[Block] = []
     for step in flow.steps:
         if step.name in left_out:
             continue
         if isinstance(step, LayerCall):
-            blocks.append(block_of(step, _held(network, step, conventions), conventions.weight, dense=dense))
-        elif step.kind == "hub" or conventions.identity == "edges":
+            blocks.append(block_of(step, _held(network, step, options), options.weight, dense=dense))
+        elif step.kind == "hub" or options.identity == "edges":
             blocks.append(_weightless(step))
-    groups = tuple(NodeGroup(name=group.name, start=group.start, stop=group.stop) for group in flow.groups)
-    return ChannelGraph(groups=groups, sources=flow.sources, sinks=flow.sinks, blocks=tuple(blocks))
+    return ChannelGraph(groups=flow.groups, sources=flow.sources, sinks=flow.sinks, blocks=tuple(blocks))
 
 
-def _held(network: ChannelNetwork, call: LayerCall, conventions: GraphOptions) -> Weighting:
-    scale = network.scales.get(call.name) if conventions.batchnorm == "folded" else None
+def _held(network: ChannelNetwork, call: LayerCall, options: GraphOptions) -> Weighting:
+    scale = network.scales.get(call.name) if options.batchnorm == "folded" else None
     return Weighting(weight=network.weights[call.weight], mask=network.masks.get(call.weight), scale=scale)
 
 

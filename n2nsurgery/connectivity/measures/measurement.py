@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Any, ClassVar, Protocol
 
+from n2nsurgery import registries
 from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.core.registry import Registry
 
@@ -66,7 +67,7 @@ class Metric(Protocol):
         """The measurement of `subject`; a metric that needs no reference looks at none."""
 
 
-METRICS: Registry[type[Metric]] = Registry(kind="metric", package="n2nsurgery.connectivity.metrics")
+METRICS: Registry[type[Metric]] = registries.METRICS
 
 
 def finite(value: float) -> Number:

@@ -19,18 +19,43 @@ from n2nsurgery.connectivity.heat.scree_curves import DEFLATED
 from n2nsurgery.connectivity.heat.spectrum import Spectrum, estimated_spectrum, exact_spectrum
 from n2nsurgery.connectivity.measures.self_checks import require_sane
 from n2nsurgery.connectivity.paths.reach import Reach, marked, reach
+from n2nsurgery.core.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What a network is called, and where it comes from (`artifact exported/a`, `onnx a.onnx`); empty for unknown."""
+
+    name: str
+    origin: str = ""
+
+
+DENSE_REFERENCE = Origin(name="its own dense form")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Subject:
-    """A graph and what has been found out about it; computed when first asked for, and kept.
+    """A network's channel graph, what is known of its making, and what has been found out about it.
 
     `skips`: the kind of each grafted skip, by its block's name. What a skip could hold is no part of the network that a
-    density is a share of.
+    density is a share of. `dense`: the graph of the same network with every weight and without skips, on the same
+    nodes; None where nobody made it. `conventions` and `notes`: sentences on how the graphs were made.
+    Everything else is computed when first asked for, and kept.
     """
 
     graph: ChannelGraph
     skips: Mapping[str, str] = field(default_factory=dict)
+    origin: Origin = Origin(name="the network")
+    dense: ChannelGraph | None = None
+    conventions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def dense_reference(self) -> Subject:
+        """The network's own dense form as a Subject; raises UsageError where there is no `dense` graph."""
+        if self.dense is None:
+            raise UsageError(f"'{self.origin.name}' has no graph of its dense form: give a reference")
+        return Subject(graph=self.dense, origin=DENSE_REFERENCE, conventions=self.conventions)
 
     @cached_property
     def operator(self) -> Laplacian:

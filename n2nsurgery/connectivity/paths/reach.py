@@ -16,8 +16,9 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph, Matrix, NodeGroup, Nodes
+from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph, Matrix, Nodes
 from n2nsurgery.connectivity.paths.scatter_vector import require_junctions
+from n2nsurgery.graph.channels.flow import NodeGroup
 
 COLUMNS = 256
 """Start nodes that are swept together."""

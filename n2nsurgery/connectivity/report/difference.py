@@ -16,9 +16,8 @@ import scipy.sparse as sp
 
 from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph, Matrix
 from n2nsurgery.connectivity.measures.measurement import Number, Quantity
-from n2nsurgery.connectivity.measures.subject import Subject
+from n2nsurgery.connectivity.measures.subject import Origin, Subject
 from n2nsurgery.connectivity.metrics.heat_distance import HeatDistance, require_comparable
-from n2nsurgery.connectivity.report.report import Origin
 from n2nsurgery.core.errors import UsageError
 
 SCHEMA = 1
@@ -75,14 +74,18 @@ class ConnectivityDifference:
         }
 
 
-def difference(a: Subject, b: Subject, *, a_name: Origin, b_name: Origin) -> ConnectivityDifference:
-    """What differs between `a` and `b`. Layers are matched by name; F needs the same channels in both."""
+def difference(a: Subject, b: Subject) -> ConnectivityDifference:
+    """What differs between `a` and `b`, layer by layer and in all.
+
+    Layers are matched by name, and one that only one network has stands alone. F compares channel by channel: where the
+    two do not have the same channels, `distance` is empty and `incomparable` says why. Raises no error for that.
+    """
     mine, theirs = _layers(a.graph), _layers(b.graph)
     names = [*mine, *(name for name in theirs if name not in mine)]
     distance, incomparable = _distance(a, b)
     return ConnectivityDifference(
-        a=a_name,
-        b=b_name,
+        a=a.origin,
+        b=b.origin,
         totals={key: (_total(key, a), _total(key, b)) for key in UNITS},
         layers=tuple(
             LayerDifference(

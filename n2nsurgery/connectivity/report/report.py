@@ -6,7 +6,7 @@ of t*, the time at which the reference's heat has settled but for 1e-3 (see the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from n2nsurgery.connectivity.heat.bottleneck_shares import SETTLED
 from n2nsurgery.connectivity.measures.measurement import METRICS, Curve, Measurement, numbers
-from n2nsurgery.connectivity.measures.subject import Subject
+from n2nsurgery.connectivity.measures.subject import Origin, Subject
 from n2nsurgery.connectivity.metrics.heat_distance import require_comparable
 from n2nsurgery.connectivity.report import findings_of_heat, findings_of_layers, findings_of_paths
 from n2nsurgery.connectivity.report.findings import (
@@ -28,6 +28,7 @@ from n2nsurgery.connectivity.report.findings import (
 )
 from n2nsurgery.connectivity.report.group_heat import Warmth, warmth
 from n2nsurgery.connectivity.report.layer_table import LayerTable, layer_table
+from n2nsurgery.core.progress import SILENT, Progress
 
 SCHEMA = 1
 SUFFIX = "_reference"
@@ -45,14 +46,6 @@ RULES: tuple[Rule, ...] = (
     findings_of_layers.skips,
     findings_of_layers.mixing,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Origin:
-    """What a graph is called and where it comes from."""
-
-    name: str
-    origin: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,20 +101,19 @@ class ConnectivityReport:
         }
 
 
-def report(  # noqa: PLR0913 - two graphs, and what only their maker knows of them
-    subject: Subject,
-    reference: Subject,
-    *,
-    name: Origin,
-    reference_name: Origin,
-    conventions: tuple[str, ...] = (),
-    notes: tuple[str, ...] = (),
-    progress: Callable[[str, float], None] | None = None,
-) -> ConnectivityReport:
-    """The report on `subject` against `reference`, two networks with the same channels.
+def report(subject: Subject, reference: Subject | None = None, *, progress: Progress = SILENT) -> ConnectivityReport:
+    """The report on `subject` against `reference`, which has the same channels, or else against its own dense form.
 
-    Raises UsageError where the channels differ.
+    `progress` sees each metric begin. Raises UsageError where the channels differ, and where neither a reference nor a
+    dense form is there.
+
+    >>> from n2nsurgery.connectivity import Subject
+    >>> from n2nsurgery.connectivity.paths.reach import chain
+    >>> graph, dense = (chain([np.full((2, 3), kept), np.full((1, 2), True)]) for kept in (False, True))
+    >>> report(Subject(graph=graph, dense=dense)).verdict
+    'badly connected'
     """
+    reference = subject.dense_reference if reference is None else reference
     require_comparable(subject, reference)
     mine, theirs = _measured(subject, reference, progress)
     quantities = _quantities(mine, theirs)
@@ -130,25 +122,24 @@ def report(  # noqa: PLR0913 - two graphs, and what only their maker knows of th
     star, multiples = reference.heat.saturation_time(SETTLED), np.geomspace(1e-3, 1e3, POINTS)
     curves = {key: curve for measurement in mine.values() for key, curve in measurement.curves.items()}
     return ConnectivityReport(
-        subject=name,
-        reference=reference_name,
+        subject=subject.origin,
+        reference=reference.origin,
         findings=findings(evidence, RULES),
         quantities=quantities,
         layers=table,
         curves={"residual": _residual(subject, reference, multiples, star), **curves},
         warmth=warmth(subject, reference, multiples, star),
-        conventions=conventions,
-        notes=notes,
+        conventions=subject.conventions,
+        notes=(*subject.notes, *(f"Reference: {note}" for note in reference.notes)),
     )
 
 
 def _measured(
-    subject: Subject, reference: Subject, progress: Callable[[str, float], None] | None
+    subject: Subject, reference: Subject, progress: Progress
 ) -> tuple[dict[str, Measurement], dict[str, Measurement]]:
     mine, theirs, names = {}, {}, METRICS.names()
     for index, name in enumerate(names):
-        if progress is not None:
-            progress(f"measuring {name}", index / len(names))
+        progress(f"measuring {name}", index / len(names))
         metric = METRICS.get(name)()
         mine[name] = metric.measure(subject, reference)
         if not metric.needs_reference:

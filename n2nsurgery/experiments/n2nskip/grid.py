@@ -21,9 +21,9 @@ from n2nsurgery.experiments.trials.results import results_of
 from n2nsurgery.experiments.trials.trial import Trial, TrialResult
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.recipe.recipe import Recipe
-from n2nsurgery.train.config.config import TrainConfig
-from n2nsurgery.train.config.optimizer import OptimizerConfig
-from n2nsurgery.train.config.schedule import ScheduleConfig
+from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.config.optimizer import OptimizerConfig
+from n2nsurgery.training.config.schedule import ScheduleConfig
 
 SEEDS: Mapping[Scale, int] = {"smoke": 2, "small": 3, "paper": 3}
 PAPER_METHODS = ("RP", "N2NSkip-RP", "CSP", "N2NSkip-CSP")

@@ -5,17 +5,17 @@ An experiment is one file in `experiments/`. It hands back plain values; figures
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
+from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.core.registry import Registry
 
 Scale = Literal["smoke", "small", "paper"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 Outcome = Literal["reproduced", "refuted", "undecided", "needs full scale"]
-Report = Callable[[str, float], None]
 Cell = str | int | float | None
 
 
@@ -76,7 +76,7 @@ class ExperimentConfig:
     workers: int | None = None
     only: tuple[str, ...] = ()
     finished: bool = False
-    report: Report = lambda _stage, _done: None
+    progress: Progress = SILENT
 
 
 class Experiment(Protocol):

@@ -21,15 +21,16 @@ from numpy.typing import NDArray
 from n2nsurgery.connectivity.paths.scatter_vector import Shape, scatter
 from n2nsurgery.connectivity.paths.windows import window_numbers
 from n2nsurgery.core.fingerprint import fingerprint
+from n2nsurgery.core.progress import Progress
 from n2nsurgery.core.seeds import numpy_generator
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.experiments.predefined.networks import FanOuts, Network
 from n2nsurgery.experiments.predefined.runs import Junctions
-from n2nsurgery.experiments.trials.job import Document, Report
+from n2nsurgery.experiments.trials.job import Document
 from n2nsurgery.experiments.trials.trial import splits_of
 from n2nsurgery.masks.patterns.fans import fan_in_of, fixed_fan
 from n2nsurgery.models.catalog import resolve_model
-from n2nsurgery.train.loop.run import run_training
+from n2nsurgery.training.loop.run import run_training
 
 Kind = Literal["fixed fan", "clustered", "skewed"]
 
@@ -126,7 +127,7 @@ class PatternRun:
         what = (self.pattern, self.fan_outs, subject.data.options, train, *subject.options)
         return f"{subject.model}-{words}-s{self.pattern.seed}-{fingerprint([self.seed, repr(what)])[:8]}"
 
-    def run(self, folder: Path, device: str, report: Report) -> Document:
+    def run(self, folder: Path, device: str, progress: Progress) -> Document:
         """Train with the pattern as masks; see `Job`."""
         subject = self.junctions
         splits = splits_of(subject.data, self.seed, download=self.download)
@@ -150,7 +151,7 @@ class PatternRun:
             masks=masks,
             resume=True,
             run_id=self.key,
-            progress=lambda step: report(self.key, step.step / step.steps),
+            progress=lambda step: progress(self.key, step.step / step.steps),
         )
         found = scatter(drawn, (self.shape, *((width,) for width in subject.network.widths[1:])))
         return {

@@ -22,9 +22,9 @@ from n2nsurgery.experiments.trials.trial import Trial, TrialResult
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.surgery.planning.request import SurgeryRequest
-from n2nsurgery.train.config.config import TrainConfig
-from n2nsurgery.train.config.optimizer import OptimizerConfig
-from n2nsurgery.train.config.schedule import ScheduleConfig
+from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.config.optimizer import OptimizerConfig
+from n2nsurgery.training.config.schedule import ScheduleConfig
 
 SOURCE = "Characterizing sparse connectivity patterns in neural networks"
 _BATCH = 128

@@ -33,11 +33,11 @@ class Fig3:
     def run(self, config: ExperimentConfig) -> Reproduction:
         """The triptych, the number of edges by the layers that they span, and how far each network's heat is off."""
         rules = GraphOptions()
-        config.report("building the networks", 0.1)
+        config.progress("building the networks", 0.1)
         networks = {"reference": dense_network(_MODEL, rules, seed=config.seed)}
         for title, method in (("RP, 5x", "RP"), ("N2NSkip-RP, 5x", "N2NSkip-RP")):
             networks[title] = pruned_networks(_MODEL, method, _DENSITY, (rules,), seed=config.seed)[0].subject
-        config.report("drawing", 0.7)
+        config.progress("drawing", 0.7)
         name = "fig3.png"
         with figure_file(config.folder / name, width=12, height=4.4) as figure:
             for axes, (title, subject) in zip(figure.subplots(1, 3), networks.items(), strict=True):

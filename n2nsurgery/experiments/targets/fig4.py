@@ -37,14 +37,14 @@ class Fig4:
     def run(self, config: ExperimentConfig) -> Reproduction:
         """Both panels, when each curve reaches a level, and how far it lies from the reference's."""
         rules = GraphOptions()
-        config.report("building the networks", 0.05)
+        config.progress("building the networks", 0.05)
         subjects = {"reference": dense_network(_MODEL, rules, seed=config.seed)}
         for place, method in enumerate(method for panel in _PANELS for method in panel):
-            config.report(method, 0.1 + 0.2 * place)
+            config.progress(method, 0.1 + 0.2 * place)
             subjects[method] = pruned_networks(_MODEL, method, _DENSITY, (rules,), seed=config.seed)[0].subject
         times = _times(subjects["reference"])
         curves = {name: scree_curves(s.spectrum(_EXACT_TO), (_PERCENT,), times) for name, s in subjects.items()}
-        config.report("drawing", 0.9)
+        config.progress("drawing", 0.9)
         name = "fig4.png"
         _draw(config.folder / name, times, curves)
         apart = {key: _apart(curves[key], curves["reference"]) for key in curves}

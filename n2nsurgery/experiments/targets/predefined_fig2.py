@@ -29,7 +29,7 @@ from n2nsurgery.experiments.predefined.runs import (
     train_junctions,
 )
 from n2nsurgery.experiments.trials.paired import paired, together
-from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.training.config.config import TrainConfig
 
 _SEEDS = {"smoke": 1, "small": 3, "paper": 3}
 _HIDDEN = (224, 112, 56, 28)

@@ -73,7 +73,7 @@ class Table3:
         found: dict[Place, Distances] = {}
         references: dict[str, tuple[Subject, ...]] = {}
         for place, cell in enumerate(cells):
-            config.report(f"{cell[1]} at {cell[2]:.0%} of {cell[0]}", place / len(cells))
+            config.progress(f"{cell[1]} at {cell[2]:.0%} of {cell[0]}", place / len(cells))
             found[cell] = _cell(cell, config, references)
         return _reproduction(found)
 

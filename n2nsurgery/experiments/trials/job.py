@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError
 from n2nsurgery.core.files import write_text
+from n2nsurgery.core.progress import Progress
 
-Report = Callable[[str, float], None]
 Document = dict[str, Any]
 
 
@@ -23,7 +23,7 @@ class Job(Protocol):
         """A name for its files: readable words, a dash, and a hash of whatever would give another result."""
         ...
 
-    def run(self, folder: Path, device: str, report: Report) -> Document:
+    def run(self, folder: Path, device: str, progress: Progress) -> Document:
         """Do it on `device`, with its own files in `folder`; the result as JSON values.
 
         RunError where this job alone cannot be done, InterruptionError where it was stopped and can go on.
@@ -47,9 +47,9 @@ class Finished:
     failures: Mapping[str, str]
 
 
-def run_job(job: Job, folder: Path, device: str, report: Report) -> None:
+def run_job(job: Job, folder: Path, device: str, progress: Progress) -> None:
     """Do one job and write its result; errors as its own."""
-    document = job.run(folder, device, report)
+    document = job.run(folder, device, progress)
     write_text(_path(folder, job.key), json.dumps(document, indent=1, allow_nan=False) + "\n")
 
 

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from n2nsurgery.core.errors import InterruptionError, RunError, UsageError
-from n2nsurgery.experiments.trials.job import Finished, Job, Report, WorkerSlot, read_result, run_job, stopped_error
+from n2nsurgery.core.progress import Progress
+from n2nsurgery.experiments.trials.job import Finished, Job, WorkerSlot, read_result, run_job, stopped_error
 from n2nsurgery.experiments.trials.processes import in_processes
-from n2nsurgery.train.config.device import choose_device
+from n2nsurgery.training.config.device import choose_device
 
 
 def worker_slots(device: str, workers: int | None = None) -> tuple[WorkerSlot, ...]:
@@ -42,7 +43,7 @@ def finished_jobs(jobs: Sequence[Job], folder: Path) -> Finished:
     return Finished(documents=found, failures={})
 
 
-def run_all(jobs: Sequence[Job], folder: Path, at: Sequence[WorkerSlot], report: Report) -> Finished:
+def run_all(jobs: Sequence[Job], folder: Path, at: Sequence[WorkerSlot], progress: Progress) -> Finished:
     """The results of all jobs, those in `folder` from before among them; the others are done in their order.
 
     A job that fails by a RunError is noted and the rest goes on; RunError where none is left. Raises any other error
@@ -54,9 +55,9 @@ def run_all(jobs: Sequence[Job], folder: Path, at: Sequence[WorkerSlot], report:
     open_jobs = [job for key, job in distinct.items() if key not in documents]
     failures: Mapping[str, str] = {}
     if len(at) == 1 or len(open_jobs) == 1:
-        failures = _in_turn(open_jobs, folder, at[0], report)
+        failures = _in_turn(open_jobs, folder, at[0], progress)
     elif open_jobs:
-        failures = in_processes(open_jobs, folder, at, report)
+        failures = in_processes(open_jobs, folder, at, progress)
     for job in open_jobs:
         if job.key not in failures:
             document = read_result(folder, job.key)
@@ -68,13 +69,13 @@ def run_all(jobs: Sequence[Job], folder: Path, at: Sequence[WorkerSlot], report:
     return Finished(documents=documents, failures=failures)
 
 
-def _in_turn(jobs: Sequence[Job], folder: Path, slot: WorkerSlot, report: Report) -> dict[str, str]:
+def _in_turn(jobs: Sequence[Job], folder: Path, slot: WorkerSlot, progress: Progress) -> dict[str, str]:
     failures: dict[str, str] = {}
     for number, job in enumerate(jobs):
         head = f"{number + 1} of {len(jobs)}: {job.key}"
 
         def within(stage: str, done: float, head: str = head, number: int = number) -> None:
-            report(f"{head}, {stage}", (number + done) / len(jobs))
+            progress(f"{head}, {stage}", (number + done) / len(jobs))
 
         try:
             run_job(job, folder, slot.device, within)

@@ -20,8 +20,9 @@ from pathlib import Path
 
 from n2nsurgery.core import errors
 from n2nsurgery.core.errors import InterruptionError, N2NSurgeryError, RunError
-from n2nsurgery.experiments.trials.job import Job, Report, WorkerSlot, run_job, stopped_error
-from n2nsurgery.train.distributed.stop import stop_requests
+from n2nsurgery.core.progress import Progress
+from n2nsurgery.experiments.trials.job import Job, WorkerSlot, run_job, stopped_error
+from n2nsurgery.training.distributed.stop import stop_requests
 
 _POLL = 0.2  # seconds between two looks at whether somebody asked for the end
 _GRACE = 60.0  # seconds that jobs have to save their state
@@ -38,7 +39,7 @@ class _Message:
 
 
 def in_processes(
-    jobs: Sequence[Job], folder: Path, worker_slots: Sequence[WorkerSlot], report: Report
+    jobs: Sequence[Job], folder: Path, worker_slots: Sequence[WorkerSlot], progress: Progress
 ) -> dict[str, str]:
     """Do all `jobs`; what was wrong with those that failed by a RunError, by key. Other errors as `run_all`."""
     taken = _CONTEXT.Value("q", 0)
@@ -58,7 +59,7 @@ def in_processes(
                     done += 1
                     _raise_if_fatal(message, jobs)
                     key = jobs[message.number].key
-                    report(f"{done} of {len(jobs)} done: {key}", done / len(jobs))
+                    progress(f"{done} of {len(jobs)} done: {key}", done / len(jobs))
                     if message.problem is not None:
                         failures[key] = message.problem
                 if (reason := stopped()) is not None:

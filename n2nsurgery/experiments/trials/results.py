@@ -17,9 +17,9 @@ def results_of(jobs: Sequence[Job], folder: Path, config: ExperimentConfig) -> F
     if config.finished:
         return finished_jobs(jobs, folder)
     if not config.only:
-        return run_all(jobs, folder, worker_slots(config.device, config.workers), config.report)
+        return run_all(jobs, folder, worker_slots(config.device, config.workers), config.progress)
     some = chosen(jobs, config.only)
-    failures = run_all(some, folder, worker_slots(config.device, config.workers), config.report).failures
+    failures = run_all(some, folder, worker_slots(config.device, config.workers), config.progress).failures
     return replace(finished_jobs(jobs, folder), failures=failures)
 
 

@@ -7,13 +7,14 @@ Source: "Characterizing sparse connectivity patterns in neural networks", sectio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from n2nsurgery.core.errors import BudgetError, UsageError
 from n2nsurgery.core.names import select
+from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.experiments.trials.evenly import evenly
 from n2nsurgery.experiments.trials.jobs import run_all, worker_slots
 from n2nsurgery.experiments.trials.paired import SampleStats
@@ -98,15 +99,14 @@ class SweepOutcome:
         }
 
 
-def run(request: SweepRequest, progress: Callable[[str, float], None] | None = None) -> SweepOutcome:
+def run(request: SweepRequest, progress: Progress = SILENT) -> SweepOutcome:
     """Carry out a sweep; what an earlier one has finished in the same folder is used again.
 
     Raises the errors of a recipe, UnknownNameError for a pattern that matches nothing, BudgetError where no setting of
     whole fan-outs has that density.
     """
-    report = progress or (lambda _stage, _done: None)
     recipe = _recipe(request)
-    report("looking for settings", 0.02)
+    progress("looking for settings", 0.02)
     weights = _swept(recipe, request)
     shapes = [(weight.shape[0], weight.shape[1]) for weight in weights]
     edges = round(request.density * sum(weight.numel for weight in weights))
@@ -121,7 +121,7 @@ def run(request: SweepRequest, progress: Callable[[str, float], None] | None = N
         for fans in settings
     }
     folder = request.output or SWEEPS / f"{request.recipe.stem}-d{request.density:g}"
-    finished = run_all(list(trials.values()), folder, worker_slots(request.device, request.workers), report)
+    finished = run_all(list(trials.values()), folder, worker_slots(request.device, request.workers), progress)
     results = {
         place: TrialResult.from_json(document, f"'{folder / trial.key}.json'").accuracy
         for place, trial in trials.items()

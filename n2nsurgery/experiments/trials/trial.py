@@ -14,16 +14,17 @@ from typing import Any, Self
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.core.files import remove_folder, write_text
+from n2nsurgery.core.progress import Progress
 from n2nsurgery.data.pipeline.splits import DataSplits
 from n2nsurgery.data.request import DataRequest
-from n2nsurgery.experiments.trials.job import Document, Report
+from n2nsurgery.experiments.trials.job import Document
 from n2nsurgery.pipelines.saved.run_folder import is_run
 from n2nsurgery.pipelines.training.train import run
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training.training_outcome import TrainingOutcome
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.surgery.pruned_model import PrunedModel
-from n2nsurgery.train.metrics.record import EpochRecord
+from n2nsurgery.training.metrics.record import EpochRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class Trial:
         """`<name>-s<seed>-<hash>`."""
         return f"{self.name}-s{self.recipe.seed}-{self.recipe.hash[:8]}"
 
-    def run(self, folder: Path, device: str, report: Report) -> Document:
+    def run(self, folder: Path, device: str, progress: Progress) -> Document:
         """Train, going on with a run that was stopped; see `Job`."""
         recipe = replace(self.recipe, train=replace(self.recipe.train, device=device))
         file, trained = folder / f"{self.key}.yaml", folder / self.key
@@ -48,7 +49,7 @@ class Trial:
             remove_folder(trained)  # a run that was killed before it began
         outcome = run(
             TrainRequest(recipe=file, output=trained, resume=AUTO, download=self.download),
-            report,
+            progress,
             splits=lambda: splits_of(recipe.data, recipe.seed, download=self.download),
         )
         assert outcome is not None  # this is no process among several

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.bench.bench_layers import LayerTime, layer_times
 from n2nsurgery.export.bench.bench_load import Loading, measure_loading
 from n2nsurgery.export.files.onnx_file import ModelFiles
@@ -83,17 +84,14 @@ class BenchReport:
         }
 
 
-def bench(
-    model: Side, other: Side | None, settings: BenchSettings, *, progress: Callable[[str], None] | None = None
-) -> BenchReport:
+def bench(model: Side, other: Side | None, settings: BenchSettings, *, progress: Progress = SILENT) -> BenchReport:
     """Times `model`, taking turns with `other` where there is one.
 
     Raises RunError where the device's provider does not load, VerificationError where a model does not, UsageError
     where the batch does not fit it.
     """
-    announce = progress or _silent
     sides = [side for side in (model, other) if side is not None]
-    announce("loading")
+    progress("loading", 0.1)
     loadings = [
         measure_loading(
             side.path, device=settings.device, threads=settings.threads, batch=settings.batch, libraries=side.libraries
@@ -101,9 +99,9 @@ def bench(
         for side in sides
     ]
     runs = [_runner(_opened(side, settings), settings.batch) for side in sides]
-    announce("taking turns")
+    progress("running in turn", 0.3)
     times = run_interleaved(runs, seconds=settings.seconds, rounds=settings.rounds)
-    announce("measuring layers" if settings.layers else "done")
+    progress("measuring layers" if settings.layers else "done", 0.9)
     reports = [_report(side, own, loading, settings) for side, own, loading in zip(sides, times, loadings, strict=True)]
     return BenchReport(
         settings=settings,
@@ -113,10 +111,6 @@ def bench(
         other=reports[1] if other is not None else None,
         ratio=_quartiles(times[1] / times[0]) if other is not None else None,
     )
-
-
-def _silent(_stage: str) -> None:
-    pass
 
 
 def _opened(side: Side, settings: BenchSettings) -> onnxruntime.InferenceSession:

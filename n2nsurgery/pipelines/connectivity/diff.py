@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.connectivity.report.difference import ConnectivityDifference, difference
-from n2nsurgery.connectivity.report.report import Origin
-from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest, GraphSource, graphs_of
-from n2nsurgery.pipelines.connectivity.report import name_of
+from n2nsurgery.core.progress import SILENT, Progress, part_of
+from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest, read_subject
 
 
-def run(
-    a: GraphRequest,
-    b: GraphRequest,
-    *,
-    graphs: GraphSource = graphs_of,
-    progress: Callable[[str, float], None] | None = None,
-) -> ConnectivityDifference:
-    """Compare the networks `a` and `b`: what they keep, what is alive, how far their masks and their heat agree."""
-    tell = progress or (lambda _stage, _done: None)
-    found = []
-    for index, request in enumerate((a, b)):
-        tell(f"reading the channels of {name_of(request.model)}", 0.1 + 0.3 * index)
-        found.append(graphs(request))
-    tell("comparing", 0.7)
-    first, second = found
-    return difference(
-        Subject(graph=first.graph, skips=first.kinds),
-        Subject(graph=second.graph, skips=second.kinds),
-        a_name=Origin(name=name_of(a.model), origin=first.origin),
-        b_name=Origin(name=name_of(b.model), origin=second.origin),
-    )
+def run(a: GraphRequest, b: GraphRequest, *, progress: Progress = SILENT) -> ConnectivityDifference:
+    """Compare the networks `a` and `b`: what they keep, what is alive, how far their masks and their heat agree.
+
+    Raises the errors of reading a network (see `subject_of`).
+    """
+    first = read_subject(a, part_of(progress, 0, 0.4))
+    second = read_subject(b, part_of(progress, 0.4, 0.7))
+    progress("comparing", 0.7)
+    return difference(first, second)

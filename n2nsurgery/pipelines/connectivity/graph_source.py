@@ -1,14 +1,14 @@
-"""Where a report gets its channel graphs from: one function, which a caller may replace by its own."""
+"""GraphRequest: a network by name, folder or file, and how it is turned into a graph."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.graph.graph_options import GraphOptions
 from n2nsurgery.connectivity.graph.network_graph import MAX_NODES
+from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.progress import SILENT, Progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,59 +37,23 @@ class GraphRequest:
             raise UsageError(f"--max-nodes is {self.max_nodes}; it must be at least 1")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class NetworkGraphs:
-    """The graph of a network and of its own dense form, on the same nodes.
-
-    `kinds`: the kind of each skip, by the name of its block. `conventions` and `notes`: sentences on how the graphs
-    were made. `origin`: where the network comes from.
-    """
-
-    graph: ChannelGraph
-    reference: ChannelGraph
-    origin: str
-    kinds: Mapping[str, str] = field(default_factory=dict)
-    conventions: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-GraphSource = Callable[[GraphRequest], NetworkGraphs]
-
-
-def graphs_of(request: GraphRequest) -> NetworkGraphs:
+def read_subject(request: GraphRequest, progress: Progress = SILENT) -> Subject:
     """The graphs of the network that `request` names; raises what its reading raises, and UsageError beyond a bound."""
     from n2nsurgery.pipelines.connectivity.channel_graphs import subject_of  # torch is needed for the reading alone
 
-    rules = GraphOptions(
+    options = GraphOptions(
         weight=request.conductance,  # type: ignore[arg-type]  # it checks its values itself
         identity=request.identity,  # type: ignore[arg-type]
         batchnorm=request.batchnorm,  # type: ignore[arg-type]
     )
-    found = subject_of(
+    return subject_of(
         request.model,
-        conventions=rules,
+        options=options,
         max_nodes=request.max_nodes,
         allow_import=request.allow_import,
         last=request.last,
         num_classes=request.num_classes,
         input_size=request.input_size,
         seed=request.seed,
+        progress=progress,
     )
-    return NetworkGraphs(
-        graph=found.graph,
-        reference=found.dense,
-        origin=f"{found.origin.kind} {found.origin.name}",
-        kinds=skip_kinds(found.graph, found.dense, {skip.name: skip.kind for skip in found.flow.skips}),
-        conventions=found.conventions.sentences,
-        notes=found.notes,
-    )
-
-
-def skip_kinds(graph: ChannelGraph, reference: ChannelGraph, kinds: Mapping[str, str]) -> dict[str, str]:
-    """The kind of each skip by its block's name: those of `kinds`, and `residual` for what only `graph` adds up.
-
-    A residual skip has no weights and no layer of its own: it is a sum that the dense form lacks.
-    """
-    known = {block.name for block in reference.blocks}
-    sums = {block.name: "residual" for block in graph.blocks if not block.size and block.name not in known}
-    return sums | dict(kinds)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from n2nsurgery.connectivity.measures.subject import Subject
-from n2nsurgery.connectivity.report.report import ConnectivityReport, Origin, report
+from n2nsurgery.connectivity.report.report import ConnectivityReport, report
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import atomic_file, ensure_writable
-from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest, GraphSource, NetworkGraphs, graphs_of
+from n2nsurgery.core.progress import SILENT, Progress, part_of
+from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest, read_subject
 
-Progress = Callable[[str, float], None]
-DENSE_FORM = "its own dense form"
 FORMS = (".html", ".json")
 
 
@@ -38,38 +36,32 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     html: bool = False,
     output: Path | None = None,
     overwrite: bool = False,
-    graphs: GraphSource = graphs_of,
-    progress: Progress | None = None,
+    progress: Progress = SILENT,
 ) -> ReportOutcome:
     """Report on a network against `reference`, or else against its own dense form; write it where asked to.
 
     `html`: write the page, to `output` or else to NAME.report.html in the working folder. `output` alone: the page or
-    the JSON document, by its suffix. Raises UsageError where the file exists and `overwrite` is false, or where both
-    networks do not have the same channels.
+    the JSON document, by its suffix. Raises UsageError where the file exists and `overwrite` is false, where both
+    networks do not have the same channels, and where their graphs were made by different conventions.
     """
     path = target(request.model, html=html, output=output)
     if path is not None:
         ensure_writable(path, overwrite=overwrite)
-    tell = progress or (lambda _stage, _done: None)
-    tell(f"reading the channels of {name_of(request.model)}", 0.05)
-    mine = graphs(request)
-    theirs = _reference(mine, reference, graphs)
-    found = _report(request, mine, reference, theirs, lambda stage, done: tell(stage, 0.3 + 0.6 * done))
+    subject = read_subject(request, part_of(progress, 0, 0.2))
+    against = subject.dense_reference if reference is None else read_subject(reference, part_of(progress, 0.2, 0.3))
+    if against.conventions != subject.conventions:
+        raise UsageError("the network and its reference were condensed by different conventions; use the same for both")
+    found = report(subject, against, progress=part_of(progress, 0.3, 0.9))
     if path is not None:
-        tell(f"writing {path.name}", 0.95)
-        _write(path, found, mine, theirs, overwrite=overwrite)
+        progress(f"writing {path.name}", 0.95)
+        _write(path, found, subject, against, overwrite=overwrite)
     return ReportOutcome(report=found, written=path)
-
-
-def name_of(model: str) -> str:
-    """What a network is called: its name, or that of its folder or file."""
-    return Path(model).name or model
 
 
 def target(model: str, *, html: bool, output: Path | None) -> Path | None:
     """The file to write, None for none; raises UsageError where `output` has another suffix than what is asked for."""
     if output is None:
-        return Path(f"{Path(name_of(model).replace(':', '-')).name}.report.html") if html else None
+        return Path(f"{Path((Path(model).name or model).replace(':', '-')).name}.report.html") if html else None
     allowed = FORMS[:1] if html else FORMS
     if output.suffix.lower() not in allowed:
         wanted = " or ".join(f"'{output.with_suffix(suffix)}'" for suffix in allowed)
@@ -77,46 +69,12 @@ def target(model: str, *, html: bool, output: Path | None) -> Path | None:
     return output
 
 
-def _reference(mine: NetworkGraphs, reference: GraphRequest | None, graphs: GraphSource) -> NetworkGraphs | None:
-    if reference is None:
-        return None
-    theirs = graphs(reference)
-    if theirs.conventions != mine.conventions:
-        raise UsageError("the network and its reference were condensed by different conventions; use the same for both")
-    return theirs
-
-
-def _report(
-    request: GraphRequest,
-    mine: NetworkGraphs,
-    reference: GraphRequest | None,
-    theirs: NetworkGraphs | None,
-    progress: Progress,
-) -> ConnectivityReport:
-    named = Origin(name=DENSE_FORM)
-    notes = mine.notes
-    if theirs is not None and reference is not None:
-        named = Origin(name=name_of(reference.model), origin=theirs.origin)
-        notes = (*notes, *(f"Reference: {note}" for note in theirs.notes))
-    return report(
-        Subject(graph=mine.graph, skips=mine.kinds),
-        Subject(graph=theirs.graph, skips=theirs.kinds) if theirs is not None else Subject(graph=mine.reference),
-        name=Origin(name=name_of(request.model), origin=mine.origin),
-        reference_name=named,
-        conventions=mine.conventions,
-        notes=notes,
-        progress=progress,
-    )
-
-
-def _write(
-    path: Path, found: ConnectivityReport, mine: NetworkGraphs, theirs: NetworkGraphs | None, *, overwrite: bool
-) -> None:
+def _write(path: Path, found: ConnectivityReport, subject: Subject, reference: Subject, *, overwrite: bool) -> None:
     if path.suffix.lower() == ".json":
         text = json.dumps(found.to_json(), indent=2, allow_nan=False) + "\n"
     else:
         from n2nsurgery.connectivity.page.render import render  # jinja2 is needed for the page alone
 
-        text = render(found, mine.graph, theirs.graph if theirs is not None else mine.reference)
+        text = render(found, subject.graph, reference.graph)
     with atomic_file(path, overwrite=overwrite) as staging:
         staging.write_text(text, encoding="utf-8")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from n2nsurgery.connectivity.graph.graph_options import DEFAULT
-from n2nsurgery.connectivity.measures.subject import Subject
-from n2nsurgery.connectivity.report.report import Origin, report
+from n2nsurgery.connectivity.measures.subject import Origin
+from n2nsurgery.connectivity.report.report import report
 from n2nsurgery.pipelines.connectivity.channel_graphs import subject_of
-from n2nsurgery.pipelines.connectivity.graph_source import skip_kinds
 from n2nsurgery.surgery.pruned_model import PrunedModel
 
 _KEYS = (
@@ -25,13 +25,7 @@ _KEYS = (
 
 def connectivity_summary(pruned: PrunedModel) -> dict[str, Any]:
     """Verdict, headline, conventions and the first numbers of the report against the network's own dense form."""
-    found = subject_of(pruned)
-    kinds = skip_kinds(found.graph, found.dense, {skip.name: skip.kind for skip in found.flow.skips})
-    made = report(
-        Subject(graph=found.graph, skips=kinds), Subject(graph=found.dense),
-        name=Origin(name="the network"), reference_name=Origin(name="its own dense form"),
-        conventions=DEFAULT.sentences, notes=found.notes,
-    )  # fmt: skip
+    made = report(replace(subject_of(pruned), origin=Origin(name="the network")))
     return {
         "verdict": made.verdict,
         "headline": made.headline,

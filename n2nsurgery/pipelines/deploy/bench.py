@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.bench.bench import BenchReport, BenchSettings, Side, bench
 from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
-
-_STAGES = {"loading": 0.1, "taking turns": 0.3, "measuring layers": 0.9, "done": 1.0}
 
 
 def run(  # noqa: PLR0913 - every argument is an option of the command
@@ -23,7 +21,7 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     seconds: float = 5.0,
     rounds: int = 10,
     layers: bool = False,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress = SILENT,
 ) -> BenchReport:
     """Time `model` against the file `against`, or else against itself without the sparse runtime.
 
@@ -41,7 +39,4 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     settings = BenchSettings(
         device=device, threads=threads or None, batch=batch, seconds=seconds, rounds=rounds, layers=layers
     )
-    return bench(
-        Side(path=model, libraries=libraries), other, settings,
-        progress=(lambda stage: progress(stage, _STAGES.get(stage, 0.5))) if progress is not None else None,
-    )  # fmt: skip
+    return bench(Side(path=model, libraries=libraries), other, settings, progress=progress)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from n2nsurgery.core.files import ensure_writable
+from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.export.exporter import export_module
 from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.export.sparse.formats import ExportFormat
@@ -20,14 +20,6 @@ from n2nsurgery.surgery.example_inputs import examples
 from n2nsurgery.surgery.proof import require_masked
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import summary
-
-_STAGES = {
-    "capturing the graph": 0.3,
-    "coding the weights": 0.6,
-    "writing": 0.65,
-    "checking": 0.8,
-    "comparing with torch in ONNX Runtime": 0.9,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +50,7 @@ def export_onnx(  # noqa: PLR0913 - every argument is an option of the command
     measure: bool = False,
     report: bool = False,
     overwrite: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress = SILENT,
 ) -> ExportReport:
     """Write `pruned` to `path` as an ONNX file with a dynamic batch, and return what was proven of it.
 
@@ -107,7 +99,7 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     overwrite: bool = False,
     allow_import: bool = False,
     last: bool = False,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress = SILENT,
 ) -> ExportOutcome:
     """Export an artifact or a run by its folder (the newest in `exported/` and `runs/` where None) to `output`.
 
@@ -118,12 +110,11 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     folder = artifact if artifact is not None else newest_result()
     path = output or (folder / MODEL if is_run(folder) else folder.with_name(f"{folder.name}.onnx"))
     ensure_writable(path, overwrite=overwrite)
-    if progress is not None:
-        progress(f"loading {folder.name}", 0.1)
+    progress(f"loading {folder.name}", 0.1)
     pruned = load(folder, allow_import=allow_import, last=last)
     exported = export_onnx(
         pruned, path, format=format, values=values, compact=compact, measure=measure, report=report,
         overwrite=overwrite,
-        progress=(lambda stage: progress(stage, _STAGES.get(stage, 0.5))) if progress is not None else None,
+        progress=part_of(progress, 0.2, 1),
     )  # fmt: skip
     return ExportOutcome(artifact=folder, report=exported)

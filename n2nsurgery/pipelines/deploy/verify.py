@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from pathlib import Path
 
+from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.proof.verify_file import FileVerification, Original, sample_noise, verify_file
 from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
 from n2nsurgery.pipelines.saved.load import load
@@ -18,7 +18,7 @@ def run(
     against: Path | None = None,
     allow_import: bool = False,
     last: bool = False,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Progress = SILENT,
 ) -> FileVerification:
     """Prove the file `model` by itself, and where `against` is given against the artifact or the run in that folder.
 
@@ -26,8 +26,7 @@ def run(
     `allow_import`: the artifact's model may be a `package.module:factory`, which is run. Raises VerificationError where
     a proof fails, InvalidFileError where the file's metadata is damaged.
     """
-    if progress is not None:
-        progress("verifying", 0.3)
+    progress("verifying", 0.3)
     if against is None:
         return verify_file(model, sample_noise(model), libraries=sparse_runtime())
     pruned = load(against, allow_import=allow_import, last=last)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.files import ensure_writable
 from n2nsurgery.core.names import unknown
+from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.batch import batches as batches_of
@@ -41,7 +42,6 @@ from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import density_of, model_name, summary
 
 _LOG = logging.getLogger(__name__)
-Report = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,18 +101,17 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
     return PruningRun(bundle, config).run(batches, loss=loss)
 
 
-def run(request: ApplyRequest, progress: Report | None = None) -> ApplyOutcome:
+def run(request: ApplyRequest, progress: Progress = SILENT) -> ApplyOutcome:
     """Run a command-line request: resolve the model, plan, prune, write the artifact.
 
     Nothing is written for a dry run. Raises the errors of `apply`, and RunError where the artifact cannot be written.
     """
-    report = progress or _silent
-    report(f"building {request.model}", 0.05)
+    progress(f"building {request.model}", 0.05)
     bundle = resolve_model(
         request.model, weights=request.weights, download=request.download, num_classes=request.num_classes,
         input_size=request.input_size, seed=request.seed,
     )  # fmt: skip
-    pruning = PruningRun(bundle, surgery_config(request, request.seed), report)
+    pruning = PruningRun(bundle, surgery_config(request, request.seed), progress)
     if request.select is not None:
         pruning.choose_draw(request.tries)
     folder = request.output or ARTIFACTS / _folder_name(pruning.plan)
@@ -120,7 +119,7 @@ def run(request: ApplyRequest, progress: Report | None = None) -> ApplyOutcome:
         return ApplyOutcome(plan=pruning.plan, pruned=None, artifact=None, choice=pruning.choice)
     ensure_writable(folder, overwrite=request.overwrite, marker=MANIFEST)
     pruned = pruning.run(None, device=request.device, count=request.batches, batch_size=request.batch_size)
-    report("writing the artifact", 0.9)
+    progress("writing the artifact", 0.9)
     pruned.save(folder, overwrite=request.overwrite)
     return ApplyOutcome(plan=pruning.plan, pruned=pruned, artifact=folder, choice=pruning.choice)
 
@@ -128,15 +127,15 @@ def run(request: ApplyRequest, progress: Report | None = None) -> ApplyOutcome:
 class PruningRun:
     """One model and what is to be done to it; traced and planned when made, run once."""
 
-    def __init__(self, bundle: ModelBundle, config: SurgeryConfig, report: Report | None = None) -> None:
+    def __init__(self, bundle: ModelBundle, config: SurgeryConfig, progress: Progress = SILENT) -> None:
         self.bundle = bundle
-        self.report = report or _silent
+        self.progress = progress
         self.choice: DrawChoice | None = None
-        self.report("tracing", 0.2)
+        self.progress("tracing", 0.2)
         inputs = inputs_of(bundle)
         self.trace: Trace = trace(bundle.module, inputs)
         require_equal(bundle.module, self.trace.module, inputs)
-        self.report("planning", 0.5)
+        self.progress("planning", 0.5)
         self.plan = plan_surgery(
             layer_graph(self.trace),
             config,
@@ -149,7 +148,7 @@ class PruningRun:
 
     def choose_draw(self, tries: int) -> None:
         """Plan with the pattern of highest scatter among `tries` draws."""
-        self.report("drawing patterns", 0.55)
+        self.progress("drawing patterns", 0.55)
         self.choice = choose_by_scatter(self.plan, tries)
         self.plan = replace(self.plan, config=replace(self.plan.config, draw=self.choice.draw))
 
@@ -170,12 +169,12 @@ class PruningRun:
         if batches is None:
             batches = self._noise(count, batch_size)
         data = self._data(batches, device, loss, processes)
-        self.report("operating", 0.6)
+        self.progress("pruning", 0.6)
         pruned = prune(
             self.trace,
             self.plan,
             data,
-            progress=lambda done, rounds: self.report("scoring", 0.6 + 0.3 * done / rounds),
+            progress=part_of(self.progress, 0.6, 0.9),
         )
         for warning in pruned.record.warnings:
             _LOG.warning("%s", warning)
@@ -274,7 +273,3 @@ def _device(name: str, *, scored: bool) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise RunError(f"device '{name}' was asked for, and torch sees {torch.cuda.device_count()} CUDA devices")
     return device
-
-
-def _silent(_stage: str, _done: float) -> None:
-    pass

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.export.proof.inspect_file import FileInspection, inspect_file
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection, WeightedLayer
@@ -22,8 +22,6 @@ from n2nsurgery.pipelines.saved.run_folder import SURGERY, is_run
 from n2nsurgery.skips.kind import KINDS, SkipOptions
 from n2nsurgery.surgery.artifact import read
 from n2nsurgery.surgery.summary import summary
-
-Report = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +79,7 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     num_classes: int | None = None,
     input_size: tuple[int, ...] | None = None,
     seed: int = 0,
-    progress: Report | None = None,
+    progress: Progress = SILENT,
 ) -> Inspection | ArtifactInspection | FileInspection:
     """Inspect a model by name, an artifact or a run by its folder, or an ONNX file by its path; nothing is changed."""
     folder = Path(model)
@@ -92,11 +90,9 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
         return ArtifactInspection(
             document={"artifact": str(folder), **summary(artifact.plan, artifact.masks, artifact.record)}
         )
-    if progress is not None:
-        progress(f"building {model}", 0.1)
+    progress(f"building {model}", 0.1)
     bundle = resolve_model(model, num_classes=num_classes, input_size=input_size, seed=seed)
-    if progress is not None:
-        progress("tracing", 0.4)
+    progress("tracing", 0.4)
     selection = PairSelection(policy=pairs, length=skip_length, heads=heads, shortcuts=shortcuts)  # type: ignore[arg-type]
     return inspect_bundle(bundle, model, selection, seed=seed)
 
@@ -119,7 +115,7 @@ def inspect_bundle(bundle: ModelBundle, name: str, selection: PairSelection, *, 
     traced = trace(bundle.module, inputs_of(bundle))
     graph = layer_graph(traced)
     chosen, rejected = select_pairs(graph, selection, seed=seed)
-    kind = KINDS.get("n2n")
+    kind = KINDS.get("n2n")()
     verdicts = [(pair, kind.accepts(pair, SkipOptions())) for pair in chosen]
     return Inspection(
         model=name,

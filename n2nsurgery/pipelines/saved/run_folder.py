@@ -20,8 +20,8 @@ from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.core.sealed_folder import check_sealed
 from n2nsurgery.surgery.artifact import Artifact, read
 from n2nsurgery.surgery.artifact_files import newest_artifact
-from n2nsurgery.train.loop.run import CHECKPOINTS
-from n2nsurgery.train.state.checkpoints import Checkpoints, best_checkpoint, trained_weights
+from n2nsurgery.training.loop.run import CHECKPOINTS
+from n2nsurgery.training.state.checkpoints import Checkpoints, best_checkpoint, trained_weights
 
 RUNS = Path("runs")
 ARTIFACTS = Path("exported")

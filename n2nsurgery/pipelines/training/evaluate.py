@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
 from n2nsurgery.data.request import DataRequest
@@ -20,10 +20,10 @@ from n2nsurgery.recipe.overrides import Override, option_override, overridden, p
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import resolve, resolve_data
 from n2nsurgery.recipe.yaml_text import parse_yaml
-from n2nsurgery.train.config.device import choose_device
-from n2nsurgery.train.distributed.distributed_context import SingleProcess
-from n2nsurgery.train.loop.evaluation import evaluate
-from n2nsurgery.train.metrics.record import EvaluationRecord, evaluation_record
+from n2nsurgery.training.config.device import choose_device
+from n2nsurgery.training.distributed.distributed_context import SingleProcess
+from n2nsurgery.training.loop.evaluation import evaluate
+from n2nsurgery.training.metrics.record import EvaluationRecord, evaluation_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +45,14 @@ class Evaluation:
         }
 
 
-def run(request: EvaluationRequest, progress: Callable[[str, float], None] | None = None) -> Evaluation:
+def run(request: EvaluationRequest, progress: Progress = SILENT) -> Evaluation:
     """Evaluate; nothing is written. Raises UsageError where the data is not known or does not fit the network."""
-    report = progress or _silent
     recipe = recipe_of(request.folder) if is_run(request.folder) else None
     wanted = _data(request, recipe)
     device = choose_device(request.device)
-    report(f"loading {request.folder.name}", 0.1)
+    progress(f"loading {request.folder.name}", 0.1)
     pruned = load(request.folder, allow_import=request.allow_import, last=request.last)
-    report(f"reading {wanted.name}", 0.3)
+    progress(f"reading {wanted.name}", 0.3)
     seed = request.seed if request.seed is not None else recipe.seed if recipe is not None else 0
     splits = wanted.load(download=request.download, seed=seed)
     told = recipe.model.num_classes if recipe is not None and recipe.model is not None else None
@@ -62,7 +61,7 @@ def run(request: EvaluationRequest, progress: Callable[[str, float], None] | Non
     batches = Loader(
         split, request.batch_size, shuffle=False, seed=seed, augment=False, drop_last=False, workers=wanted.workers
     )
-    report("evaluating", 0.5)
+    progress("evaluating", 0.5)
     score = evaluate(pruned.module.to(device), batches, processes=SingleProcess(device=device))
     return Evaluation(
         folder=request.folder,
@@ -94,7 +93,3 @@ def _split(splits: DataSplits, name: str) -> Split:
     if split is None:
         raise UsageError("the data has no validation split; choose another --split or set data.validation")
     return split
-
-
-def _silent(_stage: str, _done: float) -> None:
-    pass

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable, remove_folder
+from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
 from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest
 from n2nsurgery.pipelines.connectivity.report import run as report_on
 from n2nsurgery.pipelines.deploy.export import export_onnx
-from n2nsurgery.pipelines.prune.apply import Report
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.pipelines.saved.run_folder import MODEL, REPORT, RUN, RUNS, SURGERY, content_of, is_run
 from n2nsurgery.pipelines.training.run_recipe import begin, require_same_recipe, write_recipe
@@ -32,12 +32,12 @@ from n2nsurgery.recipe.resolve import read_recipe
 from n2nsurgery.surgery.artifact import Artifact
 from n2nsurgery.surgery.planning.request import ArtifactRequest
 from n2nsurgery.surgery.pruned_model import PrunedModel
-from n2nsurgery.train.distributed.collectives import on_rank_zero, on_ranks
-from n2nsurgery.train.distributed.distributed import joined
-from n2nsurgery.train.distributed.distributed_context import DistributedContext
-from n2nsurgery.train.loop.run import TrainOutcome, run_training
-from n2nsurgery.train.metrics.record import EpochRecord
-from n2nsurgery.train.metrics.throughput import StepProgress
+from n2nsurgery.training.distributed.collectives import on_rank_zero, on_ranks
+from n2nsurgery.training.distributed.distributed import joined
+from n2nsurgery.training.distributed.distributed_context import DistributedContext
+from n2nsurgery.training.loop.run import TrainOutcome, run_training
+from n2nsurgery.training.metrics.record import EpochRecord
+from n2nsurgery.training.metrics.throughput import StepProgress
 
 LogLine = Callable[[str], None]
 _BEFORE, _AFTER, _REPORTED = 0.3, 0.9, 0.95  # parts of the whole: training begins and ends; the report begins
@@ -55,7 +55,7 @@ def resolved(request: TrainRequest) -> Recipe:
 
 def run(
     request: TrainRequest,
-    progress: Report | None = None,
+    progress: Progress = SILENT,
     log: LogLine | None = None,
     *,
     splits: Callable[[], DataSplits] | None = None,
@@ -69,7 +69,7 @@ def run(
     recipe = resolved(request)
     with joined(recipe.train.device) as processes:
         first = processes.rank == 0
-        watched = (progress or _silent, log or _no_log) if first else (_silent, _no_log)
+        watched = (progress, log or _no_log) if first else (SILENT, _no_log)
         outcome = _Run(request, recipe, processes, *watched, splits).run()
     return outcome if first else None
 
@@ -81,7 +81,7 @@ class _Run:
     request: TrainRequest
     recipe: Recipe
     processes: DistributedContext
-    report: Report
+    progress: Progress
     log: LogLine
     given: Callable[[], DataSplits] | None = None
 
@@ -103,7 +103,7 @@ class _Run:
         given, resumed = self._given()
         planned = planned_surgery(
             self.recipe, splits, download=self.request.download, allow_import=self.request.allow_import,
-            given=given, resumed=resumed, report=lambda stage, done: self.report(stage, _BEFORE * done),
+            given=given, resumed=resumed, progress=part_of(self.progress, 0, _BEFORE),
         )  # fmt: skip
         train, evaluations = self._loaders(splits)
         pruned = trained = exported = reported = None
@@ -146,7 +146,7 @@ class _Run:
 
     def _splits(self) -> DataSplits:
         """The data in every process; only the first of each machine may download it."""
-        self.report(f"reading {self.recipe.data.name}", 0.02)
+        self.progress(f"reading {self.recipe.data.name}", 0.02)
         if self.given is not None:
             return self.given()
         load_data = partial(self.recipe.data.load, seed=self.recipe.seed)
@@ -226,7 +226,7 @@ class _Run:
         )
 
     def _step_done(self, step: StepProgress) -> None:
-        self.report(progress_line(step), _BEFORE + (_AFTER - _BEFORE) * step.step / step.steps)
+        self.progress(progress_line(step), _BEFORE + (_AFTER - _BEFORE) * step.step / step.steps)
 
     def _epoch_done(self, record: EpochRecord) -> None:
         self.log(epoch_line(record, self.recipe.train.epochs))
@@ -235,22 +235,18 @@ class _Run:
 
     def _export(self) -> ExportReport:
         assert self.recipe.export is not None
-        self.report("exporting", _AFTER)
+        self.progress("exporting", _AFTER)
         best = load(self.folder, allow_import=self.request.allow_import)
         return export_onnx(best, self.folder / MODEL, overwrite=True, **asdict(self.recipe.export))
 
     def _report_page(self) -> Path:
         assert self.recipe.report is not None
-        self.report("reporting", _REPORTED)
+        self.progress("reporting", _REPORTED)
         request = GraphRequest(
             model=str(self.folder), allow_import=self.request.allow_import, **asdict(self.recipe.report)
         )
         report_on(request, output=self.folder / REPORT, overwrite=True)
         return self.folder / REPORT
-
-
-def _silent(_stage: str, _done: float) -> None:
-    pass
 
 
 def _no_log(_line: str) -> None:

@@ -13,11 +13,12 @@ from pathlib import Path
 from torch import nn
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.progress import Progress
 from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits
 from n2nsurgery.models.request import ModelRequest
-from n2nsurgery.pipelines.prune.apply import PruningRun, Report
+from n2nsurgery.pipelines.prune.apply import PruningRun
 from n2nsurgery.pipelines.prune.surgery_config import surgery_config
 from n2nsurgery.pipelines.saved.load import revived
 from n2nsurgery.pipelines.training.fitted import fitted_bundle, require_fit, require_samples, shapes_of
@@ -30,8 +31,8 @@ from n2nsurgery.surgery.planning.request import ArtifactRequest, SurgeryRequest
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.replay import replay
 from n2nsurgery.surgery.summary import model_name
-from n2nsurgery.train.distributed.collectives import broadcast_from_rank_zero, on_rank_zero
-from n2nsurgery.train.distributed.distributed_context import DistributedContext
+from n2nsurgery.training.distributed.collectives import broadcast_from_rank_zero, on_rank_zero
+from n2nsurgery.training.distributed.distributed_context import DistributedContext
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,7 +47,7 @@ def planned_surgery(  # noqa: PLR0913 - what the command line permits
     recipe: Recipe,
     splits: DataSplits,
     *,
-    report: Report,
+    progress: Progress,
     download: bool = False,
     allow_import: bool = False,
     given: Artifact | None = None,
@@ -66,12 +67,12 @@ def planned_surgery(  # noqa: PLR0913 - what the command line permits
         pruned = _given(given, recipe.model, splits, module, allow_import=allow_import)
         return Planned(plan=pruned.plan, run=lambda _world: pruned)
     assert recipe.model is not None  # the recipe has been resolved
-    report(f"building {recipe.model.name}", 0.05)
+    progress(f"building {recipe.model.name}", 0.05)
     bundle = fitted_bundle(recipe.model, splits, seed=recipe.seed, download=download, allow_import=allow_import)
     request = recipe.surgery
     assert not isinstance(request, ArtifactRequest)
     config = surgery_config(request, recipe.seed) if request is not None else _dense(recipe.seed)
-    pruning = PruningRun(bundle, config, report)
+    pruning = PruningRun(bundle, config, progress)
     if request is not None and request.select is not None:
         pruning.choose_draw(request.tries)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from n2nsurgery.train.metrics.record import EpochRecord
-from n2nsurgery.train.metrics.throughput import StepProgress
+from n2nsurgery.training.metrics.record import EpochRecord
+from n2nsurgery.training.metrics.throughput import StepProgress
 
 
 def progress_line(progress: StepProgress) -> str:

@@ -126,4 +126,4 @@ def _normalize(branch: Tensor, norm: nn.Module, *, channels_last: bool) -> Tenso
     return out
 
 
-MEMBER = N2N()
+MEMBER = N2N

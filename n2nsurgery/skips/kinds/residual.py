@@ -71,4 +71,4 @@ def _fit_channels(a: Tensor, channels: int, dim: int) -> Tensor:
     return F.pad(a, [0, 0] * behind + [0, channels - have])
 
 
-MEMBER = Residual()
+MEMBER = Residual

@@ -120,7 +120,7 @@ def _candidates(
     """A spec without counts for every selected pair that the kind accepts, the pairs it refuses, and what to note."""
     if config.skip == "none":
         return [], (), ()
-    kind = KINDS.get(config.skip)
+    kind = KINDS.get(config.skip)()
     pairs, rejected = select_pairs(graph, config.pairs, seed=config.seed)
     options = SkipOptions(pooling=config.pooling)
     verdicts = [(pair, kind.accepts(pair, options)) for pair in pairs]
@@ -139,7 +139,7 @@ def _candidates(
 def _specs(
     graph: LayerGraph, pairs: Sequence[LayerPair], config: SurgeryConfig, *, whole_kernels: bool
 ) -> list[SkipSpec]:
-    kind = KINDS.get(config.skip)
+    kind = KINDS.get(config.skip)()
     specs: list[SkipSpec] = []
     for pair in pairs:
         alignment = plan_alignment(pair.source_signal, pair.target_signal, config.pooling)

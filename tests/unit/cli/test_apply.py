@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from n2nsurgery.core.progress import SILENT
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery_cli.commands.apply import apply
 
@@ -74,7 +75,7 @@ def test_every_field_of_the_request_is_an_option_with_the_same_default():
 
 def test_the_bare_call_asks_for_the_defaults(program, requests):
     assert program("apply", "resnet18", "--density", "0.1").code == 0
-    assert requests == [(ApplyRequest(model="resnet18", density=0.1), None)]
+    assert requests == [(ApplyRequest(model="resnet18", density=0.1), SILENT)]
 
 
 def test_every_option_reaches_the_pipeline(program, requests):
@@ -126,7 +127,7 @@ def test_every_option_reaches_the_pipeline(program, requests):
         overwrite=True,
         dry_run=True,
     )
-    assert requests == [(asked, None)]
+    assert requests == [(asked, SILENT)]
 
 
 @pytest.mark.usefixtures("requests")
@@ -161,7 +162,7 @@ def test_a_terminal_sees_progress_unless_quiet(program, requests, monkeypatch, a
     monkeypatch.setattr(type(sys.stderr), "isatty", lambda _: True, raising=False)
     program("apply", "resnet18", "--density", "0.1", *arguments)
     ((_, progress),) = requests
-    assert (progress is not None) == watched
+    assert (progress is not SILENT) == watched
 
 
 def test_a_dry_run_says_that_nothing_was_written(program, pipeline, outcome):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import n2nsurgery.models.catalog
+from n2nsurgery.core.progress import SILENT
 from n2nsurgery.pipelines.deploy.doctor import run as diagnose
 
 INSPECTED = {
@@ -101,7 +102,7 @@ def test_inspect_shows_layers_pairs_and_the_commonest_refusals(program, pipeline
                 "num_classes": None,
                 "input_size": (3, 64, 64),
                 "seed": 0,
-                "progress": None,
+                "progress": SILENT,
             },
         )
     ]
@@ -136,7 +137,7 @@ def test_export_shows_what_was_written_and_how_close_it_is(program, pipeline, ou
         "overwrite": False,
         "allow_import": False,
         "last": False,
-        "progress": None,
+        "progress": SILENT,
     }
     chosen = {
         "format": "inlined",
@@ -147,7 +148,7 @@ def test_export_shows_what_was_written_and_how_close_it_is(program, pipeline, ou
         "overwrite": True,
         "allow_import": False,
         "last": False,
-        "progress": None,
+        "progress": SILENT,
     }
     assert calls == [((None, None), defaults), ((Path("exported/a"), Path("m.onnx")), chosen)]
 
@@ -170,7 +171,7 @@ def test_verify_shows_every_comparison(program, pipeline, outcome):
     for text in ("54 hold what", "53 match, 1 have no counterpart", "torch", "3.4e-07"):
         assert text in shown
     assert calls == [
-        ((Path("m.onnx"),), {"against": Path("exported/a"), "allow_import": True, "last": False, "progress": None})
+        ((Path("m.onnx"),), {"against": Path("exported/a"), "allow_import": True, "last": False, "progress": SILENT})
     ]
     document.update(masked=[], unchecked=[])
     assert "not compared: no artifact was given" in program("verify", "m.onnx").stdout
@@ -185,7 +186,7 @@ def test_bench_shows_both_files_and_the_ratio(program, pipeline, outcome):
     times = ("11.00 ms", "10.00 to 12.00 ms", "6.40 times as fast", "1.500")
     for text in (*times, "54 MB", "unknown", "m.onnx with library"):
         assert text in shown
-    options = {"device": "cpu", "threads": 2, "batch": 8, "seconds": 1.0, "layers": True, "progress": None}
+    options = {"device": "cpu", "threads": 2, "batch": 8, "seconds": 1.0, "layers": True, "progress": SILENT}
     assert calls == [((Path("m.onnx"),), {"against": Path("dense.onnx"), "library": Path("lib.so"), **options})]
 
 

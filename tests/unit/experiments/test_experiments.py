@@ -77,7 +77,7 @@ def test_a_grid_that_was_stopped_goes_on_and_gives_the_same(tmp_path):
     expected = train_grid(points, whole)
     with pytest.raises(InterruptionError, match="the same command goes on"):
         train_grid(
-            points, ExperimentConfig(folder=stopped.folder, scale="smoke", seeds=1, device="cpu", report=interrupt)
+            points, ExperimentConfig(folder=stopped.folder, scale="smoke", seeds=1, device="cpu", progress=interrupt)
         )
     results = sorted((stopped.folder / "cells").glob("*.json"))
     assert len(results) == 2

@@ -267,9 +267,15 @@ def test_the_exporter_s_chatter_does_not_reach_the_user(
 
 
 def test_every_stage_is_announced(network: ConvNet, tmp_path: Path) -> None:
-    stages: list[str] = []
-    export(network, tmp_path / "m.onnx", progress=stages.append)
-    assert len(stages) == 5
+    stages: list[tuple[str, float]] = []
+    export(network, tmp_path / "m.onnx", progress=lambda *step: stages.append(step))
+    assert stages == [
+        ("capturing the graph", 0.0),
+        ("coding the weights", 0.5),
+        ("writing", 0.6),
+        ("checking", 0.8),
+        ("comparing with torch in ONNX Runtime", 0.9),
+    ]
 
 
 def test_the_checker_of_onnx_accepts_the_file(network: ConvNet, tmp_path: Path) -> None:

@@ -102,9 +102,9 @@ def test_rounds_fall_exponentially_and_report_progress(context):
         context.weights,
         10,
         context=context,
-        progress=lambda done, rounds: seen.append((done, rounds)),
+        progress=lambda *step: seen.append(step),
     )
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert seen == [("scoring", 0.25), ("scoring", 0.5), ("scoring", 0.75), ("scoring", 1.0)]
 
 
 @pytest.mark.parametrize(

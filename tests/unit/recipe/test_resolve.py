@@ -11,7 +11,7 @@ from n2nsurgery.recipe.recipe import Recipe, differences
 from n2nsurgery.recipe.resolve import read_recipe, resolve
 from n2nsurgery.recipe.yaml_text import parse_yaml
 from n2nsurgery.surgery.planning.request import ArtifactRequest
-from n2nsurgery.train.config.config import TrainConfig
+from n2nsurgery.training.config.config import TrainConfig
 
 RECIPE = """\
 version: 1

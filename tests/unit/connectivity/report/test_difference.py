@@ -1,12 +1,12 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from n2nsurgery.connectivity import Subject
+from n2nsurgery.connectivity import Origin, Subject
 from n2nsurgery.connectivity.paths.reach import chain
 from n2nsurgery.connectivity.report.difference import difference
-from n2nsurgery.connectivity.report.report import Origin
 
 A, B = Origin(name="a"), Origin(name="b")
 
@@ -16,7 +16,7 @@ def network(*masks):
 
 
 def compare(a, b):
-    return difference(a, b, a_name=A, b_name=B)
+    return difference(replace(a, origin=A), replace(b, origin=B))
 
 
 def test_a_network_does_not_differ_from_itself():

@@ -4,10 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from n2nsurgery.connectivity import METRICS, Block, ChannelGraph, Subject, identity_block
+from n2nsurgery.connectivity import METRICS, Block, ChannelGraph, Origin, Subject, identity_block
 from n2nsurgery.connectivity.paths.reach import chain
 from n2nsurgery.connectivity.report.findings import percent, times
-from n2nsurgery.connectivity.report.report import Origin, report
+from n2nsurgery.connectivity.report.report import report
 from n2nsurgery.core.errors import UsageError
 
 SIZES = (3, 20, 30, 20, 5)
@@ -22,8 +22,8 @@ DENSE = Subject(graph=pruned(1.0))
 
 
 def about(graph, *, skips=None, **options):
-    names = {"name": Origin(name="net", origin="here"), "reference_name": Origin(name="dense")}
-    return report(Subject(graph=graph, skips=skips or {}), DENSE, **names, **options)
+    subject = Subject(graph=graph, skips=skips or {}, origin=Origin(name="net", origin="here"), **options)
+    return report(subject, DENSE)
 
 
 def finding(found, topic):
@@ -143,8 +143,7 @@ def test_a_planted_bottleneck_of_paths_is_named():
 def test_a_large_layer_of_low_density_is_not_thin():
     rng = np.random.default_rng(0)
     wide = chain([np.ones((400, 3), dtype=bool), rng.random((400, 400)) < 0.02, np.ones((4, 400), dtype=bool)])
-    names = {"name": Origin(name="net"), "reference_name": Origin(name="itself")}
-    found = report(Subject(graph=wide), Subject(graph=wide), **names)
+    found = report(Subject(graph=wide), Subject(graph=wide))
     assert finding(found, "Thinnest layer").severity != "warning"
 
 

@@ -27,9 +27,9 @@ class Counted:
     error: Exception | None = None
     calls: list = field(default_factory=list)
 
-    def run(self, folder, device, report):  # noqa: ARG002 - as jobs are called
+    def run(self, folder, device, progress):  # noqa: ARG002 - as jobs are called
         self.calls.append(device)
-        report("half", 0.5)
+        progress("half", 0.5)
         if self.error is not None:
             raise self.error
         return {"key": self.key}

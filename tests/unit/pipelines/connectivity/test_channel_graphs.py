@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import n2nsurgery
 from n2nsurgery import PrunedModel
-from n2nsurgery.connectivity import ChannelGraph, GraphOptions
+from n2nsurgery.connectivity import ChannelGraph, GraphOptions, Origin
 from n2nsurgery.connectivity.paths.reach import connections
 from n2nsurgery.core.errors import UnknownNameError, UsageError, VerificationError
 from n2nsurgery.export.capture.capture import capture
@@ -24,7 +24,7 @@ from n2nsurgery.export.files import metadata
 from n2nsurgery.export.files.onnx_file import ModelFiles, write
 from n2nsurgery.export.sparse.formats import apply_form
 from n2nsurgery.export.sparse.weight_coding import codings, rounded
-from n2nsurgery.pipelines.connectivity.channel_graphs import NetworkUnderTest, subject_of
+from n2nsurgery.pipelines.connectivity.channel_graphs import subject_of
 from n2nsurgery.pipelines.deploy.export import examples
 from n2nsurgery.surgery.summary import summary
 
@@ -164,14 +164,13 @@ def test_a_file_alone_gives_the_graph_that_torch_gives(networks, files, name, fo
     ours, file = subject_of(networks[name]), subject_of(files[name].write(form))
     assert differences(ours.graph, file.graph, TOLERANCES["fp32"]) == []
     assert differences(ours.dense, file.dense, TOLERANCES["fp32"]) == []
-    assert ours.layers == file.layers
 
 
 @pytest.mark.parametrize(("form", "values"), [("portable", "fp16"), ("inlined", "fp16"), ("portable", "int8")])
 def test_rounded_values_keep_the_structure(networks, files, form, values):
     ours, file = subject_of(networks["branches"]), subject_of(files["branches"].write(form, values))
     if values == "int8":  # what was rounded to zero is gone
-        kept, left = (sum(layer.kept for layer in found.layers) for found in (ours, file))
+        kept, left = (sum(layer.kept_weights for layer in found.graph.layers) for found in (ours, file))
         assert 0.95 * kept < left <= kept
         assert file.graph.groups == ours.graph.groups
     else:
@@ -183,7 +182,7 @@ def test_a_compact_file_has_fewer_channels_and_can_be_read(tmp_path):
     pruned.module.get_parameter("layers.2.weight").data[:4] = 0
     ours, file = subject_of(pruned), subject_of(Files(pruned, tmp_path).write("portable", compacted=True))
     assert file.graph.nodes < ours.graph.nodes
-    assert [call.name for call in file.flow.calls] == [call.name for call in ours.flow.calls]
+    assert [layer.name for layer in file.graph.layers] == [layer.name for layer in ours.graph.layers]
 
 
 def test_kept_weights_of_value_zero_are_noted(networks, files):
@@ -222,21 +221,20 @@ def test_every_kind_of_origin_gives_the_same_graph(networks, tmp_path):
     pruned = networks["mlp"]
     folder = pruned.save(tmp_path / "artifact")
     loaded = subject_of(folder)
-    assert (loaded.origin.kind, loaded.origin.name) == ("artifact", str(folder))
+    assert loaded.origin == Origin(name="artifact", origin=f"artifact {folder}")
     assert differences(subject_of(pruned).graph, loaded.graph, 0) == []
     dense = subject_of("mlp")
-    assert dense.origin.kind == "model"
+    assert dense.origin == Origin(name="mlp", origin="model mlp")
     assert dense.graph.nodes == loaded.graph.nodes
     assert [block.edges for block in dense.graph.blocks] == [block.edges for block in loaded.dense.blocks]
     assert differences(dense.graph, dense.dense, 0) == []
 
 
 def test_the_layers_are_counted_exactly(networks):
-    found: NetworkUnderTest = subject_of(networks["residual"])
-    assert {line.weight: line.kept for line in found.layers} == networks["residual"].masks.counts
-    assert [line.name for line in found.layers if line.skip] == [
-        skip.name for skip in networks["residual"].plan.skips if skip.weight_shape
-    ]
+    found = subject_of(networks["residual"])
+    kept = {f"{layer.name}.weight": layer.kept_weights for layer in found.graph.layers}
+    assert kept == networks["residual"].masks.counts
+    assert list(found.skips) == [skip.name for skip in networks["residual"].plan.skips if skip.weight_shape]
 
 
 @pytest.mark.parametrize("kind", ["n2n", "residual"])
@@ -276,7 +274,7 @@ def test_what_cannot_be_read_is_said_clearly(tmp_path):
 
 
 def test_conventions_reach_the_graph(networks):
-    plain = subject_of(networks["residual"], conventions=GraphOptions(weight="binary", identity="none"))
+    plain = subject_of(networks["residual"], options=GraphOptions(weight="binary", identity="none"))
     assert {float(value) for block in plain.graph.blocks for value in np.unique(array(block.weights))} <= {0.0, 1.0}
     assert all(block.size for block in plain.graph.blocks)
 

@@ -1,14 +1,17 @@
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from n2nsurgery.connectivity import identity_block
+from n2nsurgery.connectivity import GraphOptions, Origin, Subject, identity_block
 from n2nsurgery.connectivity.paths.reach import chain
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.progress import SILENT
 from n2nsurgery.pipelines.connectivity import diff, report
-from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest, NetworkGraphs, skip_kinds
+from n2nsurgery.pipelines.connectivity.channel_graphs import skip_kinds
+from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest, read_subject
 
 
 def network(density, seed=0):
@@ -16,12 +19,14 @@ def network(density, seed=0):
     return chain([rng.random((8, 6)) < density, rng.random((4, 8)) < density])
 
 
-def graphs(request):
-    density = float(request.model.rpartition("-")[2])
-    return NetworkGraphs(
-        graph=network(density),
-        reference=network(1.0),
-        origin=request.model,
+def read(request, progress=SILENT):
+    """A network whose density is the number at the end of its name."""
+    progress(f"building {request.model}", 0.2)
+    graph, dense = network(float(request.model.rpartition("-")[2])), network(1.0)
+    return Subject(
+        graph=graph,
+        dense=dense,
+        origin=Origin(name=Path(request.model).name, origin=request.model),
         conventions=(f"Conductances: {request.conductance}.",),
         notes=(f"{request.model} has a gate.",),
     )
@@ -32,12 +37,14 @@ def as_json(found):
 
 
 def run(model="exported/net-0.4", **options):
-    return report.run(GraphRequest(model=model), graphs=graphs, **options)
+    return report.run(GraphRequest(model=model), **options)
 
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    for pipeline in (report, diff):
+        monkeypatch.setattr(pipeline, "read_subject", read)
 
 
 def test_a_report_alone_writes_nothing(tmp_path):
@@ -58,14 +65,12 @@ def test_html_lies_in_the_working_folder_and_is_not_overwritten(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["net-0.4.report.html"]
 
 
-def test_the_output_is_refused_before_the_work(tmp_path):
+def test_the_output_is_refused_before_the_work(tmp_path, monkeypatch):
     (tmp_path / "a.html").touch()
 
-    def never(_request):
-        raise AssertionError
-
+    monkeypatch.setattr(report, "read_subject", lambda *_: 1 / 0)
     with pytest.raises(UsageError, match="already exists"):
-        report.run(GraphRequest(model="a"), output=tmp_path / "a.html", graphs=never)
+        report.run(GraphRequest(model="a"), output=tmp_path / "a.html")
 
 
 def test_an_output_may_be_json(tmp_path):
@@ -103,7 +108,7 @@ def test_another_network_can_be_the_reference():
     outcome = run(reference=GraphRequest(model="other-0.9"))
     assert outcome.report.reference.name == "other-0.9"
     assert outcome.report.notes == ("exported/net-0.4 has a gate.", "Reference: other-0.9 has a gate.")
-    expected = report.run(GraphRequest(model="other-0.9"), graphs=graphs).report.quantity("effective-density.direct")
+    expected = report.run(GraphRequest(model="other-0.9")).report.quantity("effective-density.direct")
     assert outcome.report.quantity("effective-density.direct").reference == expected.value
 
 
@@ -126,21 +131,32 @@ def test_a_bound_of_no_nodes_is_refused():
 
 
 def test_two_networks_are_compared():
-    found = diff.run(GraphRequest(model="a-0.4"), GraphRequest(model="b-0.4"), graphs=graphs)
+    found = diff.run(GraphRequest(model="a-0.4"), GraphRequest(model="b-0.4"))
     assert (found.a.name, found.b.name) == ("a-0.4", "b-0.4")
     assert [layer.overlap for layer in found.layers] == [1, 1]
 
 
-def test_options_reach_the_graphs():
+def test_options_reach_the_graphs(monkeypatch):
     seen = []
-
-    def record(request):
-        seen.append(request)
-        return graphs(request)
-
-    request = replace(GraphRequest(model="a-0.4"), identity="none", batchnorm="ignored", max_nodes=7, seed=3)
-    diff.run(request, request, graphs=record)
-    assert seen == [request, request]
+    monkeypatch.setattr(
+        "n2nsurgery.pipelines.connectivity.channel_graphs.subject_of", lambda *a, **k: seen.append((a, k))
+    )
+    read_subject(GraphRequest(model="a-0.4", identity="none", batchnorm="ignored", max_nodes=7, seed=3))
+    assert seen == [
+        (
+            ("a-0.4",),
+            {
+                "options": GraphOptions(identity="none", batchnorm="ignored"),
+                "max_nodes": 7,
+                "allow_import": False,
+                "last": False,
+                "num_classes": None,
+                "input_size": None,
+                "seed": 3,
+                "progress": SILENT,
+            },
+        )
+    ]
 
 
 def test_a_sum_that_the_dense_form_lacks_is_a_residual_skip():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from n2nsurgery.core.progress import SILENT
 from n2nsurgery.data.sets.fake import Fake
 from n2nsurgery.pipelines.training.check_recipe import check
 from n2nsurgery.pipelines.training.training_surgery import planned_surgery
@@ -36,7 +37,7 @@ KEPT = {
 def planned(recipe):
     shape, classes = SHAPES[recipe.data.name]
     splits = Fake(shape=shape, classes=classes, train=4, test=4).load(None, download=False, seed=0)
-    return planned_surgery(recipe, splits, report=lambda *_: None).plan
+    return planned_surgery(recipe, splits, progress=SILENT).plan
 
 
 def test_the_table_names_every_recipe():

@@ -13,13 +13,14 @@ import torch
 import n2nsurgery
 import n2nsurgery.core.files
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UsageError
+from n2nsurgery.core.progress import SILENT
 from n2nsurgery.pipelines.prune.inspect import run as inspect
 from n2nsurgery.pipelines.saved.run_folder import newest_result
 from n2nsurgery.pipelines.training.evaluate import run as evaluate
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
 from n2nsurgery.pipelines.training.train import run
 from n2nsurgery.pipelines.training.train_request import TrainRequest
-from n2nsurgery.train.state.checkpoints import trained_weights
+from n2nsurgery.training.state.checkpoints import trained_weights
 
 RECIPE = """\
 version: 1
@@ -45,7 +46,7 @@ def here(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def train(*overrides: str, text: str = RECIPE, progress=None, log=None, **options):
+def train(*overrides: str, text: str = RECIPE, progress=SILENT, log=None, **options):
     Path("tiny.yaml").write_text(text, encoding="utf-8")
     request = TrainRequest(recipe=Path("tiny.yaml"), overrides=overrides, **{"output": Path("run"), **options})
     return run(request, progress, log)

@@ -1,0 +1,79 @@
+"""TrainConfig: what was asked of a training run. The defaults are the one recipe of the N2NSkip paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.validation import above, is_count, require, require_choice, within
+from n2nsurgery.training.config.device import is_device_name
+from n2nsurgery.training.config.optimizer import OptimizerConfig
+from n2nsurgery.training.config.schedule import ScheduleConfig
+
+Amp = Literal["off", "bf16", "fp16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One training run.
+
+    `batch_size`: samples of one optimizer step, over all processes and all `accumulate` forward passes. `clip_norm`:
+    largest norm of the kept weights' gradient, None for no clipping. `ema_decay`: of the averaged weights, which are
+    then those that are evaluated; None for none. `amp`: autocast to bf16, or to fp16 with a gradient scaler.
+    `deterministic`: refuse operations that have no deterministic form. `device`: auto, cpu, cuda or cuda:N.
+    `sync_batch_norm`: one batch statistic over all processes (CUDA). `checkpoint_steps`: a checkpoint every so many
+    steps, besides that of every epoch. `keep_last`, `keep_best`: how many checkpoints stay, by age and by validation
+    accuracy. `evaluate_every`: epochs; the last one is always evaluated. `seed`: of everything that is drawn.
+    """
+
+    epochs: int = 300
+    batch_size: int = 128
+    accumulate: int = 1
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    ema_decay: float | None = None
+    amp: Amp = "off"
+    channels_last: bool = False
+    compile: bool = False
+    deterministic: bool = False
+    device: str = "auto"
+    sync_batch_norm: bool = False
+    checkpoint_steps: int | None = None
+    keep_last: int = 2
+    keep_best: int = 1
+    evaluate_every: int = 1
+    tensorboard: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for values out of range or in contradiction."""
+        for name in ("epochs", "batch_size", "accumulate", "keep_last", "keep_best", "evaluate_every"):
+            require(is_count(getattr(self, name), 1), name, getattr(self, name), "a whole number from 1")
+        for name in ("channels_last", "compile", "deterministic", "sync_batch_norm", "tensorboard"):
+            require(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
+        require(is_count(self.seed, 0), "seed", self.seed, "a whole number from 0")
+        require(within(self.label_smoothing, 0, 1), "label_smoothing", self.label_smoothing, "in [0, 1)")
+        require(self.clip_norm is None or above(self.clip_norm, 0), "clip_norm", self.clip_norm, "above 0, or left out")
+        average = self.ema_decay is None or within(self.ema_decay, 0, 1)
+        require(average, "ema_decay", self.ema_decay, "in [0, 1), or left out")
+        require_choice("amp", self.amp, get_args(Amp))
+        require(is_device_name(self.device), "device", self.device, "auto, cpu, cuda or cuda:N")
+        steps = self.checkpoint_steps is None or is_count(self.checkpoint_steps, 1)
+        require(steps, "checkpoint_steps", self.checkpoint_steps, "a whole number from 1, or left out")
+        lr = self.optimizer.lr
+        require(self.schedule.floor <= lr, "schedule.floor", self.schedule.floor, f"at most optimizer.lr, {lr}")
+        shorter = self.schedule.warm_up_epochs < self.epochs
+        require(shorter, "schedule.warm_up_epochs", self.schedule.warm_up_epochs, f"below the {self.epochs} epochs")
+
+    def local_batch(self, processes: int = 1) -> int:
+        """Samples of one forward pass of one of `processes`; raises UsageError where they do not come out even."""
+        parts = processes * self.accumulate
+        if self.batch_size % parts:
+            raise UsageError(
+                f"batch_size is {self.batch_size}; it must be a multiple of {parts}: "
+                f"{processes} processes times accumulate {self.accumulate}"
+            )
+        return self.batch_size // parts

@@ -1,0 +1,196 @@
+"""The loop: epochs of steps, each epoch measured, evaluated, written down and saved; stopped at a step boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import NoReturn
+
+from n2nsurgery.core.errors import InterruptionError
+from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.config.schedule import learning_rate
+from n2nsurgery.training.distributed.distributed_context import DistributedContext
+from n2nsurgery.training.loop.batches import Batches, Mixing, grouped
+from n2nsurgery.training.loop.evaluation import EvaluationStopped, evaluate
+from n2nsurgery.training.loop.step import optimizer_step
+from n2nsurgery.training.loop.train_state import TrainState
+from n2nsurgery.training.metrics.digests import digest
+from n2nsurgery.training.metrics.meter import Score, score_of
+from n2nsurgery.training.metrics.metrics import write_metrics
+from n2nsurgery.training.metrics.record import EpochRecord, EvaluationRecord, Timing, evaluation_record
+from n2nsurgery.training.metrics.throughput import StepProgress, Throughput
+from n2nsurgery.training.state.checkpoints import Checkpoints
+from n2nsurgery.training.state.saved_state import Identity, Position, SavedState
+
+_AGREED_EVERY = 8  # steps: several processes ask each other only so often whether one of them was told to stop
+_LOOKED_UP_EVERY = 64  # steps: how often a GPU is asked whether every loss was finite
+
+
+@dataclass(kw_only=True, eq=False)
+class Trainer:
+    """One run under way; `run` carries it on from `position` to its end."""
+
+    train_state: TrainState
+    train: Batches
+    evaluations: Mapping[str, Batches]
+    config: TrainConfig
+    identity: Identity
+    processes: DistributedContext
+    store: Checkpoints
+    folder: Path
+    stopped: Callable[[], str | None]
+    mixing: Mixing | None
+    on_step: Callable[[StepProgress], object]
+    on_epoch: Callable[[EpochRecord], object]
+    position: Position = field(default_factory=Position)
+    history: list[EpochRecord] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in an epoch; the last group may hold fewer batches."""
+        return -(-len(self.train) // self.config.accumulate)
+
+    def run(self) -> None:
+        """Train to the last epoch. Raises InterruptionError once a wish to stop is granted and the state is saved."""
+        while self.position.epoch < self.config.epochs:
+            self._steps()
+            self._close_epoch()
+            self._grant_stop(agreed=True)
+
+    def lr(self, step: int) -> float:
+        """The learning rate of optimizer step `step`."""
+        sizes = {"steps_per_epoch": self.steps_per_epoch, "epochs": self.config.epochs}
+        return learning_rate(self.config.schedule, self.config.optimizer.lr, step, **sizes)
+
+    def _steps(self) -> None:
+        """The steps that are left of this epoch."""
+        throughput, before = Throughput(), self.seconds
+        batches = self.train.epoch(self.position.epoch, self.position.batch)
+        for group in grouped(batches, self.config.accumulate):
+            lr = self.lr(self.position.step)
+            uneven = self.processes.size > 1 and self.position.batch + len(group) >= len(self.train)
+            samples = optimizer_step(
+                self.train_state, group, position=self.position, lr=lr, mixing=self.mixing, uneven=uneven
+            )
+            batch, step = self.position.batch + len(group), self.position.step + 1
+            self.position = replace(self.position, batch=batch, step=step)
+            throughput.add(samples * self.processes.size)
+            self.seconds = before + throughput.seconds
+            self._report(throughput)
+            self._between_steps()
+
+    def _between_steps(self) -> None:
+        step, every = self.position.step, self.config.checkpoint_steps
+        if step % _LOOKED_UP_EVERY == 0:
+            self.train_state.meter.require_finite()
+        ended = self.position.batch >= len(self.train)
+        if every is not None and step % every == 0 and not ended:
+            self._save()
+        self._grant_stop(agreed=step % _AGREED_EVERY == 0)
+
+    def _grant_stop(self, *, agreed: bool) -> None:
+        """Save and raise where somebody asked for the end; several processes decide together, where `agreed`."""
+        alone = self.processes.size == 1
+        if (alone or agreed) and self.processes.all_reduce_any(self.stopped() is not None):
+            self._leave()
+
+    def _leave(self) -> NoReturn:
+        self._save()
+        raise InterruptionError(
+            f"interrupted by {self.stopped() or 'another process'} after step {self.position.step:,}; "
+            f"the state is saved in '{self.store.folder}': resume to go on"
+        )
+
+    def _close_epoch(self) -> None:
+        """Evaluate, write down and save; the epoch counts as done only when it is saved."""
+        self.train_state.require_sound(self.position.step)
+        self._require_one_state()
+        clock = Throughput()
+        try:
+            results = self._evaluate()
+        except EvaluationStopped:
+            self._leave()
+        record = self._record(results, clock.seconds)
+        self.history.append(record)
+        self.position = Position(epoch=record.epoch, batch=0, step=self.position.step)
+        self.train_state.meter.reset()
+        self.seconds = 0.0
+        if self.processes.rank == 0:
+            write_metrics(self.folder, self.history)
+        self._save()
+        self.on_epoch(record)
+
+    def _require_one_state(self) -> None:
+        """Give every process the batch statistics of process 0; prove that all have the same masks and weights."""
+        if self.processes.size > 1:
+            self.processes.require_same("masks", digest(self.train_state.masked.in_force()))
+            self.processes.broadcast(list(self.train_state.module.buffers()))
+            self.processes.require_same("weights", digest(self.train_state.module.state_dict()))
+
+    def _evaluate(self) -> tuple[EvaluationRecord, ...]:
+        """The scores of every split where this epoch is evaluated, with the averaged weights where there are any."""
+        epoch, average = self.position.epoch + 1, self.train_state.average
+        if epoch % self.config.evaluate_every and epoch != self.config.epochs:
+            return ()
+        with average.installed() if average is not None else nullcontext():
+            return tuple(evaluation_record(split, self._score(batches)) for split, batches in self.evaluations.items())
+
+    def _score(self, batches: Batches) -> Score:
+        return evaluate(
+            self.train_state.module,
+            batches,
+            processes=self.processes,
+            amp=self.config.amp,
+            channels_last=self.config.channels_last,
+            stop=lambda: self.processes.size == 1 and self.stopped() is not None,
+        )
+
+    def _record(self, results: tuple[EvaluationRecord, ...], evaluation_seconds: float) -> EpochRecord:
+        trained = score_of(self.processes.all_reduce(self.train_state.meter.sums))
+        return EpochRecord(
+            epoch=self.position.epoch + 1,
+            step=self.position.step,
+            lr=self.lr(self.position.step - 1),
+            loss=trained.loss,
+            top1=trained.top1,
+            evaluations=results,
+            timing=Timing(
+                seconds=self.seconds,
+                evaluation_seconds=evaluation_seconds,
+                images_per_second=trained.samples / max(self.seconds, 1e-9),
+            ),
+        )
+
+    def _report(self, throughput: Throughput) -> None:
+        steps = self.config.epochs * self.steps_per_epoch
+        self.on_step(
+            StepProgress(
+                epoch=self.position.epoch + 1,
+                epochs=self.config.epochs,
+                step=self.position.step,
+                steps=steps,
+                images_per_second=throughput.images_per_second,
+                seconds_left=throughput.seconds_for(steps - self.position.step),
+            )
+        )
+
+    def _save(self) -> None:
+        """Write a checkpoint of this moment; all processes hand in their part, process 0 alone writes."""
+        self.train_state.require_sound(self.position.step)
+        tensors = self.train_state.tensors()
+        state = SavedState(
+            position=self.position,
+            sums=tuple(self.processes.all_reduce(self.train_state.meter.sums).tolist()),
+            seconds=self.seconds,
+            history=tuple(self.history),
+            averaged=self.train_state.average.updates if self.train_state.average is not None else None,
+            scaler=self.train_state.scaler_state(),
+            score=self.history[-1].score if self.history and self.position.batch == 0 else None,
+            identity=self.identity,
+        )
+        if self.processes.rank == 0:
+            place = (self.position.epoch, self.position.batch)
+            self.store.save(place, state=state.to_json(), tensors=tensors)
