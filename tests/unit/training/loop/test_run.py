@@ -14,6 +14,7 @@ from torch import nn
 
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.sealed_folder import read_sealed
+from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.optimizer import make_optimizer
 from n2nsurgery.training.distributed.distributed_context import SingleProcess
@@ -22,7 +23,6 @@ from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.components import components_of
 from n2nsurgery.training.loop.evaluation import evaluate
 from n2nsurgery.training.loop.events import Callbacks
-from n2nsurgery.training.loop.masking import MaskedParameters
 from n2nsurgery.training.loop.run import run_training
 from n2nsurgery.training.metrics.digests import digest
 from n2nsurgery.training.state.checkpoints import trained_weights
@@ -359,15 +359,16 @@ def test_processes_compare_masks_in_force_and_weights_in_every_epoch(mlp, blobs,
 def test_a_mask_that_is_no_longer_that_of_the_start_is_told_by_its_digest(mlp, blobs, config, masks_of, tmp_path):
     processes = Watched(device=CPU, size=2, seen=[])
     model = mlp()
-    damaged = MaskedParameters.mask_gradients
+    damaged = MaskEnforcer.mask_gradients
 
     def damage(masked):
-        next(iter(masked._entries.values()))[1][0, :] = 0  # a row of the first layer is pruned on the way
+        name, parameter = next(iter(masked._parameters.items()))
+        masked._gradient_masks[name].bits(parameter)[0, :] = 0  # a row of the first layer is pruned on the way
         damaged(masked)
 
     with (
-        mock.patch.object(MaskedParameters, "mask_gradients", damage),
-        mock.patch.object(MaskedParameters, "require_zero"),
+        mock.patch.object(MaskEnforcer, "mask_gradients", damage),
+        mock.patch.object(MaskEnforcer, "require_zero"),
     ):
         run_training(
             model,
