@@ -24,6 +24,7 @@ from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS, Distrib
 from n2nsurgery.masks.scoring.loss import cross_entropy
 from n2nsurgery.surgery.graft import graft
 from n2nsurgery.surgery.mask_enforcer import apply_masks
+from n2nsurgery.surgery.planning.foreign import foreign_members
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.planner import criterion_of, floors_of, pattern_seed
 from n2nsurgery.surgery.proof import prove_counts
@@ -76,7 +77,7 @@ def prune(
         masks=masks.fingerprint,
         kept=_kept(plan, masks),
         data=data.origin,
-        versions=_versions(),
+        versions=(*_versions(), *foreign_members(plan)),
         leaves=tuple(_opaque(leaf) for leaf in trace.leaves),
         warnings=(*plan.warnings, *_near_empty(draw)),
     )
