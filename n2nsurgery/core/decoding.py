@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def decode(cls: type[T], value: object, where: str) -> T:
-    """The `cls` (a dataclass of scalars, literals, tuples, mappings, dataclasses) that `asdict` turned into `value`.
+    """The `cls` that `dataclasses.asdict` gave `value`: a dataclass of scalars, literals, tuples, mappings and such.
 
     `where` names the value in messages ("plan.json: skips[3]"). Raises InvalidFileError for a key that is unknown or
     missing and for a value of another type; lists become tuples.
@@ -42,7 +42,8 @@ def _value(hint: Any, value: object, where: str) -> Any:  # noqa: ANN401 - a typ
         return _tuple(arguments, value, where)
     if origin is Mapping:
         return _mapping(arguments[1], value, where)
-    return _checked(_is_scalar(hint, value), value, where, hint.__name__)
+    # Any: a JSON value, which is taken as it is
+    return _checked(hint is Any or _is_scalar(hint, value), value, where, hint.__name__)
 
 
 def _union(options: tuple[Any, ...], value: object, where: str) -> Any:  # noqa: ANN401 - any of the options

@@ -21,6 +21,7 @@ from n2nsurgery.data.pipeline.noise import noise_batches
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.equality import require_equal
 from n2nsurgery.graph.tracing.trace import Trace, bind_inputs, trace
+from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.masks.criterion import Criterion, described
 from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS, DistributedContext
 from n2nsurgery.masks.scoring.loss import cross_entropy
@@ -31,7 +32,6 @@ from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
 from n2nsurgery.pipelines.prune.signature import keywords_of, require_known
 from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
-from n2nsurgery.surgery.mask_enforcer import enforcer_of
 from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import SurgeryOptions
 from n2nsurgery.surgery.planning.plan import InputSpec, SurgeryPlan
