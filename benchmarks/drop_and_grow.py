@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import n2nsurgery
+from n2nsurgery.core.distributed_context import SingleProcess
 from n2nsurgery.core.errors import N2NSurgeryError
 from n2nsurgery.core.seeds import torch_generator
 from n2nsurgery.data.pipeline.loader import Loader
@@ -41,7 +42,6 @@ from n2nsurgery.surgery.mask_enforcer import enforcer_of
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.config.optimizer import OptimizerConfig, make_optimizer
 from n2nsurgery.training.config.schedule import ScheduleConfig, learning_rate
-from n2nsurgery.training.distributed.distributed_context import SingleProcess
 from n2nsurgery.training.loop.evaluation import evaluate
 from n2nsurgery.training.loop.masking import MaskedParameters
 

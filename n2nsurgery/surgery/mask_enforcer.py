@@ -30,6 +30,8 @@ _ATTRIBUTE = "_n2n_mask_enforcer"
 class _Pruned:
     """The complement of one mask, on the device where it was last needed; also the gradient hook of its parameter."""
 
+    __torch_unserializable__ = True  # torch need not warn that a pickled parameter loses the hook: it is bound again
+
     def __init__(self, mask: Tensor) -> None:
         self._entries = ~mask
 
@@ -87,6 +89,14 @@ class MaskEnforcer:
             for state in optimizer.state.get(parameter, {}).values():
                 if isinstance(state, Tensor) and state.shape == parameter.shape:
                     state.masked_fill_(self._pruned[name].on(state.device), 0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the hooks, which are bound to the parameters of this process."""
+        return self.__dict__ | {"_handles": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.bind(self._parameters)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> MaskEnforcer:
         """A mask enforcer of the copied parameters; the masks are immutable and shared."""

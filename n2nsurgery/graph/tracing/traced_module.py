@@ -2,7 +2,7 @@
 
 The tree of modules, and so every state_dict key, stays that of the original. There is one graph per mode; where
 train and eval mode have the same structure, both names stand for the same graph. Everything that nn.Module offers
-(deepcopy, `.to`, `.train`, state_dict, DDP, torch.compile) works unchanged.
+(deepcopy, `.to`, `.train`, state_dict, DDP, torch.compile, pickling by `torch.save`, spawn or Ray) works unchanged.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import fx, nn
+
+from n2nsurgery.graph.tracing.stored_graph import restored, stored
 
 
 def _forward_of(graph: fx.Graph, root: nn.Module) -> Callable[..., Any]:
@@ -48,6 +50,19 @@ class TracedModule(nn.Module):
         self._eval_forward = _forward_of(self.eval_graph, self)
         same = self.train_graph is self.eval_graph
         self._train_forward = self._eval_forward if same else _forward_of(self.train_graph, self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the compiled forwards, which belong to no module that could be imported again."""
+        state = {key: value for key, value in self.__dict__.items() if key not in {"_eval_forward", "_train_forward"}}
+        graphs = {graph: stored(graph) for graph in self.graphs}
+        return state | {"train_graph": graphs[self.train_graph], "eval_graph": graphs[self.eval_graph]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        train_graph, eval_graph = state["train_graph"], state["eval_graph"]
+        self.eval_graph = restored(eval_graph)
+        self.train_graph = self.eval_graph if train_graph is eval_graph else restored(train_graph)
+        self.recompile()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the original's signature
         """What the original's forward returns."""

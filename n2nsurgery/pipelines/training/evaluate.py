@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from n2nsurgery.core.distributed_context import SingleProcess
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.data.pipeline.loader import Loader
@@ -21,7 +22,6 @@ from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import resolve, resolve_data
 from n2nsurgery.recipe.yaml_text import parse_yaml
 from n2nsurgery.training.config.device import choose_device
-from n2nsurgery.training.distributed.distributed_context import SingleProcess
 from n2nsurgery.training.loop.evaluation import evaluate
 from n2nsurgery.training.metrics.record import EvaluationRecord, evaluation_record
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from n2nsurgery.core.distributed_context import DistributedContext
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable, remove_folder
 from n2nsurgery.core.progress import SILENT, Progress, part_of
@@ -35,7 +36,6 @@ from n2nsurgery.surgery.planning.request import ArtifactRequest
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.distributed.collectives import on_rank_zero, on_ranks
 from n2nsurgery.training.distributed.distributed import joined
-from n2nsurgery.training.distributed.distributed_context import DistributedContext
 from n2nsurgery.training.loop.run import TrainOutcome, run_training
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.metrics.throughput import StepProgress

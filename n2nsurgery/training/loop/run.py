@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from n2nsurgery.core.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.sealed_folder import SealedFiles
+from n2nsurgery.core.version import __version__
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.device import choose_device, deterministic_mode
-from n2nsurgery.training.distributed.collectives import broadcast_from_rank_zero, on_rank_zero
-from n2nsurgery.training.distributed.distributed_context import DistributedContext, SingleProcess
+from n2nsurgery.training.distributed.collectives import broadcast_from_rank_zero, on_rank_zero, require_agreement
 from n2nsurgery.training.distributed.stop import stop_requests
 from n2nsurgery.training.loop.batches import Batches, Mixing
 from n2nsurgery.training.loop.masking import MaskEnforcer
@@ -61,6 +63,7 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     mixing: Mixing | None = None,
     processes: DistributedContext | None = None,
     resume: bool = False,
+    allow_changes: bool = False,
     run_id: str = "",
     on_epoch: Callable[[EpochRecord], object] = lambda _: None,
     progress: Callable[[StepProgress], object] = lambda _: None,
@@ -70,13 +73,18 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     `evaluations`: batches by split (`validation` ranks the checkpoints). `masks`: which weights are kept, by parameter
     name; or the `enforcer` of a pruned network, which is suspended meanwhile. `mixing`: mixup, cutmix. `processes`: the
     processes that train together (`distributed.joined`). `resume`: go on from the newest whole checkpoint in `folder`,
-    from the start where there is none. `run_id`: a word for model and data, which a resumed run must have in common.
+    from the start where there is none; with `allow_changes` although learning rate, schedule or length have changed.
+    `run_id`: a word for model and data, which a resumed run must have in common.
 
     Raises UsageError (a config that does not fit, a folder that holds another run), RunError (loss not finite, no
     space, no device), VerificationError (a pruned weight moved), InterruptionError (state saved, resume to go on).
     """
     processes = processes if processes is not None else SingleProcess(device=choose_device(config.device))
     masks = enforcer.masks if enforcer is not None else masks or {}
+    identity = Identity(
+        config=config, processes=processes.size, batches=len(train), masks=digest(masks), subject=run_id
+    )
+    require_agreement(processes, _facts(identity, evaluations or {}))
     _require_batches({"train": train, **(evaluations or {})})
     store = Checkpoints(folder / CHECKPOINTS, keep_last=config.keep_last, keep_best=config.keep_best)
     files = broadcast_from_rank_zero(processes, on_rank_zero(processes, lambda: _newest(store, resume=resume)))
@@ -89,20 +97,32 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
         stack.callback(train_state.close)
         processes.require_same("masks", digest(masks))
         trainer = Trainer(
-            train_state=train_state, train=train, evaluations=evaluations or {}, config=config,
-            identity=Identity(
-                config=config, processes=processes.size, batches=len(train), masks=digest(masks), subject=run_id
-            ),
+            train_state=train_state, train=train, evaluations=evaluations or {}, config=config, identity=identity,
             processes=processes, store=store, folder=folder, stopped=stopped, mixing=mixing, on_step=progress,
             on_epoch=on_epoch,
         )  # fmt: skip
         if files is not None:
-            _go_on(trainer, files)
+            _go_on(trainer, files, allow_changes=allow_changes)
         if config.tensorboard and processes.rank == 0:
             trainer.on_epoch = _shown(stack, folder, trainer.position.step, on_epoch)
         stack.enter_context(_memory_named(config, processes))
         trainer.run()
     return _outcome(trainer)
+
+
+def _facts(identity: Identity, evaluations: Mapping[str, Batches]) -> dict[str, Any]:
+    """What all processes must have in common, by name; each has a device of its own."""
+    facts = asdict(identity)
+    config = facts.pop("config")
+    del config["device"]
+    flat = {f"config.{name}": value for name, value in config.items()}
+    return {
+        "batches of an epoch": facts.pop("batches"),
+        "splits to evaluate": sorted(evaluations),
+        "versions": {"n2nsurgery": __version__, "torch": torch.__version__},
+        **facts,
+        **flat,
+    }
 
 
 def _require_batches(splits: Mapping[str, Batches]) -> None:
@@ -118,11 +138,14 @@ def _newest(store: Checkpoints, *, resume: bool) -> SealedFiles | None:
     return store.open()
 
 
-def _go_on(trainer: Trainer, files: SealedFiles) -> None:
+def _go_on(trainer: Trainer, files: SealedFiles, *, allow_changes: bool) -> None:
     """Put everything back as it was when `files` were saved; lines of metrics written since then go."""
     where = f"'{files.folder}'"
     state = SavedState.from_json(files.document(STATE), where)
-    require_same_run(state.identity, trainer.identity, where)
+    if changes := require_same_run(state.identity, trainer.identity, where, allow_changes=allow_changes):
+        _LOG.warning(
+            "going on from %s with changes: %s; the result is not that of one run to the bit", where, "; ".join(changes)
+        )
     trainer.train_state.load(files, state.averaged, state.scaler)
     trainer.position, trainer.seconds, trainer.history = state.position, state.seconds, list(state.history)
     if trainer.processes.rank == 0:
