@@ -28,8 +28,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import n2nsurgery
-from n2nsurgery.core.distributed_context import SingleProcess
 from n2nsurgery.core.errors import N2NSurgeryError
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.seeds import torch_generator
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split

@@ -18,7 +18,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from n2nsurgery.core.distributed_context import SingleProcess
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.models.families.cifar_vgg19 import CifarVgg19
 from n2nsurgery.surgery.mask_enforcer import apply_masks

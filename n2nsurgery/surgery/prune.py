@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from n2nsurgery.core.distributed_context import DistributedContext
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.core.version import __version__
 from n2nsurgery.graph.layers.layer_graph import Rejection

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from n2nsurgery.core.distributed_context import SingleProcess
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from n2nsurgery.core.distributed_context import DistributedContext
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable, remove_folder
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split

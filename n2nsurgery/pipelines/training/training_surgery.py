@@ -12,8 +12,8 @@ from pathlib import Path
 
 from torch import nn
 
-from n2nsurgery.core.distributed_context import DistributedContext
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import Progress
 from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.loader import Loader

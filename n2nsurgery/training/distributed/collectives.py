@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from n2nsurgery.core.distributed_context import DistributedContext
 from n2nsurgery.core.errors import LostProcessError, N2NSurgeryError, UsageError
 from n2nsurgery.core.fingerprint import canonical_json
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.sealed_folder import SealedFiles
 
 T = TypeVar("T")

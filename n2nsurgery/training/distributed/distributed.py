@@ -31,8 +31,8 @@ from torch import Tensor, distributed, nn
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 from torch.nn.parallel import DistributedDataParallel
 
-from n2nsurgery.core.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.core.errors import InterruptionError, LostProcessError, RunError, VerificationError
+from n2nsurgery.core.processes.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.training.config.device import choose_device
 from n2nsurgery.training.distributed.environment import Place, place_among_processes
 from n2nsurgery.training.distributed.error_files import LAUNCHED, done_file, exit_code_of

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import torch
 
-from n2nsurgery.core.distributed_context import DistributedContext
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 
 _INTERVAL = 2.0  # seconds
 

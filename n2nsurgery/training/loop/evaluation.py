@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from n2nsurgery.core.distributed_context import DistributedContext
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import primary_output
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.training.config.device import autocast
 from n2nsurgery.training.loop.batches import Batches
 from n2nsurgery.training.metrics.meter import Meter, Score, score_of

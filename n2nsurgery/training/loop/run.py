@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery.core.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.core.errors import RunError, UsageError
+from n2nsurgery.core.processes.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.core.version import __version__
 from n2nsurgery.training.config.config import TrainConfig

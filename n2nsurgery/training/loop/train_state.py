@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery.core.distributed_context import DistributedContext
 from n2nsurgery.core.errors import InvalidFileError, RunError, UsageError
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.optimizer import make_optimizer

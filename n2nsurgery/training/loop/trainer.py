@@ -10,8 +10,8 @@ from typing import NoReturn
 
 import torch
 
-from n2nsurgery.core.distributed_context import DistributedContext
 from n2nsurgery.core.errors import InterruptionError
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.schedule import learning_rate
 from n2nsurgery.training.distributed.stop_agreement import StopAgreement

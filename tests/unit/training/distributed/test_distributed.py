@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from n2nsurgery.core.distributed_context import SingleProcess
 from n2nsurgery.core.errors import InterruptionError, LostProcessError, RunError, UsageError
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.training.distributed.distributed import _losses_named, joined
 from n2nsurgery.training.distributed.distributed_launch import launch

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from n2nsurgery.core.distributed_context import SingleProcess
 from n2nsurgery.core.errors import UnknownNameError, UsageError, VerificationError
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.mask_enforcer import apply_masks, enforcer_of
 from n2nsurgery.training.loop.masking import MaskedParameters

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from n2nsurgery.core.distributed_context import SingleProcess
 from n2nsurgery.core.errors import RunError, UsageError
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.training.config.optimizer import make_optimizer
 from n2nsurgery.training.loop import step, trainer

@@ -15,12 +15,12 @@ import sys
 import pytest
 
 from n2nsurgery.core.errors import RunError
-from n2nsurgery.core.folder_lock import LOCK, locked_folder
+from n2nsurgery.core.processes.folder_lock import LOCK, locked_folder
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from n2nsurgery.core.folder_lock import locked_folder
+from n2nsurgery.core.processes.folder_lock import locked_folder
 with locked_folder(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
