@@ -96,14 +96,15 @@ def _wait(context: SubprocessContext, stopped: Callable[[], str | None]) -> RunP
 def _error(context: SubprocessContext, result: RunProcsResult) -> N2NSurgeryError | None:
     """What ended the run: the first error reported, else the first that ended without a word; None for all well.
 
-    Failures stand in the order in which they were noticed; elastic ends the others after the first. A process that was
-    aborted after its work was done, as interpreters may be that end while gloo's threads are alive, has not failed.
+    Failures stand in the order in which they were noticed; elastic ends the others after the first. Once process 0 has
+    said that the work is done, nothing that happens to a process is a failure: an interpreter that ends while gloo's
+    threads are alive may abort.
     """
     files = {rank: Path(file) for rank, file in context.error_files.items()}
     reported = first_error(files.items())
     if reported is None or isinstance(reported[1], LostProcessError):
-        silent = [rank for rank in result.failures if not (files[rank].exists() or done_file(files[rank]).exists())]
-        if silent:
+        silent = [rank for rank in result.failures if not files[rank].exists()]
+        if silent and not done_file(files[0]).exists():
             return _silent_end(context, silent[0], result.failures[silent[0]].exitcode)
     if reported is None:
         return None

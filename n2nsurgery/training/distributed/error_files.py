@@ -37,7 +37,7 @@ def first_error(files: Iterable[tuple[int, Path]]) -> tuple[int, N2NSurgeryError
 
 
 def done_file(error_file: Path) -> Path:
-    """The file by which a process says that its work is done: what happens to it from then on is no failure."""
+    """The file by which process 0 says that the work is done: what happens to a process from then on is no failure."""
     return error_file.with_name("done")
 
 

@@ -188,8 +188,8 @@ def test_a_process_that_fails_ends_all_with_one_message(body, kind, message):
 
 def test_processes_that_end_well_end_in_silence(capfd):
     launch(script("print(rank)\nsys.stderr.write('x')"), 2)
-    after = "done_file(Path(os.environ['TORCHELASTIC_ERROR_FILE'])).touch()\nif not rank: os.abort()"
-    launch(script(after), 2)  # after its work was done
+    done = "if rank: time.sleep(600)\ndone_file(Path(os.environ['TORCHELASTIC_ERROR_FILE'])).touch()\nos.abort()"
+    launch(script(done), 2)  # aborted after its work was done
     written = capfd.readouterr()
     assert (written.out, written.err) == ("0\n", "x")  # those of process 0 alone
 
