@@ -26,7 +26,7 @@ from n2nsurgery.pipelines.training.run_recipe import begin, require_same_recipe,
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training.training_outcome import TrainingOutcome
 from n2nsurgery.pipelines.training.training_surgery import planned_surgery, sent
-from n2nsurgery.pipelines.training.training_text import epoch_line, progress_line
+from n2nsurgery.pipelines.training.training_text import epoch_line, progress_line, step_line
 from n2nsurgery.recipe.overrides import option_override, parse_override
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import read_recipe
@@ -35,6 +35,8 @@ from n2nsurgery.surgery.planning.request import ArtifactRequest
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.distributed.collectives import on_rank_zero, on_ranks
 from n2nsurgery.training.distributed.distributed import joined
+from n2nsurgery.training.loop.batches import TrainData
+from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import TrainOutcome, run_training
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.metrics.throughput import StepProgress
@@ -211,21 +213,21 @@ class _Run:
         def mixed(inputs: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
             return self.recipe.data.mixed(inputs, targets, splits.classes, generator)
 
+        mixing = mixed if self.recipe.data.mixing is not None else None
         return run_training(
             pruned.module,
-            train,
+            TrainData(train=train, evaluations=evaluations, mixing=mixing),
             self.recipe.train,
             folder=self.folder,
-            evaluations=evaluations,
-            mixing=mixed if self.recipe.data.mixing is not None else None,
+            callbacks=Callbacks(on_step=self._step_done, on_epoch=self._epoch_done),
             processes=self.processes,
             resume=self.request.resume is not None,
             run_id=self.recipe.subject,
-            on_epoch=self._epoch_done,
-            progress=self._step_done,
         )
 
     def _step_done(self, step: StepProgress) -> None:
+        if step.loss is not None:
+            self.log(step_line(step))
         self.progress(progress_line(step), _BEFORE + (_AFTER - _BEFORE) * step.step / step.steps)
 
     def _epoch_done(self, record: EpochRecord) -> None:

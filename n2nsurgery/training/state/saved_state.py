@@ -10,6 +10,7 @@ from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.metrics.record import EpochRecord
+from n2nsurgery.training.state.older import upgraded
 
 # These may change between two parts of one run: its weights do not depend on them.
 _FREE = frozenset(
@@ -19,6 +20,7 @@ _FREE = frozenset(
         "keep_best",
         "checkpoint_steps",
         "tensorboard",
+        "log_every",
         "distributed_timeout",
         "find_unused_parameters",
     }
@@ -37,6 +39,7 @@ _WITH_LEAVE = frozenset(
         "config.deterministic",
         "config.sync_batch_norm",
         "config.evaluate_every",
+        "config.patience",
     }
 )
 
@@ -74,10 +77,13 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class SavedState:
-    """Everything that is no tensor. `sums`, `seconds`: of the epoch under way; `score`: of one that has just ended."""
+    """Everything that is no tensor.
+
+    `sums` (by metric), `seconds`: of the epoch under way; `score`: of one that has just ended.
+    """
 
     position: Position
-    sums: tuple[float, ...]
+    sums: tuple[tuple[str, tuple[float, ...]], ...]
     seconds: float
     history: tuple[EpochRecord, ...]
     averaged: int | None
@@ -91,24 +97,8 @@ class SavedState:
 
     @classmethod
     def from_json(cls, value: Any, where: str) -> SavedState:  # noqa: ANN401 - any JSON value
-        """The state that `to_json` gave; InvalidFileError for anything unknown, missing or of another type.
-
-        Options of training that its version did not know yet have their defaults, which are what it did.
-        """
-        if isinstance(value, dict) and isinstance(identity := value.get("identity"), dict):
-            config = _with_defaults(identity.get("config"), asdict(TrainConfig()))
-            value = value | {"identity": identity | {"config": config}}
-        return decode(cls, value, where)
-
-
-def _with_defaults(value: Any, defaults: dict[str, Any]) -> Any:  # noqa: ANN401 - any JSON value
-    """`value` with what it lacks of `defaults`, down to the last section, where it is an object."""
-    if not isinstance(value, dict):
-        return value
-    sections = {
-        key: _with_defaults(value.get(key), inner) for key, inner in defaults.items() if isinstance(inner, dict)
-    }
-    return defaults | value | {key: section for key, section in sections.items() if key in value}
+        """The state that `to_json` gave; InvalidFileError for anything unknown, missing or of another type."""
+        return decode(cls, upgraded(value), where)
 
 
 def require_same_run(saved: Identity, asked: Identity, where: str, *, allow_changes: bool = False) -> tuple[str, ...]:

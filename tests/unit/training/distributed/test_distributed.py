@@ -19,6 +19,8 @@ from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.training.distributed.distributed import _losses_named, joined
 from n2nsurgery.training.distributed.distributed_launch import launch
+from n2nsurgery.training.loop.batches import TrainData
+from n2nsurgery.training.loop.components import components_of
 from n2nsurgery.training.loop.evaluation import evaluate
 from n2nsurgery.training.loop.run import run_training
 
@@ -32,35 +34,39 @@ tools = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(tools)
 from n2nsurgery.core.errors import InterruptionError, UsageError, VerificationError
 from n2nsurgery.training.distributed.distributed import joined
-from n2nsurgery.training.loop.evaluation import evaluate
+from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.run import run_training
 
-def train(processes, name, dropout, **options):
+class Stopping(tools.Blobs):
+    def epoch(self, number, start=0):
+        for index, pair in enumerate(super().epoch(number, start), start):
+            if (number, index, self.rank) == (0, 5, 1):
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield pair
+
+def train(processes, name, dropout, batches_of=tools.Blobs, **options):
     model = tools.perceptron(dropout)
     if processes.rank:
         for parameter in model.parameters():
             parameter.data.zero_()  # process 0 says where to start
     config = tools.train_config(clip_norm=1.0, ema_decay=0.9, accumulate=2, checkpoint_steps=2)
-    batches = tools.Blobs(6, last=7, rank=processes.rank, processes=2)
+    batches = batches_of(6, last=7, rank=processes.rank, processes=2)
     uneven = {"validation": tools.Blobs(3, size=4, last=3, rank=processes.rank, processes=2)}
     run_training(
-        model, batches, config, folder=Path(sys.argv[1], name), processes=processes, masks=tools.random_masks(model),
-        evaluations=uneven, **options
+        model, TrainData(train=batches, evaluations=uneven), config, folder=Path(sys.argv[1], name),
+        processes=processes, masks=tools.random_masks(model), **options
     )
     return model
 
-def stop_one(progress):
-    if progress.step == 3 and os.environ["RANK"] == "1":
-        os.kill(os.getpid(), signal.SIGTERM)
-
 def train_with_batch_statistics(processes):
     # Each process sees other samples, so each has statistics of its own until they are shared.
-    model = tools.convolutional()
     options = {"shape": (2, 4, 4), "rank": processes.rank, "processes": 2}
+    data = TrainData(
+        train=tools.Blobs(4, size=8, **options), evaluations={"validation": tools.Blobs(2, size=8, **options)}
+    )
     run_training(
-        model, tools.Blobs(4, size=8, **options), tools.train_config(ema_decay=0.9, batch_size=8),
+        tools.convolutional(), data, tools.train_config(ema_decay=0.9, batch_size=8),
         folder=Path(sys.argv[1], "statistics"), processes=processes,
-        evaluations={"validation": tools.Blobs(2, size=8, **options)},
     )
 
 with joined("cpu") as processes:
@@ -69,8 +75,8 @@ with joined("cpu") as processes:
     try:
         tools_of_one = {"accumulate": 1 + processes.rank, "clip_norm": 1.0}
         run_training(
-            tools.perceptron(), tools.Blobs(6), tools.train_config(**tools_of_one), folder=Path(sys.argv[1], "none"),
-            processes=processes,
+            tools.perceptron(), TrainData(train=tools.Blobs(6)), tools.train_config(**tools_of_one),
+            folder=Path(sys.argv[1], "none"), processes=processes,
         )
     except UsageError as error:
         assert "config.accumulate is 2, in process 0 1" in str(error)
@@ -79,7 +85,7 @@ with joined("cpu") as processes:
     train(processes, "plain", 0.0)
     train(processes, "whole", 0.3)
     try:
-        train(processes, "stopped", 0.3, progress=stop_one)
+        train(processes, "stopped", 0.3, batches_of=Stopping)
     except InterruptionError as error:
         assert "resume" in str(error)
     else:
@@ -126,11 +132,10 @@ def test_two_processes_train_as_one_resume_exactly_and_end_with_one_message(
     model = mlp()
     run_training(
         model,
-        blobs(6, last=7),
+        TrainData(train=blobs(6, last=7), evaluations={"validation": blobs(3, size=4, last=3)}),
         config(clip_norm=1.0, ema_decay=0.9, accumulate=2),
         folder=tmp_path / "alone",
         masks=masks_of(model),
-        evaluations={"validation": blobs(3, size=4, last=3)},
     )
     alone, _ = outcome_of(tmp_path / "alone")
     both, _ = outcome_of(tmp_path / "plain")
@@ -144,11 +149,13 @@ def test_two_processes_train_as_one_resume_exactly_and_end_with_one_message(
     network = convnet()
     network.load_state_dict(dict(files.tensor_set("average")))
     whole = blobs(2, size=8, shape=(2, 4, 4))
-    measured = evaluate(network, whole, processes=SingleProcess(device=torch.device("cpu")))
+    measured = evaluate(
+        network, whole, components=components_of(config()), processes=SingleProcess(device=torch.device("cpu"))
+    )
     reported, _ = outcome_of(tmp_path / "statistics")
     # The losses of 16 samples, added in another order: float32 roundings.
     assert reported[-1]["validation"]["loss"] == pytest.approx(measured.loss, rel=1e-6)
-    assert reported[-1]["validation"]["top1"] == measured.top1
+    assert reported[-1]["validation"]["top1"] == dict(measured.metrics)["top1"]
 
 
 def script(body: str) -> list[str]:
