@@ -388,7 +388,7 @@ def test_another_number_of_processes_is_accepted_and_said(config):
 
 def test_a_state_of_a_version_with_fewer_options_is_read_with_their_defaults(config):
     saved = SavedState(
-        position=Position(epoch=1), sums=(0.0,), seconds=1.0, history=(), averaged=None, scaler=None, score=None,
+        position=Position(epoch=1), sums=(), seconds=1.0, history=(), averaged=None, scaler=None, score=None,
         identity=Identity(config=config(), processes=1, batches=5, masks="a", subject="b"),
     )  # fmt: skip
     document = saved.to_json()
