@@ -157,7 +157,9 @@ def _go_on(trainer: Trainer, files: SealedFiles, *, allow_changes: bool) -> None
     state = SavedState.from_json(files.document(STATE), where)
     if changes := require_same_run(state.identity, trainer.identity, where, allow_changes=allow_changes):
         _LOG.warning(
-            "going on from %s with changes: %s; the result is not that of one run to the bit", where, "; ".join(changes)
+            "going on from %s with changes: %s; what follows may differ from a run that had them from its start",
+            where,
+            "; ".join(changes),
         )
     trainer.train_state.load(files, state.averaged, state.scaler)
     trainer.position, trainer.seconds, trainer.history = state.position, state.seconds, list(state.history)
