@@ -27,7 +27,7 @@ from n2nsurgery.training.loop.trainer import Trainer
 from n2nsurgery.training.metrics.digests import digest
 from n2nsurgery.training.metrics.metrics import show, tensorboard, write_metrics
 from n2nsurgery.training.metrics.record import EpochRecord
-from n2nsurgery.training.state.checkpoints import STATE, Checkpoints
+from n2nsurgery.training.state.checkpoints import STATE, Checkpoints, trained_weights
 from n2nsurgery.training.state.randomness import own_randomness
 from n2nsurgery.training.state.saved_state import Identity, SavedState, require_same_run
 
@@ -48,6 +48,15 @@ class TrainOutcome:
     last: Path | None
     best: Path | None
     steps: int
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """The weights of the best checkpoint, by the names of the model's state_dict; averaged ones where there are.
+
+        Raises UsageError in a process that writes no files.
+        """
+        if self.best is None:
+            raise UsageError("only process 0 writes checkpoints, and has the folder of the best")
+        return trained_weights(self.best)
 
 
 def run_training(  # noqa: PLR0913 - each is a part of the run that somebody else owns
