@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from torch import nn
 
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.data.torch_data.sources import BatchOptions, batches_of
 from n2nsurgery.pipelines.python.parts import Metrics, measure_of_caller
 from n2nsurgery.pipelines.saved.load import load
@@ -17,7 +18,6 @@ from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.device import choose_device
 from n2nsurgery.training.config.task import TaskName
-from n2nsurgery.training.distributed.distributed_context import SingleProcess
 from n2nsurgery.training.loop.components import Loss, OwnParts, components_of
 from n2nsurgery.training.loop.evaluation import evaluate as evaluate_network
 from n2nsurgery.training.metrics.record import EvaluationRecord, evaluation_record
