@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from n2nsurgery.pipelines.deploy.export import export_onnx
     from n2nsurgery.pipelines.prune.apply import apply
     from n2nsurgery.pipelines.prune.inspect import inspect
+    from n2nsurgery.pipelines.python.train import train
     from n2nsurgery.pipelines.saved.load import load
     from n2nsurgery.skips.spec import SkipSpec
     from n2nsurgery.surgery.planning.plan import SurgeryPlan
@@ -36,10 +37,11 @@ _HOMES = {
     "export_onnx": "n2nsurgery.pipelines.deploy.export",
     "inspect": "n2nsurgery.pipelines.prune.inspect",
     "load": "n2nsurgery.pipelines.saved.load",
+    "train": "n2nsurgery.pipelines.python.train",
 }
 _RENAMED = {"Operated": "PrunedModel"}
 __all__ = [  # noqa: RUF022 - the verbs first
-    "apply", "load", "inspect", "export_onnx",
+    "apply", "train", "load", "inspect", "export_onnx",
     "MaskSet", "N2NSurgeryError", "PrunedModel", "PairSelection", "SkipSpec", "SurgeryPlan", "SurgeryRecord",
 ]  # fmt: skip
 

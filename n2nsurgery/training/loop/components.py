@@ -51,34 +51,43 @@ class Components:
     teacher: Teacher | None = None
 
 
-def components_of(  # noqa: PLR0913 - what a caller may bring
-    config: TrainConfig,
-    *,
-    loss: Loss | None = None,
-    measure: Measure | None = None,
-    optimizer: OptimizerFactory | None = None,
-    scheduler: SchedulerFactory | None = None,
-    scheduler_interval: Literal["epoch", "step"] = "epoch",
-    teacher: nn.Module | None = None,
-) -> Components:
-    """The objects that `config` names, and in their place those that are given.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OwnParts:
+    """What a caller brings in place of what a config names; None for the config's.
+
+    `scheduler` takes the place of the config's schedule; it is stepped after every `scheduler_interval`.
+    """
+
+    loss: Loss | None = None
+    measure: Measure | None = None
+    optimizer: OptimizerFactory | None = None
+    scheduler: SchedulerFactory | None = None
+    scheduler_interval: Literal["epoch", "step"] = "epoch"
+    teacher: nn.Module | None = None
+
+
+NOTHING = OwnParts()
+
+
+def components_of(config: TrainConfig, own: OwnParts = NOTHING) -> Components:
+    """The objects that `config` names, and in their place those that are a caller's `own`.
 
     Raises UnknownNameError for a loss or metric that there is not, UsageError where a teacher is needed.
     """
     distillation = config.distillation
-    if distillation is not None and teacher is None:
+    if distillation is not None and own.teacher is None:
         raise UsageError("distillation needs a teacher: name one (distillation.teacher), or pass a module as teacher")
-    own = optimizer is not None or OPTIMIZERS.is_foreign(config.optimizer.name)
+    factory, teacher = own.optimizer, own.teacher
     return Components(
-        loss=loss if loss is not None else _named_loss(config, training=True),
-        evaluation_loss=loss if loss is not None else _named_loss(config, training=False),
-        measure=measure if measure is not None else measure_of(config),
+        loss=own.loss if own.loss is not None else _named_loss(config, training=True),
+        evaluation_loss=own.loss if own.loss is not None else _named_loss(config, training=False),
+        measure=own.measure if own.measure is not None else measure_of(config),
         optimizer=(lambda module: make_optimizer(module, config.optimizer))
-        if optimizer is None
-        else (lambda module: _made(optimizer, module)),
-        mixes=own,
-        scheduler=scheduler,
-        scheduler_interval=scheduler_interval,
+        if factory is None
+        else (lambda module: _made(factory, module)),
+        mixes=factory is not None or OPTIMIZERS.is_foreign(config.optimizer.name),
+        scheduler=own.scheduler,
+        scheduler_interval=own.scheduler_interval,
         teacher=Teacher(teacher, distillation or DistillationConfig()) if teacher is not None else None,
     )
 

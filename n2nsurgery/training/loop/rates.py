@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -14,6 +15,8 @@ from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.schedule import learning_rate
 from n2nsurgery.training.loop.components import Components
 from n2nsurgery.training.state.scheduler_state import load_scheduler_state, scheduler_state
+
+_USED = "used"  # the learning rate of the last step, which a scheduler may have moved on since
 
 
 class LearningRates:
@@ -64,11 +67,13 @@ class LearningRates:
         """What a checkpoint has to hold: nothing where the rates are a function of the step."""
         if self._scheduler is None:
             return {}
-        return scheduler_state(self._scheduler, self._optimizer)
+        used = torch.tensor(self._used, dtype=torch.float64)
+        return {_USED: used, **scheduler_state(self._scheduler, self._optimizer)}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Put back what `state` gave; raises InvalidFileError."""
         if self._scheduler is not None:
+            self._used = float(state[_USED])
             load_scheduler_state(state, self._scheduler, self._optimizer)
 
     def _scheduled(self, base: float, step: int) -> float:
