@@ -18,9 +18,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import n2nsurgery
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.config.config import TrainConfig
-from n2nsurgery.training.distributed.distributed_context import SingleProcess
 from n2nsurgery.training.loop.components import components_of
 from n2nsurgery.training.loop.train_state import TrainState
 

@@ -55,6 +55,10 @@ class RunError(CallerError):
     """The run itself failed: no space, no device, a missing optional package."""
 
 
+class LostProcessError(RunError):
+    """Another process of the run failed or was killed; its own message says why."""
+
+
 class InterruptionError(CallerError):
     """SIGINT or SIGTERM ended the run after its state was saved; the message says how to go on."""
 

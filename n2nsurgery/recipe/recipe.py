@@ -30,7 +30,14 @@ from n2nsurgery.training.config.config import TrainConfig
 
 VERSION: Final = 1
 # Where a run computes and where its data lies, and what is made of it afterwards: neither changes what is trained.
-_PLACES = (("data", "root"), ("data", "workers"), ("train", "device"), ("train", "tensorboard"))
+_PLACES = (
+    ("data", "root"),
+    ("data", "workers"),
+    ("train", "device"),
+    ("train", "tensorboard"),
+    ("train", "distributed_timeout"),
+    ("train", "find_unused_parameters"),
+)
 _AFTERWARDS = ("export", "report")
 
 

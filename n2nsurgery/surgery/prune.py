@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.graph.layers.layer_graph import Rejection
 from n2nsurgery.graph.tracing.trace import Leaf, Trace
 from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.draw import MaskDraw, draw_masks
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.masks.scoring.context import ScoreContext, ScoringBatch
-from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS, DistributedContext
+from n2nsurgery.masks.scoring.context import SINGLE_PROCESS, ScoreContext, ScoringBatch
 from n2nsurgery.masks.scoring.loss import cross_entropy
 from n2nsurgery.surgery.graft import graft
 from n2nsurgery.surgery.planning.foreign import foreign_members

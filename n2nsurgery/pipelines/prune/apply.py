@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.files import ensure_writable
 from n2nsurgery.core.names import unknown
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.data.pipeline.batch import Batch
@@ -25,7 +26,7 @@ from n2nsurgery.graph.layers.pairs import PairSelection
 from n2nsurgery.graph.tracing.equality import require_equal
 from n2nsurgery.graph.tracing.trace import Trace, bind_inputs, trace
 from n2nsurgery.masks.attachment import enforcer_of
-from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS, DistributedContext
+from n2nsurgery.masks.scoring.context import SINGLE_PROCESS
 from n2nsurgery.masks.scoring.loss import cross_entropy
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model

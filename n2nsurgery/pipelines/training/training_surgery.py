@@ -13,6 +13,7 @@ from pathlib import Path
 from torch import nn
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import Progress
 from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.loader import Loader
@@ -32,7 +33,6 @@ from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.replay import replay
 from n2nsurgery.surgery.summary import model_name
 from n2nsurgery.training.distributed.collectives import broadcast_from_rank_zero, on_rank_zero
-from n2nsurgery.training.distributed.distributed_context import DistributedContext
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
