@@ -10,6 +10,7 @@ A name that two origins give is an error that names both.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import re
@@ -83,6 +84,18 @@ class Registry(Generic[T]):
         """Every member's name, sorted, without importing any."""
         installed = (_spelled(point.name) for point in self._entry_points())
         return tuple(sorted({*self._files(), *installed, *self._registered}))
+
+    def summaries(self) -> dict[str, str]:
+        """What each member is, by name: the first sentence of its file's docstring, or where it comes from.
+
+        Nothing is imported.
+        """
+        found = {name: self.origin(name) for name in self.names()}
+        for name, module in self._files().items():
+            path = Path(__file__).parents[1].joinpath(*self.package.split(".")[1:], f"{module}.py")
+            described = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            found[name] = described.partition("\n\n")[0].partition(": ")[2]
+        return found
 
     def canonical(self, name: str) -> str:
         """`name` with its alias resolved; raises UnknownNameError with the nearest name."""

@@ -27,7 +27,7 @@ class ModelRequest:
     def __post_init__(self) -> None:
         """Refuse what no model can be."""
         if self.num_classes is not None and self.num_classes < 1:
-            raise UsageError(f"num_classes is {self.num_classes}; it must be at least 1")
+            raise UsageError(f"is {self.num_classes}; it must be at least 1", field="num_classes", joint=" ")
         sizes = (self.input_size,) if isinstance(self.input_size, int) else self.input_size
         if sizes is not None and (not sizes or min(sizes) < 1):
-            raise UsageError(f"input_size is {self.input_size}; every size must be at least 1")
+            raise UsageError(f"is {self.input_size}; every size must be at least 1", field="input_size", joint=" ")
