@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from n2nsurgery.pipelines.deploy.export import export_onnx
     from n2nsurgery.pipelines.prune.apply import apply
     from n2nsurgery.pipelines.prune.inspect import inspect
+    from n2nsurgery.pipelines.python.evaluate import evaluate
+    from n2nsurgery.pipelines.python.report import diff, report
     from n2nsurgery.pipelines.python.train import train
     from n2nsurgery.pipelines.saved.load import load
     from n2nsurgery.skips.spec import SkipSpec
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from n2nsurgery.surgery.planning.plan import SurgeryPlan
     from n2nsurgery.surgery.pruned_model import PrunedModel
     from n2nsurgery.surgery.record import SurgeryRecord
+    from n2nsurgery.training.loop.events import Callbacks
 
 _HOMES = {
     "MaskSet": "n2nsurgery.masks.maskset",
@@ -37,11 +40,16 @@ _HOMES = {
     "export_onnx": "n2nsurgery.pipelines.deploy.export",
     "inspect": "n2nsurgery.pipelines.prune.inspect",
     "load": "n2nsurgery.pipelines.saved.load",
+    "diff": "n2nsurgery.pipelines.python.report",
+    "evaluate": "n2nsurgery.pipelines.python.evaluate",
+    "report": "n2nsurgery.pipelines.python.report",
     "train": "n2nsurgery.pipelines.python.train",
+    "Callbacks": "n2nsurgery.training.loop.events",
 }
 _RENAMED = {"Operated": "PrunedModel"}
 __all__ = [  # noqa: RUF022 - the verbs first
-    "apply", "train", "load", "inspect", "export_onnx",
+    "apply", "train", "evaluate", "report", "diff", "load", "inspect", "export_onnx",
+    "Callbacks",
     "MaskSet", "N2NSurgeryError", "PrunedModel", "SkipSpec", "SurgeryConfig", "SurgeryPlan", "SurgeryRecord",
 ]  # fmt: skip
 

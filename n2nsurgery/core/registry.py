@@ -90,7 +90,7 @@ class Registry(Generic[T]):
 
         Nothing is imported.
         """
-        found = {name: self.origin(name) for name in self.names()}
+        found = {name: " and ".join(map(str, self._places(name))) for name in self.names()}
         for name, module in self._files().items():
             path = Path(__file__).parents[1].joinpath(*self.package.split(".")[1:], f"{module}.py")
             described = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
@@ -148,20 +148,14 @@ class Registry(Generic[T]):
 
         return add
 
-    def name_of(self, member: object) -> str:
-        """The name of `member`: of a name its canonical form, of a member or an instance of one the member's name.
+    def name_of(self, member: object) -> str | None:
+        """The name of `member`, a member itself or an instance of one; None where it is of no member.
 
-        A class that is no member yet becomes one, named like the class: `MyScore` as `my-score`.
+        No module is imported for it: whatever has an instance is imported already.
         """
-        if isinstance(member, str):
-            return self.canonical(member)
         kind = member if isinstance(member, type) else type(member)
-        for name in self.names():
-            if any(place.imported() is kind for place in self._places(name)):
-                return name
-        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", kind.__name__).strip("_").lower()
-        self.register(name)(kind)
-        return _spelled(name)
+        known = (name for name in self.names() if any(place.imported() is kind for place in self._places(name)))
+        return next(known, None)
 
     def _free_name(self, name: str) -> str:
         known = _spelled(name)

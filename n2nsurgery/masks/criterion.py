@@ -102,5 +102,5 @@ def described(criterion: Criterion) -> tuple[str, dict[str, float | bool | str],
     for each in named:
         value = getattr(criterion, each.name)
         options[each.name] = value if isinstance(value, float | bool | str | int) else repr(value)
-    known = next((name for name in CRITERIA.names() if CRITERIA.get(name) is kind), None)
+    known = CRITERIA.name_of(criterion)
     return known or f"{kind.__module__}:{kind.__qualname__}", options, None if known else criterion
