@@ -63,10 +63,7 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     or written.
     """
     _require_exportable(module, example_inputs, input_names)
-    if config.measure and not libraries:
-        raise UsageError(
-            "needs the sparse runtime; build it with `python -m n2nsurgery.runtime.build`", field="measure", joint=" "
-        )
+    _require_measurable(config, libraries)
     target = ModelFiles(model=path)
     require_free(target, overwrite=overwrite)
     batches = _batches(example_inputs)
@@ -156,6 +153,13 @@ def _one_more_sample(tensor: Tensor) -> Tensor:
     """`tensor` with its first sample appended, mirrored along every dimension: a different, equally valid input."""
     first = tensor[:1]
     return torch.cat([tensor, first.flip(tuple(range(1, tensor.dim())))])
+
+
+def _require_measurable(config: ExportConfig, libraries: Sequence[Path]) -> None:
+    if config.measure and not libraries:
+        raise UsageError(
+            "needs the sparse runtime; build it with `python -m n2nsurgery.runtime.build`", field="measure", joint=" "
+        )
 
 
 def _require_exportable(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[str]) -> None:
