@@ -96,9 +96,7 @@ def test_any_registered_optimizer_takes_its_options_by_name():
     made = make_optimizer(nn.Linear(2, 2), config)
     assert type(made) is torch.optim.RMSprop
     assert (made.param_groups[0]["alpha"], made.param_groups[0]["lr"]) == (0.9, 0.01)
-    with pytest.raises(
-        UnknownNameError, match=r"unknown option of the optimizer 'rmsprop' in optimizer\.options 'beta'"
-    ):
+    with pytest.raises(UnknownNameError, match=r"unknown option of the optimizer 'rmsprop' .*'beta'"):
         make_optimizer(nn.Linear(2, 2), OptimizerConfig(name="rmsprop", options={"beta": 0.9}))
 
 
