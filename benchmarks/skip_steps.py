@@ -21,6 +21,7 @@ import n2nsurgery
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.distributed.distributed_context import SingleProcess
+from n2nsurgery.training.loop.components import components_of
 from n2nsurgery.training.loop.train_state import TrainState
 
 ALONE = "pruned alone"
@@ -71,7 +72,12 @@ def main() -> None:
     for name, pruned in networks(arguments.model, arguments.density).items():
         operations[name] = flops(pruned.module, inputs)
         train_state = TrainState(
-            pruned.module.to(device).train(), TrainConfig(), SingleProcess(device=device), pruned.masks
+            pruned.module.to(device).train(),
+            TrainConfig(),
+            components_of(TrainConfig()),
+            SingleProcess(device=device),
+            pruned.masks,
+            steps_per_epoch=1,
         )
         steps[name] = ours(train_state, pair)
     rounds = in_turns(steps, arguments.rounds, device)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from n2nsurgery.pipelines.deploy.export import export_onnx
     from n2nsurgery.pipelines.prune.apply import apply
     from n2nsurgery.pipelines.prune.inspect import inspect
+    from n2nsurgery.pipelines.python.train import train
     from n2nsurgery.pipelines.saved.load import load
     from n2nsurgery.skips.spec import SkipSpec
     from n2nsurgery.surgery.planning.plan import SurgeryPlan
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from n2nsurgery.surgery.record import SurgeryRecord
 
 __all__ = [  # noqa: RUF022 - the verbs first
-    "apply", "load", "inspect", "export_onnx",
+    "apply", "train", "load", "inspect", "export_onnx",
     "MaskSet", "N2NSurgeryError", "PrunedModel", "PairSelection", "SkipSpec", "SurgeryPlan", "SurgeryRecord",
 ]  # fmt: skip
 
@@ -47,6 +48,7 @@ _public, __dir__ = public_names(
         "export_onnx": "n2nsurgery.pipelines.deploy.export:export_onnx",
         "inspect": "n2nsurgery.pipelines.prune.inspect:inspect",
         "load": "n2nsurgery.pipelines.saved.load:load",
+        "train": "n2nsurgery.pipelines.python.train:train",
         **{package: f"{__name__}.{package}" for package in _PACKAGES},  # n2nsurgery.masks, without a second import
     },
 )

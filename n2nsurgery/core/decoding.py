@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def decode(cls: type[T], value: object, where: str) -> T:
-    """The `cls` (a dataclass of scalars, literals, tuples and dataclasses) that `dataclasses.asdict` gave `value`.
+    """The `cls` that `dataclasses.asdict` gave `value`: a dataclass of scalars, literals, tuples, mappings and such.
 
     `where` names the value in messages ("plan.json: skips[3]"). Raises InvalidFileError for a key that is unknown or
     missing and for a value of another type; lists become tuples.
@@ -40,6 +40,8 @@ def _value(hint: Any, value: object, where: str) -> Any:  # noqa: ANN401 - a typ
         return _checked(value in arguments, value, where, f"one of {list(arguments)}")
     if origin is tuple:
         return _tuple(arguments, value, where)
+    if origin is Mapping:  # of JSON values, which are taken as they are
+        return _checked(isinstance(value, Mapping), value, where, "an object")
     return _checked(_is_scalar(hint, value), value, where, hint.__name__)
 
 

@@ -22,6 +22,7 @@ from n2nsurgery.masks.scoring.context import ScoreContext, ScoringBatch
 from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS, DistributedContext
 from n2nsurgery.masks.scoring.loss import cross_entropy
 from n2nsurgery.surgery.graft import graft
+from n2nsurgery.surgery.planning.foreign import foreign_members
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.planner import criterion_of, floors_of, pattern_seed
 from n2nsurgery.surgery.proof import prove_counts
@@ -74,7 +75,7 @@ def prune(
         masks=masks.fingerprint,
         kept=_kept(plan, masks),
         data=data.origin,
-        versions=versions_in_use(),
+        versions=(*versions_in_use(), *foreign_members(plan)),
         leaves=tuple(_opaque(leaf) for leaf in trace.leaves),
         warnings=(*plan.warnings, *_near_empty(draw)),
     )

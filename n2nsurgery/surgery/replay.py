@@ -13,6 +13,7 @@ from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.graft import graft
+from n2nsurgery.surgery.planning.foreign import require_kinds
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.proof import leaked, prove_counts
 from n2nsurgery.surgery.pruned_model import PrunedModel
@@ -32,6 +33,7 @@ def replay(
     if record.plan != plan.fingerprint or record.masks != masks.fingerprint:
         raise InvalidFileError("plan, record and masks do not belong together: their fingerprints differ")
     _require_same_model(trace, plan, record)
+    require_kinds(plan.skips, dict(record.versions))
     graft(trace.module, plan.skips)
     _load(trace.module, state)
     if leaks := leaked(trace.module, masks):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,14 +19,15 @@ from n2nsurgery.training.config.device import choose_device, deterministic_mode
 from n2nsurgery.training.distributed.collectives import broadcast_from_rank_zero, on_rank_zero
 from n2nsurgery.training.distributed.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.training.distributed.stop import stop_requests
-from n2nsurgery.training.loop.batches import Batches, Mixing
+from n2nsurgery.training.loop.batches import TrainData
+from n2nsurgery.training.loop.components import Components, components_of
+from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.train_state import TrainState
 from n2nsurgery.training.loop.trainer import Trainer
 from n2nsurgery.training.metrics.digests import digest
 from n2nsurgery.training.metrics.metrics import show, tensorboard, write_metrics
 from n2nsurgery.training.metrics.record import EpochRecord
-from n2nsurgery.training.metrics.throughput import StepProgress
-from n2nsurgery.training.state.checkpoints import STATE, Checkpoints
+from n2nsurgery.training.state.checkpoints import STATE, Checkpoints, trained_weights
 from n2nsurgery.training.state.randomness import own_randomness
 from n2nsurgery.training.state.saved_state import Identity, SavedState, require_same_run
 
@@ -48,37 +49,46 @@ class TrainOutcome:
     best: Path | None
     steps: int
 
+    def weights(self) -> Mapping[str, Tensor]:
+        """The weights of the best checkpoint, by the names of the model's state_dict; averaged ones where there are.
+
+        Raises UsageError in a process that writes no files.
+        """
+        if self.best is None:
+            raise UsageError("only process 0 writes checkpoints, and has the folder of the best")
+        return trained_weights(self.best)
+
 
 def run_training(  # noqa: PLR0913 - each is a part of the run that somebody else owns
     model: nn.Module,
-    train: Batches,
+    data: TrainData,
     config: TrainConfig,
     *,
     folder: Path,
-    evaluations: Mapping[str, Batches] | None = None,
+    components: Components | None = None,
+    callbacks: Callbacks | None = None,
     masks: Mapping[str, Tensor] | None = None,
-    mixing: Mixing | None = None,
     processes: DistributedContext | None = None,
     resume: bool = False,
     run_id: str = "",
-    on_epoch: Callable[[EpochRecord], object] = lambda _: None,
-    progress: Callable[[StepProgress], object] = lambda _: None,
 ) -> TrainOutcome:
     """Train `model` in place; checkpoints, metrics.jsonl and metrics.csv appear in `folder`.
 
-    `evaluations`: batches by split (`validation` ranks the checkpoints). `masks`: which weights are kept, by parameter
-    name; a pruned network has its own, whose gradient hooks are suspended meanwhile. `mixing`: mixup, cutmix.
-    `processes`: the processes that train together (`distributed.joined`). `resume`: go on from the newest whole
-    checkpoint in `folder`, from the start where there is none. `run_id`: a word for model and data, which a resumed run
-    must have in common.
+    `components`: loss, metrics, optimizer and scheduler; None for those that `config` names. `masks`: which weights are
+    kept, by parameter name; a pruned network has its own, whose gradient hooks are suspended meanwhile. `processes`:
+    the processes that train together (`distributed.joined`). `resume`: go on from the newest whole checkpoint in
+    `folder`, from the start where there is none. `run_id`: a word for model and data, which a resumed run must have in
+    common.
 
     Raises UsageError (a config that does not fit, a folder that holds another run), RunError (loss not finite, no
     space, no device), VerificationError (a pruned weight moved), InterruptionError (state saved, resume to go on).
     """
     processes = processes if processes is not None else SingleProcess(device=choose_device(config.device))
+    components = components if components is not None else components_of(config)
+    callbacks = callbacks if callbacks is not None else Callbacks()
     enforcer = enforcer_of(model)
     masks = enforcer.masks if enforcer is not None else masks or {}
-    _require_batches({"train": train, **(evaluations or {})})
+    _require_ranking(config, components, data)
     store = Checkpoints(folder / CHECKPOINTS, keep_last=config.keep_last, keep_best=config.keep_best)
     files = broadcast_from_rank_zero(processes, on_rank_zero(processes, lambda: _newest(store, resume=resume)))
     with ExitStack() as stack:
@@ -86,30 +96,34 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
         stack.enter_context(own_randomness(config.seed, processes.device, processes.rank))
         stack.enter_context(enforcer.suspended() if enforcer is not None else nullcontext())
         stopped = stack.enter_context(stop_requests())
-        train_state = TrainState(model, config, processes, masks)
+        steps_per_epoch = -(-len(data.train) // config.accumulate)
+        train_state = TrainState(model, config, components, processes, masks, steps_per_epoch)
         stack.callback(train_state.close)
         processes.require_same("masks", digest(masks))
         trainer = Trainer(
-            train_state=train_state, train=train, evaluations=evaluations or {}, config=config,
+            train_state=train_state, data=data, config=config,
             identity=Identity(
-                config=config, processes=processes.size, batches=len(train), masks=digest(masks), subject=run_id
+                config=config, processes=processes.size, batches=len(data.train), masks=digest(masks), subject=run_id
             ),
-            processes=processes, store=store, folder=folder, stopped=stopped, mixing=mixing, on_step=progress,
-            on_epoch=on_epoch,
+            processes=processes, store=store, folder=folder, stopped=stopped, callbacks=callbacks,
         )  # fmt: skip
         if files is not None:
             _go_on(trainer, files)
         if config.tensorboard and processes.rank == 0:
-            trainer.on_epoch = _shown(stack, folder, trainer.position.step, on_epoch)
+            trainer.callbacks = _shown(stack, folder, trainer.position.step, callbacks)
         stack.enter_context(_memory_named(config, processes))
         trainer.run()
     return _outcome(trainer)
 
 
-def _require_batches(splits: Mapping[str, Batches]) -> None:
-    for name, batches in splits.items():
-        if not len(batches):
-            raise UsageError(f"the {name} split has no batch; it needs as many samples as one batch holds, at least")
+def _require_ranking(config: TrainConfig, components: Components, data: TrainData) -> None:
+    """Return where the metric of ranking is measured, and early stopping has a split to look at; raises UsageError."""
+    components.measure.best(config.best_metric)
+    if config.patience is not None and "validation" not in data.evaluations:
+        raise UsageError(
+            f"patience is {config.patience}, and there is no validation split to look at: set data.validation, or "
+            "leave patience out"
+        )
 
 
 def _newest(store: Checkpoints, *, resume: bool) -> SealedFiles | None:
@@ -127,23 +141,21 @@ def _go_on(trainer: Trainer, files: SealedFiles) -> None:
     trainer.train_state.load(files, state.averaged, state.scaler)
     trainer.position, trainer.seconds, trainer.history = state.position, state.seconds, list(state.history)
     if trainer.processes.rank == 0:
-        trainer.train_state.meter.reset(state.sums)
+        trainer.train_state.meter.reset(dict(state.sums))
         write_metrics(trainer.folder, trainer.history)
     _LOG.info("going on from %s: epoch %d, step %d", where, state.position.epoch + 1, state.position.step)
 
 
-def _shown(
-    stack: ExitStack, folder: Path, step: int, on_epoch: Callable[[EpochRecord], object]
-) -> Callable[[EpochRecord], object]:
-    """`on_epoch` after TensorBoard has been shown the epoch; the writer is closed with `stack`."""
+def _shown(stack: ExitStack, folder: Path, step: int, callbacks: Callbacks) -> Callbacks:
+    """`callbacks` that are told of an epoch after TensorBoard was shown it; the writer is closed with `stack`."""
     board = tensorboard(folder / "tensorboard", step)
     stack.callback(board.close)
 
     def shown(record: EpochRecord) -> None:
         show(board, record)
-        on_epoch(record)
+        callbacks.on_epoch(record)
 
-    return shown
+    return replace(callbacks, on_epoch=shown)
 
 
 @contextmanager

@@ -131,21 +131,18 @@ def trained_weights(folder: Path) -> Mapping[str, Tensor]:
 
 
 def best_checkpoint(run: Path) -> Path:
-    """The best checkpoint of the run in `run`: highest validation accuracy, the newest where nothing was validated.
+    """The best checkpoint of the run in `run`: best on the validation split, the newest where nothing was validated.
 
     Raises InvalidFileError where there is none that is whole.
     """
-    scores: dict[str, float] = {}
+    scores: dict[str, float | None] = {}
     store = Checkpoints(run / "checkpoints")
     for name in store.names():
         try:
-            score = read_document(store.folder / name, _KIND, STATE)["score"]
+            scores[name] = read_document(store.folder / name, _KIND, STATE)["score"]
         except InvalidFileError as error:
             _LOG.warning("checkpoint '%s' is passed over: %s", name, error)
-        else:
-            scores[name] = -1.0 if score is None else score
     if not scores:
         raise InvalidFileError(f"'{run}' holds no checkpoint that is whole")
-    best = max(scores.values())
-    equal = [name for name, score in scores.items() if score == best]
-    return store.folder / (equal[-1] if best < 0 else equal[0])
+    ranked = {name: score for name, score in scores.items() if score is not None}
+    return store.folder / (max(ranked, key=lambda name: ranked[name]) if ranked else list(scores)[-1])

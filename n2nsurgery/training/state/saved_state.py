@@ -9,9 +9,10 @@ from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.metrics.record import EpochRecord
+from n2nsurgery.training.state.older import upgraded
 
 # These may change between two parts of one run: its weights do not depend on them.
-_FREE = frozenset({"device", "keep_last", "keep_best", "checkpoint_steps", "tensorboard"})
+_FREE = frozenset({"device", "keep_last", "keep_best", "checkpoint_steps", "tensorboard", "log_every"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +48,13 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class SavedState:
-    """Everything that is no tensor. `sums`, `seconds`: of the epoch under way; `score`: of one that has just ended."""
+    """Everything that is no tensor.
+
+    `sums` (by metric), `seconds`: of the epoch under way; `score`: of one that has just ended.
+    """
 
     position: Position
-    sums: tuple[float, ...]
+    sums: tuple[tuple[str, tuple[float, ...]], ...]
     seconds: float
     history: tuple[EpochRecord, ...]
     averaged: int | None
@@ -65,7 +69,7 @@ class SavedState:
     @classmethod
     def from_json(cls, value: Any, where: str) -> SavedState:  # noqa: ANN401 - any JSON value
         """The state that `to_json` gave; InvalidFileError for anything unknown, missing or of another type."""
-        return decode(cls, value, where)
+        return decode(cls, upgraded(value), where)
 
 
 def require_same_run(saved: Identity, asked: Identity, where: str) -> None:

@@ -20,6 +20,8 @@ from n2nsurgery.core import sealed_folder
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UsageError
 from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.training.loop import train_state
+from n2nsurgery.training.loop.batches import TrainData
+from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import run_training
 from n2nsurgery.training.state.checkpoints import best_checkpoint, trained_weights
 
@@ -66,14 +68,16 @@ def train(convnet, blobs, masks_of, config):
         fields = {"epochs": 2, "checkpoint_steps": 2, "accumulate": 2, "ema_decay": 0.9, "clip_norm": 1.0, **changes}
         run_training(
             model,
-            batches or blobs(5, size=4, shape=(2, 4, 4)),
+            TrainData(
+                train=batches or blobs(5, size=4, shape=(2, 4, 4)),
+                evaluations={"validation": blobs(2, size=8, shape=(2, 4, 4))},
+                mixing=jittered,
+            ),
             config(**fields),
             folder=folder,
-            evaluations={"validation": blobs(2, size=8, shape=(2, 4, 4))},
             masks=masks_of(model),
-            mixing=jittered,
             resume=resume,
-            progress=on_step,
+            callbacks=Callbacks(on_step=on_step),
         )
         return outcome_of(folder)
 
@@ -329,12 +333,15 @@ import importlib.util
 specification = importlib.util.spec_from_file_location("conftest", sys.argv[2])
 tools = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(tools)
+from n2nsurgery.training.loop.batches import TrainData
+from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import run_training
 model = tools.convolutional()
 run_training(
-    model, tools.Blobs(10, size=4, shape=(2, 4, 4)), tools.train_config(epochs=3, checkpoint_steps=1, ema_decay=0.9),
+    model, TrainData(train=tools.Blobs(10, size=4, shape=(2, 4, 4))),
+    tools.train_config(epochs=3, checkpoint_steps=1, ema_decay=0.9),
     folder=Path(sys.argv[1]), masks=tools.random_masks(model), resume=True,
-    progress=lambda progress: print(progress.step, flush=True),
+    callbacks=Callbacks(on_step=lambda progress: print(progress.step, flush=True)),
 )
 """
 
@@ -344,7 +351,7 @@ def test_a_process_that_was_really_killed_resumes_bit_identically(convnet, blobs
         model = convnet()
         run_training(
             model,
-            blobs(10, size=4, shape=(2, 4, 4)),
+            TrainData(train=blobs(10, size=4, shape=(2, 4, 4))),
             config(epochs=3, checkpoint_steps=1, ema_decay=0.9),
             folder=folder,
             masks=masks_of(model),

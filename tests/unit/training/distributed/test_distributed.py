@@ -19,6 +19,7 @@ from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.training.distributed.distributed import joined
 from n2nsurgery.training.distributed.distributed_context import SingleProcess
 from n2nsurgery.training.distributed.distributed_launch import launch
+from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.run import run_training
 
 TRAINING = """
@@ -31,33 +32,36 @@ tools = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(tools)
 from n2nsurgery.core.errors import InterruptionError, UsageError, VerificationError
 from n2nsurgery.training.distributed.distributed import joined
-from n2nsurgery.training.loop.evaluation import evaluate
+from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.run import run_training
 
-def train(processes, name, dropout, **options):
+class Stopping(tools.Blobs):
+    def epoch(self, number, start=0):
+        for index, pair in enumerate(super().epoch(number, start), start):
+            if (number, index, self.rank) == (0, 5, 1):
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield pair
+
+def train(processes, name, dropout, batches_of=tools.Blobs, **options):
     model = tools.perceptron(dropout)
     if processes.rank:
         for parameter in model.parameters():
             parameter.data.zero_()  # process 0 says where to start
     config = tools.train_config(clip_norm=1.0, ema_decay=0.9, accumulate=2, checkpoint_steps=2)
-    batches = tools.Blobs(6, last=7, rank=processes.rank, processes=2)
+    batches = batches_of(6, last=7, rank=processes.rank, processes=2)
     uneven = {"validation": tools.Blobs(3, size=4, last=3, rank=processes.rank, processes=2)}
     run_training(
-        model, batches, config, folder=Path(sys.argv[1], name), processes=processes, masks=tools.random_masks(model),
-        evaluations=uneven, **options
+        model, TrainData(train=batches, evaluations=uneven), config, folder=Path(sys.argv[1], name),
+        processes=processes, masks=tools.random_masks(model), **options
     )
     return model
-
-def stop_one(progress):
-    if progress.step == 3 and os.environ["RANK"] == "1":
-        os.kill(os.getpid(), signal.SIGTERM)
 
 with joined("cpu") as processes:
     assert processes.size == 2
     train(processes, "plain", 0.0)
     train(processes, "whole", 0.3)
     try:
-        train(processes, "stopped", 0.3, progress=stop_one)
+        train(processes, "stopped", 0.3, batches_of=Stopping)
     except InterruptionError as error:
         assert "resume" in str(error)
     else:
@@ -85,7 +89,7 @@ def outcome_of(folder):
 
 
 def test_two_processes_train_as_one_resume_exactly_and_end_with_one_message(mlp, blobs, masks_of, config, tmp_path):
-    tools = Path(__file__).with_name("conftest.py")
+    tools = Path(__file__).parents[1] / "conftest.py"
     with pytest.raises(UsageError, match=r"^planted \(process 1 of 2\)$"):
         launch([sys.executable, "-c", TRAINING, str(tmp_path), str(tools)], 2)
     assert (tmp_path / "reached-0").exists()
@@ -102,11 +106,10 @@ def test_two_processes_train_as_one_resume_exactly_and_end_with_one_message(mlp,
     model = mlp()
     run_training(
         model,
-        blobs(6, last=7),
+        TrainData(train=blobs(6, last=7), evaluations={"validation": blobs(3, size=4, last=3)}),
         config(clip_norm=1.0, ema_decay=0.9, accumulate=2),
         folder=tmp_path / "alone",
         masks=masks_of(model),
-        evaluations={"validation": blobs(3, size=4, last=3)},
     )
     alone, _ = outcome_of(tmp_path / "alone")
     both, _ = outcome_of(tmp_path / "plain")
