@@ -18,11 +18,11 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.models.families.cifar_vgg19 import CifarVgg19
 from n2nsurgery.training.config.config import TrainConfig
-from n2nsurgery.training.distributed.distributed_context import SingleProcess
 from n2nsurgery.training.loop.components import components_of
 from n2nsurgery.training.loop.step import optimizer_step
 from n2nsurgery.training.loop.train_state import TrainState

@@ -13,21 +13,25 @@ from n2nsurgery.imports import public_names
 
 if TYPE_CHECKING:
     from n2nsurgery.core.errors import N2NSurgeryError
-    from n2nsurgery.graph.layers.pairs import PairSelection
     from n2nsurgery.masks.maskset import MaskSet
     from n2nsurgery.pipelines.deploy.export import export_onnx
     from n2nsurgery.pipelines.prune.apply import apply
     from n2nsurgery.pipelines.prune.inspect import inspect
+    from n2nsurgery.pipelines.python.evaluate import evaluate
+    from n2nsurgery.pipelines.python.report import diff, report
     from n2nsurgery.pipelines.python.train import train
     from n2nsurgery.pipelines.saved.load import load
     from n2nsurgery.skips.spec import SkipSpec
+    from n2nsurgery.surgery.planning.config import SurgeryConfig
     from n2nsurgery.surgery.planning.plan import SurgeryPlan
     from n2nsurgery.surgery.pruned_model import PrunedModel
     from n2nsurgery.surgery.record import SurgeryRecord
+    from n2nsurgery.training.loop.events import Callbacks
 
 __all__ = [  # noqa: RUF022 - the verbs first
-    "apply", "train", "load", "inspect", "export_onnx",
-    "MaskSet", "N2NSurgeryError", "PrunedModel", "PairSelection", "SkipSpec", "SurgeryPlan", "SurgeryRecord",
+    "apply", "train", "evaluate", "report", "diff", "load", "inspect", "export_onnx",
+    "Callbacks",
+    "MaskSet", "N2NSurgeryError", "PrunedModel", "SkipSpec", "SurgeryConfig", "SurgeryPlan", "SurgeryRecord",
 ]  # fmt: skip
 
 _PACKAGES = (
@@ -40,15 +44,19 @@ _public, __dir__ = public_names(
         "MaskSet": "n2nsurgery.masks.maskset:MaskSet",
         "N2NSurgeryError": "n2nsurgery.core.errors:N2NSurgeryError",
         "PrunedModel": "n2nsurgery.surgery.pruned_model:PrunedModel",
-        "PairSelection": "n2nsurgery.graph.layers.pairs:PairSelection",
         "SkipSpec": "n2nsurgery.skips.spec:SkipSpec",
+        "SurgeryConfig": "n2nsurgery.surgery.planning.config:SurgeryConfig",
         "SurgeryPlan": "n2nsurgery.surgery.planning.plan:SurgeryPlan",
         "SurgeryRecord": "n2nsurgery.surgery.record:SurgeryRecord",
         "apply": "n2nsurgery.pipelines.prune.apply:apply",
         "export_onnx": "n2nsurgery.pipelines.deploy.export:export_onnx",
         "inspect": "n2nsurgery.pipelines.prune.inspect:inspect",
         "load": "n2nsurgery.pipelines.saved.load:load",
+        "diff": "n2nsurgery.pipelines.python.report:diff",
+        "evaluate": "n2nsurgery.pipelines.python.evaluate:evaluate",
+        "report": "n2nsurgery.pipelines.python.report:report",
         "train": "n2nsurgery.pipelines.python.train:train",
+        "Callbacks": "n2nsurgery.training.loop.events:Callbacks",
         **{package: f"{__name__}.{package}" for package in _PACKAGES},  # n2nsurgery.masks, without a second import
     },
 )

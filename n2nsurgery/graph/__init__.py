@@ -16,7 +16,8 @@ from n2nsurgery.imports import public_names
 if TYPE_CHECKING:
     from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair
     from n2nsurgery.graph.layers.layering import layer_graph
-    from n2nsurgery.graph.layers.pairs import PairSelection, select_pairs
+    from n2nsurgery.graph.layers.pair_selection import PairSelection
+    from n2nsurgery.graph.layers.pairs import select_pairs
     from n2nsurgery.graph.tracing.trace import Trace, trace
 
 __all__ = ["LayerGraph", "LayerPair", "PairSelection", "Trace", "layer_graph", "select_pairs", "trace"]
@@ -26,7 +27,7 @@ __getattr__, __dir__ = public_names(
     {
         "LayerGraph": "n2nsurgery.graph.layers.layer_graph:LayerGraph",
         "LayerPair": "n2nsurgery.graph.layers.layer_graph:LayerPair",
-        "PairSelection": "n2nsurgery.graph.layers.pairs:PairSelection",
+        "PairSelection": "n2nsurgery.graph.layers.pair_selection:PairSelection",
         "Trace": "n2nsurgery.graph.tracing.trace:Trace",
         "layer_graph": "n2nsurgery.graph.layers.layering:layer_graph",
         "pairs": "n2nsurgery.graph.layers.pairs",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
@@ -22,7 +23,6 @@ from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import resolve_data
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.device import choose_device
-from n2nsurgery.training.distributed.distributed_context import SingleProcess
 from n2nsurgery.training.loop.components import components_of
 from n2nsurgery.training.loop.evaluation import evaluate
 from n2nsurgery.training.metrics.record import EvaluationRecord, evaluation_record

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable, remove_folder
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
@@ -28,14 +29,12 @@ from n2nsurgery.pipelines.training.training_outcome import TrainingOutcome
 from n2nsurgery.pipelines.training.training_surgery import planned_surgery, sent
 from n2nsurgery.pipelines.training.training_text import epoch_line, progress_line, step_line
 from n2nsurgery.recipe.overrides import option_override, parse_override
-from n2nsurgery.recipe.recipe import Recipe
+from n2nsurgery.recipe.recipe import ArtifactRequest, Recipe
 from n2nsurgery.recipe.resolve import read_recipe
 from n2nsurgery.surgery.artifact import Artifact
-from n2nsurgery.surgery.planning.request import ArtifactRequest
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.distributed.collectives import on_rank_zero, on_ranks
 from n2nsurgery.training.distributed.distributed import joined
-from n2nsurgery.training.distributed.distributed_context import DistributedContext
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.components import NOTHING, OwnParts, components_of
 from n2nsurgery.training.loop.events import Callbacks

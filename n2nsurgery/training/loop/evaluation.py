@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from n2nsurgery.core.outputs import call, evaluation_mode, map_tensors, samples_in
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.training.config.device import autocast
-from n2nsurgery.training.distributed.distributed_context import DistributedContext
 from n2nsurgery.training.loop.batches import Batches
 from n2nsurgery.training.loop.components import Components
 from n2nsurgery.training.metrics.meter import Meter, Score

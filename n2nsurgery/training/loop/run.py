@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import RunError, UsageError
+from n2nsurgery.core.processes.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.core.sealed_folder import SealedFiles
+from n2nsurgery.core.version import __version__
 from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.device import choose_device, deterministic_mode
-from n2nsurgery.training.distributed.collectives import broadcast_from_rank_zero, on_rank_zero
-from n2nsurgery.training.distributed.distributed_context import DistributedContext, SingleProcess
+from n2nsurgery.training.distributed.collectives import broadcast_from_rank_zero, on_rank_zero, require_agreement
 from n2nsurgery.training.distributed.stop import stop_requests
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.components import Components, components_of
@@ -70,6 +72,7 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     masks: Mapping[str, Tensor] | None = None,
     processes: DistributedContext | None = None,
     resume: bool = False,
+    allow_changes: bool = False,
     run_id: str = "",
 ) -> TrainOutcome:
     """Train `model` in place; checkpoints, metrics.jsonl and metrics.csv appear in `folder`.
@@ -77,8 +80,8 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     `components`: loss, metrics, optimizer and scheduler; None for those that `config` names. `masks`: which weights are
     kept, by parameter name; a pruned network has its own, whose gradient hooks are suspended meanwhile. `processes`:
     the processes that train together (`distributed.joined`). `resume`: go on from the newest whole checkpoint in
-    `folder`, from the start where there is none. `run_id`: a word for model and data, which a resumed run must have in
-    common.
+    `folder`, from the start where there is none; with `allow_changes` although learning rate, schedule or length have
+    changed. `run_id`: a word for model and data, which a resumed run must have in common.
 
     Raises UsageError (a config that does not fit, a folder that holds another run), RunError (loss not finite, no
     space, no device), VerificationError (a pruned weight moved), InterruptionError (state saved, resume to go on).
@@ -88,6 +91,10 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     callbacks = callbacks if callbacks is not None else Callbacks()
     enforcer = enforcer_of(model)
     masks = enforcer.masks if enforcer is not None else masks or {}
+    identity = Identity(
+        config=config, processes=processes.size, batches=len(data.train), masks=digest(masks), subject=run_id
+    )
+    require_agreement(processes, _facts(identity, data))
     _require_ranking(config, components, data)
     store = Checkpoints(folder / CHECKPOINTS, keep_last=config.keep_last, keep_best=config.keep_best)
     files = broadcast_from_rank_zero(processes, on_rank_zero(processes, lambda: _newest(store, resume=resume)))
@@ -101,19 +108,39 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
         stack.callback(train_state.close)
         processes.require_same("masks", digest(masks))
         trainer = Trainer(
-            train_state=train_state, data=data, config=config,
-            identity=Identity(
-                config=config, processes=processes.size, batches=len(data.train), masks=digest(masks), subject=run_id
-            ),
-            processes=processes, store=store, folder=folder, stopped=stopped, callbacks=callbacks,
+            train_state=train_state, data=data, config=config, identity=identity, processes=processes, store=store,
+            folder=folder, stopped=stopped, callbacks=callbacks,
         )  # fmt: skip
         if files is not None:
-            _go_on(trainer, files)
+            _go_on(trainer, files, allow_changes=allow_changes)
         if config.tensorboard and processes.rank == 0:
             trainer.callbacks = _shown(stack, folder, trainer.position.step, callbacks)
         stack.enter_context(_memory_named(config, processes))
         trainer.run()
     return _outcome(trainer)
+
+
+def _facts(identity: Identity, data: TrainData) -> dict[str, Any]:
+    """What all processes must have in common, by name; each has a device of its own."""
+    facts = asdict(identity)
+    config = facts.pop("config")
+    del config["device"]
+    return {
+        "batches of an epoch": facts.pop("batches"),
+        "splits to evaluate": sorted(data.evaluations),
+        "versions": {"n2nsurgery": __version__, "torch": torch.__version__},
+        **facts,
+        **dict(_named(config, "config")),
+    }
+
+
+def _named(value: Any, name: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any JSON value
+    """The values of nested sections by their names: `config.optimizer.lr`."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _named(inner, f"{name}.{key}")
+    else:
+        yield name, value
 
 
 def _require_ranking(config: TrainConfig, components: Components, data: TrainData) -> None:
@@ -133,11 +160,16 @@ def _newest(store: Checkpoints, *, resume: bool) -> SealedFiles | None:
     return store.open()
 
 
-def _go_on(trainer: Trainer, files: SealedFiles) -> None:
+def _go_on(trainer: Trainer, files: SealedFiles, *, allow_changes: bool) -> None:
     """Put everything back as it was when `files` were saved; lines of metrics written since then go."""
     where = f"'{files.folder}'"
     state = SavedState.from_json(files.document(STATE), where)
-    require_same_run(state.identity, trainer.identity, where)
+    if changes := require_same_run(state.identity, trainer.identity, where, allow_changes=allow_changes):
+        _LOG.warning(
+            "going on from %s with changes: %s; what follows may differ from a run that had them from its start",
+            where,
+            "; ".join(changes),
+        )
     trainer.train_state.load(files, state.averaged, state.scaler)
     trainer.position, trainer.seconds, trainer.history = state.position, state.seconds, list(state.history)
     if trainer.processes.rank == 0:

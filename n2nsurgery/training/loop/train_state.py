@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError, RunError, UsageError
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.training.config.config import TrainConfig
-from n2nsurgery.training.distributed.distributed_context import DistributedContext
 from n2nsurgery.training.loop.components import Components
 from n2nsurgery.training.loop.freezing import enter_train_mode, freeze
 from n2nsurgery.training.loop.rates import LearningRates
@@ -50,7 +50,21 @@ class TrainState:
         if components.teacher is not None:
             components.teacher.network.to(processes.device)
         compiled: Any = torch.compile(self.module) if config.compile else self.module
-        self.network: nn.Module = processes.wrap_ddp(compiled)
+        self.network: nn.Module = processes.wrap_ddp(compiled, find_unused=config.find_unused_parameters)
+
+    def require_gradients(self) -> None:
+        """Return where the last step gave every trainable parameter a gradient, or several processes need not care.
+
+        Raises RunError: without `find_unused_parameters` they would wait for the gradients that never come.
+        """
+        if self.processes.size == 1 or self.config.find_unused_parameters:
+            return
+        unused = [name for name, p in self.module.named_parameters() if p.requires_grad and p.grad is None]
+        if unused:
+            raise RunError(
+                f"{len(unused)} parameters got no gradient in the first step, '{unused[0]}' among them, and several "
+                "processes wait for the gradient of each: freeze them, or set train.find_unused_parameters"
+            )
 
     def require_sound(self, step: int) -> None:
         """Return where the state deserves to be kept: every weight is finite, every pruned one zero.

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from n2nsurgery.core.errors import UnknownNameError, UsageError, VerificationError
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.masks.attachment import apply_masks, enforcer_of
 from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.training.distributed.distributed_context import SingleProcess
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.components import components_of
 from n2nsurgery.training.loop.events import Callbacks

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from n2nsurgery.core.errors import RunError, UsageError
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.optimizer import make_optimizer
-from n2nsurgery.training.distributed.distributed_context import SingleProcess
 from n2nsurgery.training.loop import trainer
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.components import components_of
@@ -380,3 +380,32 @@ def test_a_mask_that_is_no_longer_that_of_the_start_is_told_by_its_digest(mlp, b
         )
     (_, start), (_, after), _ = processes.seen
     assert start != after
+
+
+class WithSpare(nn.Module):
+    """A network with a head whose output is not used."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.spare = nn.Linear(8, 3), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.head(x), self.spare(x)
+
+
+def test_a_parameter_without_a_gradient_is_named_where_several_processes_would_wait_for_it(blobs, config, tmp_path):
+    two = Watched(device=CPU, size=2, seen=[])
+    with pytest.raises(RunError, match=r"2 parameters got no gradient in the first step, 'spare.weight' among them"):
+        run_training(WithSpare(), TrainData(train=blobs()), config(), folder=tmp_path / "two", processes=two)
+    assert not (tmp_path / "two" / "checkpoints").exists()
+    run_training(
+        WithSpare(),
+        TrainData(train=blobs()),
+        config(find_unused_parameters=True),
+        folder=tmp_path / "found",
+        processes=two,
+    )
+    run_training(WithSpare(), TrainData(train=blobs()), config(), folder=tmp_path / "one")
+    frozen = WithSpare()
+    frozen.spare.requires_grad_(False)
+    run_training(frozen, TrainData(train=blobs()), config(), folder=tmp_path / "frozen", processes=two)
