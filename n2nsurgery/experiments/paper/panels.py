@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from n2nsurgery.experiments.paper.figures import COLOURS, MARKERS, figure_file
+from n2nsurgery.imports import extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +51,8 @@ class Panel:
 
 def draw(folder: Path, name: str, panels: Sequence[Panel]) -> tuple[str, ...]:
     """The names of `<name>.png` and `<name>.svg`, written into `folder`."""
-    import matplotlib as mpl
+    with extra("report", "a figure"):
+        import matplotlib as mpl
 
     names = (f"{name}.png", f"{name}.svg")
     for file in names:
