@@ -44,7 +44,7 @@ class Branching(Tiny):
 
 
 @pytest.fixture
-def patients(here, monkeypatch) -> Path:
+def here_with_models(here, monkeypatch) -> Path:
     """A module with models of our own, where Python finds it."""
     (here / "flow_patients.py").write_text(PATIENTS)
     monkeypatch.syspath_prepend(here)
@@ -134,7 +134,7 @@ def test_noise_in_the_place_of_data_is_said_on_stderr_and_in_the_document(progra
     assert json.loads(finished.stdout)["data"] == "noise(seed=0,batch_size=8,count=1)"
 
 
-@pytest.mark.usefixtures("patients")
+@pytest.mark.usefixtures("here_with_models")
 def test_code_is_imported_again_only_where_that_is_allowed(program):
     folder = program("apply", "flow_patients:Tiny", "--density", "0.5", "--input-size", "3x8x8", "-q").stdout.strip()
     barred = program("export", "--onnx", folder)
@@ -179,7 +179,7 @@ def require_one_message(stderr: str, message: str) -> None:
     assert "bug" not in stderr
 
 
-@pytest.mark.usefixtures("patients")
+@pytest.mark.usefixtures("here_with_models")
 def test_a_model_that_cannot_be_traced_is_5_and_names_the_line(program):
     finished = program("apply", "flow_patients:Branching", "--density", "0.5", "--input-size", "3x8x8")
     assert finished.code == 5

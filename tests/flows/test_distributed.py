@@ -34,6 +34,7 @@ import torch
 from torch import nn
 from n2nsurgery import apply
 from n2nsurgery.core.errors import InterruptionError, RunError
+from n2nsurgery.core.progress import SILENT
 from n2nsurgery.pipelines.training import train
 from n2nsurgery.pipelines.training.train_request import TrainRequest
 from n2nsurgery.training.distributed.distributed import joined
