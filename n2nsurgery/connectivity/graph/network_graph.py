@@ -32,7 +32,7 @@ def channel_graph(
 def dense_reference(
     network: ChannelNetwork, options: GraphOptions = DEFAULT, *, max_nodes: int = MAX_NODES
 ) -> ChannelGraph:
-    """The graph of the network before it was pruned, as far as it can be told; errors as `channel_graph`.
+    """The graph of the network before it was pruned, as far as it is known; errors as `channel_graph`.
 
     Without skips, and every absent weight with the mean magnitude of its layer's kept ones. The nodes are the same.
     """

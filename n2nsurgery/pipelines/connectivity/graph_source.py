@@ -39,7 +39,7 @@ class GraphRequest:
 
 def read_subject(request: GraphRequest, progress: Progress = SILENT) -> Subject:
     """The graphs of the network that `request` names; raises what its reading raises, and UsageError beyond a bound."""
-    from n2nsurgery.pipelines.connectivity.channel_graphs import subject_of  # torch is needed for the reading alone
+    from n2nsurgery.pipelines.connectivity.channel_graphs import subject_of  # only reading needs torch
 
     options = GraphOptions(
         weight=request.conductance,  # type: ignore[arg-type]  # it checks its values itself

@@ -57,12 +57,16 @@ def export_onnx(  # noqa: PLR0913 - every argument is an option of the command
     `format`: `portable` (small everywhere, fast with the sparse runtime), `inlined` (small, standard operators only)
     or `dense`. `values`: kept weights as `fp32`, `fp16` or `int8`. `compact`: remove channels that are provably
     constant or unused. `measure`: choose sparse or dense layer by layer by measuring both on this machine, which needs
-    the sparse runtime; otherwise the choice is predicted from the network alone, so that an export can be repeated.
+    the sparse runtime; otherwise the choice is predicted from the network, so that an export can be repeated.
     `report`: measure the network's connectivity and put a summary of it into the metadata.
 
     The plan and its outcome are in the model's metadata under the key `n2nsurgery`. The file appears only after ONNX
     Runtime has reproduced torch's output. Raises VerificationError where it does not, or where pruned weights of
-    `pruned` are no longer zero, and UsageError where the file exists.
+    `pruned` are no longer zero, UsageError where the file exists or `measure` has no sparse runtime, TraceError where
+    torch cannot capture the model, and RunError where it cannot be translated or written.
+
+        report = export_onnx(pruned, "small.onnx", values="fp16")
+        report.size, max(line.difference for line in report.parity)
     """
     wanted = ExportFormat(form=format, values=values, compact=compact)  # type: ignore[arg-type] # checked there
     require_masked(pruned.module, pruned.masks)  # a copy would set them to zero, and be another network
