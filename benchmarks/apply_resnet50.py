@@ -52,7 +52,8 @@ def main() -> None:
         print(
             f"{label}: apply {statistics.median(o[index] for o, _ in pairs):.2f} s,"
             f" baseline {statistics.median(b[index] for _, b in pairs):.2f} s,"
-            f" ratio median {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f}); target {TARGET}"
+            f" ratio median {statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f}),"
+            f" target {TARGET}"
         )
 
 
