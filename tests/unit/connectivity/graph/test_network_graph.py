@@ -238,6 +238,6 @@ def test_weights_of_another_shape_are_refused():
 def test_conventions_are_printed_as_sentences_and_checked():
     default = GraphOptions()
     assert all(sentence.endswith(".") for sentence in default.sentences)
-    assert default.to_json()["weight"] == "l1"
+    assert default.to_json()["conductance"] == "l1"
     with pytest.raises(UnknownNameError, match="binary"):
         GraphOptions(conductance="binry")
