@@ -22,7 +22,7 @@ _SEEN_THROUGH = 0.6  # opacity of points without a line, which may lie on one an
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
+class PanelCurve:
     """Points under one `label`; `spread`: one standard deviation at each. `colour`: its number, the order by default.
 
     `paper`: numbers of the paper. `joined`: whether a line runs through the points.
@@ -44,7 +44,7 @@ class Panel:
     title: str
     x_label: str
     y_label: str
-    curves: tuple[Curve, ...]
+    curves: tuple[PanelCurve, ...]
     x_scale: Literal["linear", "log"] = "linear"
     vertical: tuple[float, str] | None = None
 
