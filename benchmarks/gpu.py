@@ -55,6 +55,7 @@ class Setting:
     limit: float
     tests: tuple[str, ...]
     backend: str
+    compiler: str
 
     @property
     def name(self) -> str:
@@ -63,11 +64,19 @@ class Setting:
 
 
 CARD = Setting(
-    device="cuda", model="resnet50", size=224, batch=128, steps=20, limit=470, tests=("tests",), backend="nccl"
+    device="cuda",
+    model="resnet50",
+    size=224,
+    batch=128,
+    steps=20,
+    limit=470,
+    tests=("tests",),
+    backend="nccl",
+    compiler="inductor",
 )
 TINY = Setting(
     device="cpu", model="cifar-tiny-resnet", size=32, batch=2, steps=2, limit=300,
-    tests=("tests/unit/surgery/test_graft.py",), backend="gloo",
+    tests=("tests/unit/surgery/test_graft.py",), backend="gloo", compiler="eager",
 )  # fmt: skip
 
 
@@ -172,7 +181,7 @@ def step_seconds(
     images = torch.randn(setting.batch, 3, setting.size, setting.size, device=device)
     images = images.to(memory_format=torch.channels_last)
     labels = torch.arange(setting.batch, device=device) % 10
-    network = torch.compile(module) if compiled else module
+    network = torch.compile(module, backend=setting.compiler) if compiled else module
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
