@@ -144,6 +144,11 @@ def _scoring_batches(recipe: Recipe, request: SurgeryRequest, splits: DataSplits
     """The first batches of training data, where the criterion looks at data; they depend on the seed alone."""
     if criterion_of(surgery_config(request, recipe.seed)).needs not in {"inputs", "batches"}:
         return None
+    if splits.train.size < request.batch_size:
+        raise UsageError(
+            f"surgery.batch_size is {request.batch_size}, and the training split has {splits.train.size} samples: take "
+            "at most as many"
+        )
     loader = Loader(
         splits.train, request.batch_size, shuffle=True, seed=recipe.seed, augment=True, drop_last=True,
         limit=request.batches,
