@@ -29,15 +29,18 @@ ALONE = "pruned alone"
 
 def networks(model: str, density: float) -> dict[str, PrunedModel]:
     """The network pruned alone, with the default's skips, with the paper's, and with those of ResNets."""
-    beside = n2nsurgery.PairSelection(shortcuts="plain")
     made = {
         ALONE: n2nsurgery.apply(model, density=density, skip="none"),
         "one-to-one": n2nsurgery.apply(model, density=density),
-        "residual (k = 2)": n2nsurgery.apply(
-            model, density=density, skip="residual", pairs=n2nsurgery.PairSelection(length=2)
-        ),
+        "residual (k = 2)": n2nsurgery.apply(model, density=density, skip="residual", skip_length=2),
         "the paper's": n2nsurgery.apply(
-            model, density=density, skip_ratio=0.5, pattern="random", kernel="target", norm="never", pairs=beside
+            model,
+            density=density,
+            skip_ratio=0.5,
+            skip_pattern="random",
+            skip_kernel="target",
+            skip_norm="never",
+            skip_placement="all",
         ),
     }
     if len({pruned.plan.budget.total for pruned in made.values()}) != 1:

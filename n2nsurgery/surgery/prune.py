@@ -17,6 +17,7 @@ from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.graph.layers.layer_graph import Rejection
 from n2nsurgery.graph.tracing.trace import Leaf, Trace
 from n2nsurgery.masks.attachment import apply_masks
+from n2nsurgery.masks.criterion import Criterion
 from n2nsurgery.masks.draw import MaskDraw, draw_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.scoring.context import SINGLE_PROCESS, ScoreContext, ScoringBatch
@@ -50,14 +51,16 @@ def prune(
     plan: SurgeryPlan,
     data: ScoringData = ScoringData(),
     progress: Progress = SILENT,
+    criterion: Criterion | None = None,
 ) -> PrunedModel:
     """Carry out `plan` on `trace.module`, in place; equal plans, weights and data give equal masks.
 
-    `progress` is called while a criterion scores. Raises UsageError where the criterion needs data and
+    `progress` is called while a criterion scores. `criterion`: the object, where no registry has the one that the plan
+    names. Raises UsageError where the criterion needs data and
     has none, InternalError where the counts are not exactly the plan's.
     """
     module = trace.module
-    draw = _draw(trace, plan, data, progress)
+    draw = _draw(trace, plan, data, progress, criterion)
     graft(module, plan.skips)
     skips = {
         parameter_of(skip): settle_skip(skip, module.get_parameter(parameter_of(skip)), seed=plan.config.seed)
@@ -84,10 +87,12 @@ def prune(
 
 def assist(trace: Trace, plan: SurgeryPlan, data: ScoringData) -> None:
     """Score this process's part of the batches for the one that prunes; `trace.module` stays as it is."""
-    _draw(trace, plan, data, SILENT)
+    _draw(trace, plan, data, SILENT, None)
 
 
-def _draw(trace: Trace, plan: SurgeryPlan, data: ScoringData, progress: Progress) -> MaskDraw:
+def _draw(
+    trace: Trace, plan: SurgeryPlan, data: ScoringData, progress: Progress, criterion: Criterion | None
+) -> MaskDraw:
     pruned = tuple(weight for weight in plan.weights if weight.name not in plan.dense)
     kept_dense = sum(weight.numel for weight in plan.weights if weight.name in plan.dense)
     seed = plan.config.seed
@@ -95,7 +100,7 @@ def _draw(trace: Trace, plan: SurgeryPlan, data: ScoringData, progress: Progress
         module=trace.module, weights=pruned, batches=data.batches, loss=data.loss, seed=seed, processes=data.processes
     )
     return draw_masks(
-        criterion_of(plan.config),
+        criterion or criterion_of(plan.config),
         pruned,
         plan.budget.sequential - kept_dense,
         context=context,

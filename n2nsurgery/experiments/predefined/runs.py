@@ -21,7 +21,7 @@ from n2nsurgery.experiments.trials.results import TRIALS, results_of
 from n2nsurgery.experiments.trials.trial import Trial
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.recipe.recipe import Recipe
-from n2nsurgery.surgery.planning.request import SurgeryRequest
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
@@ -65,8 +65,8 @@ class Junctions:
         """One run."""
         surgery = None
         if fan_outs != self.dense:
-            asked = tuple(zip(self.layers, fan_outs, strict=True))
-            surgery = SurgeryRequest(fan_out=asked, criterion="fixed-fan", skip="none")
+            asked = dict(zip(self.layers, fan_outs, strict=True))
+            surgery = SurgeryConfig(fan_out=asked, criterion="fixed-fan", skip="none")
         recipe = Recipe(
             seed=seed,
             model=ModelRequest(name=self.model, num_classes=self.num_classes, options=dict(self.options)),

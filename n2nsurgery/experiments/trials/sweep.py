@@ -29,7 +29,7 @@ from n2nsurgery.pipelines.training.fitted import fitted_bundle
 from n2nsurgery.recipe.overrides import parse_override
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import read_recipe
-from n2nsurgery.surgery.planning.request import SurgeryRequest
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 SWEEPS = Path("sweeps")
 _FEWEST = 2
@@ -173,10 +173,10 @@ def _setting(shapes: Sequence[Junction], fans: tuple[int, ...]) -> SweepSetting:
 
 
 def _trial(recipe: Recipe, names: tuple[str, ...], fans: tuple[int, ...], seed: int, *, download: bool) -> Trial:
-    asked = recipe.surgery if isinstance(recipe.surgery, SurgeryRequest) else SurgeryRequest(density=1.0, skip="none")
+    asked = recipe.surgery if isinstance(recipe.surgery, SurgeryConfig) else SurgeryConfig(density=1.0, skip="none")
     surgery = replace(
-        asked, density=None, sparsity=None, compression=None, junction_density=(), criterion="fixed-fan",
-        allocation=None, fan_out=tuple(zip(names, fans, strict=True)),
+        asked, density=None, sparsity=None, compression=None, junction_density={}, criterion="fixed-fan",
+        allocation=None, fan_out=dict(zip(names, fans, strict=True)),
     )  # fmt: skip
     own = replace(recipe, seed=seed, surgery=surgery, train=replace(recipe.train, seed=seed))
     return Trial(name=f"fo-{'-'.join(map(str, fans))}", recipe=own, download=download)

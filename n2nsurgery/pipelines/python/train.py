@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from torch import nn
 
@@ -19,6 +19,7 @@ from n2nsurgery.core.names import unknown
 from n2nsurgery.core.processes.folder_lock import locked_folder
 from n2nsurgery.core.version import __version__
 from n2nsurgery.data.torch_data.sources import BatchOptions, batches_of, is_exact
+from n2nsurgery.pipelines.python.parts import Metrics, measure_of_caller
 from n2nsurgery.pipelines.saved.run_folder import RUN, SURGERY, is_run
 from n2nsurgery.pipelines.training.train import run as run_recipe
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
@@ -32,15 +33,11 @@ from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.components import Loss, OptimizerFactory, OwnParts, SchedulerFactory, components_of
 from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import TrainOutcome, run_training
-from n2nsurgery.training.metrics.measure import FunctionMetric, Measure
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.metrics.throughput import StepProgress
-from n2nsurgery.training.training_metrics import TrainingMetric
 
 _LOG = logging.getLogger("n2nsurgery.train")
 _RECIPES = (".yaml", ".yml")
-Metrics = Mapping[str, TrainingMetric | FunctionMetric | Callable[[Any, Any], Any]]
-"""By name, functions of (outputs, targets) that give the mean over a batch, or objects like those registered."""
 
 
 def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's own
@@ -86,8 +83,9 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
         n2nsurgery.train(pruned, dataset, folder="runs/mine", loss=focal, epochs=10,
                          optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=1e-3))
     """
+    alone = loss is not None and not any(options.get(name) is not None for name in ("task", "metrics"))
     own = OwnParts(
-        loss=loss, measure=_measure(loss, metrics, options), optimizer=optimizer, scheduler=scheduler,
+        loss=loss, measure=measure_of_caller(metrics, alone=alone), optimizer=optimizer, scheduler=scheduler,
         scheduler_interval=scheduler_interval, teacher=_module(teacher) if teacher is not None else None,
     )  # fmt: skip
     callbacks = callbacks if callbacks is not None else Callbacks()
@@ -113,20 +111,6 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
             callbacks=_told(callbacks, config), processes=processes, resume=resume,
             run_id=_run_id(data, own),
         )  # fmt: skip
-
-
-def _measure(loss: Loss | None, metrics: Metrics | None, options: Mapping[str, Any]) -> Measure | None:
-    """The metrics of a caller; None for those of the config, which a loss of one's own has none of."""
-    if metrics is None:
-        named = any(options.get(name) is not None for name in ("task", "metrics"))
-        return None if loss is None or named else Measure(metrics={})
-    return Measure(metrics={name: _metric(metric) for name, metric in metrics.items()})
-
-
-def _metric(metric: TrainingMetric | FunctionMetric | Callable[[Any, Any], Any]) -> TrainingMetric | FunctionMetric:
-    if hasattr(metric, "sums"):
-        return cast("TrainingMetric", metric)
-    return FunctionMetric(function=metric)
 
 
 def _module(model: PrunedModel | nn.Module) -> nn.Module:

@@ -32,10 +32,9 @@ from n2nsurgery.pipelines.training.training_outcome import TrainingOutcome
 from n2nsurgery.pipelines.training.training_surgery import planned_surgery, sent
 from n2nsurgery.pipelines.training.training_text import epoch_line, progress_line, step_line
 from n2nsurgery.recipe.overrides import option_override, parse_override
-from n2nsurgery.recipe.recipe import Recipe, options_of
+from n2nsurgery.recipe.recipe import ArtifactRequest, Recipe, options_of
 from n2nsurgery.recipe.resolve import read_recipe
 from n2nsurgery.surgery.artifact import Artifact
-from n2nsurgery.surgery.planning.request import ArtifactRequest
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.distributed.collectives import on_rank_zero, on_ranks, require_agreement
 from n2nsurgery.training.distributed.distributed import joined

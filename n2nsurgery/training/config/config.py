@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from n2nsurgery.core.config.devices import ALLOWED, is_device_name
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.validation import above, is_count, require, require_choice, within
-from n2nsurgery.training.config.device import is_device_name
 from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
@@ -88,7 +88,7 @@ class TrainConfig:
         average = self.ema_decay is None or within(self.ema_decay, 0, 1)
         require(average, "ema_decay", self.ema_decay, "in [0, 1), or left out")
         require_choice("amp", self.amp, get_args(Amp))
-        require(is_device_name(self.device), "device", self.device, "auto, cpu, cuda or cuda:N")
+        require(is_device_name(self.device), "device", self.device, ALLOWED)
         for name in ("checkpoint_steps", "patience", "log_every"):
             value = getattr(self, name)
             require(value is None or is_count(value, 1), name, value, "a whole number from 1, or left out")

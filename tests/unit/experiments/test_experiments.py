@@ -183,8 +183,8 @@ def test_what_two_experiments_ask_for_alike_is_one_cell(tmp_path):
 
 
 def test_methods_differ_in_where_skips_lead_and_how_weights_are_shared():
-    where = {method: surgery_of(method, 0.05).filled() for method in (NORMALIZED, ONE_TO_ONE, TWO_BLOCKS)}
-    assert [request.shortcuts for request in where.values()] == ["two-blocks", "around", "two-blocks"]
+    where = {method: surgery_of(method, 0.05) for method in (NORMALIZED, ONE_TO_ONE, TWO_BLOCKS)}
+    assert [asked.skip_placement for asked in where.values()] == ["two-blocks", "avoid-residual", "two-blocks"]
     for method in ("RP", ONE_TO_ONE, "ResSkip-RP"):
         assert replace(surgery_of(equal(method), 0.05), allocation="erk") == surgery_of(method, 0.05)
 
