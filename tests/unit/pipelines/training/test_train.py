@@ -203,7 +203,11 @@ def test_an_artifact_is_trained_and_has_to_be_that_of_the_model_and_the_data():
             "surgery.batch_size is 4096, and the training split has 64 samples: take at most as many",
         ),
         ("train.accumulate=3", UsageError, "batch_size is 16; it must be a multiple of 3"),
-        ("surgery.batches=9", UsageError, "surgery.batches is 9, but the training split has 4 batches of 16"),
+        (
+            "surgery.batches=9",
+            UsageError,
+            "surgery.batches is 9, but the training split has 4 batches of surgery.batch_size 16",
+        ),
         ("surgery.density=0.001", UsageError, "skip"),
         ("train.device=cuda:7", RunError, "device 'cuda:7' was asked for"),
         ("train.epochs=0", UsageError, "--set train.epochs=0: train.epochs is 0"),
