@@ -19,7 +19,7 @@ AnyModel = Annotated[
     str,
     typer.Argument(metavar="MODEL|ARTIFACT|FILE", help="a model as for apply, an artifact's folder, or an .onnx file"),
 ]
-AllowImport = Annotated[bool, typer.Option("--allow-import", help="run the factory that names the model")]
+AllowImport = Annotated[bool, typer.Option("--allow-import", help="run named code: a model's factory, plugins")]
 NumClasses = Annotated[int | None, typer.Option(metavar="N", help="outputs of the model; default: the source's own")]
 InputSize = Annotated[str | None, typer.Option(metavar="CxHxW", help="shape of one sample; default: the source's own")]
 

@@ -1,6 +1,7 @@
 """Recipe: one training run as a value, composed of the sections' own types; and its canonical form.
 
     version, seed    of the format; of everything that is drawn
+    plugins          modules to import first, for what they register
     model            ModelRequest; may be left out where an artifact is trained
     data             DataRequest
     surgery          SurgeryConfig without its seed, or ArtifactRequest; left out, the dense model is trained
@@ -29,7 +30,7 @@ from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.training.config.config import TrainConfig
 
 VERSION: Final = 2
-# Where a run computes and where its data lies, and what is made of it afterwards: neither changes what is trained.
+# Where a run computes, where its data and its plugins lie, and what is made of it afterwards: not what is trained.
 _PLACES = (
     ("data", "root"),
     ("data", "workers"),
@@ -38,7 +39,7 @@ _PLACES = (
     ("train", "distributed_timeout"),
     ("train", "find_unused_parameters"),
 )
-_AFTERWARDS = ("export", "report")
+_BESIDE = ("plugins", "export", "report")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,7 @@ class Recipe:
 
     version: Literal[2] = VERSION
     seed: int = 0
+    plugins: tuple[str, ...] = ()
     model: ModelRequest | None
     data: DataRequest
     surgery: SurgeryConfig | ArtifactRequest | None
@@ -70,6 +72,7 @@ class Recipe:
         document = {
             "version": self.version,
             "seed": self.seed,
+            "plugins": self.plugins,
             "model": self.model and asdict(self.model),
             "data": data,
             "surgery": self.surgery and _surgery(self.surgery),
@@ -88,7 +91,7 @@ class Recipe:
         document = self.to_json()
         for section, key in _PLACES:
             del document[section][key]
-        return {section: value for section, value in document.items() if section not in _AFTERWARDS}
+        return {section: value for section, value in document.items() if section not in _BESIDE}
 
     @property
     def subject(self) -> str:

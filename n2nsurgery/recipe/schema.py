@@ -33,6 +33,7 @@ def json_schema() -> Schema:
     properties: Schema = {
         "version": {"const": VERSION},
         "seed": {"type": "integer", "minimum": 0, "default": 0},
+        "plugins": {"type": "array", "items": {"type": "string"}, "default": []},
         "model": {"anyOf": [_section(ModelRequest, shared), _NULL]},
         "data": {"oneOf": [_data_set(name, shared) for name in DATA_SETS.names()]},
         "surgery": {"anyOf": surgery},

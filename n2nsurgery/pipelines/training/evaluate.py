@@ -50,7 +50,7 @@ class Evaluation:
 
 def run(request: EvaluationRequest, progress: Progress = SILENT) -> Evaluation:
     """Evaluate; nothing is written. Raises UsageError where the data is not known or does not fit the network."""
-    recipe = recipe_of(request.folder) if is_run(request.folder) else None
+    recipe = recipe_of(request.folder, allow_import=request.allow_import) if is_run(request.folder) else None
     wanted = _data(request, recipe)
     device = choose_device(request.device)
     progress(f"loading {request.folder.name}", 0.1)

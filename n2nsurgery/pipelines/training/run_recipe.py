@@ -23,9 +23,9 @@ from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.loop.run import CHECKPOINTS
 
 
-def recipe_of(run: Path) -> Recipe:
-    """The resolved recipe of a run; InvalidFileError where it is missing or damaged."""
-    return read_recipe(run / RECIPE)
+def recipe_of(run: Path, *, allow_import: bool = False) -> Recipe:
+    """The resolved recipe of a run; InvalidFileError where it is missing or damaged, or has plugins nobody allowed."""
+    return read_recipe(run / RECIPE, allow_import=allow_import)
 
 
 def write_recipe(run: Path, recipe: Recipe) -> None:

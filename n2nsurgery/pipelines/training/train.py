@@ -58,7 +58,7 @@ def resolved(request: TrainRequest) -> Recipe:
         overrides.append(option_override("train.device", request.device, "--device"))
     if request.data_root is not None:
         overrides.append(option_override("data.root", str(request.data_root), "--data-root"))
-    return read_recipe(request.recipe, overrides)
+    return read_recipe(request.recipe, overrides, allow_import=request.allow_import)
 
 
 def run(  # noqa: PLR0913 - what a caller may bring beside the request
