@@ -58,6 +58,8 @@ def resolved(request: TrainRequest) -> Recipe:
         overrides.append(option_override("train.device", request.device, "--device"))
     if request.data_root is not None:
         overrides.append(option_override("data.root", str(request.data_root), "--data-root"))
+    if request.timeout is not None:
+        overrides.append(option_override("train.distributed_timeout", str(request.timeout), "--timeout"))
     return read_recipe(request.recipe, overrides, allow_import=request.allow_import)
 
 
