@@ -15,6 +15,7 @@ from typing import Any, Self
 from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.core.files import write_text
+from n2nsurgery.core.outputs import device_of, evaluation_mode
 from n2nsurgery.core.progress import Progress
 from n2nsurgery.data.pipeline.splits import DataSplits
 from n2nsurgery.data.request import DataRequest
@@ -140,10 +141,7 @@ def _flops(pruned: PrunedModel) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     module = pruned.module
-    device = next((parameter.device for parameter in module.parameters()), None)
-    inputs = [torch.zeros((1, *spec.shape[1:]), device=device) for spec in pruned.plan.inputs]
-    training = module.training
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module.eval()(*inputs)
-    module.train(training)
+    inputs = [torch.zeros((1, *spec.shape[1:]), device=device_of(module)) for spec in pruned.plan.inputs]
+    with evaluation_mode(module), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(*inputs)
     return int(counter.get_total_flops())

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.outputs import device_of
 from n2nsurgery.graph.tracing.trace import Trace, trace
 from n2nsurgery.models.catalog import rebuild
 from n2nsurgery.models.model_spec import ModelSpec
@@ -47,5 +48,5 @@ def _traced(plan: SurgeryPlan, model: nn.Module | None, allow_import: bool) -> T
     if model is None:
         assert plan.model is not None
         model = rebuild(ModelSpec.from_text(plan.model), allow_import=allow_import).module
-    device = next((parameter.device for parameter in model.parameters()), None)
+    device = device_of(model)
     return trace(model, zero_inputs(plan.inputs, device))
