@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from n2nsurgery.export.bench.bench import BenchReport
+from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.pipelines.deploy import bench, export
 from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
 from n2nsurgery.pipelines.prune import apply
@@ -68,8 +69,8 @@ def measured(case: Case, density: float, options: argparse.Namespace, folder: Pa
         model=case.model, surgery=SurgeryConfig(density=density, **case.options), output=artifact, device="cpu"
     )
     outcome = apply.run(request)
-    portable = export.run(artifact, folder / "portable.onnx", measure=options.measure).report
-    dense = export.run(artifact, folder / "dense.onnx", format="dense").report
+    portable = export.run(artifact, folder / "portable.onnx", config=ExportConfig(measure=options.measure)).report
+    dense = export.run(artifact, folder / "dense.onnx", config=ExportConfig(format="dense")).report
     report = bench.run(
         portable.path, against=dense.path, threads=options.threads, batch=options.batch, seconds=0.01,
         rounds=options.rounds,

@@ -54,16 +54,6 @@ Last = Annotated[bool, typer.Option("--last", help="of a run, its newest weights
 
 # The file
 OnnxFile = Annotated[Path, typer.Argument(metavar="FILE", help="an .onnx file")]
-Format = Annotated[
-    str,
-    typer.Option(metavar="portable|dense|inlined", help="coded weights, ordinary ones, or codes in standard operators"),
-]
-Values = Annotated[str, typer.Option(metavar="fp32|fp16|int8", help="what coded weights are stored as")]
-Summarize = Annotated[bool, typer.Option("--report", help="put a summary of its connectivity into the metadata")]
-Measure = Annotated[
-    bool, typer.Option("--measure", help="time each layer, sparse against dense, and keep what is faster here")
-]
-Compact = Annotated[bool, typer.Option("--compact", help="remove channels that are provably constant or unused")]
 Library = Annotated[
     Path | None, typer.Option(metavar="FILE", help="the sparse runtime's library; default: the installed one")
 ]

@@ -6,7 +6,7 @@
     data             DataRequest
     surgery          SurgeryConfig without its seed, or ArtifactRequest; left out, the dense model is trained
     train            TrainConfig without its seed
-    export           ExportRequest; left out, nothing is exported
+    export           ExportConfig; left out, nothing is exported
     report           ReportRequest; left out, no report is made
 
 Nothing here has a default of its own.
@@ -24,7 +24,7 @@ import yaml
 from n2nsurgery.connectivity.graph.request import ReportRequest
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.data.request import DataRequest
-from n2nsurgery.export.request import ExportRequest
+from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.training.config.config import TrainConfig
@@ -60,7 +60,7 @@ class Recipe:
     data: DataRequest
     surgery: SurgeryConfig | ArtifactRequest | None
     train: TrainConfig
-    export: ExportRequest | None = None
+    export: ExportConfig | None = None
     report: ReportRequest | None = None
 
     def to_json(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from n2nsurgery.connectivity.graph.request import ReportRequest
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
-from n2nsurgery.export.request import ExportRequest
+from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.recipe.foreign import import_named, plugins_of
@@ -157,8 +157,8 @@ def _train(node: Node, problems: Problems) -> TrainConfig:
     return read_section(TrainConfig, node, "train", problems, without=_SEED)
 
 
-def _export(node: Node, problems: Problems) -> ExportRequest:
-    return read_section(ExportRequest, node, "export", problems)
+def _export(node: Node, problems: Problems) -> ExportConfig:
+    return read_section(ExportConfig, node, "export", problems)
 
 
 def _report(node: Node, problems: Problems) -> ReportRequest:

@@ -15,7 +15,7 @@ from n2nsurgery.connectivity.graph.request import ReportRequest
 from n2nsurgery.core.config.options import ConfigField, Range, config_fields
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
-from n2nsurgery.export.request import ExportRequest
+from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.recipe.recipe import VERSION, ArtifactRequest
@@ -38,7 +38,7 @@ def json_schema() -> Schema:
         "data": {"oneOf": [_data_set(name, shared) for name in DATA_SETS.names()]},
         "surgery": {"anyOf": surgery},
         "train": _section(TrainConfig, shared, without=("seed",)),
-        "export": {"anyOf": [_section(ExportRequest, shared), _NULL]},
+        "export": {"anyOf": [_section(ExportConfig, shared), _NULL]},
         "report": {"anyOf": [_section(ReportRequest, shared), _NULL]},
     }
     return {

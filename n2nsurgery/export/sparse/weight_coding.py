@@ -14,7 +14,8 @@ from n2nsurgery.core.errors import InternalError
 from n2nsurgery.export.capture.capture import TRANSPOSED
 from n2nsurgery.export.codec.choose import choose
 from n2nsurgery.export.codec.coded import CodedWeight, encode
-from n2nsurgery.export.codec.values import BYTES, Values, store, unfit
+from n2nsurgery.export.codec.values import BYTES, store, unfit
+from n2nsurgery.export.config import Values
 from n2nsurgery.export.sparse.fusion_matches import WEIGHT_INPUT, FusionMatch, match_at
 from n2nsurgery.export.sparse.weight_record import MAX_NUMEL, WeightRecord
 from n2nsurgery.export.sparse.where_sparse_pays import (

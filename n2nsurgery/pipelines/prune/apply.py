@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 from torch import Tensor, nn
 
+from n2nsurgery.core.config.signature import keywords_of, require_known
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable
 from n2nsurgery.core.processes.distributed_context import DistributedContext
@@ -31,7 +32,6 @@ from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.models.model_spec import ModelSpec
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
-from n2nsurgery.pipelines.prune.signature import keywords_of, require_known
 from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
 from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import SurgeryOptions

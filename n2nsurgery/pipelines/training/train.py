@@ -274,7 +274,7 @@ class _Run:
         assert self.recipe.export is not None
         self.progress("exporting", _AFTER)
         best = load(self.folder, allow_import=self.request.allow_import)
-        return export_onnx(best, self.folder / MODEL, overwrite=True, **asdict(self.recipe.export))
+        return export_onnx(best, self.folder / MODEL, overwrite=True, config=self.recipe.export)
 
     def _report_page(self) -> Path:
         assert self.recipe.report is not None
