@@ -107,12 +107,17 @@ class Recipe:
 
 def differences(one: Recipe, other: Recipe) -> tuple[str, ...]:
     """Where two recipes differ in what they train: `train.epochs: 6 -> 300`."""
-    before, after = _flat(one.trained()), _flat(other.trained())
+    before, after = options_of(one), options_of(other)
     return tuple(
         f"{path}: {before.get(path, 'absent')} -> {after.get(path, 'absent')}"
         for path in sorted(before.keys() | after.keys())
         if before.get(path, "absent") != after.get(path, "absent")
     )
+
+
+def options_of(recipe: Recipe) -> dict[str, Any]:
+    """Every option that changes what is trained, by its name: `train.epochs`."""
+    return _flat(recipe.trained())
 
 
 def _surgery(asked: SurgeryConfig | ArtifactRequest) -> dict[str, Any]:

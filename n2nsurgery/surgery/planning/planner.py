@@ -13,6 +13,7 @@ from n2nsurgery.core.errors import BudgetError, UsageError, about
 from n2nsurgery.core.names import select
 from n2nsurgery.core.seeds import derive
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, Rejection
+from n2nsurgery.masks.allocations import ALLOCATIONS
 from n2nsurgery.masks.counts.budgets import Budget, budget
 from n2nsurgery.masks.criterion import CRITERIA, Criterion, PatternCriterion, make_criterion
 from n2nsurgery.masks.draw import Floors, pattern_counts
@@ -118,6 +119,8 @@ def checked(config: SurgeryConfig, criterion: Criterion | None = None) -> Surger
     config = config.canonical()
     with about("skip"):
         skip = config.skip if config.skip == "none" else KINDS.canonical(config.skip)
+    with about("skip_allocation"):
+        config = replace(config, skip_allocation=ALLOCATIONS.canonical(config.skip_allocation))
     if criterion is not None:
         return replace(config, skip=skip)
     with about("criterion"):
