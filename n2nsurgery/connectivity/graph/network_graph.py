@@ -87,7 +87,7 @@ def _graph(network: ChannelNetwork, options: GraphOptions, *, left_out: frozense
         if step.name in left_out:
             continue
         if isinstance(step, LayerCall):
-            blocks.append(block_of(step, _held(network, step, options), options.weight, dense=dense))
+            blocks.append(block_of(step, _held(network, step, options), options.conductance, dense=dense))
         elif step.kind == "hub" or options.identity == "edges":
             blocks.append(_weightless(step))
     return ChannelGraph(groups=flow.groups, sources=flow.sources, sinks=flow.sinks, blocks=tuple(blocks))

@@ -2,6 +2,9 @@
 
 Results go through files, so that a process which dies loses nothing but the job it was at. Ctrl-C reaches this process
 alone, which passes it on: every job then saves what it can and ends.
+
+The pool of concurrent.futures does not serve: it has no way to pass a wish to stop on to its processes (before Python
+3.14), does not tell how one of them ended, and leaves them behind where this process is killed.
 """
 
 from __future__ import annotations
