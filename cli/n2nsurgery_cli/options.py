@@ -34,6 +34,10 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="a value of the recipe, like train.epochs=5; repeatable"),
 ]
 Gpus = Annotated[int | None, typer.Option(metavar="N", help="processes, one for each GPU; default: this one alone")]
+Timeout = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="give up a process of several that does not answer; default: 1800"),
+]
 Resume = Annotated[
     str | None,
     typer.Option(metavar="[auto|RUN]", help="go on: auto with this recipe's run, begun where there is none"),

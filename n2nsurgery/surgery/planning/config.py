@@ -134,8 +134,9 @@ class SurgeryConfig:
         default="auto",
         metadata=option("of skips into convolutions; auto: 1 where that holds the budget, else target", group=_SKIPS),
     )
-    skip_allocation: Literal["uniform", "equal"] = field(
-        default="uniform", metadata=option("how skips share their budget: by size, or equally", group=_SKIPS)
+    skip_allocation: str = field(
+        default="uniform",
+        metadata=option("how skips share their budget; uniform: by size", group=_SKIPS, registry=ALLOCATIONS),
     )
     skip_norm: Literal["auto", "always", "never"] = field(
         default="auto",
