@@ -57,7 +57,7 @@ CASES = {
     "vgg19-uniform": Case(model="vgg19", options=UNIFORM, bars={0.02: 12, 0.05: 6, 0.1: 3.5}),
 }  # fmt: skip
 HEADER = (
-    "network", "density", "MAC density", "times as fast", "bar", "dense ms", "sparse ms", "file MB", "of the bound",
+    "network", "density", "MAC density", "times as fast", "target", "dense ms", "sparse ms", "file MB", "of the bound",
     "load s, of dense", "memory MB, of dense", "first / warm", "layers dense",
 )  # fmt: skip
 

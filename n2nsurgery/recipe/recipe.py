@@ -7,7 +7,7 @@
     surgery          SurgeryConfig without its seed, or ArtifactRequest; left out, the dense model is trained
     train            TrainConfig without its seed
     export           ExportConfig; left out, nothing is exported
-    report           ReportRequest; left out, no report is made
+    report           ReportConfig; left out, no report is made
 
 Nothing here has a default of its own.
 """
@@ -21,7 +21,7 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from n2nsurgery.connectivity.graph.request import ReportRequest
+from n2nsurgery.connectivity.graph.report_config import ReportConfig
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.export.config import ExportConfig
@@ -61,7 +61,7 @@ class Recipe:
     surgery: SurgeryConfig | ArtifactRequest | None
     train: TrainConfig
     export: ExportConfig | None = None
-    report: ReportRequest | None = None
+    report: ReportConfig | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Every value, defaults included, as JSON values; reading it gives an equal recipe."""

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from n2nsurgery.connectivity.graph.request import ReportRequest
+from n2nsurgery.connectivity.graph.report_config import ReportConfig
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.export.config import ExportConfig
@@ -161,8 +161,8 @@ def _export(node: Node, problems: Problems) -> ExportConfig:
     return read_section(ExportConfig, node, "export", problems)
 
 
-def _report(node: Node, problems: Problems) -> ReportRequest:
-    return read_section(ReportRequest, node, "report", problems)
+def _report(node: Node, problems: Problems) -> ReportConfig:
+    return read_section(ReportConfig, node, "report", problems)
 
 
 def _data(node: Node, problems: Problems) -> DataRequest:

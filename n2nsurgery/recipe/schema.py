@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter
 
-from n2nsurgery.connectivity.graph.request import ReportRequest
+from n2nsurgery.connectivity.graph.report_config import ReportConfig
 from n2nsurgery.core.config.options import ConfigField, Range, config_fields
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
@@ -39,7 +39,7 @@ def json_schema() -> Schema:
         "surgery": {"anyOf": surgery},
         "train": _section(TrainConfig, shared, without=("seed",)),
         "export": {"anyOf": [_section(ExportConfig, shared), _NULL]},
-        "report": {"anyOf": [_section(ReportRequest, shared), _NULL]},
+        "report": {"anyOf": [_section(ReportConfig, shared), _NULL]},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -1,7 +1,7 @@
 """Experiment `fig5`: test accuracy after every epoch, at 20 times compression.
 
 The paper draws ResNet50 on CIFAR-10 and says that networks with N2NSkip are nearly as good as the dense one during the
-first 50 of 300 epochs. Its curves are in an image alone; what is printed are the accuracies at the end (Table 1).
+first 50 of 300 epochs. Its curves are only in an image; printed are the accuracies at the end (Table 1).
 Source: the N2NSkip paper, Fig. 5 and section 4.
 """
 

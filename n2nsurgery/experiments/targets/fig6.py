@@ -1,6 +1,6 @@
 """Experiment `fig6`: test error against compression, N2NSkip beside conventional skips.
 
-The values of the paper's ResSkip curves are in an image alone; those of N2NSkip are in its Table 1.
+The values of the paper's ResSkip curves are only in an image; those of N2NSkip are in its Table 1.
 Source: the N2NSkip paper, Fig. 6 and section 4.1.
 """
 

@@ -37,9 +37,9 @@ _PRINTED: Mapping[tuple[str, str], tuple[float, ...]] = {
     ("ResNet50", "CSP"): (7.9e-3, 6.7e-5, 6.1e-2, 9.2e0),
     ("ResNet50", "N2NSkip-CSP"): (5.3e-6, 1.7e-5, 4.2e-5, 8.9e-4),
 }
-_RULES = (GraphOptions(weight="l1"), GraphOptions(weight="binary"))
+_RULES = (GraphOptions(conductance="l1"), GraphOptions(conductance="binary"))
 _TIMES = {"t*": "F", "10 t*": "F_10", "inf": "F_inf"}
-_COLUMNS = tuple(f"{rules.weight}, {time}" for rules in _RULES for time in _TIMES)
+_COLUMNS = tuple(f"{rules.conductance}, {time}" for rules in _RULES for time in _TIMES)
 
 
 NetworkAtDensity = tuple[str, str, float]

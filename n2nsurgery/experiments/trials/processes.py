@@ -35,7 +35,7 @@ _CONTEXT = multiprocessing.get_context("spawn")  # a forked process cannot use C
 
 @dataclass(frozen=True, kw_only=True)
 class _Message:
-    """What a process tells: job `number` is done, or (`problem`) failed; `error` ends everything, by its class."""
+    """What a process reports: job `number` is done, or (`problem`) failed; `error` ends everything, by its class."""
 
     number: int
     problem: str | None = None
@@ -76,7 +76,7 @@ def in_processes(
 
 
 def _received(running: dict[Connection, BaseProcess]) -> list[_Message]:
-    """What has been told since the last look; processes that are through are taken out of `running`."""
+    """The messages since the last look; finished processes are removed from `running`."""
     messages: list[_Message] = []
     for inbox in wait(list(running), timeout=_POLL):
         assert isinstance(inbox, Connection)

@@ -1,6 +1,6 @@
 """A trial: one training run of an experiment, and what it gave.
 
-<key>.yaml      the recipe; `n2nsurgery train` carries it out alone
+<key>.yaml      the recipe; `n2nsurgery train` runs it by itself
 <key>/          the run
 <key>.json      the result, once the run is through
 """

@@ -1,4 +1,4 @@
-"""One layer alone, sparse against dense, on the machine at hand.
+"""A single layer, sparse against dense, on the machine at hand.
 
 The layer is a model of one node of our domain with its function. With the sparse runtime the node is its kernel;
 without, ONNX Runtime folds it into the ordinary dense layer. Both take turns on one sample and one thread. What is

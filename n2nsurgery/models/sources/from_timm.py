@@ -22,7 +22,7 @@ def names() -> tuple[str, ...]:
 
 
 def design(name: str, requested: Arguments, *, input_size: InputSize | None, weights: str | None) -> Design:  # noqa: ARG001 - one interface
-    """The input size of the model's default configuration; another one is told to models of a fixed size."""
+    """The input size of the model's default configuration; models of a fixed size are built for another one."""
     default, fixed = _configuration(name)
     shape = sized(default, input_size)
     arguments = dict(requested)

@@ -60,7 +60,8 @@ def export_onnx(
 
     The plan and its outcome are in the model's metadata under the key `n2nsurgery`. The file appears only after ONNX
     Runtime has reproduced torch's output. Raises VerificationError where it does not, or where pruned weights of
-    `pruned` are no longer zero, and UsageError where the file exists.
+    `pruned` are no longer zero, UsageError where the file exists or `measure` has no sparse runtime, TraceError where
+    torch cannot capture the model, and RunError where it cannot be translated or written.
     """
     require_known(options, ExportOptions, "export_onnx")
     config = replace(config or DEFAULT, **options)

@@ -39,10 +39,11 @@ class PlannedModel:
 def plan_surgery(
     graph: LayerGraph, config: SurgeryConfig, model: PlannedModel, criterion: Criterion | None = None
 ) -> SurgeryPlan:
-    """The pruning plan that `config` asks for on the model that `graph` describes.
+    """The pruning plan that `config` asks for on the model that `graph` describes; no tensor is looked at.
 
-    `criterion`: the object that `config` names, where no registry has it. Raises UnknownNameError for a name or pattern
-    that matches nothing, BudgetError where the weights do not fit.
+    `model`: what the plan records of the model besides its graph, so that it can be built and checked again: its spec,
+    its class and the shapes and types of its inputs. `criterion`: the object that `config` names, where no registry has
+    it. Raises UnknownNameError for a name or pattern that matches nothing, BudgetError where the weights do not fit.
     """
     config = checked(config, criterion)
     criterion = criterion or criterion_of(config)
