@@ -59,7 +59,8 @@ def resolved(request: TrainRequest) -> Recipe:
     if request.data_root is not None:
         overrides.append(option_override("data.root", str(request.data_root), "--data-root"))
     if request.timeout is not None:
-        overrides.append(option_override("train.distributed_timeout", str(request.timeout), "--timeout"))
+        timeout = parse_override(f"train.distributed_timeout={request.timeout}")
+        overrides.append(replace(timeout, option=f"--timeout {request.timeout}"))
     return read_recipe(request.recipe, overrides, allow_import=request.allow_import)
 
 

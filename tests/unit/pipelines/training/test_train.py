@@ -22,7 +22,7 @@ from n2nsurgery.pipelines.prune.inspect import run as inspect
 from n2nsurgery.pipelines.saved.run_folder import newest_result
 from n2nsurgery.pipelines.training.evaluate import run as evaluate
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
-from n2nsurgery.pipelines.training.train import run
+from n2nsurgery.pipelines.training.train import resolved, run
 from n2nsurgery.pipelines.training.train_request import TrainRequest
 from n2nsurgery.training.state.checkpoints import trained_weights
 
@@ -430,3 +430,11 @@ def test_a_damaged_run_is_told_apart_from_one_without_weights():
     shutil.rmtree("run/surgery")
     with pytest.raises(InvalidFileError):
         n2nsurgery.load("run")
+
+
+@pytest.mark.usefixtures("here")
+def test_the_timeout_of_processes_is_an_option_that_changes_no_run():
+    plain = resolved(TrainRequest(recipe=Path("tiny.yaml")))
+    patient = resolved(TrainRequest(recipe=Path("tiny.yaml"), timeout=60.5))
+    assert (plain.train.distributed_timeout, patient.train.distributed_timeout) == (1800.0, 60.5)
+    assert patient.hash == plain.hash
