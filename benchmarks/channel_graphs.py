@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 
-from n2nsurgery.connectivity.channel_graph import Block, ChannelGraph, NodeGroup, identity_block
+from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph, NodeGroup, identity_block
 
 
 @dataclass

@@ -20,11 +20,11 @@ from channel_graphs import mlp, resnet50, vgg19, wide
 from scipy.sparse.linalg import expm_multiply
 
 from n2nsurgery.connectivity import METRICS, ChannelGraph, Subject, laplacian, scatter, scree_curves
-from n2nsurgery.connectivity.components import components
-from n2nsurgery.connectivity.heat_solver import solve_heat
+from n2nsurgery.connectivity.heat.components import components
+from n2nsurgery.connectivity.heat.heat_solver import solve_heat
 from n2nsurgery.connectivity.page.adjacency_picture import adjacency_picture
 from n2nsurgery.connectivity.page.render import render
-from n2nsurgery.connectivity.report import Origin, report
+from n2nsurgery.connectivity.report.report import report
 
 GRID = 61
 
@@ -144,9 +144,8 @@ def of_report() -> None:
         total += spent
         line(f"metric {name}, ResNet50 5 % against dense", "", f"{spent:.2f} s", "", "")
     line("all metrics", "", f"{total:.1f} s", "", "")
-    names = {"name": Origin(name="ResNet50, 5 %"), "reference_name": Origin(name="dense")}
     fresh = [Subject(graph=each.graph) for each in (subject, reference)]
-    spent, found = seconds(lambda: report(*fresh, **names))
+    spent, found = seconds(lambda: report(*fresh))
     drawn, page = seconds(lambda: render(found, subject.graph, reference.graph))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     line("report", "", f"{spent:.1f} s", "", "")

@@ -18,10 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from n2nsurgery.export.bench import BenchReport
-from n2nsurgery.pipelines import apply, bench, export
-from n2nsurgery.pipelines.apply_request import ApplyRequest
-from n2nsurgery.pipelines.sparse_runtime import sparse_runtime
+from n2nsurgery.export.bench.bench import BenchReport
+from n2nsurgery.export.config import ExportConfig
+from n2nsurgery.pipelines.deploy import bench, export
+from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
+from n2nsurgery.pipelines.prune import apply
+from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,7 @@ CASES = {
     "resnet50-uniform": Case(model="resnet50", options=UNIFORM, bars={0.02: 10, 0.05: 6, 0.1: 4}),
     "resnet50-n2nskip": Case(model="resnet50", options={"allocation": "uniform"}, bars={0.02: 10, 0.05: 6, 0.1: 4}),
     "resnet50-n2nskip-two-blocks": Case(
-        model="resnet50", options={"allocation": "uniform", "shortcuts": "two-blocks"},
+        model="resnet50", options={"allocation": "uniform", "skip_placement": "two-blocks"},
         bars={0.02: 10, 0.05: 6, 0.1: 4},
     ),
     "resnet50-block4": Case(
@@ -54,7 +57,7 @@ CASES = {
     "vgg19-uniform": Case(model="vgg19", options=UNIFORM, bars={0.02: 12, 0.05: 6, 0.1: 3.5}),
 }  # fmt: skip
 HEADER = (
-    "network", "density", "MAC density", "times as fast", "bar", "dense ms", "sparse ms", "file MB", "of the bound",
+    "network", "density", "MAC density", "times as fast", "target", "dense ms", "sparse ms", "file MB", "of the bound",
     "load s, of dense", "memory MB, of dense", "first / warm", "layers dense",
 )  # fmt: skip
 
@@ -62,10 +65,12 @@ HEADER = (
 def measured(case: Case, density: float, options: argparse.Namespace, folder: Path) -> tuple[BenchReport, Any, float]:
     """The comparison, the report on the portable file, and the MAC density."""
     artifact = folder / "artifact"
-    request = ApplyRequest(model=case.model, density=density, output=artifact, device="cpu", **case.options)
+    request = ApplyRequest(
+        model=case.model, surgery=SurgeryConfig(density=density, **case.options), output=artifact, device="cpu"
+    )
     outcome = apply.run(request)
-    portable = export.run(artifact, folder / "portable.onnx", measure=options.measure).report
-    dense = export.run(artifact, folder / "dense.onnx", format="dense").report
+    portable = export.run(artifact, folder / "portable.onnx", config=ExportConfig(measure=options.measure)).report
+    dense = export.run(artifact, folder / "dense.onnx", config=ExportConfig(format="dense")).report
     report = bench.run(
         portable.path, against=dense.path, threads=options.threads, batch=options.batch, seconds=0.01,
         rounds=options.rounds,

@@ -29,21 +29,21 @@ from torch.nn import functional as F
 
 import n2nsurgery
 from n2nsurgery.core.errors import N2NSurgeryError
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.seeds import torch_generator
-from n2nsurgery.data.loader import Loader
+from n2nsurgery.data.pipeline.loader import Loader
+from n2nsurgery.data.pipeline.splits import DataSplits, Split
+from n2nsurgery.data.pipeline.subset import limited
 from n2nsurgery.data.sets.cifar10 import Cifar10
-from n2nsurgery.data.splits import DataSplits, Split
-from n2nsurgery.data.subset import limited
+from n2nsurgery.experiments.trials.paired import SampleStats, paired
+from n2nsurgery.masks.attachment import enforcer_of
+from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.models.request import ModelRequest
-from n2nsurgery.pipelines.fitted import fitted_patient
-from n2nsurgery.pipelines.paired import Spread, paired
-from n2nsurgery.surgery.keeper import keeper_of
-from n2nsurgery.surgery.operated import Operated
-from n2nsurgery.train.evaluation import evaluate
-from n2nsurgery.train.masking import Masked
-from n2nsurgery.train.optimizer import OptimizerConfig, make_optimizer
-from n2nsurgery.train.schedule import ScheduleConfig, learning_rate
-from n2nsurgery.train.world import Alone
+from n2nsurgery.pipelines.training.fitted import fitted_bundle
+from n2nsurgery.surgery.pruned_model import PrunedModel
+from n2nsurgery.training.config.optimizer import OptimizerConfig, make_optimizer
+from n2nsurgery.training.config.schedule import ScheduleConfig, learning_rate
+from n2nsurgery.training.loop.evaluation import evaluate
 
 JUDGED = 10_000
 BATCH = 64
@@ -103,11 +103,11 @@ class Cell:
 class Patterns:
     """The masks of a network in training, and their updates; everything is a function of (seed, step, gradients)."""
 
-    def __init__(self, operated: Operated, method: Method, seed: int) -> None:
-        self.masks: Mapping[str, Tensor] = operated.masks
-        self.masked = Masked(operated.module, operated.masks)
-        self._module, self._method, self._seed = operated.module, method, seed
-        self._kept = operated.masks.kept
+    def __init__(self, pruned: PrunedModel, method: Method, seed: int) -> None:
+        self.masks: Mapping[str, Tensor] = pruned.masks
+        self.masked = MaskEnforcer(pruned.module, pruned.masks, hooks=False)
+        self._module, self._method, self._seed = pruned.module, method, seed
+        self._kept = pruned.masks.kept
 
     def exchange(self, step: int, fraction: float, optimizer: torch.optim.Optimizer) -> None:
         """Replace the masks by those that the weights and the unmasked gradients of this step ask for."""
@@ -124,7 +124,7 @@ class Patterns:
         exchange = exchanged_by_layer if self._method.by_layer else exchanged
         self.masks = exchange(self.masks, importance, interest, fraction)
         assert sum(int(mask.count_nonzero()) for mask in self.masks.values()) == self._kept
-        self.masked = Masked(self._module, self.masks)
+        self.masked = MaskEnforcer(self._module, self.masks, hooks=False)
         self.masked.apply()
         self.masked.clear(optimizer)
 
@@ -135,10 +135,13 @@ class Patterns:
         }
 
 
-def train(operated: Operated, method: Method, images: Split, *, epochs: int, seed: int) -> Patterns:
-    """The patterns after training `operated` in place; its keeper has to rest, for growth asks for all gradients."""
-    module = operated.module.train().to(memory_format=torch.channels_last)
-    patterns = Patterns(operated, method, seed)
+def train(pruned: PrunedModel, method: Method, images: Split, *, epochs: int, seed: int) -> Patterns:
+    """The patterns after training `pruned` in place.
+
+    Its mask enforcer has to be suspended, for growth asks for all gradients.
+    """
+    module = pruned.module.train().to(memory_format=torch.channels_last)
+    patterns = Patterns(pruned, method, seed)
     optimizer = make_optimizer(module, OPTIMIZER)
     loader = Loader(images, BATCH, shuffle=True, seed=seed, augment=False, drop_last=True)
     step, steps = 0, epochs * len(loader)
@@ -160,32 +163,32 @@ def train(operated: Operated, method: Method, images: Split, *, epochs: int, see
 
 
 def cell(name: str, arguments: argparse.Namespace, splits: DataSplits, seed: int) -> Cell:
-    """One network, operated, trained and judged."""
+    """One network, pruned, trained and judged."""
     assert splits.validation is not None
     method = METHODS[name]
-    patient = fitted_patient(ModelRequest(name=arguments.model), splits, seed=seed)
-    operated = n2nsurgery.apply(
-        patient.module, density=arguments.density, skip_ratio="auto", skip=method.skip, seed=seed,
-        example_inputs=patient.example_inputs,
+    bundle = fitted_bundle(ModelRequest(name=arguments.model), splits, seed=seed)
+    pruned = n2nsurgery.apply(
+        bundle.module, density=arguments.density, skip_ratio="auto", skip=method.skip, seed=seed,
+        example_inputs=bundle.example_inputs,
     )  # fmt: skip
     chosen = limited(splits.train.targets, arguments.images, seed=seed)
     images = replace(splits.train, positions=splits.train.positions[chosen], targets=splits.train.targets[chosen])
     judged = Loader(splits.validation, 500, shuffle=False, seed=seed, augment=False, drop_last=False)
-    keeper = keeper_of(operated.module)
-    assert keeper is not None
-    with keeper.resting():  # at its end the keeper puts its own masks back, so everything happens inside
-        patterns = train(operated, method, images, epochs=arguments.epochs, seed=seed)
-        score = evaluate(operated.module, judged, world=Alone(device=torch.device("cpu")), channels_last=True)
+    enforcer = enforcer_of(pruned.module)
+    assert enforcer is not None
+    with enforcer.suspended():  # at its end the mask enforcer puts its own masks back, so everything happens inside
+        patterns = train(pruned, method, images, epochs=arguments.epochs, seed=seed)
+        score = evaluate(pruned.module, judged, processes=SingleProcess(device=torch.device("cpu")), channels_last=True)
     return Cell(
         method=name,
         seed=seed,
         accuracy=100 * score.top1,
-        size={name: mask.numel() for name, mask in operated.masks.items()},
-        before=operated.masks.counts,
+        size={name: mask.numel() for name, mask in pruned.masks.items()},
+        before=pruned.masks.counts,
         after={name: int(mask.count_nonzero()) for name, mask in patterns.masks.items()},
         skips={
             f"{skip.name}.weight": f"skip {skip.pair.source} -> {skip.pair.target}"
-            for skip in operated.plan.skips
+            for skip in pruned.plan.skips
             if skip.weight_shape is not None
         },
     )
@@ -201,14 +204,14 @@ def row(cells: Sequence[Cell], method: str) -> dict[str, str]:
     own = [each for each in cells if each.method == method]
     skips = "-"
     if own[0].skips:
-        before, after = (Spread(values=tuple(c.share(kept(c)) for c in own)) for kept in ENDS)
+        before, after = (SampleStats(values=tuple(c.share(kept(c)) for c in own)) for kept in ENDS)
         whole = statistics.mean(sum(each.after[name] > 0 for name in each.skips) for each in own)
         skips = f"{before.mean:.2f} -> {after.text()} % in {whole:.1f} of {len(own[0].skips)}"
     accuracies = by_seed(cells, method)
     difference = paired(accuracies, by_seed(cells, REFERENCE)).signed() if method != REFERENCE else ""
     return {
         "method": method,
-        "accuracy, %": Spread(values=tuple(accuracies.values())).text(),
+        "accuracy, %": SampleStats(values=tuple(accuracies.values())).text(),
         "kept weights in skips": skips,
         f"against {REFERENCE}": difference,
     }

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from n2nsurgery.masks.exact_topk import topk_global
+from n2nsurgery.masks.counts.exact_topk import topk_global
 
 FIRST, EVERY, UNTIL = 60, 30, 0.75
 Tensors = Mapping[str, Tensor]

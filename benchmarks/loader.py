@@ -18,11 +18,11 @@ from PIL import Image
 from torch.nn import functional as F
 
 from n2nsurgery.core.seeds import torch_generator
-from n2nsurgery.data.encoded import Encoded
-from n2nsurgery.data.held import Held
-from n2nsurgery.data.loader import Loader
-from n2nsurgery.data.normalization import unit
-from n2nsurgery.data.splits import Source, Split
+from n2nsurgery.data.pipeline.in_memory import InMemoryDataset
+from n2nsurgery.data.pipeline.lazy import LazyDataset
+from n2nsurgery.data.pipeline.loader import Loader
+from n2nsurgery.data.pipeline.normalization import unit
+from n2nsurgery.data.pipeline.splits import Source, Split
 from n2nsurgery.models.families.cifar_vgg19 import CifarVgg19
 
 BATCH = 128
@@ -65,7 +65,7 @@ def step() -> Callable[[], object]:
     return work
 
 
-def photos(count: int) -> Encoded:
+def photos(count: int) -> LazyDataset:
     """Distinct names for a few photos of 500 x 375, about the mean size of ImageNet's."""
     generator = np.random.default_rng(0)
     coarse = generator.integers(0, 256, size=(8, 12, 16, 3), dtype=np.uint8)
@@ -74,12 +74,12 @@ def photos(count: int) -> Encoded:
         buffer = io.BytesIO()
         Image.fromarray(pixels).resize((500, 375), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=90)
         encoded.append(buffer.getvalue())
-    return Encoded(encoded=lambda i: encoded[i % 8], names=("photo",) * count, size=224, normalization=unit(3))
+    return LazyDataset(encoded=lambda i: encoded[i % 8], names=("photo",) * count, size=224, normalization=unit(3))
 
 
 def main() -> None:
     values = torch.randint(256, (IMAGES, 3, 32, 32), generator=torch_generator(0, "benchmark"), dtype=torch.uint8)
-    held = Held(values=values, normalization=unit(3))
+    held = InMemoryDataset(values=values, normalization=unit(3))
     consumed = BATCH * rate(step(), 2)
     print(f"torch threads: {torch.get_num_threads()}")
     print(f"CIFAR-VGG19 forward and backward: {consumed:,.0f} images/s")

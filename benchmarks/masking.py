@@ -1,8 +1,8 @@
 """What masks cost: a masked training step, a dense one and a plain PyTorch loop on the same network, in turns.
 
 Four copies of one network take the same batch one after the other in one process; printed is the median over the
-rounds of the ratio within a round. `dense` is our loop without masks; `hooks` leaves the masking to the hooks of an
-operated network, which copy each gradient as it is computed; `n2nsurgery.train` lets them rest.
+rounds of the ratio within a round. `dense` is our loop without masks; `hooks` leaves the masking to the hooks of a
+pruned network, which copy each gradient as it is computed; `n2nsurgery.training` suspends them.
 
     uv run python benchmarks/masking.py [--network cifar-vgg19|d17] [--batch 32] [--rounds 15] [--clip]
 """
@@ -18,18 +18,19 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from n2nsurgery.core.processes.distributed_context import SingleProcess
+from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.models.families.cifar_vgg19 import CifarVgg19
-from n2nsurgery.surgery.keeper import keep_masks
-from n2nsurgery.train.config import TrainConfig
-from n2nsurgery.train.saved_state import Position
-from n2nsurgery.train.session import Session
-from n2nsurgery.train.step import optimizer_step
-from n2nsurgery.train.world import Alone
+from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.loop.components import components_of
+from n2nsurgery.training.loop.step import optimizer_step
+from n2nsurgery.training.loop.train_state import TrainState
+from n2nsurgery.training.state.saved_state import Position
 
 DENSITY = 0.05
 Step = Callable[[], object]
-BAR = 1.03
+TARGET = 1.03
 D17 = ((16, 2), (32, 1), (32, 1), (64, 1), *((64, 1),) * 13)
 
 
@@ -67,9 +68,9 @@ def plain(model: nn.Module, device: torch.device, pair: tuple[torch.Tensor, torc
     return step
 
 
-def ours(session: Session, pair: tuple[torch.Tensor, torch.Tensor]) -> Step:
-    """The step of `n2nsurgery.train`."""
-    return lambda: optimizer_step(session, [pair], position=Position(), lr=0.01)
+def ours(train_state: TrainState, pair: tuple[torch.Tensor, torch.Tensor]) -> Step:
+    """The step of `n2nsurgery.training`."""
+    return lambda: optimizer_step(train_state, [pair], position=Position())
 
 
 def seconds(step: Step, device: torch.device) -> float:
@@ -115,27 +116,27 @@ def main() -> None:
         {name: torch.rand(p.shape, generator=generator) < DENSITY for name, p in model.named_parameters() if p.ndim > 1}
     )
     kept = copy.deepcopy(model)
-    keep_masks(kept, masks)
+    apply_masks(kept, masks)
     clip = 5.0 if arguments.clip else None
-    config, world = TrainConfig(clip_norm=clip), Alone(device=device)
+    config, processes = TrainConfig(clip_norm=clip), SingleProcess(device=device)
     steps = {
         "plain": plain(copy.deepcopy(model).train(), device, pair, clip),
-        "dense": ours(Session(copy.deepcopy(model), config, world, {}), pair),
-        "masked": ours(Session(copy.deepcopy(model), config, world, masks), pair),
-        "hooks": ours(Session(kept, config, world, {}), pair),
+        "dense": ours(TrainState(copy.deepcopy(model), config, components_of(config), processes, {}, 1), pair),
+        "masked": ours(TrainState(copy.deepcopy(model), config, components_of(config), processes, masks, 1), pair),
+        "hooks": ours(TrainState(kept, config, components_of(config), processes, {}, 1), pair),
     }
     rounds = in_turns(steps, arguments.rounds, device)
     for name in steps:
         print(f"{name}: {1000 * statistics.median(measured[name] for measured in rounds):.2f} ms")
-    for one, two, bar in (
-        ("masked", "dense", BAR),
-        ("hooks", "dense", BAR),
+    for one, two, target in (
+        ("masked", "dense", TARGET),
+        ("hooks", "dense", TARGET),
         ("dense", "plain", 1.0),
         ("masked", "plain", 1.0),
     ):
         ratios = sorted(measured[one] / measured[two] for measured in rounds)
         low, middle, high = statistics.quantiles(ratios, n=4)
-        print(f"{one} / {two}: {middle:.3f} [{low:.3f}, {high:.3f}]; bar {bar}")
+        print(f"{one} / {two}: {middle:.3f} [{low:.3f}, {high:.3f}]; target {target}")
 
 
 if __name__ == "__main__":

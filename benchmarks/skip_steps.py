@@ -1,8 +1,8 @@
 """What skips cost in training: a step of grafted networks against one of the network pruned alone, in turns.
 
 All networks keep 5 % of the same weights' number and take the same batch one after the other in one process, with the
-step of `n2nsurgery.train`; printed is the median over the rounds of the ratio within a round, and beside it the ratio
-of floating-point operations in dense kernels, which is what torch computes.
+step of `n2nsurgery.training`; printed is the median over the rounds of the ratio within a round, and beside it the
+ratio of floating-point operations in dense kernels, which is what torch computes.
 
     uv run python benchmarks/skip_steps.py [--model cifar-vgg19] [--batch 32] [--rounds 15] [--device cpu]
 """
@@ -18,28 +18,32 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import n2nsurgery
-from n2nsurgery.surgery.operated import Operated
-from n2nsurgery.train.config import TrainConfig
-from n2nsurgery.train.session import Session
-from n2nsurgery.train.world import Alone
+from n2nsurgery.core.processes.distributed_context import SingleProcess
+from n2nsurgery.surgery.pruned_model import PrunedModel
+from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.loop.components import components_of
+from n2nsurgery.training.loop.train_state import TrainState
 
 ALONE = "pruned alone"
 
 
-def networks(model: str, density: float) -> dict[str, Operated]:
+def networks(model: str, density: float) -> dict[str, PrunedModel]:
     """The network pruned alone, with the default's skips, with the paper's, and with those of ResNets."""
-    beside = n2nsurgery.PairSelection(shortcuts="plain")
     made = {
         ALONE: n2nsurgery.apply(model, density=density, skip="none"),
         "one-to-one": n2nsurgery.apply(model, density=density),
-        "residual (k = 2)": n2nsurgery.apply(
-            model, density=density, skip="residual", pairs=n2nsurgery.PairSelection(length=2)
-        ),
+        "residual (k = 2)": n2nsurgery.apply(model, density=density, skip="residual", skip_length=2),
         "the paper's": n2nsurgery.apply(
-            model, density=density, skip_ratio=0.5, pattern="random", kernel="target", norm="never", pairs=beside
+            model,
+            density=density,
+            skip_ratio=0.5,
+            skip_pattern="random",
+            skip_kernel="target",
+            skip_norm="never",
+            skip_placement="all",
         ),
     }
-    if len({operated.plan.budget.total for operated in made.values()}) != 1:
+    if len({pruned.plan.budget.total for pruned in made.values()}) != 1:
         raise SystemExit("the networks differ in their number of kept weights")
     return made
 
@@ -68,10 +72,17 @@ def main() -> None:
     pair = (inputs.to(device), torch.randint(10, (arguments.batch,), generator=generator).to(device))
     steps: dict[str, Step] = {}
     operations: dict[str, int] = {}
-    for name, operated in networks(arguments.model, arguments.density).items():
-        operations[name] = flops(operated.module, inputs)
-        session = Session(operated.module.to(device).train(), TrainConfig(), Alone(device=device), operated.masks)
-        steps[name] = ours(session, pair)
+    for name, pruned in networks(arguments.model, arguments.density).items():
+        operations[name] = flops(pruned.module, inputs)
+        train_state = TrainState(
+            pruned.module.to(device).train(),
+            TrainConfig(),
+            components_of(TrainConfig()),
+            SingleProcess(device=device),
+            pruned.masks,
+            steps_per_epoch=1,
+        )
+        steps[name] = ours(train_state, pair)
     rounds = in_turns(steps, arguments.rounds, device)
     for name in steps:
         ratios = sorted(measured[name] / measured[ALONE] for measured in rounds)

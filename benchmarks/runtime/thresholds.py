@@ -14,7 +14,7 @@ from networks import gap_code, random_mask
 from onnx import TensorProto, helper, numpy_helper
 
 from n2nsurgery import runtime
-from n2nsurgery.export.operators import DOMAIN
+from n2nsurgery.export.sparse.operators import DOMAIN
 
 DENSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.7)
 # name, weight shape, input shape, stride

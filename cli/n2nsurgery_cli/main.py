@@ -8,26 +8,29 @@ from typing import Annotated
 import typer
 
 from n2nsurgery.core.version import __version__
-from n2nsurgery_cli.apply import apply
-from n2nsurgery_cli.bench import bench
-from n2nsurgery_cli.diff import diff
-from n2nsurgery_cli.doctor import doctor
-from n2nsurgery_cli.evaluate import evaluate
+from n2nsurgery_cli.commands.apply import apply
+from n2nsurgery_cli.commands.bench import bench
+from n2nsurgery_cli.commands.diff import diff
+from n2nsurgery_cli.commands.doctor import doctor
+from n2nsurgery_cli.commands.evaluate import evaluate
+from n2nsurgery_cli.commands.export import export
+from n2nsurgery_cli.commands.inspect import inspect
+from n2nsurgery_cli.commands.models import models
+from n2nsurgery_cli.commands.recipe import recipe
+from n2nsurgery_cli.commands.report import report
+from n2nsurgery_cli.commands.reproduce import reproduce
+from n2nsurgery_cli.commands.sweep import sweep
+from n2nsurgery_cli.commands.train import spelled_out, train
+from n2nsurgery_cli.commands.verify import verify
 from n2nsurgery_cli.exits import exit_code_of
-from n2nsurgery_cli.export import export
-from n2nsurgery_cli.inspect import inspect
-from n2nsurgery_cli.models import models
-from n2nsurgery_cli.recipe import recipe
-from n2nsurgery_cli.report import report
-from n2nsurgery_cli.reproduce import reproduce
-from n2nsurgery_cli.sweep import sweep
-from n2nsurgery_cli.train import spelled_out, train
-from n2nsurgery_cli.verify import verify
+from n2nsurgery_cli.grouped import GroupedCommand
+from n2nsurgery_cli.plugin_option import takes_plugins
 
 # Plain help: rich markup would triple the time of `--help`, and turn brackets in a model's name into colours.
 app = typer.Typer(name="n2nsurgery", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 for command in (apply, train, evaluate, export, inspect, report, diff, verify, bench, sweep, reproduce, models, doctor):
-    app.command("eval" if command is evaluate else None)(command)
+    named = command if command in {verify, bench, doctor} else takes_plugins(command)
+    app.command("eval" if command is evaluate else None, cls=GroupedCommand)(named)
 app.add_typer(recipe)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 
 _LISTED = 30  # more names than that would bury the message
+_SHOWN = 3
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 
 
@@ -19,12 +20,24 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
-def unknown(kind: str, name: str, known: Sequence[str]) -> UnknownNameError:
-    """The error for a `name` that is none of `known`, with the nearest one."""
+def unknown(kind: str, name: str, known: Sequence[str], *, field: str | None = None) -> UnknownNameError:
+    """The error for a `name` that is none of `known`, with the nearest one; `field`: the option that has it."""
     near = nearest(name, known)
-    hint = f"; did you mean '{near}'?" if near else ""
     listing = f" Known: {', '.join(known)}." if len(known) <= _LISTED else ""
-    return UnknownNameError(f"unknown {kind} '{name}'{hint}{listing}")
+    hint = f"; did you mean '{near}'?" if near else "." if listing else ""
+    return UnknownNameError(f"unknown {kind} '{name}'{hint}{listing}", field=field)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first three of `names` in quotes, and how many more there are: "'a', 'b', 'c' and 2 more"."""
+    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+def require_choice(kind: str, value: str, choices: Sequence[str]) -> None:
+    """Return where `value` is one of `choices`; raises UnknownNameError with the nearest one."""
+    if value not in choices:
+        raise unknown(kind, value, choices, field=kind)
 
 
 def strip_wrappers(name: str) -> str:

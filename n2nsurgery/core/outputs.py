@@ -1,11 +1,13 @@
-"""Which of the values that a model returns is its prediction."""
+"""How a model is called and what it returns: device, mode, and tensors, alone or in tuples, lists and mappings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UsageError
 
@@ -27,3 +29,82 @@ def primary_output(output: Any) -> Tensor:  # noqa: ANN401 - whatever the model 
                 "wrap the model so that it returns one"
             )
     return value
+
+
+def map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401 - any nesting
+    """`value` with `function` applied to every tensor in it; mappings become dicts, what is no tensor stays."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, Mapping):
+        return {key: map_tensors(item, function) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(map_tensors(item, function) for item in value) if _plain(value) else _named(value, function)
+    return value
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:  # noqa: ANN401
+    """Every tensor in `value`, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from tensors_in(item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from tensors_in(item)
+
+
+def samples_in(inputs: Any) -> int:  # noqa: ANN401
+    """The number of samples in a batch of `inputs`: the first dimension of its first tensor. Raises UsageError."""
+    first = next(tensors_in(inputs), None)
+    if first is None or not first.ndim:
+        raise UsageError(
+            f"inputs of type {type(inputs).__name__} hold no tensor whose first dimension counts samples; "
+            "give a tensor, a tuple of tensors or a dict of tensors"
+        )
+    return first.shape[0]
+
+
+def call(network: nn.Module, inputs: Any) -> Any:  # noqa: ANN401
+    """What `network` returns: a tuple or list gives its arguments by position, a mapping by name, a tensor is one."""
+    if isinstance(inputs, Mapping):
+        return network(**inputs)
+    if isinstance(inputs, tuple | list):
+        return network(*inputs)
+    return network(inputs)
+
+
+def _plain(value: tuple[Any, ...] | list[Any]) -> bool:
+    return not hasattr(value, "_fields")
+
+
+def _named(value: Any, function: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401 - a named tuple
+    return type(value)(*(map_tensors(item, function) for item in value))
+
+
+def device_of(module: nn.Module) -> torch.device | None:
+    """The device of the module's first parameter; None where it has no parameter."""
+    return next((parameter.device for parameter in module.parameters()), None)
+
+
+@contextmanager
+def modes_kept(*modules: nn.Module) -> Iterator[None]:
+    """Inside, modes may be switched; afterwards the `training` flag of every submodule is as before.
+
+    `module.train(was_training)` would not do: it thaws a BatchNorm that its author has put into eval mode.
+    """
+    flags = [(part, part.training) for module in modules for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, flag in flags:
+            part.training = flag
+
+
+@contextmanager
+def evaluation_mode(*modules: nn.Module) -> Iterator[None]:
+    """Inside, `modules` are in eval mode; afterwards every submodule is in the mode it was in."""
+    with modes_kept(*modules):
+        for module in modules:
+            module.eval()
+        yield

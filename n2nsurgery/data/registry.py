@@ -8,10 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from n2nsurgery import registries
 from n2nsurgery.core.registry import Registry
 
 if TYPE_CHECKING:
-    from n2nsurgery.data.splits import DataSplits
+    from n2nsurgery.data.pipeline.splits import DataSplits
 
 
 class DataSet(Protocol):
@@ -28,13 +29,4 @@ class DataSet(Protocol):
         ...
 
 
-DATA_SETS: Registry[type[DataSet]] = Registry(
-    kind="data set",
-    package="n2nsurgery.data.sets",
-    aliases={
-        "cifar-10": "cifar10",
-        "cifar-100": "cifar100",
-        "fashionmnist": "fashion-mnist",
-        "image-folder": "imagefolder",
-    },
-)
+DATA_SETS: Registry[type[DataSet]] = registries.DATA_SETS

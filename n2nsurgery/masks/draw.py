@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,33 +10,34 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.core.errors import BudgetError, InternalError, UsageError
+from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.core.seeds import numpy_generator
-from n2nsurgery.graph.layers import PrunableWeight
-from n2nsurgery.masks.allocation import allocate
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
+from n2nsurgery.masks.counts.allocation import allocate
+from n2nsurgery.masks.counts.exact_topk import topk, topk_global
+from n2nsurgery.masks.counts.legal_counts import legal_counts
 from n2nsurgery.masks.criterion import Criterion, PatternCriterion, ScoreCriterion, make_criterion
-from n2nsurgery.masks.exact_topk import topk, topk_global
 from n2nsurgery.masks.grid import from_grid, grid_of, to_grid
-from n2nsurgery.masks.legal_counts import legal_counts
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.masks.scoring import ScoreContext
+from n2nsurgery.masks.scoring.context import ScoreContext
 
 NEARLY_ALL = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightReport:
-    """What is left of one weight: `kept` of `numel`; `silent` of its `outputs` channels have no weight left."""
+    """What is left of one weight: `kept` of `numel`; `dead` of its `outputs` channels have no weight left."""
 
     name: str
     kept: int
     numel: int
     outputs: int
-    silent: int
+    dead: int
 
     @property
     def near_empty(self) -> bool:
-        """At least nine tenths of the output channels are silent: little or nothing passes this layer."""
-        return self.silent >= NEARLY_ALL * self.outputs
+        """At least nine tenths of the output channels are dead: little or nothing passes this layer."""
+        return self.dead >= NEARLY_ALL * self.outputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +89,15 @@ def draw_masks(  # noqa: PLR0913 - each is a separate question
     seed: int = 0,
     counts: Mapping[str, int] | None = None,
     floors: Floors = NO_FLOORS,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = SILENT,
 ) -> MaskDraw:
     """Masks for `weights` with exactly `count` True in all, chosen by `criterion` (a value, or a name).
 
     `context` is needed by every criterion that `needs` more than nothing; its weights are replaced by `weights`.
     `seed` is for patterns, scores have the context's. `counts` by name, which sum to `count`, take the place of a
-    pattern's own allocation. `progress(done, rounds)` is called after each round of scoring.
-    Raises BudgetError where `count` does not fit between the floors and the number of weights.
+    pattern's own allocation. `progress` is called after each round of scoring.
+    Raises BudgetError where `count` does not fit between the floors and the number of weights, UsageError where the
+    criterion needs a `context` and none is given, UnknownNameError for an unknown name.
     """
     chosen = make_criterion(criterion) if isinstance(criterion, str) else criterion
     _require_fit(weights, count, floors)
@@ -168,7 +170,7 @@ def _draw_by_score(
     context: ScoreContext,
     count: int,
     floors: Floors,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress,
 ) -> dict[str, Tensor]:
     kept: dict[str, Tensor] = {}
     for done, left in enumerate(_schedule(context.weights, count, criterion.rounds), start=1):
@@ -176,9 +178,8 @@ def _draw_by_score(
         for name, mask in kept.items():
             scores[name] = scores[name].masked_fill(~mask, -torch.inf)  # what is pruned stays pruned
         kept = _highest(context.weights, scores, left, criterion.scope, floors)
-        context.crew.share(kept.values(), 0)  # one decides: on another machine the last bits may differ
-        if progress is not None:
-            progress(done, criterion.rounds)
+        context.processes.broadcast(kept.values(), 0)  # one decides: on another machine the last bits may differ
+        progress("scoring", done / criterion.rounds)
     return kept
 
 
@@ -219,5 +220,5 @@ def _report(weight: PrunableWeight, masks: MaskSet) -> WeightReport:
         kept=masks.counts[weight.name],
         numel=weight.numel,
         outputs=served.size,
-        silent=int(served.size - np.count_nonzero(served)),
+        dead=int(served.size - np.count_nonzero(served)),
     )

@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 
 
 @dataclass(frozen=True, kw_only=True)

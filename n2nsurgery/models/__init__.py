@@ -1,1 +1,1 @@
-"""Patients: models by name, from built-in families, torchvision, timm or an importable factory."""
+"""Models by name, from built-in families, torchvision, timm or an importable factory."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from n2nsurgery import registries
 from n2nsurgery.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -34,4 +35,4 @@ class Family(Protocol):
         ...
 
 
-FAMILIES: Registry[type[Family]] = Registry(kind="model family", package="n2nsurgery.models.families")
+FAMILIES: Registry[type[Family]] = registries.FAMILIES

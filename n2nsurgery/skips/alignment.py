@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from n2nsurgery.graph.layers import Signal
+from n2nsurgery.graph.layers.layer_graph import Signal
 from n2nsurgery.skips.spec import Alignment, Pooling
 
 _MAX_RANK = 3
@@ -39,12 +39,16 @@ def plan_alignment(source: Signal, target: Signal, pooling: Pooling = "average")
         return Alignment(pooling=pooling, vector=True, permute_in=source.layout == "channels_last")
     if source.spatial == target.spatial and len(target.spatial) <= _MAX_RANK:
         return _relayout(source, target, pooling)
-    reason = _refusal(source, target)
+    reason = _rejection(source, target)
     return reason if reason is not None else _resize(source, target, pooling)
 
 
 def align(tensor: Tensor, alignment: Alignment) -> Tensor:
-    """`tensor` (batch first) in the target's layout and spatial size, with its own channels; never modified."""
+    """`tensor` in the target's layout and spatial size, with its own channels; the input is never modified.
+
+    Maps: (N, C, H, W) -> (N, C, H', W'), pooled, cropped or repeated to the size that `alignment` was planned for; with
+    `vector`, (N, C, ...) -> (N, C), the mean over all positions. Layouts with channels last stay or become such.
+    """
     if alignment.permute_in:
         tensor = tensor.movedim(-1, 1)
     if alignment.vector:
@@ -58,7 +62,7 @@ def align(tensor: Tensor, alignment: Alignment) -> Tensor:
     return tensor.movedim(1, -1) if alignment.permute_out else tensor
 
 
-def _refusal(source: Signal, target: Signal) -> str | None:
+def _rejection(source: Signal, target: Signal) -> str | None:
     have, want = source.spatial, target.spatial
     if not have:
         return f"a vector has no positions to fill the target's {_size(want)}"

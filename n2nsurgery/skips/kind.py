@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from n2nsurgery import registries
 from n2nsurgery.core.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from n2nsurgery.graph.layers import LayerPair
+    from n2nsurgery.graph.layers.layer_graph import LayerPair
     from n2nsurgery.skips.spec import Pooling, SkipSpec
 
 
@@ -48,11 +49,9 @@ class SkipKind(Protocol):
         ...
 
 
-KINDS: Registry[SkipKind] = Registry(
-    kind="skip kind", package="n2nsurgery.skips.kinds", aliases={"n2nskip": "n2n", "resskip": "residual"}
-)
+KINDS: Registry[type[SkipKind]] = registries.SKIP_KINDS
 
 
 def build(spec: SkipSpec) -> nn.Module:
     """The module of `spec.kind` for `spec`; see `SkipKind.build`."""
-    return KINDS.get(spec.kind).build(spec)
+    return KINDS.get(spec.kind)().build(spec)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.graph.layers import Nonlinearity
+from n2nsurgery.graph.layers.layer_graph import Nonlinearity
 
 _POINTWISE: dict[str, type[nn.Module]] = {
     cls.__name__: cls
@@ -47,7 +47,7 @@ _REFUSED = {
 }
 
 
-def refusal(nonlinearity: Nonlinearity) -> str | None:
+def rejection(nonlinearity: Nonlinearity) -> str | None:
     """Why this g cannot be built, or None where it can."""
     name = nonlinearity.name
     if name in _REFUSED:
@@ -63,7 +63,7 @@ def refusal(nonlinearity: Nonlinearity) -> str | None:
 
 def activation(nonlinearity: Nonlinearity) -> nn.Module:
     """The module of g, which never works in place; raises UsageError with the reason where g is refused."""
-    reason = refusal(nonlinearity)
+    reason = rejection(nonlinearity)
     if reason is not None:
         raise UsageError(f"no inner activation: {reason}")
     return _instantiate(nonlinearity)

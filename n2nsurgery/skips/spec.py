@@ -7,7 +7,7 @@ from math import prod
 from typing import Any, Literal
 
 from n2nsurgery.core.decoding import decode
-from n2nsurgery.graph.layers import LayerPair
+from n2nsurgery.graph.layers.layer_graph import LayerPair
 
 Pooling = Literal["average", "max", "stride"]
 
@@ -35,7 +35,7 @@ class Alignment:
 class SkipSpec:
     """What is grafted at one pair.
 
-    `name` is the module's name in the operated network. `weight_shape` is (out, in, *kernel), or (out, in) where the
+    `name` is the module's name in the pruned network. `weight_shape` is (out, in, *kernel), or (out, in) where the
     target holds its channels last or is a vector; None for kinds without weights. `kept` is the number of learnable
     weights. `start` is the initial value of one-to-one weights. `norm`: BatchNorm on the branch before the inner
     activation. `inner`: the target's nonlinearity is applied to the branch.

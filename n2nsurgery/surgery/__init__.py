@@ -1,1 +1,1 @@
-"""From a request to an operated network: config -> planner -> plan -> operate or replay; masks kept; artifacts."""
+"""From a request to a pruned network: config -> planner -> plan -> prune or replay; masks enforced; artifacts."""

@@ -1,21 +1,22 @@
-"""Artifact: the folder that `Operated.save` wrote, read back and verified."""
+"""Artifact: the folder that `PrunedModel.save` wrote, read back and verified."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
+from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.core.sealed_folder import SealedFiles
-from n2nsurgery.graph.tracing import Trace
+from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.store import pack, unpack
 from n2nsurgery.surgery.artifact_files import KIND, read_artifact
-from n2nsurgery.surgery.operated import Operated
-from n2nsurgery.surgery.plan import SurgeryPlan
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
+from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.record import SurgeryRecord
 from n2nsurgery.surgery.replay import replay
 
@@ -40,6 +41,8 @@ def artifact_of(files: SealedFiles) -> Artifact:
     """The artifact that `files` hold; InvalidFileError as for `read`."""
     plan = _plan(files)
     record = SurgeryRecord.from_json(files.document("record"), f"'{files.folder / 'record.json'}'")
+    if record.plan == fingerprint(files.document("plan")):  # of the document as it stands, in whatever schema
+        record = replace(record, plan=plan.fingerprint)
     shapes = {weight.name: weight.shape for weight in plan.weights}
     shapes |= {f"{skip.name}.weight": skip.weight_shape for skip in plan.skips if skip.weight_shape is not None}
     masks = unpack(files.tensor_set("masks"), shapes)
@@ -64,8 +67,8 @@ def _plan(files: SealedFiles) -> SurgeryPlan:
         raise InvalidFileError(f"{where} holds an impossible request: {error}") from error
 
 
-def revive(artifact: Artifact, traced: Callable[[SurgeryPlan], Trace]) -> Operated:
-    """The operated network of `artifact` on the dense model that `traced` supplies; errors name the folder."""
+def revive(artifact: Artifact, traced: Callable[[SurgeryPlan], Trace]) -> PrunedModel:
+    """The pruned network of `artifact` on the dense model that `traced` supplies; errors name the folder."""
     try:
         return replay(traced(artifact.plan), artifact.plan, artifact.record, artifact.masks, artifact.state)
     except InvalidFileError as error:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from torch import fx, nn
 
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.graph.traced_module import TracedModule
+from n2nsurgery.graph.tracing.traced_module import TracedModule
 from n2nsurgery.skips.kind import build
 from n2nsurgery.skips.spec import SkipSpec
 

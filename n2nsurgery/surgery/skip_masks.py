@@ -7,21 +7,21 @@ import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.seeds import numpy_generator, torch_generator
-from n2nsurgery.graph.layers import PrunableWeight, WeightLayout
-from n2nsurgery.masks.patterns import balanced_mask, one_to_one
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight, WeightLayout
+from n2nsurgery.masks.patterns.balanced import balanced_mask, one_to_one
 from n2nsurgery.skips.initialize import initialize
 from n2nsurgery.skips.spec import SkipSpec
 
 
 def parameter_of(skip: SkipSpec) -> str:
-    """The name of the skip's weight in the operated network."""
+    """The name of the skip's weight in the pruned network."""
     return f"{skip.name}.weight"
 
 
 def settle_skip(skip: SkipSpec, weight: nn.Parameter, *, seed: int) -> Tensor:
     """Draw the mask of a skip that has weights, fill `weight` with its start values, and return the mask.
 
-    A function of (seed, the skip's name, pattern and count) alone.
+    It depends only on the seed and on the skip's name, pattern and count.
     """
     generator = numpy_generator(seed, "skip pattern", skip.name)
     mask, primary = _random(skip, generator) if skip.pattern == "random" else _one_to_one(skip, weight.shape, generator)

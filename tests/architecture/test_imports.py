@@ -46,13 +46,20 @@ def test_dependencies_keep_their_direction():
         ("n2nsurgery/core/files.py", "import n2nsurgery_cli.main", "Only the command line draws"),
         ("n2nsurgery/surgery/planted.py", "import onnx", "Only export knows ONNX"),
         (
-            "n2nsurgery/train/planted.py",
-            "import n2nsurgery.data.batch\nimport n2nsurgery.surgery",
+            "n2nsurgery/training/planted.py",
+            "import n2nsurgery.data.pipeline.batch\nimport n2nsurgery.surgery",
             "Training knows nothing",
         ),
-        ("n2nsurgery/train/planted.py", "import pydantic", "Only recipes know YAML"),
+        ("n2nsurgery/training/planted.py", "import pydantic", "Only recipes know YAML"),
         ("n2nsurgery/masks/criteria/planted.py", "import n2nsurgery.masks.criteria.random", "Members of a registry"),
         ("n2nsurgery/data/sets/planted.py", "import n2nsurgery.data.sets.mnist", "Members of a registry"),
+        ("n2nsurgery/experiments/targets/fig3.py", "import n2nsurgery.experiments.targets.fig4", "Experiments never"),
+        ("n2nsurgery/__main__.py", "import n2nsurgery.experiments.trials.sweep", "Only the command line runs"),
+        (
+            "n2nsurgery/graph/channels/from_torch/call.py",
+            "import n2nsurgery.graph.channels.from_torch.recording",
+            "No two siblings",
+        ),
     ],
 )
 def test_a_planted_import_breaks_its_contract(tmp_path, file, line, contract):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from n2nsurgery.core.errors import N2NSurgeryError
-from n2nsurgery.data.location import data_root
+from n2nsurgery.data.files.location import data_root
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery_cli.main import main
 

@@ -9,11 +9,11 @@ import scipy.sparse as sp
 
 import n2nsurgery
 from n2nsurgery.connectivity import channel_graph
-from n2nsurgery.export.capture import capture
+from n2nsurgery.export.capture.capture import capture
 from n2nsurgery.export.channels.network import channels_of
-from n2nsurgery.models.sources import resolve
-from n2nsurgery.pipelines.channel_graphs import subject_of
-from n2nsurgery.pipelines.export import examples
+from n2nsurgery.models.catalog import resolve_model
+from n2nsurgery.pipelines.connectivity.channel_graphs import subject_of
+from n2nsurgery.pipelines.deploy.export import examples
 
 pytestmark = pytest.mark.slow
 
@@ -39,16 +39,16 @@ def array(matrix) -> np.ndarray:
     return matrix.toarray() if sp.issparse(matrix) else np.asarray(matrix)
 
 
-def operated_of(name: str) -> n2nsurgery.Operated:
-    patient = resolve(name, seed=0, input_size=SAMPLES[name])
-    return n2nsurgery.apply(patient.module, density=0.05, skip_ratio=0.5, example_inputs=patient.example_inputs)
+def pruned_of(name: str) -> n2nsurgery.PrunedModel:
+    bundle = resolve_model(name, seed=0, input_size=SAMPLES[name])
+    return n2nsurgery.apply(bundle.module, density=0.05, skip_ratio=0.5, example_inputs=bundle.example_inputs)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_the_channels_of_a_model_are_followed_everywhere(name):
-    operated = operated_of(name)
-    found = subject_of(operated)
-    uncalled = operated.masks.keys() - {call.weight for call in found.flow.calls}
+    pruned = pruned_of(name)
+    found = subject_of(pruned)
+    uncalled = pruned.masks.keys() - {call.weight for call in found.flow.calls}
     assert all(weight.startswith(TRAINING_ONLY.get(name, ())) for weight in uncalled)
     assert not any("not followed" in note for note in found.notes)
     dense = subject_of(name, input_size=SAMPLES[name])
@@ -59,10 +59,10 @@ def test_the_channels_of_a_model_are_followed_everywhere(name):
 
 @pytest.mark.parametrize("name", IN_FILES)
 def test_a_file_tells_the_same(name):
-    operated = operated_of(name)
-    inputs = operated.plan.inputs
-    model = capture(operated.module.eval(), examples(inputs), [spec.name for spec in inputs])
-    ours, file = subject_of(operated).graph, channel_graph(channels_of(ir.to_proto(model)))
+    pruned = pruned_of(name)
+    inputs = pruned.plan.inputs
+    model = capture(pruned.module.eval(), examples(inputs), [spec.name for spec in inputs])
+    ours, file = subject_of(pruned).graph, channel_graph(channels_of(ir.to_proto(model)))
     assert file.groups == ours.groups
     for one, other in zip(ours.blocks, file.blocks, strict=True):
         assert one.name == other.name

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from n2nsurgery.pipelines.train import run
-from n2nsurgery.pipelines.train_request import TrainRequest
+from n2nsurgery.pipelines.training.train import run
+from n2nsurgery.pipelines.training.train_request import TrainRequest
 
 RECIPE = """\
 version: 1
@@ -33,22 +33,27 @@ from pathlib import Path
 import torch
 from torch import nn
 from n2nsurgery import apply
+<<<<<<< HEAD
 from n2nsurgery.core.errors import InterruptionError, RunError
-from n2nsurgery.pipelines import train
-from n2nsurgery.pipelines.train_request import TrainRequest
-from n2nsurgery.train.distributed import joined
+=======
+from n2nsurgery.core.errors import InterruptionError, RunError, UsageError
+>>>>>>> main
+from n2nsurgery.core.progress import SILENT
+from n2nsurgery.pipelines.training import train
+from n2nsurgery.pipelines.training.train_request import TrainRequest
+from n2nsurgery.training.distributed.distributed import joined
 
 rank = int(os.environ["RANK"])
 os.chdir(Path(sys.argv[1], str(rank)))
 torch.set_num_threads(1)
 
-def train_by_hand(world):
+def train_by_hand(processes):
     torch.manual_seed(0)
     layers = [module for _ in range(5) for module in (nn.Linear(6, 6), nn.ReLU())]
     model = nn.Sequential(*layers, nn.Linear(6, 3))
-    operated = apply(model, density=0.5, criterion="snip", example_inputs=torch.zeros(2, 6))
-    assert operated.plan.skips
-    wrapped = world.wrap(operated.module)
+    pruned = apply(model, density=0.5, criterion="snip", example_inputs=torch.zeros(2, 6))
+    assert pruned.plan.skips
+    wrapped = processes.wrap_ddp(pruned.module)
     optimizer = torch.optim.SGD(wrapped.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
     before = [parameter.detach().clone() for parameter in wrapped.parameters()]
     generator = torch.Generator().manual_seed(rank)
@@ -58,36 +63,48 @@ def train_by_hand(world):
         nn.functional.cross_entropy(wrapped(x), y).backward()
         nn.utils.clip_grad_norm_(wrapped.parameters(), 1.0)
         optimizer.step()
-    for name, mask in operated.masks.items():
-        assert not operated.module.get_parameter(name).detach()[~mask].any(), name
+    for name, mask in pruned.masks.items():
+        assert not pruned.module.get_parameter(name).detach()[~mask].any(), name
     assert not any(torch.equal(old, new) for old, new in zip(before, wrapped.parameters()))
-    assert torch.equal(*world.gather(torch.cat([parameter.detach().reshape(-1) for parameter in wrapped.parameters()])))
+    entries = torch.cat([parameter.detach().reshape(-1) for parameter in wrapped.parameters()])
+    assert torch.equal(*processes.all_gather(entries))
 
-def carry_out(recipe, output, progress=None, **options):
+def run(recipe, output, progress=SILENT, **options):
     return train.run(TrainRequest(recipe=Path(recipe), output=Path(output), device="cpu", **options), progress)
+
+def refuse(difference, *overrides):
+    try:
+        run("recipe.yaml", "refused", overrides=overrides if rank else ())
+    except UsageError as error:
+        assert difference in str(error), error
+    else:
+        raise AssertionError(f"{difference} was not noticed")
 
 def interrupt(stage, done, sent=[]):
     if stage.startswith("epoch") and not sent:
         sent.append(os.kill(os.getpid(), signal.SIGTERM))
 
 try:
-    with joined("cpu") as world:
-        assert (world.rank, world.size, world.local_rank) == (rank, 2, rank)
-        train.joined = lambda device: nullcontext(world)
-        train_by_hand(world)
-        outcome = carry_out("recipe.yaml", "whole")
+    with joined("cpu") as processes:
+        assert (processes.rank, processes.size, processes.local_rank) == (rank, 2, rank)
+        train.joined = lambda device, timeout: nullcontext(processes)
+        train_by_hand(processes)
+        refuse("train.optimizer.lr is 0.2, in process 0 0.1", "train.optimizer.lr=0.2")
+        refuse("data.train is 64, in process 0 80", "data.train=64")
+        assert not Path("refused").exists()
+        outcome = run("recipe.yaml", "whole")
         assert (outcome is None) == bool(rank)
         try:
-            carry_out("recipe.yaml", "stopped", interrupt)
+            run("recipe.yaml", "stopped", interrupt)
         except InterruptionError:
-            carry_out("recipe.yaml", "stopped", resume="auto")
+            run("recipe.yaml", "stopped", resume="auto")
         else:
             raise AssertionError("nobody was interrupted")
-        carry_out("artifact.yaml", "again")
+        run("artifact.yaml", "again")
         assert rank == 0 or not any(Path(name).exists() for name in ("whole", "stopped", "again"))
         if rank:
             os.kill(os.getpid(), signal.SIGKILL)
-        world.total(torch.zeros(1))  # nobody is left to answer
+        processes.all_reduce(torch.zeros(1))  # nobody is left to answer
 except RunError as error:
     print(error, flush=True)
     gc.collect()
@@ -142,7 +159,7 @@ def test_two_processes_without_a_common_folder_have_the_masks_and_losses_of_one(
     alone = run(TrainRequest(recipe=Path("recipe.yaml"), output=Path("alone"), device="cpu"))
     masks = [json.loads((path / "run.json").read_text())["masks"] for path in (Path("alone"), *folder.glob("0/*/"))]
     # To the bit: every mini-batch is scored whole, and the gradients are added in the order of the batches.
-    assert masks == [alone.operated.masks.fingerprint] * 4
+    assert masks == [alone.pruned.masks.fingerprint] * 4
     for one, two in zip(history(Path("alone")), history(folder / "0" / "whole"), strict=True):
         # The same sums in another order: float32 roundings, carried through 10 steps of momentum.
         assert two["train"]["loss"] == pytest.approx(one["train"]["loss"], rel=1e-5)

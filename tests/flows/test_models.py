@@ -1,4 +1,4 @@
-"""Real models, end to end: apply, train, save, load, export; each operated on once and freed before the next."""
+"""Real models, end to end: apply, train, save, load, export; each pruned once and freed before the next."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery import Operated, export_onnx, load
+from n2nsurgery import PrunedModel, export_onnx, load
 from n2nsurgery.core.outputs import primary_output
-from n2nsurgery.models.sources import resolve
-from n2nsurgery.pipelines.apply import run
-from n2nsurgery.pipelines.apply_request import ApplyRequest
+from n2nsurgery.models.catalog import resolve_model
+from n2nsurgery.pipelines.prune.apply import run
+from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 DENSITY, SKIP_RATIO = 0.05, 0.5
 
@@ -62,7 +63,7 @@ TRAINING_ONLY = {"googlenet": ("aux1.", "aux2."), "inception_v3": ("AuxLogits.",
 @dataclass(frozen=True, kw_only=True)
 class Case:
     name: str
-    operated: Operated
+    pruned: PrunedModel
     folder: Path
 
 
@@ -72,41 +73,44 @@ def case(request, tmp_path_factory) -> Iterator[Case]:
     name = request.param
     folder = tmp_path_factory.mktemp(name)
     asked = ApplyRequest(
-        model=name, density=DENSITY, skip_ratio=SKIP_RATIO, input_size=SAMPLES[name], output=folder / "artifact"
+        model=name,
+        surgery=SurgeryConfig(density=DENSITY, skip_ratio=SKIP_RATIO),
+        input_size=SAMPLES[name],
+        output=folder / "artifact",
     )
     outcome = run(asked)
-    settle(outcome.operated)
-    outcome.operated.save(outcome.artifact, overwrite=True)
-    yield Case(name=name, operated=outcome.operated, folder=outcome.artifact)
+    settle(outcome.pruned)
+    outcome.pruned.save(outcome.artifact, overwrite=True)
+    yield Case(name=name, pruned=outcome.pruned, folder=outcome.artifact)
     shutil.rmtree(folder)
     gc.collect()
 
 
 @torch.no_grad()
-def settle(operated: Operated) -> None:
+def settle(pruned: PrunedModel) -> None:
     """Let the output depend on the input, as in a network that has been trained a little.
 
     At its start a deep sparse network in eval mode answers with the bias of its head, and torchvision's vision
     transformer with zero: whoever lost half of it on the way would not be found out.
     """
-    module = operated.module.train()
+    module = pruned.module.train()
     for part in module.modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.momentum = None  # the statistics of one batch, whole
             part.reset_running_stats()
-    for name, mask in operated.masks.items():
+    for name, mask in pruned.masks.items():
         weight = module.get_parameter(name)
         if not weight.any():
             weight.copy_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)) * mask)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module(*example(operated, batch=4))
+        module(*example(pruned, batch=4))
     module.eval()
 
 
-def example(operated: Operated, batch: int = 3) -> tuple[Tensor, ...]:
+def example(pruned: PrunedModel, batch: int = 3) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(1)
-    return tuple(torch.randn(batch, *spec.shape[1:], generator=generator) for spec in operated.plan.inputs)
+    return tuple(torch.randn(batch, *spec.shape[1:], generator=generator) for spec in pruned.plan.inputs)
 
 
 def outputs(module: nn.Module, inputs: tuple[Any, ...]) -> Tensor:
@@ -115,7 +119,7 @@ def outputs(module: nn.Module, inputs: tuple[Any, ...]) -> Tensor:
 
 
 def test_counts_are_exact(case):
-    plan, masks = case.operated.plan, case.operated.masks
+    plan, masks = case.pruned.plan, case.pruned.masks
     reference = sum(weight.numel for weight in plan.weights)
     total = round(DENSITY * reference)
     skips = round(SKIP_RATIO * total)
@@ -123,35 +127,35 @@ def test_counts_are_exact(case):
     in_skips = sum(count for name, count in kept.items() if name.startswith("n2n_skips."))
     assert (sum(kept.values()), in_skips) == (total, skips)
     for name, mask in masks.items():
-        assert not case.operated.module.get_parameter(name).detach()[~mask].any(), name
+        assert not case.pruned.module.get_parameter(name).detach()[~mask].any(), name
 
 
 def test_the_originals_names_stay_and_all_its_conv_and_linear_weights_are_counted(case):
-    dense = resolve(case.name, seed=0, input_size=SAMPLES[case.name]).module
-    state = case.operated.module.state_dict()
+    dense = resolve_model(case.name, seed=0, input_size=SAMPLES[case.name]).module
+    state = case.pruned.module.state_dict()
     assert [name for name in state if not name.startswith("n2n_skips.")] == list(dense.state_dict())
     layers = [part for part in dense.modules() if isinstance(part, nn.modules.conv._ConvNd | nn.Linear)]
     packed = [part.in_proj_weight for part in dense.modules() if isinstance(part, nn.MultiheadAttention)]
     weights = [*(layer.weight for layer in layers), *packed]
-    assert case.operated.plan.budget.reference == sum(weight.numel() for weight in weights)
+    assert case.pruned.plan.budget.reference == sum(weight.numel() for weight in weights)
 
 
 def test_a_gradient_reaches_every_skip(case):
     module = load(case.folder).module.eval()
-    primary_output(module(*example(case.operated))).square().sum().backward()
+    primary_output(module(*example(case.pruned))).square().sum().backward()
     skips = {name: weight for name, weight in module.named_parameters() if name.startswith("n2n_skips.")}
     assert skips
     assert [name for name, weight in skips.items() if not weight.grad.any()] == []
 
 
 def test_what_is_loaded_is_what_was_saved_to_the_bit(case):
-    operated, loaded = case.operated, load(case.folder)
-    state = operated.module.state_dict()
+    pruned, loaded = case.pruned, load(case.folder)
+    state = pruned.module.state_dict()
     assert list(loaded.module.state_dict()) == list(state)
     assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.module.state_dict().items())
-    assert loaded.masks == operated.masks
-    inputs = example(operated)
-    expected = outputs(operated.module, inputs)
+    assert loaded.masks == pruned.masks
+    inputs = example(pruned)
+    expected = outputs(pruned.module, inputs)
     assert torch.equal(outputs(loaded.module, inputs), expected)
     assert (expected[0] - expected[1]).abs().max() > 0.01 * expected.abs().max()
 
@@ -162,9 +166,9 @@ def test_what_is_loaded_is_what_was_saved_to_the_bit(case):
     indirect=True,
 )
 def test_onnx_runtime_reproduces_it(case, tmp_path):
-    report = export_onnx(case.operated, tmp_path / "model.onnx")
-    inputs = example(case.operated)
-    expected = outputs(case.operated.module, inputs).numpy()
+    report = export_onnx(case.pruned, tmp_path / "model.onnx")
+    inputs = example(case.pruned)
+    expected = outputs(case.pruned.module, inputs).numpy()
     session = onnxruntime.InferenceSession(report.path, providers=["CPUExecutionProvider"])
     actual = session.run(None, {name: value.numpy() for name, value in zip(report.inputs, inputs, strict=True)})[0]
     shutil.rmtree(tmp_path)

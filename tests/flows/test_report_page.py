@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from n2nsurgery.connectivity import Block, ChannelGraph, NodeGroup, Subject, identity_block
+from n2nsurgery.connectivity import Block, ChannelGraph, NodeGroup, Origin, Subject, identity_block
 from n2nsurgery.connectivity.page.render import render
-from n2nsurgery.connectivity.report import Origin, report
+from n2nsurgery.connectivity.report.report import report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: install chromium")
@@ -98,8 +98,8 @@ def network(density, *, seed=0, skips=True, name="layer{}"):
 def page(graph, folder, file="page.html", name="net", **options):
     reference = network(1.0, skips=False)
     skips = {block.name: "n2n" for block in graph.blocks if block.name.startswith("skips.")}
-    names = {"name": Origin(name=name), "reference_name": Origin(name="dense")}
-    found = report(Subject(graph=graph, skips=skips), Subject(graph=reference), **names, **options)
+    subject = Subject(graph=graph, skips=skips, origin=Origin(name=name), **options)
+    found = report(subject, Subject(graph=reference, origin=Origin(name="dense")))
     path = folder / file
     path.write_text(render(found, graph, reference), encoding="utf-8")
     return path, found

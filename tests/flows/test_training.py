@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import n2nsurgery.pipelines.train
+import n2nsurgery.pipelines.training.train
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -36,14 +36,14 @@ def test_a_recipe_trains_is_interrupted_goes_on_to_the_same_bits_and_is_exported
     assert document["surgery"]["data"] == "fake(train,seed=0,batch_size=128,count=1)"
     assert "512 training, 64 validation and 128 test samples" in whole.stderr
 
-    line = n2nsurgery.pipelines.train.epoch_line
+    line = n2nsurgery.pipelines.training.train.epoch_line
 
     def interrupt(*arguments):
         os.kill(os.getpid(), signal.SIGINT)
         return line(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(n2nsurgery.pipelines.train, "epoch_line", interrupt)
+        patch.setattr(n2nsurgery.pipelines.training.train, "epoch_line", interrupt)
         stopped = program("train", "smoke.yaml")
     assert stopped.code == 130
     assert "error: interrupted by SIGINT after step 16" in stopped.stderr
@@ -63,17 +63,17 @@ def test_a_recipe_trains_is_interrupted_goes_on_to_the_same_bits_and_is_exported
 def test_two_processes_train_the_masks_and_the_batches_of_one(tmp_path):
     """Both the launcher and its two processes are the program itself."""
     shutil.copy(RECIPES / "smoke.yaml", tmp_path)
-    command = [sys.executable, "-m", "n2nsurgery", "train", "smoke.yaml", "--gpus", "2", "--device", "cpu", "--json"]
+    command = [sys.executable, "-m", "n2nsurgery", "training", "smoke.yaml", "--gpus", "2", "--device", "cpu", "--json"]
     overrides = ("train.epochs=1", "surgery.batches=2")  # each process scores one of them
     command += [word for override in overrides for word in ("--set", override)]
     finished = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     assert finished.returncode == 0, finished.stderr
     document = json.loads(finished.stdout)
     assert (document["processes"], document["steps"]) == (2, 16)
-    request = n2nsurgery.pipelines.train.TrainRequest(
+    request = n2nsurgery.pipelines.training.train.TrainRequest(
         recipe=Path("smoke.yaml"), overrides=overrides, output=Path("alone")
     )
-    alone = n2nsurgery.pipelines.train.run(request).to_json()
+    alone = n2nsurgery.pipelines.training.train.run(request).to_json()
     assert document["surgery"]["mask_fingerprint"] == alone["surgery"]["mask_fingerprint"]
     assert document["last"]["test"]["samples"] == 128
     # The batches are the same; BatchNorm sees half of each in either process, so the losses are not.

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torchvision.models.swin_transformer import SwinTransformer
 from torchvision.models.vision_transformer import VisionTransformer
 
-from n2nsurgery.graph.layering import layer_graph
-from n2nsurgery.graph.layers import LayerGraph, Refusal, Signal, WeightedLayer
-from n2nsurgery.graph.pairs import PairSelection, select_pairs
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.layers.layer_graph import LayerGraph, Rejection, Signal, WeightedLayer
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.layers.pair_selection import PairSelection
+from n2nsurgery.graph.layers.pairs import select_pairs
+from n2nsurgery.graph.tracing.trace import trace
 
 FOLDER = Path(__file__).parent / "layer_graphs"
 
@@ -131,13 +132,13 @@ def of_layer(layer: WeightedLayer) -> str:
     return f"layer {layer.address}: {', '.join(part for part in parts if part)}"
 
 
-def of_refusal(refusal: Refusal) -> str:
+def of_refusal(refusal: Rejection) -> str:
     ends = f"{refusal.source or '*'} -> {refusal.target or '*'}"
     return f"refused {ends}: {refusal.reason}"
 
 
 def text(graph: LayerGraph) -> str:
-    """One line for each layer, weight without a layer, refusal, and pair of three layers; sorted."""
+    """One line for each layer, weight without a layer, rejection, and pair of three layers; sorted."""
     pairs, refused = select_pairs(graph, PairSelection(length=3), seed=0)
     shown = {layer.weight for layer in graph.layers}
 

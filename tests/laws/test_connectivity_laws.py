@@ -20,9 +20,9 @@ from n2nsurgery.connectivity import (
     scree,
     solve_heat,
 )
-from n2nsurgery.connectivity.laplacian import laplacian_of
-from n2nsurgery.connectivity.paths import log10_edge_paths
-from n2nsurgery.connectivity.reach import connections, reach
+from n2nsurgery.connectivity.heat.laplacian import laplacian_of
+from n2nsurgery.connectivity.paths.paths import log10_edge_paths
+from n2nsurgery.connectivity.paths.reach import connections, reach
 
 TIMES = np.array([0.0, 1e-3, 0.1, 1.0, 7.0, 300.0, np.inf])
 SEEDS = st.integers(0, 2**31)

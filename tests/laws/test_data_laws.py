@@ -9,15 +9,15 @@ from hypothesis import strategies as st
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.seeds import torch_generator
-from n2nsurgery.data.assembly import Part, Selection, assemble
-from n2nsurgery.data.draws import Draws
-from n2nsurgery.data.encoded import window
-from n2nsurgery.data.held import Held, shift_and_mirror
-from n2nsurgery.data.loader import Loader
-from n2nsurgery.data.mixing import mix
-from n2nsurgery.data.normalization import measured, unit
-from n2nsurgery.data.splits import Split
-from n2nsurgery.data.subset import carve, limited
+from n2nsurgery.data.assembly.assembly import Part, Selection, assemble
+from n2nsurgery.data.pipeline.in_memory import InMemoryDataset, shift_and_mirror
+from n2nsurgery.data.pipeline.lazy import window
+from n2nsurgery.data.pipeline.loader import Loader
+from n2nsurgery.data.pipeline.mixing import mix
+from n2nsurgery.data.pipeline.normalization import measured, unit
+from n2nsurgery.data.pipeline.sample_rng import SampleRng
+from n2nsurgery.data.pipeline.splits import Split
+from n2nsurgery.data.pipeline.subset import carve, limited
 
 SEEDS = st.integers(0, 2**31)
 
@@ -25,19 +25,19 @@ SEEDS = st.integers(0, 2**31)
 def split_of(size: int) -> Split:
     """Images of 4 x 4 without two alike; the targets number them."""
     values = torch.randint(256, (size, 1, 4, 4), generator=torch_generator(0, "test"), dtype=torch.uint8)
-    source = Held(values=values, normalization=unit(1))
+    source = InMemoryDataset(values=values, normalization=unit(1))
     positions = torch.arange(size)
     return Split(name="training", classes=size, source=source, positions=positions, targets=positions, augmented=True)
 
 
 @st.composite
-def loaders(draw, world=1):
+def loaders(draw, world_size=1):
     size = draw(st.integers(1, 40))
-    batch_size = world * draw(st.integers(1, 12))
+    batch_size = world_size * draw(st.integers(1, 12))
     drop_last = draw(st.booleans())
     shuffle = draw(st.booleans())
     assume(size >= batch_size or not drop_last)
-    assume(not shuffle or drop_last or not 0 < size % batch_size < world)
+    assume(not shuffle or drop_last or not 0 < size % batch_size < world_size)
     options = {"shuffle": shuffle, "seed": draw(SEEDS), "augment": draw(st.booleans()), "drop_last": drop_last}
     return lambda **more: Loader(split_of(size), batch_size, **options | more)
 
@@ -67,25 +67,25 @@ def test_an_epoch_resumed_in_its_middle_is_the_tail_of_the_epoch(make, epoch, da
     assert same(loader.epoch(epoch, start), islice(loader.epoch(epoch), start, None))
 
 
-@given(data=st.data(), world=st.integers(2, 4), epoch=st.integers(0, 3))
-def test_the_ranks_share_out_the_batch_of_one_rank(data, world, epoch):
-    make = data.draw(loaders(world=world))
-    ranks = [list(make(rank=rank, world=world).epoch(epoch)) for rank in range(world)]
+@given(data=st.data(), world_size=st.integers(2, 4), epoch=st.integers(0, 3))
+def test_the_ranks_share_out_the_batch_of_one_rank(data, world_size, epoch):
+    make = data.draw(loaders(world_size=world_size))
+    ranks = [list(make(rank=rank, world_size=world_size).epoch(epoch)) for rank in range(world_size)]
     together = [
         tuple(torch.cat([rank[index][part] for rank in ranks if index < len(rank)]) for part in (0, 1))
         for index in range(max(map(len, ranks)))
     ]
     assert same(together, make().epoch(epoch))
-    assert [len(rank) for rank in ranks] == [len(make(rank=rank, world=world)) for rank in range(world)]
+    assert [len(rank) for rank in ranks] == [len(make(rank=rank, world_size=world_size)) for rank in range(world_size)]
     assert len(set(map(len, ranks))) == 1 or not make().shuffle
 
 
-class InOrder(Held):
+class InOrder(InMemoryDataset):
     """A planted fault: what a sample gets depends on its place in the batch."""
 
-    def read(self, positions, draws):
+    def read(self, positions, rng):
         values = super().read(positions, None)
-        return values if draws is None else values + draws.uniform(torch.arange(len(positions)), 1)[:, :, None, None]
+        return values if rng is None else values + rng.uniform(torch.arange(len(positions)), 1)[:, :, None, None]
 
 
 def test_a_source_that_draws_in_the_order_of_the_batch_is_found():
@@ -95,7 +95,10 @@ def test_a_source_that_draws_in_the_order_of_the_batch_is_found():
         name="faulty", classes=8, source=faulty, positions=held.positions, targets=held.targets, augmented=True
     )
     options = {"shuffle": True, "seed": 0, "augment": True, "drop_last": True}
-    one, two = (next(Loader(split, 8, rank=world - 1, world=world, **options).epoch(0))[0] for world in (1, 2))
+    one, two = (
+        next(Loader(split, 8, rank=world_size - 1, world_size=world_size, **options).epoch(0))[0]
+        for world_size in (1, 2)
+    )
     assert not torch.equal(one[4:], two)
 
 
@@ -126,12 +129,12 @@ def test_epochs_and_seeds_differ_in_order_and_augmentation():
     ("batch_size", "options", "message"),
     [
         (0, {}, "batch_size = 0"),
-        (5, {"world": 2}, "multiple of their number, 2"),
-        (4, {"rank": 2, "world": 2}, "rank = 2"),
+        (5, {"world_size": 2}, "multiple of their number, 2"),
+        (4, {"rank": 2, "world_size": 2}, "rank = 2"),
         (4, {"workers": -1}, "workers = -1"),
         (4, {"limit": 0}, "limit = 0"),
         (40, {"drop_last": True}, "fewer than one batch of 40"),
-        (4, {"rank": 0, "world": 4}, "last batch has 3 samples for 4 ranks"),
+        (4, {"rank": 0, "world_size": 4}, "last batch has 3 samples for 4 ranks"),
     ],
 )
 def test_a_loader_that_cannot_work_is_refused(batch_size, options, message):
@@ -153,16 +156,16 @@ def test_an_epoch_may_be_left_early_and_an_error_of_a_worker_arrives():
 
 @given(seed=SEEDS, count=st.integers(1, 7), data=st.data())
 def test_draws_are_uniform_numbers_of_a_position_alone(seed, count, data):
-    draws = Draws(salt=seed)
+    rng = SampleRng(salt=seed)
     positions = torch.tensor(data.draw(st.lists(st.integers(0, 10**6), min_size=1, max_size=9)))
-    together = draws.uniform(positions, count)
-    assert torch.equal(together, torch.cat([draws.uniform(position[None], count) for position in positions]))
+    together = rng.uniform(positions, count)
+    assert torch.equal(together, torch.cat([rng.uniform(position[None], count) for position in positions]))
     assert together.min() >= 0
     assert together.max() < 1
 
 
 def test_draws_fill_the_interval_evenly_and_do_not_repeat():
-    numbers = Draws(salt=5).uniform(torch.arange(20_000), 3)
+    numbers = SampleRng(salt=5).uniform(torch.arange(20_000), 3)
     assert numbers.unique().numel() == numbers.numel()
     # 6 standard errors of a mean of 20,000 uniform numbers are 0.0122.
     assert (numbers.mean(0) - 0.5).abs().max() < 0.0122
@@ -186,7 +189,7 @@ def test_shifting_and_mirroring_is_a_crop_of_the_padded_image(seed, size, paddin
 
 @given(height=st.integers(1, 500), width=st.integers(1, 500), seed=SEEDS)
 def test_a_random_window_lies_inside_the_image(height, width, seed):
-    draws = Draws(salt=seed).uniform(torch.tensor([0]), 41)[0].tolist()
+    draws = SampleRng(salt=seed).uniform(torch.tensor([0]), 41)[0].tolist()
     top, left, high, wide = window(height, width, draws)
     assert 0 <= top <= top + high <= height
     assert 0 <= left <= left + wide <= width
@@ -222,7 +225,7 @@ def test_a_smaller_limit_is_a_subset_and_serves_every_class_as_far_as_it_reaches
 @given(seed=SEEDS)
 def test_validation_samples_are_never_augmented_and_never_trained_on(seed):
     values = torch.arange(20, dtype=torch.uint8)[:, None, None, None].expand(20, 1, 4, 4)
-    part = Part(source=Held(values=values, normalization=unit(1)), targets=torch.arange(20) % 2)
+    part = Part(source=InMemoryDataset(values=values, normalization=unit(1)), targets=torch.arange(20) % 2)
     selection = Selection(seed=seed, validation=6, train_limit=8)
     splits = assemble(
         classes=2, train=part, test=part, selection=selection, augmented=True, description=("constant images",)

@@ -7,10 +7,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from n2nsurgery.core.errors import BudgetError, UsageError
-from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks import clash_free, draw_masks, expander, fan_out_settings, fixed_fan
 from n2nsurgery.masks.criteria.fixed_fan import FixedFan
-from n2nsurgery.masks.fans import fan_in_of, fan_out_at, fan_out_step
+from n2nsurgery.masks.patterns.fans import fan_in_of, fan_out_at, fan_out_step
 
 SEEDS = st.integers(0, 2**31)
 

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks import (
     ALLOCATIONS,
     GRANULARITIES,

@@ -6,7 +6,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from n2nsurgery.graph.layers import LayerPair, Nonlinearity, Signal
+from n2nsurgery.graph.layers.layer_graph import LayerPair, Nonlinearity, Signal
 from n2nsurgery.skips.alignment import align, plan_alignment
 from n2nsurgery.skips.kind import KINDS, build
 from n2nsurgery.skips.spec import SkipSpec
@@ -41,7 +41,7 @@ def specs(draw) -> SkipSpec:
         pair=pair,
         align=plan,
         kernel=kernel,
-        weight_shape=KINDS.get("n2n").weight_shape(pair, kernel),
+        weight_shape=KINDS.get("n2n")().weight_shape(pair, kernel),
         norm=draw(st.booleans()),
         inner=draw(st.booleans()),
     )

@@ -15,16 +15,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from n2nsurgery import Operated, PairSelection, SurgeryPlan, SurgeryRecord
+from n2nsurgery import PrunedModel, SurgeryPlan, SurgeryRecord
 from n2nsurgery.core.errors import BudgetError
-from n2nsurgery.graph.layering import layer_graph
-from n2nsurgery.graph.tracing import Trace, trace
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.tracing.trace import Trace, trace
 from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.masks.store import pack, unpack
-from n2nsurgery.surgery.config import SurgeryConfig
-from n2nsurgery.surgery.operate import ScoringData, operate
-from n2nsurgery.surgery.plan import InputSpec
-from n2nsurgery.surgery.planner import PlannedModel, plan_surgery
+from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.plan import InputSpec
+from n2nsurgery.surgery.planning.planner import PlannedModel, plan_surgery
+from n2nsurgery.surgery.prune import ScoringData, prune
 from n2nsurgery.surgery.replay import replay
 
 SEEDS = st.integers(0, 2**31)
@@ -78,7 +78,7 @@ nets = st.sampled_from(list(NETS))
 
 @cache
 def traced(net: str) -> Trace:
-    """The trace of a network with seeded weights; `operate` works on a copy of its module."""
+    """The trace of a network with seeded weights; `prune` works on a copy of its module."""
     build, shape = NETS[net]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -100,16 +100,16 @@ def planned(net: str, **options) -> SurgeryPlan:
         assume(False)
 
 
-def operated(net: str, plan: SurgeryPlan) -> Operated:
+def pruned(net: str, plan: SurgeryPlan) -> PrunedModel:
     module = copy.deepcopy(traced(net).module)
     batch = ((inputs(net, seed=2),), torch.tensor([0, 1, 2, 0]))
     data = ScoringData(batches=[batch])
-    return operate(Trace(module=module, leaves=(), weight_uses={}), plan, data)
+    return prune(Trace(module=module, leaves=(), weight_uses={}), plan, data)
 
 
 def quick(criterion: str) -> dict:
     """Two rounds of SynFlow instead of a hundred."""
-    return {"criterion_options": (("rounds", 2),) if criterion == "synflow" else ()}
+    return {"criterion_options": {"rounds": 2} if criterion == "synflow" else {}}
 
 
 @st.composite
@@ -123,19 +123,17 @@ def requests(draw, least: float = 0.05) -> dict:
         "density": draw(st.floats(least, 1)),
         "skip": skip,
         "skip_ratio": draw(ratios) if skip == "n2n" else 0,
-        "pattern": pattern,
-        "kernel": draw(st.sampled_from(["auto", "1", "target"])),
+        "skip_pattern": pattern,
+        "skip_kernel": draw(st.sampled_from(["auto", "1", "target"])),
         "skip_allocation": draw(st.sampled_from(["uniform", "equal"])),
-        "norm": draw(st.sampled_from(["auto", "always", "never"])),
+        "skip_norm": draw(st.sampled_from(["auto", "always", "never"])),
         "pooling": draw(st.sampled_from(["average", "max", "stride"])),
         "criterion": name,
         **quick(name),
-        "pairs": PairSelection(
-            policy=draw(st.sampled_from(["overlapping", "blocks", "random", "all"])),
-            length=draw(st.integers(2, 3)),
-            heads=draw(st.booleans()),
-            shortcuts=draw(st.sampled_from(["around", "two-blocks", "plain"])),
-        ),
+        "pairs": draw(st.sampled_from(["overlapping", "blocks", "random", "all"])),
+        "skip_length": draw(st.integers(2, 3)),
+        "include_classifier": draw(st.booleans()),
+        "skip_placement": draw(st.sampled_from(["avoid-residual", "two-blocks", "all"])),
         "redistribute": draw(st.booleans()),
         "seed": draw(SEEDS),
     }
@@ -166,7 +164,7 @@ def test_a_plan_comes_back_from_its_text(net, options):
 @given(net=nets, options=requests())
 def test_the_tensors_hold_exactly_the_budget(net, options):
     plan = planned(net, **options)
-    done = operated(net, plan)
+    done = pruned(net, plan)
     in_skips = {name: mask for name, mask in done.masks.items() if name.startswith("n2n_skips.")}
     assert sum(int(mask.sum()) for mask in done.masks.values()) == round(options["density"] * plan.budget.reference)
     assert sum(int(mask.sum()) for mask in in_skips.values()) == plan.budget.skips
@@ -182,7 +180,7 @@ def test_the_tensors_hold_exactly_the_budget(net, options):
 @given(net=nets, options=requests())
 def test_the_same_plan_gives_the_same_network(net, options):
     plan = planned(net, **options)
-    first, second = operated(net, plan), operated(net, SurgeryPlan.from_json(plan.to_json()))
+    first, second = pruned(net, plan), pruned(net, SurgeryPlan.from_json(plan.to_json()))
     assert first.plan.fingerprint == second.plan.fingerprint
     assert first.masks.fingerprint == second.masks.fingerprint
     state = first.module.state_dict()
@@ -192,7 +190,7 @@ def test_the_same_plan_gives_the_same_network(net, options):
 @few_examples
 @given(net=nets, options=requests(), training=st.booleans())
 def test_a_replay_of_what_was_stored_computes_the_same_to_the_bit(net, options, training):
-    done = operated(net, planned(net, **options))
+    done = pruned(net, planned(net, **options))
     plan, record = (json.loads(json.dumps(value.to_json())) for value in (done.plan, done.record))
     shapes = {name: tuple(mask.shape) for name, mask in done.masks.items()}
     fresh = copy.deepcopy(traced(net))
@@ -220,23 +218,23 @@ def output(module: nn.Module, x: Tensor, *, training: bool) -> Tensor:
 @few_examples
 @given(net=nets, options=requests(), training=st.booleans())
 def test_skips_without_weights_leave_the_output_bit_identical(net, options, training):
-    done = operated(net, planned(net, **options | {"skip": "n2n", "redistribute": True}))
+    done = pruned(net, planned(net, **options | {"skip": "n2n", "redistribute": True}))
     assume(done.plan.skips)
-    pruned = copy.deepcopy(traced(net).module)
+    reference = copy.deepcopy(traced(net).module)
     with torch.no_grad():
         for skip in done.plan.skips:
             done.module.get_parameter(f"{skip.name}.weight").zero_()
     state = done.module.state_dict()
-    pruned.load_state_dict({name: state[name] for name in pruned.state_dict()})
+    reference.load_state_dict({name: state[name] for name in reference.state_dict()})
     assert torch.equal(
-        output(done.module, inputs(net), training=training), output(pruned, inputs(net), training=training)
+        output(done.module, inputs(net), training=training), output(reference, inputs(net), training=training)
     )
 
 
 @few_examples
 @given(net=nets, criterion=st.sampled_from(CRITERIA.names()), seed=SEEDS, training=st.booleans())
 def test_density_one_without_skips_changes_nothing(net, criterion, seed, training):
-    done = operated(net, planned(net, density=1, skip_ratio=0, criterion=criterion, seed=seed, **quick(criterion)))
+    done = pruned(net, planned(net, density=1, skip_ratio=0, criterion=criterion, seed=seed, **quick(criterion)))
     dense = traced(net).module
     assert list(done.module.state_dict()) == list(dense.state_dict())
     assert all(torch.equal(tensor, dense.state_dict()[name]) for name, tensor in done.module.state_dict().items())
@@ -251,7 +249,7 @@ def test_density_one_without_skips_changes_nothing(net, criterion, seed, trainin
 )
 def test_with_the_same_scores_a_lower_density_keeps_a_subset(net, criterion, a, b, seed):
     few, many = (
-        operated(net, planned(net, density=density, skip="none", criterion=criterion, seed=seed)).masks
+        pruned(net, planned(net, density=density, skip="none", criterion=criterion, seed=seed)).masks
         for density in sorted((a, b))
     )
     assert not any((few[name] & ~many[name]).any() for name in few)
@@ -261,7 +259,7 @@ def test_with_the_same_scores_a_lower_density_keeps_a_subset(net, criterion, a, 
 @given(net=nets, options=requests(least=0.6))
 def test_a_gradient_reaches_every_skip_and_no_pruned_weight(net, options):
     """Where enough is kept for every target to reach the output, and g has a slope everywhere."""
-    done = operated(net, planned(net, **options | {"skip": "n2n", "criterion": "random", "criterion_options": ()}))
+    done = pruned(net, planned(net, **options | {"skip": "n2n", "criterion": "random", "criterion_options": {}}))
     module = done.module.eval()
     module(inputs(net)).square().sum().backward()
     for skip in done.plan.skips:
@@ -281,16 +279,17 @@ print(done.plan.fingerprint, done.masks.fingerprint)
 """
 
 
-def reference() -> Operated:
+def reference() -> PrunedModel:
     """One operation with every kind of draw in it: pairs, patterns of layers and skips, start values."""
     options = {
         "density": 0.3,
         "skip_ratio": 0.2,
-        "pairs": PairSelection(policy="random", count=3),
-        "criterion_options": (("allocation", "global"),),
+        "pairs": "random",
+        "num_pairs": 3,
+        "allocation": "global",
         "seed": 11,
     }
-    return operated("images", planned("images", **options))
+    return pruned("images", planned("images", **options))
 
 
 def test_a_fresh_process_makes_the_same_plan_and_the_same_masks():

@@ -15,9 +15,9 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
-from n2nsurgery.graph.layer_finder import HEAD
-from n2nsurgery.graph.layering import layer_graph
-from n2nsurgery.graph.tracing import Trace, trace
+from n2nsurgery.graph.layers.layer_finder import HEAD
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.tracing.trace import Trace, trace
 
 # -- the law ----------------------------------------------------------------------------------------------------------
 

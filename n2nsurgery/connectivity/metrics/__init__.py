@@ -1,1 +1,1 @@
-"""Metrics: one file each, found by file name; see `n2nsurgery.connectivity.measurement`."""
+"""Metrics: one file each, found by file name; see `n2nsurgery.connectivity.measures.measurement`."""

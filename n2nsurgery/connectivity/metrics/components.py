@@ -12,8 +12,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from n2nsurgery.connectivity.measurement import Measurement, Quantity
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.measures.measurement import Measurement, Quantity
+from n2nsurgery.connectivity.measures.subject import Subject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,11 @@ class ComponentCount:
         counts = {
             "nodes": (subject.graph.nodes, "nodes", "Channels of the input and of all weighted layers"),
             "edges": (subject.graph.edges, "edges", "Connected pairs of channels, identity edges included"),
-            "threads": (subject.operator.threads, "edges", "Edges too weak to conduct, 1e-14 of the largest degree"),
+            "negligible_edges": (
+                subject.operator.negligible_edges,
+                "edges",
+                "Edges too weak to conduct, 1e-14 of the largest degree",
+            ),
             "components": (parts.count, "components", "Parts between which no heat can flow"),
             "isolated": (parts.isolated, "nodes", "Channels without any edge"),
             "giant": (giant, "nodes", "Channels in the largest component"),

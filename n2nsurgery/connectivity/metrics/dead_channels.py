@@ -12,8 +12,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from n2nsurgery.connectivity.measurement import Column, Measurement, Quantity
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.measures.measurement import Column, Measurement, Quantity
+from n2nsurgery.connectivity.measures.subject import Subject
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.connectivity.measurement import Column, Measurement, Quantity
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.measures.measurement import Column, Measurement, Quantity
+from n2nsurgery.connectivity.measures.subject import Subject
 
 DIRECT = "Share of the weights that are kept"
 EFFECTIVE = "Share of the weights that are kept and lie on a path from input to output"

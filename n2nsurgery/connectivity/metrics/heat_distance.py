@@ -18,10 +18,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from n2nsurgery.connectivity.laplacian import Vector
-from n2nsurgery.connectivity.measurement import Curve, Measurement, Quantity, numbers
-from n2nsurgery.connectivity.self_checks import require_bounded
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.heat.laplacian import Vector
+from n2nsurgery.connectivity.measures.measurement import Curve, Measurement, Quantity, numbers
+from n2nsurgery.connectivity.measures.self_checks import require_bounded
+from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.core.errors import UsageError
 
 

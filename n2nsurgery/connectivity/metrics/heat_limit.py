@@ -3,8 +3,8 @@
     share(b) = int_0^t v(2t - s)' L_b v(s) ds / (t v(t)' L v(t)),    v = S - S(inf),    t = t_sat
 
 is the relative change of the settling time t_sat (N2NSkip paper, section 3.2, speaks of saturated heat) for a relative
-change of the conductances of block b; see `heat_limits`. The shares of all layers and of the identity edges add up to
-1. A layer with a large share is a bottleneck: connections that are added there speed the heat up most.
+change of the conductances of block b; see `bottleneck_shares`. The shares of all layers and of the identity edges add
+up to 1. A layer with a large share is a bottleneck: connections that are added there speed the heat up most.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.connectivity.measurement import Column, Measurement, Quantity
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.measures.measurement import Column, Measurement, Quantity
+from n2nsurgery.connectivity.measures.subject import Subject
 
 
 @dataclass(frozen=True, kw_only=True)

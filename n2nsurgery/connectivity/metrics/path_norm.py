@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.connectivity.measurement import Measurement, Quantity, finite
-from n2nsurgery.connectivity.paths import log10_path_norm
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.measures.measurement import Measurement, Quantity, finite
+from n2nsurgery.connectivity.measures.subject import Subject
+from n2nsurgery.connectivity.paths.paths import log10_path_norm
 
 
 @dataclass(frozen=True, kw_only=True)

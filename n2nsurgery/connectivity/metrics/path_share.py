@@ -11,9 +11,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.connectivity.measurement import Column, Measurement, Quantity
-from n2nsurgery.connectivity.path_shares import path_shares
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.measures.measurement import Column, Measurement, Quantity
+from n2nsurgery.connectivity.measures.subject import Subject
+from n2nsurgery.connectivity.paths.path_shares import path_shares
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.connectivity.measurement import Column, Measurement, Quantity
-from n2nsurgery.connectivity.ramanujan import expansion
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.measures.measurement import Column, Measurement, Quantity
+from n2nsurgery.connectivity.measures.subject import Subject
+from n2nsurgery.connectivity.paths.ramanujan import expansion
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.connectivity.measurement import Measurement, Quantity, finite
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.measures.measurement import Measurement, Quantity, finite
+from n2nsurgery.connectivity.measures.subject import Subject
 
 TIME, RATE = "1/conductance", "conductance"
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.connectivity.measurement import Column, Measurement, Quantity, finite
-from n2nsurgery.connectivity.paths import log10_edge_paths
-from n2nsurgery.connectivity.reach import connections
-from n2nsurgery.connectivity.scatter_vector import Junction, junction_scatter, mean_fans, random_scatter
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.measures.measurement import Column, Measurement, Quantity, finite
+from n2nsurgery.connectivity.measures.subject import Subject
+from n2nsurgery.connectivity.paths.paths import log10_edge_paths
+from n2nsurgery.connectivity.paths.reach import connections
+from n2nsurgery.connectivity.paths.scatter_vector import Junction, junction_scatter, mean_fans, random_scatter
 
 
 @dataclass(frozen=True, kw_only=True)

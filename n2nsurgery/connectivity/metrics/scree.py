@@ -14,14 +14,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from n2nsurgery.connectivity.measurement import Curve, Measurement, Quantity, numbers
-from n2nsurgery.connectivity.scree_curves import scree_curves
-from n2nsurgery.connectivity.subject import Subject
+from n2nsurgery.connectivity.heat.scree_curves import scree_curves
+from n2nsurgery.connectivity.measures.measurement import Curve, Measurement, Quantity, numbers
+from n2nsurgery.connectivity.measures.subject import Subject
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScreeOfNetwork:
-    """`percent`: the K of the curves. `giant`: the largest component alone.
+    """`percent`: the K of the curves. `giant`: only the largest component.
 
     `exact_to`: nodes up to which all eigenvalues are computed, which for 6000 of them takes a quarter of a minute.
     """

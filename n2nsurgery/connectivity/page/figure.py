@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from n2nsurgery.connectivity.layer_table import BESIDE, IDENTITY, LAYER
-from n2nsurgery.connectivity.measurement import Number
+from n2nsurgery.connectivity.measures.measurement import Number
+from n2nsurgery.connectivity.report.layer_table import BESIDE, IDENTITY, LAYER
 
 Cells = tuple[str | Number, ...]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from n2nsurgery.connectivity.findings import percent, times
-from n2nsurgery.connectivity.measurement import Curve, Number
+from n2nsurgery.connectivity.measures.measurement import Curve, Number
 from n2nsurgery.connectivity.page.figure import Figure, legend_of
 from n2nsurgery.connectivity.page.numbers import rounded, several
 from n2nsurgery.connectivity.page.png import data_url
-from n2nsurgery.connectivity.report import ConnectivityReport
+from n2nsurgery.connectivity.report.findings import percent, times
+from n2nsurgery.connectivity.report.report import ConnectivityReport
 
 TIME = "time, in multiples of t*"
 LEGEND = (("subject", "this network"), ("reference", "reference"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from n2nsurgery.connectivity.channel_graph import ChannelGraph
-from n2nsurgery.connectivity.findings import percent
-from n2nsurgery.connectivity.layer_table import BESIDE, IDENTITY, LAYER, LayerRow
+from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.page.adjacency_picture import adjacency_picture
 from n2nsurgery.connectivity.page.figure import Figure, legend_of
 from n2nsurgery.connectivity.page.numbers import rounded, several
-from n2nsurgery.connectivity.report import ConnectivityReport
+from n2nsurgery.connectivity.report.findings import percent
+from n2nsurgery.connectivity.report.layer_table import BESIDE, IDENTITY, LAYER, LayerRow
+from n2nsurgery.connectivity.report.report import ConnectivityReport
 
 
 def density(report: ConnectivityReport) -> Figure:

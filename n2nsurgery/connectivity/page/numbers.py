@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from n2nsurgery.connectivity.measurement import Number
+from n2nsurgery.connectivity.measures.measurement import Number
 
 MISSING = "\N{EN DASH}"
 DIGITS = 6

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from n2nsurgery.data.cifar import Cifar, load_cifar
-from n2nsurgery.data.download import Remote
-from n2nsurgery.data.normalization import Normalization
-from n2nsurgery.data.options import Augment, ImageOptions
-from n2nsurgery.data.splits import DataSplits
+from n2nsurgery.data.assembly.cifar import Cifar, load_cifar
+from n2nsurgery.data.assembly.options import Augment, ImageOptions
+from n2nsurgery.data.files.download import Remote
+from n2nsurgery.data.pipeline.normalization import Normalization
+from n2nsurgery.data.pipeline.splits import DataSplits
 
 _CIFAR = Cifar(
     name="cifar10",

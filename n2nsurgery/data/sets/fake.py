@@ -16,11 +16,11 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.seeds import torch_generator
-from n2nsurgery.data.assembly import Part, assemble
-from n2nsurgery.data.held import Held
-from n2nsurgery.data.normalization import unit
-from n2nsurgery.data.options import SplitOptions, require_count
-from n2nsurgery.data.splits import DataSplits
+from n2nsurgery.data.assembly.assembly import Part, assemble
+from n2nsurgery.data.assembly.options import SplitOptions, require_count
+from n2nsurgery.data.pipeline.in_memory import InMemoryDataset
+from n2nsurgery.data.pipeline.normalization import unit
+from n2nsurgery.data.pipeline.splits import DataSplits
 
 _IMAGE = 3  # dimensions of an image
 _SQUARES = 4  # along each side
@@ -79,7 +79,9 @@ class Fake(SplitOptions):
         targets = torch.arange(count) % self.classes
         values = torch.randn((count, *self.shape), generator=generator)
         values.add_(patterns[targets], alpha=self.signal).div_(math.sqrt(self.signal**2 + 1))
-        return Part(source=Held(values=values, normalization=unit(self.shape[0], value_range=1)), targets=targets)
+        return Part(
+            source=InMemoryDataset(values=values, normalization=unit(self.shape[0], value_range=1)), targets=targets
+        )
 
 
 MEMBER = Fake

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from n2nsurgery.data.download import Remote
-from n2nsurgery.data.mnist import IdxSet, load_idx_set
-from n2nsurgery.data.normalization import Normalization
-from n2nsurgery.data.options import ImageOptions
-from n2nsurgery.data.splits import DataSplits
+from n2nsurgery.data.assembly.mnist import IdxSet, load_idx_set
+from n2nsurgery.data.assembly.options import ImageOptions
+from n2nsurgery.data.files.download import Remote
+from n2nsurgery.data.pipeline.normalization import Normalization
+from n2nsurgery.data.pipeline.splits import DataSplits
 
 _ADDRESS = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 _FASHION_MNIST = IdxSet(

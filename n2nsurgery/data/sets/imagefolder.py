@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.data.image_splits import ImageLayout, image_splits, images_at
-from n2nsurgery.data.location import data_root, missing
-from n2nsurgery.data.options import Augment, ImageOptions
-from n2nsurgery.data.splits import DataSplits
+from n2nsurgery.data.assembly.image_splits import ImageLayout, image_splits, images_at
+from n2nsurgery.data.assembly.options import Augment, ImageOptions
+from n2nsurgery.data.files.location import data_root, missing
+from n2nsurgery.data.pipeline.splits import DataSplits
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from n2nsurgery.data.ilsvrc import DEVKIT, TRAIN, VALIDATION, has_archives, official_images
-from n2nsurgery.data.image_splits import IMAGENET, LARGE, ImageLayout, image_splits, images_at
-from n2nsurgery.data.location import data_root, first_present, missing
-from n2nsurgery.data.options import Augment, ImageOptions, require_count
-from n2nsurgery.data.splits import DataSplits
+from n2nsurgery.data.assembly.image_splits import IMAGENET, LARGE, ImageLayout, image_splits, images_at
+from n2nsurgery.data.assembly.options import Augment, ImageOptions, require_count
+from n2nsurgery.data.files.ilsvrc import DEVKIT, TRAIN, VALIDATION, has_archives, official_images
+from n2nsurgery.data.files.location import data_root, first_present, missing
+from n2nsurgery.data.pipeline.splits import DataSplits
 
 _PLACES = ("imagenet", "ImageNet", "ILSVRC2012", "ILSVRC/Data/CLS-LOC", "imagenet.tar")
 

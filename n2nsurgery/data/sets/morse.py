@@ -9,13 +9,14 @@ from typing import Literal
 import numpy as np
 import torch
 
+from n2nsurgery.core.names import require_choice
 from n2nsurgery.core.seeds import numpy_generator
-from n2nsurgery.data.assembly import Part, assemble
-from n2nsurgery.data.held import Held
-from n2nsurgery.data.morse_code import DIFFICULTIES, FRAME, LEVELS, Difficulty, codewords, frames
-from n2nsurgery.data.normalization import unit
-from n2nsurgery.data.options import LimitOptions, require_choice, require_count
-from n2nsurgery.data.splits import DataSplits
+from n2nsurgery.data.assembly.assembly import Part, assemble
+from n2nsurgery.data.assembly.morse_code import DIFFICULTIES, FRAME, LEVELS, Difficulty, codewords, frames
+from n2nsurgery.data.assembly.options import LimitOptions, require_count
+from n2nsurgery.data.pipeline.in_memory import InMemoryDataset
+from n2nsurgery.data.pipeline.normalization import unit
+from n2nsurgery.data.pipeline.splits import DataSplits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ class Morse(LimitOptions):
             augmented=False,
             description=(
                 f"Morse codewords, {self.difficulty}, generated from seed {seed}",
-                "two of the 64 classes share a codeword, so at most 99.2 % of the samples can be told",
+                "two of the 64 classes share a codeword, so at most 99.2 % of the samples can be classified",
                 f"values are levels from 0 to {LEVELS}, divided by {LEVELS}",
             ),
         )
@@ -62,7 +63,7 @@ def _part(words: dict[str, str], count: int, difficulty: Difficulty, seed: int, 
         frames(word, count, difficulty, numpy_generator(seed, f"morse {split}", name)) for name, word in words.items()
     ]
     values = torch.from_numpy(np.concatenate(levels))
-    source = Held(values=values, normalization=unit(FRAME, value_range=LEVELS))
+    source = InMemoryDataset(values=values, normalization=unit(FRAME, value_range=LEVELS))
     return Part(source=source, targets=torch.arange(len(words)).repeat_interleave(count))
 
 

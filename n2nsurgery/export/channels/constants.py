@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from n2nsurgery.core.errors import VerificationError
-from n2nsurgery.export.capture import TRANSPOSED
+from n2nsurgery.export.capture.capture import TRANSPOSED
 
 Array = NDArray[Any]
 

@@ -12,15 +12,17 @@ import onnx
 from onnx import inliner
 
 from n2nsurgery.core.errors import VerificationError
-from n2nsurgery.export import metadata as metadata_document
-from n2nsurgery.export.channels.constants import Array
-from n2nsurgery.export.channels.program import Recording
-from n2nsurgery.export.load import load_model
+from n2nsurgery.export.channels.constants import Array, attribute
+from n2nsurgery.export.channels.operators import RECORDERS
+from n2nsurgery.export.channels.recording import Recording
+from n2nsurgery.export.files import metadata as metadata_document
+from n2nsurgery.export.files.load import load_model
 from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
 from n2nsurgery.graph.channels.following import follow
+from n2nsurgery.graph.channels.steps import Opaque
 
 
-def channel_network(path: Path) -> ChannelNetwork:
+def channel_network_of_onnx(path: Path) -> ChannelNetwork:
     """The channels of the network in the file at `path`, with its weights and masks.
 
     Raises VerificationError where the file is no readable ONNX model, InvalidFileError for damaged metadata,
@@ -30,11 +32,11 @@ def channel_network(path: Path) -> ChannelNetwork:
 
 
 def channels_of(model: onnx.ModelProto) -> ChannelNetwork:
-    """The channels of a model in memory; errors as `channel_network`."""
+    """The channels of a model in memory; errors as `channel_network_of_onnx`."""
     document = metadata_document.decode({entry.key: entry.value for entry in model.metadata_props})
     if model.functions:
         model = inliner.inline_local_functions(model)
-    recording = Recording(model)
+    recording = _recorded(model)
     flow, scales = follow(recording.program)
     used = {call.weight for call in flow.calls}
     weights = {name: array for name, array in recording.weights.items() if name in used}
@@ -47,6 +49,27 @@ def channels_of(model: onnx.ModelProto) -> ChannelNetwork:
         scales=scales,
         notes=(*_mask_notes(masks, recording.coded), *_zero_notes(document, weights)),
     )
+
+
+def _recorded(model: onnx.ModelProto) -> Recording:
+    """Every node of the graph as steps: what reads no input is computed, the rest is recorded by its operator."""
+    recording = Recording(model)
+    for node in model.graph.node:
+        carried = recording.carried(node)
+        if not carried:
+            recording.constants.compute(node)
+        elif node.op_type == "Shape":
+            sizes = np.array(recording.shape(node.input[0]), np.int64)
+            sizes = sizes[attribute(node, "start", 0) : attribute(node, "end")]
+            recording.constants.set(node.output[0], sizes)
+        elif node.op_type == "Size":
+            recording.constants.set(node.output[0], np.array(np.prod(recording.shape(node.input[0])), np.int64))
+        else:
+            recording.infer(node)
+            record = RECORDERS.get(node.op_type) if node.domain in {"", "ai.onnx"} else None
+            if record is None or not record(recording, node):
+                recording.add(Opaque, node, carried)
+    return recording
 
 
 def _mask_notes(masks: Iterable[str], coded: Collection[str]) -> Iterator[str]:

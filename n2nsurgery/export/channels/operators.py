@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 
 from n2nsurgery.export.channels.constants import Array, attribute, evaluated
+from n2nsurgery.export.channels.recording import Recording
 from n2nsurgery.graph.channels.labels import Labels, joined
 from n2nsurgery.graph.channels.steps import MatMul, Move, Pointwise, Reduce
-from n2nsurgery.graph.layers import WeightLayout
-
-if TYPE_CHECKING:
-    from n2nsurgery.export.channels.program import Recording
+from n2nsurgery.graph.layers.layer_graph import WeightLayout
 
 SUMS = frozenset({"Add", "Sub", "Sum"})
 POINTWISE = frozenset({
@@ -42,7 +39,7 @@ POOLS = frozenset({
 })  # fmt: skip
 _MATRIX = 2
 
-Recorder = Callable[["Recording", onnx.NodeProto], bool]
+Recorder = Callable[[Recording, onnx.NodeProto], bool]
 
 
 def _pointwise(graph: Recording, node: onnx.NodeProto) -> bool:

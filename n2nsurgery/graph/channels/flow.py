@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2nsurgery.graph.channels.labels import Labels, Shape
-from n2nsurgery.graph.layers import WeightLayout
+from n2nsurgery.graph.layers.layer_graph import WeightLayout
 
 
 @dataclass(frozen=True, kw_only=True)
-class Group:
-    """The nodes start <= node < stop belong to the input or layer call called `name`."""
+class NodeGroup:
+    """The nodes start <= node < stop belong to the input or layer call called `name`; groups divide all nodes."""
 
     name: str
     start: int
@@ -97,7 +97,7 @@ class ChannelFlow:
     sentences, what was approximated and how.
     """
 
-    groups: tuple[Group, ...]
+    groups: tuple[NodeGroup, ...]
     sources: Labels
     sinks: Labels
     steps: tuple[LayerCall | WeightlessEdges, ...]

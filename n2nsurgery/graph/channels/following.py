@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.graph.channels.flow import ChannelFlow, Group, LayerCall, WeightlessEdges, layer_name
+from n2nsurgery.graph.channels.flow import ChannelFlow, LayerCall, NodeGroup, WeightlessEdges, layer_name
 from n2nsurgery.graph.channels.labels import Labels, bases
 from n2nsurgery.graph.channels.simplify import simplified
 from n2nsurgery.graph.channels.steps import Program
@@ -58,11 +58,11 @@ def _call_names(calls: Sequence[Call]) -> dict[int, str]:
     return names
 
 
-def _numbered(found: Findings, names: dict[int, str]) -> tuple[Labels, tuple[Group, ...]]:
+def _numbered(found: Findings, names: dict[int, str]) -> tuple[Labels, tuple[NodeGroup, ...]]:
     """The final number of every provisional node, and the groups; nodes that were merged away have no number."""
     named = [(given.level, names.get(given.first, given.name), given) for given in found.ranges]
     numbers = np.full(found.nodes, -1, dtype=np.int64)
-    groups: list[Group] = []
+    groups: list[NodeGroup] = []
     taken = Counter[str]()
     start = 0
     inputs = [item for item in named if item[0] == 0]
@@ -72,7 +72,7 @@ def _numbered(found: Findings, names: dict[int, str]) -> tuple[Labels, tuple[Gro
         taken[name] += 1
         distinct = name if taken[name] == 1 else f"{name}#{taken[name]}"
         if own:
-            groups.append(Group(name=distinct, start=start, stop=start + len(own)))
+            groups.append(NodeGroup(name=distinct, start=start, stop=start + len(own)))
         start += len(own)
     for node in found.same:
         numbers[node] = numbers[_final(node, found.same)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from n2nsurgery.graph.channels.simplify import roots
-from n2nsurgery.graph.channels.steps import Layer, Move, Pointwise, Program, Reduce
+from n2nsurgery.graph.channels.steps import LayerStep, Move, Pointwise, Program, Reduce
 
 
 def fresh_values(program: Program) -> frozenset[int]:
@@ -20,7 +20,7 @@ def fresh_values(program: Program) -> frozenset[int]:
     fresh: set[int] = set()
     for step in program.steps:
         alone = all(readers[origin.get(value, value)].bit_count() == 1 for value in step.writes)
-        if isinstance(step, Layer):
+        if isinstance(step, LayerStep):
             kept = alone
         elif isinstance(step, Pointwise) and len(step.reads) > 1:
             kept = step.how == "sum" and alone and any(value in fresh for value in step.reads)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from n2nsurgery.graph.channels.labels import Labels, along
-from n2nsurgery.graph.channels.steps import Input, Layer, Move, Pointwise, Program
+from n2nsurgery.graph.channels.steps import Input, LayerStep, Move, Pointwise, Program
 
 _VECTOR = 2
 """Dimensions of a batch of vectors."""
@@ -31,14 +31,14 @@ def channel_axis(given: Input, program: Program) -> int | None:
     return len(given.shape) - 1 if along_last and all(along_last) else 1
 
 
-def _readings(given: Input, program: Program) -> Iterator[tuple[Layer, Labels]]:
+def _readings(given: Input, program: Program) -> Iterator[tuple[LayerStep, Labels]]:
     """The layers that read an input as it is or moved, each with the place of what it reads along the last axis."""
     places = {given.value: along(np.arange(given.shape[-1]), given.shape, -1)}
     for step in program.steps:
         if len(step.reads) != 1 or step.reads[0] not in places:
             continue
         labels = places[step.reads[0]]
-        if isinstance(step, Layer):
+        if isinstance(step, LayerStep):
             yield step, labels
         elif isinstance(step, Move):
             places.update(zip(step.writes, step.apply([labels]), strict=True))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2nsurgery.graph.channels.labels import Labels, Shape
-from n2nsurgery.graph.layers import WeightLayout
+from n2nsurgery.graph.layers.layer_graph import WeightLayout
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,7 +28,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Layer(Step):
+class LayerStep(Step):
     """A convolution or linear map by the parameter `weight`, of the shape and layout that PrunableWeight defines.
 
     `axis` is that of the channels, of what it reads and of what it writes.
@@ -83,7 +83,7 @@ class Opaque(Step):
     """Anything else: every entry may depend on every other."""
 
 
-AnyStep: TypeAlias = Layer | Move | Pointwise | Reduce | MatMul | Attention | Opaque
+AnyStep: TypeAlias = LayerStep | Move | Pointwise | Reduce | MatMul | Attention | Opaque
 
 
 @dataclass(frozen=True, kw_only=True)

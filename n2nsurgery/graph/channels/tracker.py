@@ -36,7 +36,7 @@ from n2nsurgery.graph.channels.steps import (
     AnyStep,
     Attention,
     Input,
-    Layer,
+    LayerStep,
     MatMul,
     Move,
     Opaque,
@@ -75,7 +75,7 @@ class NodeRange:
 class Call:
     """A layer's call: `read` are the distinct pairs (feature, label)."""
 
-    layer: Layer
+    layer: LayerStep
     nodes: NodeRange
     read: Labels
     scale: NDArray[np.float64] | None
@@ -136,7 +136,7 @@ class ChannelTracker:
 
     def _follow(self, step: AnyStep) -> tuple[Tracked, ...]:
         given = tuple(self.values[value] for value in step.reads)
-        if isinstance(step, Layer):
+        if isinstance(step, LayerStep):
             return (self._layer(step, given[0]),)
         if isinstance(step, Pointwise) and step.how == "sum" and len(given) > 1:
             return (self._sum(given, step),)
@@ -172,7 +172,7 @@ class ChannelTracker:
         assert isinstance(step, Opaque | MatMul)
         return None
 
-    def _layer(self, step: Layer, given: Tracked) -> Tracked:
+    def _layer(self, step: LayerStep, given: Tracked) -> Tracked:
         shape = step.shapes[0]
         count = shape[step.axis]
         nodes = self.findings.add_nodes(step.weight, given.level + 1, count)

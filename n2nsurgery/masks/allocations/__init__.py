@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
+from n2nsurgery import registries
 from n2nsurgery.core.registry import Registry
 
 
@@ -22,4 +23,4 @@ class Allocation(Protocol):
         """The relative share of each item, >= 0."""
 
 
-ALLOCATIONS: Registry[type[Allocation]] = Registry(kind="allocation", package=__name__)
+ALLOCATIONS: Registry[type[Allocation]] = registries.ALLOCATIONS

@@ -1,6 +1,7 @@
 """Criterion `clash-free`: fixed fan-out and fan-in from an interleaver that memory banks serve without conflicts.
 
-See masks/clash_free.py for the pattern. For convolutions it joins channels, whose kernels are kept or pruned whole.
+See masks/patterns/clash_free.py for the pattern. In convolutions it joins channels: their kernels are kept or pruned
+whole.
 Source: Dey et al. 2019, "Pre-Defined Sparse Neural Networks with Hardware Acceleration", section III.
 """
 
@@ -13,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.allocations import ALLOCATIONS
-from n2nsurgery.masks.clash_free import clash_free
 from n2nsurgery.masks.criterion import Needs
-from n2nsurgery.masks.fans import regular_step
 from n2nsurgery.masks.grid import from_grid, grid_of
+from n2nsurgery.masks.patterns.clash_free import clash_free
+from n2nsurgery.masks.patterns.fans import regular_step
 
 
 @dataclass(frozen=True, kw_only=True)

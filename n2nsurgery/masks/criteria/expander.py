@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.allocations import ALLOCATIONS
 from n2nsurgery.masks.criterion import Needs
-from n2nsurgery.masks.expander import expander
 from n2nsurgery.masks.grid import from_grid, grid_of
+from n2nsurgery.masks.patterns.expander import expander
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,12 +13,12 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
-from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.allocations import ALLOCATIONS
 from n2nsurgery.masks.criterion import Needs
-from n2nsurgery.masks.fans import regular_step
 from n2nsurgery.masks.grid import grid_of
-from n2nsurgery.masks.patterns import balanced_mask
+from n2nsurgery.masks.patterns.balanced import balanced_mask
+from n2nsurgery.masks.patterns.fans import regular_step
 
 
 @dataclass(frozen=True, kw_only=True)

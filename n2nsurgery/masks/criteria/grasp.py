@@ -19,8 +19,9 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.masks.criterion import Needs, require_choice
-from n2nsurgery.masks.scoring import MODES, ScoreContext, gradients, over_batches, weight_values
+from n2nsurgery.core.names import require_choice
+from n2nsurgery.masks.criterion import Needs
+from n2nsurgery.masks.scoring.context import MODES, ScoreContext, gradients, over_batches, weight_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,7 @@ class Grasp:
     def __post_init__(self) -> None:
         """Raise UsageError for a temperature that is not positive, UnknownNameError for an unknown mode."""
         if not 0 < self.temperature < inf:
-            raise UsageError(f"temperature is {self.temperature}; it must be positive and finite")
+            raise UsageError(f"is {self.temperature}; it must be positive and finite", field="temperature", joint=" ")
         require_choice("mode", self.mode, MODES)
 
     def scores(self, context: ScoreContext) -> dict[str, Tensor]:

@@ -12,8 +12,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from n2nsurgery.masks.criterion import SCOPES, Needs, require_choice
-from n2nsurgery.masks.scoring import ScoreContext, weight_values
+from n2nsurgery.core.names import require_choice
+from n2nsurgery.masks.criterion import SCOPES, Needs
+from n2nsurgery.masks.scoring.context import ScoreContext, weight_values
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,11 @@ from typing import ClassVar
 import numpy as np
 from torch import Tensor
 
-from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.allocations import ALLOCATIONS
 from n2nsurgery.masks.criterion import Needs
 from n2nsurgery.masks.granularities import GRANULARITIES
-from n2nsurgery.masks.patterns import balanced_mask
+from n2nsurgery.masks.patterns.balanced import balanced_mask
 
 
 @dataclass(frozen=True, kw_only=True)

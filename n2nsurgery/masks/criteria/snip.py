@@ -14,8 +14,9 @@ from typing import ClassVar
 from torch import Tensor, float64
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.masks.criterion import SCOPES, Needs, require_choice
-from n2nsurgery.masks.scoring import MODES, ScoreContext, gradients, over_batches, weight_values
+from n2nsurgery.core.names import require_choice
+from n2nsurgery.masks.criterion import SCOPES, Needs
+from n2nsurgery.masks.scoring.context import MODES, ScoreContext, gradients, over_batches, weight_values
 
 
 @dataclass(frozen=True, kw_only=True)

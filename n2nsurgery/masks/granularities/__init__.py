@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from n2nsurgery import registries
 from n2nsurgery.core.registry import Registry
 from n2nsurgery.masks.grid import ChannelGrid
 
@@ -20,4 +21,4 @@ class Granularity(Protocol):
         """The boolean choice of units as a choice of weights, in the grid's shape."""
 
 
-GRANULARITIES: Registry[type[Granularity]] = Registry(kind="granularity", package=__name__)
+GRANULARITIES: Registry[type[Granularity]] = registries.GRANULARITIES

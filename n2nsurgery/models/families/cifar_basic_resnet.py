@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from torch import nn
 from torchvision.models.resnet import BasicBlock
 
-from n2nsurgery.models.cifar_resnet import small_resnet
+from n2nsurgery.models.blocks.cifar_resnet import small_resnet
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from n2nsurgery.models.cifar_conv import CifarConv
-from n2nsurgery.models.classification_layers import padded_outputs
+from n2nsurgery.models.blocks.cifar_conv import CifarConv
+from n2nsurgery.models.blocks.classification_layers import padded_outputs
 
 _HIDDEN = (512, 256)
 

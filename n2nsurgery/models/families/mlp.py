@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from n2nsurgery.models.classification_layers import classification_layers
+from n2nsurgery.models.blocks.classification_layers import classification_layers
 
 
 class Perceptron(nn.Module):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
-from n2nsurgery.models.classification_layers import classification_layers, initialize, padded_outputs
+from n2nsurgery.models.blocks.classification_layers import classification_layers, initialize, padded_outputs
 
 _PIXELS = 784
 

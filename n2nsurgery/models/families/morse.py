@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from n2nsurgery.models.classification_layers import classification_layers, initialize
+from n2nsurgery.models.blocks.classification_layers import classification_layers, initialize
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.graph.layers import LayerPair, Nonlinearity
+from n2nsurgery.graph.layers.layer_graph import LayerPair, Nonlinearity
 from n2nsurgery.skips.alignment import align, plan_alignment
 from n2nsurgery.skips.kind import SkipOptions
-from n2nsurgery.skips.nonlinearity import activation, at_zero, refusal
+from n2nsurgery.skips.nonlinearity import activation, at_zero, rejection
 from n2nsurgery.skips.spec import Alignment, SkipSpec
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
@@ -66,7 +66,7 @@ class N2N:
         aligned = plan_alignment(pair.source_signal, pair.target_signal, options.pooling)
         if isinstance(aligned, str):
             return aligned
-        return _inner_refusal(pair.nonlinearity) if options.inner else None
+        return _inner_rejection(pair.nonlinearity) if options.inner else None
 
     def weight_shape(self, pair: LayerPair, kernel: tuple[int, ...]) -> tuple[int, ...]:
         """(out, in, *kernel) for a target that is convolved, (out, in) for channels-last targets and vectors."""
@@ -84,7 +84,7 @@ class N2N:
         if shape != spec.weight_shape:
             raise InvalidFileError(f"skip '{spec.name}' has weight shape {spec.weight_shape}; its pair needs {shape}")
         g = spec.pair.nonlinearity if spec.inner else None
-        reason = _inner_refusal(g)
+        reason = _inner_rejection(g)
         if reason is not None:
             raise InvalidFileError(f"skip '{spec.name}' cannot be built: {reason}")
         rank = len(spec.pair.target_signal.spatial)
@@ -96,10 +96,10 @@ class N2N:
         )
 
 
-def _inner_refusal(g: Nonlinearity | None) -> str | None:
+def _inner_rejection(g: Nonlinearity | None) -> str | None:
     if g is None:
         return None
-    reason = refusal(g)
+    reason = rejection(g)
     if reason is not None:
         return reason
     value = at_zero(g)
@@ -126,4 +126,4 @@ def _normalize(branch: Tensor, norm: nn.Module, *, channels_last: bool) -> Tenso
     return out
 
 
-MEMBER = N2N()
+MEMBER = N2N

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.graph.layers import LayerPair
+from n2nsurgery.graph.layers.layer_graph import LayerPair
 from n2nsurgery.skips.alignment import align, plan_alignment
 from n2nsurgery.skips.kind import SkipOptions
 from n2nsurgery.skips.spec import Alignment, SkipSpec
@@ -71,4 +71,4 @@ def _fit_channels(a: Tensor, channels: int, dim: int) -> Tensor:
     return F.pad(a, [0, 0] * behind + [0, channels - have])
 
 
-MEMBER = Residual()
+MEMBER = Residual

@@ -6,11 +6,13 @@ import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+import n2nsurgery
 from n2nsurgery_cli.main import main
 
 
@@ -36,12 +38,29 @@ def program(monkeypatch, capsys) -> Callable[..., Finished]:
     return run
 
 
+PACKAGE = Path(n2nsurgery.__file__).parent
+SOURCES = {path.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py")}
+ROOMS = {
+    "apply": "prune",
+    "inspect": "prune",
+    "train": "training",
+    "evaluate": "training",
+    "export": "deploy",
+    "verify": "deploy",
+    "bench": "deploy",
+    "report": "connectivity",
+    "diff": "connectivity",
+}
+"""The package of `n2nsurgery.pipelines` in which each command's `run` lies."""
+
+
 @pytest.fixture
 def pipeline(monkeypatch) -> Callable[[str, Callable[..., Any]], None]:
     """Put a function in the place of a pipeline's `run`, so that the command line is tested alone."""
 
     def replace(name: str, run: Callable[..., Any]) -> None:
-        module = ModuleType(f"n2nsurgery.pipelines.{name}")
+        module = ModuleType(f"n2nsurgery.pipelines.{ROOMS[name]}.{name}")
+        assert Path(*module.__name__.split(".")).with_suffix(".py") in SOURCES
         module.run = run
         monkeypatch.setitem(sys.modules, module.__name__, module)
 

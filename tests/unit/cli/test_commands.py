@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-import n2nsurgery.models.sources
-from n2nsurgery.pipelines.doctor import run as diagnose
+import n2nsurgery.models.catalog
+from n2nsurgery.core.progress import SILENT
+from n2nsurgery.export.config import ExportConfig
+from n2nsurgery.pipelines.deploy.doctor import run as diagnose
 
 INSPECTED = {
     "model": "resnet18",
@@ -94,14 +96,11 @@ def test_inspect_shows_layers_pairs_and_the_commonest_refusals(program, pipeline
         (
             ("resnet18",),
             {
-                "skip_length": 3,
                 "pairs": "all",
-                "shortcuts": "around",
-                "heads": False,
                 "num_classes": None,
                 "input_size": (3, 64, 64),
                 "seed": 0,
-                "progress": None,
+                "progress": SILENT,
             },
         )
     ]
@@ -121,33 +120,25 @@ def test_inspect_shows_layers_pairs_and_the_commonest_refusals(program, pipeline
 def test_export_shows_what_was_written_and_how_close_it_is(program, pipeline, outcome):
     calls = []
     pipeline("export", lambda *values, **options: (calls.append((values, options)), outcome(document=EXPORTED))[1])
-    shown = program("export", "--onnx").stdout
+    shown = program("export").stdout
     size = "2.50 MB, 1.04 of the bound"
     for text in ("exported/a/model.onnx", size, "1.2e-06", "bit for bit", "depthwise", "12 channels"):
         assert text in shown
     line = "exported/a -o m.onnx --format inlined --values int8 --compact --overwrite -q"
     assert program("export", "--onnx", *line.split()).stdout == "exported/a/model.onnx\n"
     defaults = {
-        "format": "portable",
-        "values": "fp32",
-        "compact": False,
-        "measure": False,
-        "report": False,
+        "config": ExportConfig(),
         "overwrite": False,
         "allow_import": False,
         "last": False,
-        "progress": None,
+        "progress": SILENT,
     }
     chosen = {
-        "format": "inlined",
-        "values": "int8",
-        "compact": True,
-        "measure": False,
-        "report": False,
+        "config": ExportConfig(format="inlined", values="int8", compact=True),
         "overwrite": True,
         "allow_import": False,
         "last": False,
-        "progress": None,
+        "progress": SILENT,
     }
     assert calls == [((None, None), defaults), ((Path("exported/a"), Path("m.onnx")), chosen)]
 
@@ -170,7 +161,7 @@ def test_verify_shows_every_comparison(program, pipeline, outcome):
     for text in ("54 hold what", "53 match, 1 have no counterpart", "torch", "3.4e-07"):
         assert text in shown
     assert calls == [
-        ((Path("m.onnx"),), {"against": Path("exported/a"), "allow_import": True, "last": False, "progress": None})
+        ((Path("m.onnx"),), {"against": Path("exported/a"), "allow_import": True, "last": False, "progress": SILENT})
     ]
     document.update(masked=[], unchecked=[])
     assert "not compared: no artifact was given" in program("verify", "m.onnx").stdout
@@ -185,19 +176,19 @@ def test_bench_shows_both_files_and_the_ratio(program, pipeline, outcome):
     times = ("11.00 ms", "10.00 to 12.00 ms", "6.40 times as fast", "1.500")
     for text in (*times, "54 MB", "unknown", "m.onnx with library"):
         assert text in shown
-    options = {"device": "cpu", "threads": 2, "batch": 8, "seconds": 1.0, "layers": True, "progress": None}
+    options = {"device": "cpu", "threads": 2, "batch": 8, "seconds": 1.0, "layers": True, "progress": SILENT}
     assert calls == [((Path("m.onnx"),), {"against": Path("dense.onnx"), "library": Path("lib.so"), **options})]
 
 
 def test_models_prints_one_name_a_line(program, monkeypatch):
-    monkeypatch.setattr(n2nsurgery.models.sources, "list_models", lambda: ("resnet18", "resnet50", "vgg19"))
+    monkeypatch.setattr(n2nsurgery.models.catalog, "list_models", lambda: ("resnet18", "resnet50", "vgg19"))
     assert program("models").stdout == "resnet18\nresnet50\nvgg19\n"
     assert program("models", "resnet*").stdout == "resnet18\nresnet50\n"
     assert json.loads(program("models", "re:50$", "--json").stdout) == {"models": ["resnet50"]}
 
 
 def test_a_pattern_that_matches_no_model_names_the_nearest(program, monkeypatch):
-    monkeypatch.setattr(n2nsurgery.models.sources, "list_models", lambda: ("resnet18", "vgg19"))
+    monkeypatch.setattr(n2nsurgery.models.catalog, "list_models", lambda: ("resnet18", "vgg19"))
     finished = program("models", "resnet81")
     assert finished.code == 2
     assert "did you mean 'resnet18'?" in finished.stderr

@@ -5,31 +5,35 @@ import json
 import numpy as np
 import pytest
 
-from n2nsurgery.connectivity import Subject
-from n2nsurgery.connectivity.difference import difference
-from n2nsurgery.connectivity.reach import chain
-from n2nsurgery.connectivity.report import Origin, report
+from n2nsurgery.connectivity import Origin, Subject
+from n2nsurgery.connectivity.measures.subject import DENSE_REFERENCE
+from n2nsurgery.connectivity.paths.reach import chain
+from n2nsurgery.connectivity.report.difference import difference
+from n2nsurgery.connectivity.report.report import report
 
+OTHER = Origin(name="b")
 NASTY = "[bold]net[/bold]\x1b[2J"
 
 
-def network(density, seed=0):
+def network(density, seed=0, origin=OTHER, **options):
     rng = np.random.default_rng(seed)
-    return Subject(graph=chain([rng.random((30, 6)) < density, rng.random((4, 30)) < density]))
+    graph = chain([rng.random((30, 6)) < density, rng.random((4, 30)) < density])
+    return Subject(graph=graph, origin=origin, **options)
 
 
 DOCUMENT = {
     **report(
-        network(0.1),
-        network(1.0),
-        name=Origin(name=NASTY, origin="exported/a"),
-        reference_name=Origin(name="its own dense form"),
-        conventions=("Sum of |w|.",),
-        notes=("[red]a gate",),
+        network(
+            0.1,
+            origin=Origin(name=NASTY, origin="exported/a"),
+            conventions=("Sum of |w|.",),
+            notes=("[red]a gate",),
+        ),
+        network(1.0, origin=DENSE_REFERENCE),
     ).to_json(),
     "written": None,
 }
-DIFFERENCE = difference(network(0.3), network(0.2, 1), a_name=Origin(name=NASTY), b_name=Origin(name="b")).to_json()
+DIFFERENCE = difference(network(0.3, origin=Origin(name=NASTY)), network(0.2, 1)).to_json()
 
 
 @pytest.fixture
@@ -106,4 +110,4 @@ def test_a_difference_shows_both_sides(program, pipeline, outcome):
 def test_a_bound_of_no_nodes_is_wrong_usage(program):
     finished = program("report", "net", "--max-nodes", "0")
     assert (finished.code, finished.stdout) == (2, "")
-    assert "--max-nodes is 0; it must be at least 1" in finished.stderr
+    assert "--max-nodes is 0; it must be a whole number at least 1" in finished.stderr

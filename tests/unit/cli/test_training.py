@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from n2nsurgery.core.errors import InterruptionError
-from n2nsurgery.pipelines.evaluate_request import EvaluationRequest
-from n2nsurgery.pipelines.train_request import TrainRequest
-from n2nsurgery_cli.train import spelled_out
+from n2nsurgery.core.progress import SILENT
+from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
+from n2nsurgery.pipelines.training.train_request import TrainRequest
+from n2nsurgery_cli.commands.train import spelled_out
 
 SCORES = {"loss": 1.0, "top1": 0.4567, "top5": 0.9, "samples": 100}
 EPOCH = {"epoch": 3, "train": {"loss": 1.0, "top1": 0.5}, "test": SCORES}
@@ -56,8 +57,8 @@ def wide(monkeypatch):
 def test_train_hands_its_options_on_and_shows_what_came_of_it(program, pipeline, outcome):
     calls = []
 
-    def run(request, progress, say):
-        say("epoch 1/6: loss 1.0")
+    def run(request, progress, log):
+        log("epoch 1/6: loss 1.0")
         calls.append((request, progress))
         return outcome(document=TRAINED)
 
@@ -68,7 +69,7 @@ def test_train_hands_its_options_on_and_shows_what_came_of_it(program, pipeline,
         recipe=Path("r.yaml"), overrides=("a.b=1", "c=2"), output=Path("out"), download=True, data_root=Path("d"),
         device="cpu", allow_import=True,
     )  # fmt: skip
-    assert calls == [(asked, None)]
+    assert calls == [(asked, SILENT)]
     assert shown.stderr == "epoch 1/6: loss 1.0\n"
     for text in ("1,000 of 20,000", "in 1 skips", "6 epochs of 93 steps of 64", "2 processes", "45.67 %", "50.00 %",
                  "warning: near-empty layer", "runs/tiny/model.onnx", "run: runs/[b]tiny"):  # fmt: skip
@@ -77,7 +78,7 @@ def test_train_hands_its_options_on_and_shows_what_came_of_it(program, pipeline,
 
 
 def test_train_in_quiet_names_the_run_alone(program, pipeline, outcome):
-    pipeline("train", lambda _request, _progress, say: outcome(document=TRAINED) if say is None else None)
+    pipeline("train", lambda _request, _progress, log: outcome(document=TRAINED) if log is None else None)
     finished = program("train", "r.yaml", "-q")
     assert (finished.stdout, finished.stderr) == ("runs/[b]tiny-01234567\n", "")
 
@@ -147,8 +148,8 @@ def test_eval_shows_the_scores(program, pipeline, outcome):
         folder=Path("runs/tiny"), data="mnist", overrides=("data.size=28",), split="validation", last=True,
         batch_size=8, seed=4, device="cpu",
     )  # fmt: skip
-    assert calls == [(asked, None)]
-    for text in ("45.67 % (top 5: 90.00 %)", "test, 100 samples", "1.0000", "e00003-b0000000"):
+    assert calls == [(asked, SILENT)]
+    for text in ("45.67 %", "90.00 %", "test, 100 samples", "1.0000", "e00003-b0000000"):
         assert text in shown
     pipeline("evaluate", lambda *_: outcome(document=EVALUATED | {"loss": None}))
     assert "not finite" in program("eval", "runs/tiny").stdout

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from n2nsurgery.connectivity import METRICS, ChannelGraph, Subject
-from n2nsurgery.connectivity.reach import chain
-from n2nsurgery.connectivity.self_checks import require_bounded, require_sane
+from n2nsurgery.connectivity.measures.self_checks import require_bounded, require_sane
+from n2nsurgery.connectivity.paths.reach import chain
 from n2nsurgery.core.errors import InternalError, UsageError
 
 

@@ -3,8 +3,8 @@ import pytest
 import scipy.sparse as sp
 
 from n2nsurgery.connectivity import scatter
-from n2nsurgery.connectivity.scatter_vector import random_scatter
-from n2nsurgery.connectivity.windows import cuts_of, window_numbers
+from n2nsurgery.connectivity.paths.scatter_vector import random_scatter
+from n2nsurgery.connectivity.paths.windows import cuts_of, window_numbers
 from n2nsurgery.core.errors import UsageError
 
 # An (8, 4, 4) network with fan-outs 1 and 2, both fan-ins 2.

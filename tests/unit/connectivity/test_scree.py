@@ -5,10 +5,10 @@ import pytest
 import scipy.sparse as sp
 
 from n2nsurgery.connectivity import scree, scree_curves
-from n2nsurgery.connectivity.components import components
-from n2nsurgery.connectivity.laplacian import laplacian_of
-from n2nsurgery.connectivity.low_modes import low_modes
-from n2nsurgery.connectivity.spectrum import estimated_spectrum, exact_spectrum
+from n2nsurgery.connectivity.heat.components import components
+from n2nsurgery.connectivity.heat.laplacian import laplacian_of
+from n2nsurgery.connectivity.heat.low_modes import low_modes
+from n2nsurgery.connectivity.heat.spectrum import estimated_spectrum, exact_spectrum
 from n2nsurgery.core.errors import UsageError
 
 # The graph of test_heat.py: eight nodes, node 7 isolated.

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from n2nsurgery.core.seeds import numpy_generator
-from n2nsurgery.data.morse_code import DIFFICULTIES, codewords, frames
+from n2nsurgery.data.assembly.morse_code import DIFFICULTIES, codewords, frames
 from n2nsurgery.data.registry import DATA_SETS
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from n2nsurgery.data.loader import Loader
+from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.registry import DATA_SETS
 
 

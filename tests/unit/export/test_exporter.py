@@ -15,10 +15,11 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import TraceError, UsageError, VerificationError
-from n2nsurgery.export import onnx_file, verify
 from n2nsurgery.export.exporter import export_module
-from n2nsurgery.export.load import load_model
-from n2nsurgery.export.report import ExportReport
+from n2nsurgery.export.files import onnx_file
+from n2nsurgery.export.files.load import load_model
+from n2nsurgery.export.proof import verify
+from n2nsurgery.export.proof.report import ExportReport
 
 
 class ConvNet(nn.Module):
@@ -266,9 +267,15 @@ def test_the_exporter_s_chatter_does_not_reach_the_user(
 
 
 def test_every_stage_is_announced(network: ConvNet, tmp_path: Path) -> None:
-    stages: list[str] = []
-    export(network, tmp_path / "m.onnx", progress=stages.append)
-    assert len(stages) == 5
+    stages: list[tuple[str, float]] = []
+    export(network, tmp_path / "m.onnx", progress=lambda *step: stages.append(step))
+    assert stages == [
+        ("capturing the graph", 0.0),
+        ("coding the weights", 0.5),
+        ("writing", 0.6),
+        ("checking", 0.8),
+        ("comparing with torch in ONNX Runtime", 0.9),
+    ]
 
 
 def test_the_checker_of_onnx_accepts_the_file(network: ConvNet, tmp_path: Path) -> None:

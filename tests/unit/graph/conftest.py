@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from n2nsurgery.graph.tracing import Trace, trace
+from n2nsurgery.graph.tracing.trace import Trace, trace
 
 Check = Callable[..., Trace]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks import ScoreContext
 
 

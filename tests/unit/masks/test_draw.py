@@ -26,16 +26,16 @@ def test_the_report_counts_what_is_left(context):
     with torch.no_grad():
         context.module.conv.weight.mul_(1e-3)[0, 0, 0, 0] = 10
     drawn = draw_masks("magnitude", context.weights, 53, context=context)
-    assert drawn.report[0] == WeightReport(name="conv.weight", kept=1, numel=72, outputs=4, silent=3)
-    assert drawn.report[1] == WeightReport(name="depthwise.weight", kept=36, numel=36, outputs=4, silent=0)
+    assert drawn.report[0] == WeightReport(name="conv.weight", kept=1, numel=72, outputs=4, dead=3)
+    assert drawn.report[1] == WeightReport(name="depthwise.weight", kept=36, numel=36, outputs=4, dead=0)
     assert drawn.near_empty == ()
 
 
 @pytest.mark.parametrize(
-    ("outputs", "silent", "near_empty"), [(4, 4, True), (10, 9, True), (10, 8, False), (1, 0, False)]
+    ("outputs", "dead", "near_empty"), [(4, 4, True), (10, 9, True), (10, 8, False), (1, 0, False)]
 )
-def test_a_layer_is_near_empty_when_nine_tenths_of_its_outputs_are_silent(outputs, silent, near_empty):
-    line = WeightReport(name="w", kept=outputs - silent, numel=100, outputs=outputs, silent=silent)
+def test_a_layer_is_near_empty_when_nine_tenths_of_its_outputs_are_silent(outputs, dead, near_empty):
+    line = WeightReport(name="w", kept=outputs - dead, numel=100, outputs=outputs, dead=dead)
     assert line.near_empty == near_empty
 
 
@@ -102,9 +102,9 @@ def test_rounds_fall_exponentially_and_report_progress(context):
         context.weights,
         10,
         context=context,
-        progress=lambda done, rounds: seen.append((done, rounds)),
+        progress=lambda *step: seen.append(step),
     )
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert seen == [("scoring", 0.25), ("scoring", 0.5), ("scoring", 0.75), ("scoring", 1.0)]
 
 
 @pytest.mark.parametrize(

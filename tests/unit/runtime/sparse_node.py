@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from n2nsurgery.export.codec.choose import Code
 from n2nsurgery.export.codec.coded import encode
 from n2nsurgery.export.codec.values import StoredValues
-from n2nsurgery.export.operators import DOMAIN, VERSION
+from n2nsurgery.export.sparse.operators import DOMAIN, VERSION
 
 
 def coded(weight: NDArray[np.generic], code: Code = "gaps8") -> dict[str, NDArray[np.generic]]:

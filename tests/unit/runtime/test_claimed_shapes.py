@@ -9,7 +9,7 @@ import sparse_reference as reference
 from onnx import TensorProto, helper, numpy_helper
 from sparse_node import coded
 
-from n2nsurgery.export.operators import DOMAIN, VERSION
+from n2nsurgery.export.sparse.operators import DOMAIN, VERSION
 
 
 def model(op: str, weight: np.ndarray, claimed: tuple[int | str, ...], rank: int, **attributes: object) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from sparse_node import coded
 
-from n2nsurgery.export.operators import DOMAIN, VERSION
+from n2nsurgery.export.sparse.operators import DOMAIN, VERSION
 
 SHAPE = (2, 16, 13, 19)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from n2nsurgery.export.operators import DOMAIN, PLAIN_MAX_POOL, VERSION
+from n2nsurgery.export.sparse.operators import DOMAIN, PLAIN_MAX_POOL, VERSION
 
 Window = dict[str, list[int]]
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from n2nsurgery.graph.layers import Signal
+from n2nsurgery.graph.layers.layer_graph import Signal
 from n2nsurgery.skips.alignment import align, plan_alignment
 from n2nsurgery.skips.spec import Alignment
 

@@ -5,8 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.graph.layers import Nonlinearity
-from n2nsurgery.skips.nonlinearity import activation, at_zero, refusal
+from n2nsurgery.graph.layers.layer_graph import Nonlinearity
+from n2nsurgery.skips.nonlinearity import activation, at_zero, rejection
 
 X = torch.linspace(-8, 8, 101)
 
@@ -33,7 +33,7 @@ X = torch.linspace(-8, 8, 101)
 )
 def test_an_activation_is_built_with_its_arguments_and_is_zero_at_zero(nonlinearity, expected):
     x = X.clone()
-    assert refusal(nonlinearity) is None
+    assert rejection(nonlinearity) is None
     assert torch.equal(activation(nonlinearity)(x), expected)
     assert torch.equal(x, X)
     assert at_zero(nonlinearity) == 0
@@ -55,6 +55,6 @@ def test_the_value_at_zero_is_known_where_it_is_not_zero(name, value):
     ],
 )
 def test_other_functions_are_refused_with_the_reason(nonlinearity, reason):
-    assert reason in (refusal(nonlinearity) or "")
+    assert reason in (rejection(nonlinearity) or "")
     with pytest.raises(UsageError, match="no inner activation"):
         activation(nonlinearity)

@@ -6,7 +6,7 @@ import pytest
 
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.core.fingerprint import canonical_json
-from n2nsurgery.graph.layers import LayerPair, Nonlinearity, Signal
+from n2nsurgery.graph.layers.layer_graph import LayerPair, Nonlinearity, Signal
 from n2nsurgery.skips.spec import Alignment, SkipSpec
 
 SPEC = SkipSpec(

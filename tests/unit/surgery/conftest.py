@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery import Operated, apply
+from n2nsurgery import PrunedModel, apply
 
 WIDTH = 8
 
@@ -92,6 +92,6 @@ def labels() -> Tensor:
 
 
 @pytest.fixture
-def operated(plain, images) -> Operated:
+def pruned(plain, images) -> PrunedModel:
     """The plain network at a density of 0.3, with its two one-to-one skips."""
     return apply(plain, density=0.3, example_inputs=images)

@@ -7,29 +7,29 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery import Operated, apply, load
+from n2nsurgery import PrunedModel, apply, load
 from n2nsurgery.core.errors import InvalidFileError, UsageError, VerificationError
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.core.sealed_folder import MANIFEST, sha256
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.surgery.artifact import read, revive
 
 
 @pytest.fixture
-def folder(operated, tmp_path) -> Path:
-    return operated.save(tmp_path / "artifact")
+def folder(pruned, tmp_path) -> Path:
+    return pruned.save(tmp_path / "artifact")
 
 
-def trained(operated: Operated, images: Tensor, labels: Tensor) -> Operated:
-    optimizer = torch.optim.SGD(operated.module.parameters(), lr=0.1, momentum=0.9)
+def trained(pruned: PrunedModel, images: Tensor, labels: Tensor) -> PrunedModel:
+    optimizer = torch.optim.SGD(pruned.module.parameters(), lr=0.1, momentum=0.9)
     for _ in range(3):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(operated.module(images), labels).backward()
+        nn.functional.cross_entropy(pruned.module(images), labels).backward()
         optimizer.step()
-    return operated
+    return pruned
 
 
-def require_same(one: Operated, other: Operated, images: Tensor) -> None:
+def require_same(one: PrunedModel, other: PrunedModel, images: Tensor) -> None:
     state = one.module.state_dict()
     assert list(other.module.state_dict()) == list(state)
     for name, tensor in other.module.state_dict().items():
@@ -43,7 +43,7 @@ def require_same(one: Operated, other: Operated, images: Tensor) -> None:
 OPTIONS = {
     "one-to-one": {},
     "remainder": {"skip_ratio": 0.2},
-    "random with norm": {"skip_ratio": 0.3, "pattern": "random", "norm": "always"},
+    "random with norm": {"skip_ratio": 0.3, "skip_pattern": "random", "skip_norm": "always"},
     "residual": {"skip": "residual"},
     "none": {"skip": "none"},
     "snip": {"criterion": "snip"},
@@ -52,16 +52,16 @@ OPTIONS = {
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_what_is_loaded_is_what_was_saved_to_the_bit(either, tmp_path, images, labels, options):
-    operated = trained(apply(either, density=0.5, example_inputs=images, **options), images, labels)
-    operated.save(tmp_path / "artifact")
-    require_same(operated, load(tmp_path / "artifact", either), images)
+    pruned = trained(apply(either, density=0.5, example_inputs=images, **options), images, labels)
+    pruned.save(tmp_path / "artifact")
+    require_same(pruned, load(tmp_path / "artifact", either), images)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_the_dtype_of_the_network_survives(plain, tmp_path, images, dtype):
-    operated = apply(plain.to(dtype), density=0.3, example_inputs=images.to(dtype))
-    operated.save(tmp_path / "artifact")
-    require_same(operated, load(tmp_path / "artifact", plain), images.to(dtype))
+    pruned = apply(plain.to(dtype), density=0.3, example_inputs=images.to(dtype))
+    pruned.save(tmp_path / "artifact")
+    require_same(pruned, load(tmp_path / "artifact", plain), images.to(dtype))
 
 
 class Tied(nn.Module):
@@ -78,36 +78,36 @@ class Tied(nn.Module):
 
 def test_a_shared_weight_is_one_parameter_before_and_after(tmp_path):
     x = torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
-    operated = apply(Tied(), density=0.5, example_inputs=x)
-    assert list(operated.masks) == ["encoder.weight"]
-    assert operated.module.encoder.weight is operated.module.decoder.weight
-    operated.save(tmp_path / "artifact")
+    pruned = apply(Tied(), density=0.5, example_inputs=x)
+    assert list(pruned.masks) == ["encoder.weight"]
+    assert pruned.module.encoder.weight is pruned.module.decoder.weight
+    pruned.save(tmp_path / "artifact")
     loaded = load(tmp_path / "artifact", Tied())
-    require_same(operated, loaded, x)
+    require_same(pruned, loaded, x)
     assert loaded.module.encoder.weight is loaded.module.decoder.weight
 
 
-def test_an_existing_folder_is_kept_unless_it_may_be_replaced(operated, folder):
+def test_an_existing_folder_is_kept_unless_it_may_be_replaced(pruned, folder):
     with pytest.raises(UsageError, match="already exists"):
-        operated.save(folder)
-    assert operated.save(folder, overwrite=True) == folder
+        pruned.save(folder)
+    assert pruned.save(folder, overwrite=True) == folder
 
 
-def test_weights_that_an_optimizer_has_revived_are_not_saved(operated, tmp_path):
+def test_weights_that_an_optimizer_has_revived_are_not_saved(pruned, tmp_path):
     with torch.no_grad():
-        operated.module.conv1.weight.add_(1)
-    pruned = int((~operated.masks["conv1.weight"]).sum())
-    message = rf"{pruned} pruned weights are no longer zero \(first in 'conv1\.weight'\).*Operated\.enforce"
+        pruned.module.conv1.weight.add_(1)
+    zeros = int((~pruned.masks["conv1.weight"]).sum())
+    message = rf"{zeros} pruned weights are no longer zero \(in 'conv1\.weight'\).*enforce\(optimizer\)"
     with pytest.raises(VerificationError, match=message):
-        operated.save(tmp_path / "artifact")
+        pruned.save(tmp_path / "artifact")
     assert not (tmp_path / "artifact").exists()
 
 
-def test_documents_are_readable_without_this_package(operated, folder):
+def test_documents_are_readable_without_this_package(pruned, folder):
     plan = json.loads((folder / "plan.json").read_text())
     record = json.loads((folder / "record.json").read_text())
-    assert fingerprint(plan) == operated.plan.fingerprint == record["plan"]
-    assert record["masks"] == operated.masks.fingerprint
+    assert fingerprint(plan) == pruned.plan.fingerprint == record["plan"]
+    assert record["masks"] == pruned.masks.fingerprint
     assert sum(line["kept"] for line in record["kept"]) == plan["budget"]["total"]
 
 
@@ -123,7 +123,7 @@ def rewrite(folder: Path, name: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("plan.json", {"schema": 99}, r"plan\.json' has schema 99; this version reads up to 1: upgrade it"),
+        ("plan.json", {"schema": 99}, r"plan\.json' has schema 99; this version reads up to 2: upgrade it"),
         ("plan.json", {"surprise": 1}, r"plan\.json': unknown keys \['surprise'\]"),
         ("plan.json", {"weights": 1}, r"plan\.json'\.weights is 1; a list is needed"),
         ("record.json", {"surprise": 1}, r"record\.json': unknown keys \['surprise'\]"),
@@ -154,11 +154,11 @@ def test_masks_of_another_shape_are_an_invalid_file(folder, plain):
         load(folder, plain)
 
 
-def test_the_folder_alone_tells_plan_record_and_masks(operated, folder):
+def test_the_folder_alone_tells_plan_record_and_masks(pruned, folder):
     artifact = read(folder)
-    assert (artifact.plan, artifact.record, artifact.masks) == (operated.plan, operated.record, operated.masks)
+    assert (artifact.plan, artifact.record, artifact.masks) == (pruned.plan, pruned.record, pruned.masks)
 
 
 def test_errors_of_the_model_name_the_folder(folder, residual, images):
-    with pytest.raises(InvalidFileError, match=rf"'{folder}': this model is not the one that was operated on"):
+    with pytest.raises(InvalidFileError, match=rf"'{folder}': this model is not the one that was pruned"):
         revive(read(folder), lambda _: trace(residual, (images,)))

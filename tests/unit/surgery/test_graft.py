@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from n2nsurgery import Operated, PairSelection, apply
+from n2nsurgery import PrunedModel, apply
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.graph.tracing import trace
+from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.surgery.graft import graft
 
-RANDOM = {"skip_ratio": 0.4, "pattern": "random", "kernel": "target"}
+RANDOM = {"skip_ratio": 0.4, "skip_pattern": "random", "skip_kernel": "target"}
 
 
 class Convolutions(nn.Module):
@@ -28,13 +28,13 @@ class Convolutions(nn.Module):
         return x
 
 
-def silence(operated: Operated) -> nn.Module:
-    """The operated module with every skip weight at zero."""
+def silence(pruned: PrunedModel) -> nn.Module:
+    """The pruned module with every skip weight at zero."""
     with torch.no_grad():
-        for name, parameter in operated.module.named_parameters():
+        for name, parameter in pruned.module.named_parameters():
             if name.startswith("n2n_skips.") and name.endswith(".weight") and ".norm." not in name:
                 parameter.zero_()
-    return operated.module
+    return pruned.module
 
 
 def computed(module: nn.Module, images: Tensor) -> Tensor:
@@ -45,8 +45,8 @@ def computed(module: nn.Module, images: Tensor) -> Tensor:
 
 
 def test_equation_2_is_a_block_of_three_convolutions_with_a_gated_branch_beside_it(images):
-    operated = apply(Convolutions(), density=0.5, example_inputs=images, **RANDOM)
-    module = operated.module
+    pruned = apply(Convolutions(), density=0.5, example_inputs=images, **RANDOM)
+    module = pruned.module
     convs, skips = module.convs, module.n2n_skips
     a = torch.relu(convs[0](images))
     b = torch.relu(convs[1](a))
@@ -54,12 +54,12 @@ def test_equation_2_is_a_block_of_three_convolutions_with_a_gated_branch_beside_
     d = torch.relu(convs[3](c) + torch.relu(F.conv2d(a, skips["0"].weight, padding=1)))
     e = torch.relu(convs[4](d) + torch.relu(F.conv2d(b, skips["1"].weight, padding=1)))
     assert torch.equal(module(images), e)
-    assert skips["0"].weight.count_nonzero() == operated.plan.skips[0].kept > 0
+    assert skips["0"].weight.count_nonzero() == pruned.plan.skips[0].kept > 0
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
-def test_a_one_to_one_skip_is_pooled_and_added_after_the_targets_norm(operated, images, training):
-    module = operated.module.train(training)
+def test_a_one_to_one_skip_is_pooled_and_added_after_the_targets_norm(pruned, images, training):
+    module = pruned.module.train(training)
     reference = copy.deepcopy(module)
 
     def block(index: int, x: Tensor) -> Tensor:
@@ -77,19 +77,19 @@ def test_a_one_to_one_skip_is_pooled_and_added_after_the_targets_norm(operated, 
 
 
 def test_a_residual_skip_adds_the_activation_itself(images):
-    operated = apply(Convolutions(), density=0.5, example_inputs=images, skip="residual")
-    convs = operated.module.convs
+    pruned = apply(Convolutions(), density=0.5, example_inputs=images, skip="residual")
+    convs = pruned.module.convs
     a = torch.relu(convs[0](images))
     b = torch.relu(convs[1](a))
     d = torch.relu(convs[3](torch.relu(convs[2](b))) + a)
-    assert torch.equal(operated.module(images), torch.relu(convs[4](d) + b))
-    assert not list(operated.module.n2n_skips.parameters())
+    assert torch.equal(pruned.module(images), torch.relu(convs[4](d) + b))
+    assert not list(pruned.module.n2n_skips.parameters())
 
 
 def test_several_skips_at_one_target_add_up(images):
-    operated = apply(Convolutions(), density=0.5, example_inputs=images, pairs=PairSelection(policy="all"))
-    convs, skips = operated.module.convs, operated.module.n2n_skips
-    at = {(skip.pair.source, skip.pair.target): skip.name.rpartition(".")[2] for skip in operated.plan.skips}
+    pruned = apply(Convolutions(), density=0.5, example_inputs=images, pairs="all")
+    convs, skips = pruned.module.convs, pruned.module.n2n_skips
+    at = {(skip.pair.source, skip.pair.target): skip.name.rpartition(".")[2] for skip in pruned.plan.skips}
     values: dict[str, Tensor] = {}
     x = images
     for index, conv in enumerate(convs):
@@ -100,16 +100,16 @@ def test_several_skips_at_one_target_add_up(images):
         x = values[index] = torch.relu(x)
     assert len(at) == 6
     # The branches of one target may be summed in another order than here: four terms of single precision.
-    torch.testing.assert_close(operated.module(images), x, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(pruned.module(images), x, rtol=1e-6, atol=1e-6)
 
 
 OPTIONS = {
     "one-to-one": {"density": 0.5},
     "with a remainder": {"density": 0.5, "skip_ratio": 0.4},
     "random": {"density": 0.5, **RANDOM},
-    "random with norm": {"density": 0.5, **RANDOM, "norm": "always"},
-    "every pair": {"density": 0.9, "pairs": PairSelection(policy="all", heads=True)},
-    "beside shortcuts": {"density": 0.5, "pairs": PairSelection(shortcuts="plain")},
+    "random with norm": {"density": 0.5, **RANDOM, "skip_norm": "always"},
+    "every pair": {"density": 0.9, "pairs": "all", "include_classifier": True},
+    "beside shortcuts": {"density": 0.5, "skip_placement": "all"},
     "max pooling": {"density": 0.5, "pooling": "max"},
 }
 
@@ -117,14 +117,14 @@ OPTIONS = {
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_skips_whose_weights_are_zero_leave_the_output_bit_identical(either, images, options, training):
-    operated = apply(either, example_inputs=images, **options)
-    assert operated.plan.skips
-    pruned = copy.deepcopy(either)
-    state = operated.module.state_dict()
-    pruned.load_state_dict({name: state[name] for name in pruned.state_dict()})
-    assert not torch.equal(computed(operated.module.train(training), images), computed(pruned.train(training), images))
-    silent = silence(operated).train(training)
-    assert torch.equal(computed(silent, images), computed(pruned.train(training), images))
+    pruned = apply(either, example_inputs=images, **options)
+    assert pruned.plan.skips
+    reference = copy.deepcopy(either)
+    state = pruned.module.state_dict()
+    reference.load_state_dict({name: state[name] for name in reference.state_dict()})
+    assert not torch.equal(computed(pruned.module.train(training), images), computed(reference.train(training), images))
+    silent = silence(pruned).train(training)
+    assert torch.equal(computed(silent, images), computed(reference.train(training), images))
 
 
 class TwoFaced(nn.Module):
@@ -146,12 +146,12 @@ class TwoFaced(nn.Module):
 
 
 def test_a_network_with_two_graphs_has_its_skips_in_both(images):
-    operated = apply(TwoFaced(), density=0.5, example_inputs=images)
-    assert len(operated.module.graphs) == 2
-    assert operated.plan.skips
-    with_skips = computed(operated.module.eval(), images)
-    (in_training, auxiliary) = computed(operated.module.train(), images)
-    module = silence(operated)
+    pruned = apply(TwoFaced(), density=0.5, example_inputs=images)
+    assert len(pruned.module.graphs) == 2
+    assert pruned.plan.skips
+    with_skips = computed(pruned.module.eval(), images)
+    (in_training, auxiliary) = computed(pruned.module.train(), images)
+    module = silence(pruned)
     assert not torch.equal(computed(module.eval(), images), with_skips)
     (silent, silent_auxiliary) = computed(module.train(), images)
     assert not torch.equal(silent, in_training)
@@ -169,39 +169,39 @@ def test_the_original_is_left_as_it_was(plain, images):
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
-def test_a_copy_computes_the_same_in_either_mode(operated, images, training):
-    twin = copy.deepcopy(operated.module)
-    assert torch.equal(computed(twin.train(training), images), computed(operated.module.train(training), images))
+def test_a_copy_computes_the_same_in_either_mode(pruned, images, training):
+    twin = copy.deepcopy(pruned.module)
+    assert torch.equal(computed(twin.train(training), images), computed(pruned.module.train(training), images))
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_skips_have_the_dtype_of_the_network(plain, images, dtype):
-    operated = apply(plain.to(dtype), density=0.3, example_inputs=images.to(dtype))
-    assert {parameter.dtype for parameter in operated.module.parameters()} == {dtype}
-    assert operated.module(images.to(dtype)).dtype == dtype
+    pruned = apply(plain.to(dtype), density=0.3, example_inputs=images.to(dtype))
+    assert {parameter.dtype for parameter in pruned.module.parameters()} == {dtype}
+    assert pruned.module(images.to(dtype)).dtype == dtype
 
 
 def test_skips_have_the_dtype_of_their_own_target(images):
     model = Convolutions()
-    operated = apply(model, density=0.5, example_inputs=images)
+    pruned = apply(model, density=0.5, example_inputs=images)
     trace_ = trace(model, (images,))
     trace_.module.convs[4].to(torch.float64)
-    graft(trace_.module, operated.plan.skips)
+    graft(trace_.module, pruned.plan.skips)
     assert [trace_.module.n2n_skips[name].weight.dtype for name in "01"] == [torch.float32, torch.float64]
 
 
 @pytest.mark.gpu
 def test_skips_are_on_the_device_of_the_network(plain, images):
-    operated = apply(plain.cuda(), density=0.3, example_inputs=images.cuda())
-    assert {parameter.device.type for parameter in operated.module.parameters()} == {"cuda"}
+    pruned = apply(plain.cuda(), density=0.3, example_inputs=images.cuda())
+    assert {parameter.device.type for parameter in pruned.module.parameters()} == {"cuda"}
 
 
 def test_without_skips_nothing_is_grafted(plain, images):
-    operated = apply(plain, density=0.3, skip="none", example_inputs=images)
-    assert list(operated.module.state_dict()) == list(plain.state_dict())
-    assert not hasattr(operated.module, "n2n_skips")
+    pruned = apply(plain, density=0.3, skip="none", example_inputs=images)
+    assert list(pruned.module.state_dict()) == list(plain.state_dict())
+    assert not hasattr(pruned.module, "n2n_skips")
 
 
-def test_addresses_that_the_model_does_not_have_are_all_named(operated, residual, images):
+def test_addresses_that_the_model_does_not_have_are_all_named(pruned, residual, images):
     with pytest.raises(InvalidFileError, match=r"the plan does not fit this model: it has no node norm3#0, norm4#0"):
-        graft(trace(residual, (images,)).module, operated.plan.skips)
+        graft(trace(residual, (images,)).module, pruned.plan.skips)

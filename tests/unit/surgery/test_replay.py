@@ -1,24 +1,25 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery import MaskSet, Operated, apply
+from n2nsurgery import MaskSet, PrunedModel, apply
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.graph.tracing import trace
-from n2nsurgery.surgery.keeper import keeper_of
+from n2nsurgery.graph.tracing.trace import trace
+from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.surgery.replay import replay
 
 
-def again(operated: Operated, model: nn.Module, images: Tensor, **changed) -> Operated:
+def again(pruned: PrunedModel, model: nn.Module, images: Tensor, **changed) -> PrunedModel:
     given = {
-        "plan": operated.plan,
-        "record": operated.record,
-        "masks": operated.masks,
-        "state": operated.module.state_dict(),
+        "plan": pruned.plan,
+        "record": pruned.record,
+        "masks": pruned.masks,
+        "state": pruned.module.state_dict(),
     }
     return replay(trace(model, (images,)), **given | changed)
 
@@ -28,50 +29,50 @@ def again(operated: Operated, model: nn.Module, images: Tensor, **changed) -> Op
     [
         {},
         {"skip_ratio": 0.1},
-        {"skip_ratio": 0.3, "pattern": "random", "norm": "always"},
+        {"skip_ratio": 0.3, "skip_pattern": "random", "skip_norm": "always"},
         {"skip": "residual"},
         {"skip": "none"},
-        {"criterion": "magnitude", "keep_dense": ("head",)},
+        {"criterion": "magnitude", "ignore": ("head",)},
     ],
 )
 def test_replay_rebuilds_what_operate_made_to_the_bit(either, images, options):
-    operated = apply(either, density=0.5, example_inputs=images, **options)
+    pruned = apply(either, density=0.5, example_inputs=images, **options)
     for parameter in either.parameters():
         nn.init.constant_(parameter, 0.5)  # the dense model's own weights do not matter
-    replayed = again(operated, either, images)
-    assert [str(graph) for graph in replayed.module.graphs] == [str(graph) for graph in operated.module.graphs]
+    replayed = again(pruned, either, images)
+    assert [str(graph) for graph in replayed.module.graphs] == [str(graph) for graph in pruned.module.graphs]
     assert [(n, type(m)) for n, m in replayed.module.named_modules()] == [
-        (n, type(m)) for n, m in operated.module.named_modules()
+        (n, type(m)) for n, m in pruned.module.named_modules()
     ]
-    state = operated.module.state_dict()
+    state = pruned.module.state_dict()
     assert list(replayed.module.state_dict()) == list(state)
     assert all(torch.equal(tensor, state[name]) for name, tensor in replayed.module.state_dict().items())
-    assert (replayed.plan, replayed.record, replayed.masks) == (operated.plan, operated.record, operated.masks)
+    assert (replayed.plan, replayed.record, replayed.masks) == (pruned.plan, pruned.record, pruned.masks)
     for training in (False, True):
-        assert torch.equal(replayed.module.train(training)(images), operated.module.train(training)(images))
-    assert keeper_of(replayed.module).masks == operated.masks
+        assert torch.equal(replayed.module.train(training)(images), pruned.module.train(training)(images))
+    assert enforcer_of(replayed.module).masks == pruned.masks
 
 
-def test_a_record_of_another_plan_is_refused(operated, plain, images):
+def test_a_record_of_another_plan_is_refused(pruned, plain, images):
     with pytest.raises(InvalidFileError, match="plan, record and masks do not belong together"):
-        again(operated, plain, images, plan=replace(operated.plan, structure="another"))
+        again(pruned, plain, images, plan=replace(pruned.plan, structure="another"))
 
 
-def test_other_masks_than_the_recorded_ones_are_refused(operated, plain, images):
-    flipped = MaskSet({**operated.masks, "conv1.weight": ~operated.masks["conv1.weight"]})
+def test_other_masks_than_the_recorded_ones_are_refused(pruned, plain, images):
+    flipped = MaskSet({**pruned.masks, "conv1.weight": ~pruned.masks["conv1.weight"]})
     with pytest.raises(InvalidFileError, match="plan, record and masks do not belong together"):
-        again(operated, plain, images, masks=flipped)
+        again(pruned, plain, images, masks=flipped)
 
 
-def test_another_model_is_refused_with_what_differs(operated, images):
+def test_another_model_is_refused_with_what_differs(pruned, images):
     other = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(512, 4))
-    with pytest.raises(InvalidFileError, match=r"not the one that was operated on: weight 0\.weight \(8, 3, 3, 3\); "):
-        again(operated, other, images)
+    with pytest.raises(InvalidFileError, match=r"not the one that was pruned: weight 0\.weight \(8, 3, 3, 3\); "):
+        again(pruned, other, images)
 
 
-def test_a_model_of_another_width_is_refused_with_both_shapes(operated, plain, images):
+def test_a_model_of_another_width_is_refused_with_both_shapes(pruned, plain, images):
     with pytest.raises(InvalidFileError) as caught:
-        again(operated, type(plain)(width=9), images)
+        again(pruned, type(plain)(width=9), images)
     assert "conv0.weight (8, 3, 3, 3)" in str(caught.value)
     assert "conv0.weight (9, 3, 3, 3)" in str(caught.value)
 
@@ -81,36 +82,46 @@ def variant(plain: nn.Module, forward) -> nn.Module:
     return type("Variant", (type(plain),), {"forward": forward})()
 
 
-def test_the_same_layers_in_other_words_are_accepted(operated, plain, images):
+def test_the_same_layers_with_another_operation_between_them_are_refused(pruned, plain, images):
     def forward(self, x: Tensor) -> Tensor:
-        return type(plain).forward(self, x) * 1
+        return type(plain).forward(self, x) * 2
 
-    replayed = again(operated, variant(plain, forward), images)
-    assert torch.equal(replayed.module.eval()(images), operated.module.eval()(images))
+    with pytest.raises(InvalidFileError, match="has the weights of the one that was pruned, but not its graph"):
+        again(pruned, variant(plain, forward), images)
 
 
-def test_a_model_that_lacks_the_end_of_a_skip_is_refused_with_the_skip(operated, plain, images):
+def test_versions_that_differ_are_named_where_the_graph_does(pruned, plain, images):
+    def forward(self, x: Tensor) -> Tensor:
+        return type(plain).forward(self, x) * 2
+
+    older = replace(pruned.record, versions=(("torch", "2.0.1"), *pruned.record.versions[2:]))
+    with pytest.raises(InvalidFileError, match=rf"\(torch 2\.0\.1 then, {re.escape(torch.__version__)} now\)"):
+        again(pruned, variant(plain, forward), images, record=older)
+
+
+def test_a_model_that_lacks_the_end_of_a_skip_is_refused_with_the_skip(pruned, plain, images):
     def forward(self, x: Tensor) -> Tensor:
         for index in range(5):
             x = self.get_submodule(f"norm{index}")(self.get_submodule(f"conv{index}")(x))
             x = torch.relu(x) if index else x
         return self.head(x.mean((2, 3)))
 
-    with pytest.raises(InvalidFileError, match=r"not the one that was operated on: .*skip conv0 -> conv3"):
-        again(operated, variant(plain, forward), images)
+    with pytest.raises(InvalidFileError, match=r"not the one that was pruned: .*skip conv0 -> conv3"):
+        again(pruned, variant(plain, forward), images)
 
 
-def test_weights_that_do_not_fit_are_refused(operated, plain, images):
-    state = dict(operated.module.state_dict())
+def test_weights_that_do_not_fit_are_refused(pruned, plain, images):
+    state = dict(pruned.module.state_dict())
     with pytest.raises(InvalidFileError, match=r"(?s)the stored weights do not fit the model: .*head\.bias"):
-        again(operated, plain, images, state={**state, "head.bias": torch.zeros(5)})
+        again(pruned, plain, images, state={**state, "head.bias": torch.zeros(5)})
     del state["head.bias"]
     with pytest.raises(InvalidFileError, match=r"(?s)do not fit the model: .*head\.bias"):
-        again(operated, plain, images, state=state)
+        again(pruned, plain, images, state=state)
 
 
-def test_stored_weights_outside_the_masks_are_pruned(operated, plain, images):
-    state = {name: torch.ones_like(tensor) for name, tensor in operated.module.state_dict().items()}
-    replayed = again(operated, plain, images, state=state)
-    for name, mask in operated.masks.items():
-        assert torch.equal(replayed.module.get_parameter(name).detach() != 0, mask)
+def test_stored_weights_outside_the_masks_are_refused(pruned, plain, images):
+    state = {name: tensor.clone() for name, tensor in pruned.module.state_dict().items()}
+    state["conv1.weight"].fill_(1)
+    outside = int((~pruned.masks["conv1.weight"]).sum())
+    with pytest.raises(InvalidFileError, match=rf"{outside} stored weights of 'conv1\.weight' lie outside the masks"):
+        again(pruned, plain, images, state=state)

@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from n2nsurgery.connectivity import ChannelGraph, Subject
+from n2nsurgery.connectivity import ChannelGraph, Origin, Subject
 from n2nsurgery.connectivity.page.numbers import shown, tied
 from n2nsurgery.connectivity.page.render import render
-from n2nsurgery.connectivity.reach import chain
-from n2nsurgery.connectivity.report import Origin, report
+from n2nsurgery.connectivity.paths.reach import chain
+from n2nsurgery.connectivity.report.report import report
 
 NASTY = """</script><script>alert("1")</script><img src=x onerror='alert(2)'>&amp;{{ 7*7 }}\u2028"""
 
@@ -30,13 +30,8 @@ def network(density, *, seed=0, rename=None):
 
 def page(graph, name="net", *, skips=None, **options):
     reference = network(1.0)
-    found = report(
-        Subject(graph=graph, skips=skips or {}),
-        Subject(graph=reference),
-        name=Origin(name=name, origin=name),
-        reference_name=Origin(name=name),
-        **options,
-    )
+    subject = Subject(graph=graph, skips=skips or {}, origin=Origin(name=name, origin=name), **options)
+    found = report(subject, Subject(graph=reference, origin=Origin(name=name)))
     return found, render(found, graph, reference)
 
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from n2nsurgery.core.errors import TraceError, UsageError
-from n2nsurgery.graph.channels import torch_network
 from n2nsurgery.graph.channels.flow import ChannelFlow, LayerCall
-from n2nsurgery.graph.channels.torch_network import channel_network
+from n2nsurgery.graph.channels.from_torch import network as torch_network
+from n2nsurgery.graph.channels.from_torch.network import channel_network
 
 IMAGE = (1, 2, 4, 4)
 

@@ -8,7 +8,7 @@ import torch
 from torch.func import functional_call
 
 from n2nsurgery.masks import draw_masks, make_criterion
-from n2nsurgery.masks.loss import cross_entropy
+from n2nsurgery.masks.scoring.loss import cross_entropy
 
 NAMES = {"conv.weight": "conv.weight", "depthwise.weight": "depthwise.weight", "second.weight": "first.weight"}
 

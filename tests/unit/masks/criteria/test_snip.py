@@ -10,7 +10,7 @@ from torch.func import functional_call
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.seeds import torch_generator
 from n2nsurgery.masks import make_criterion
-from n2nsurgery.masks.loss import cross_entropy
+from n2nsurgery.masks.scoring.loss import cross_entropy
 
 
 def by_definition(context, mode: str) -> dict[str, torch.Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.graph.layers import PrunableWeight
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks import ScoreContext, draw_masks, make_criterion
 
 

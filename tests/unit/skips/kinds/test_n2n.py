@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.graph.layers import LayerPair, Nonlinearity, Signal
+from n2nsurgery.graph.layers.layer_graph import LayerPair, Nonlinearity, Signal
 from n2nsurgery.skips.kind import SkipOptions, build
 from n2nsurgery.skips.kinds.n2n import MEMBER, N2NSkip
 from n2nsurgery.skips.spec import Alignment, SkipSpec

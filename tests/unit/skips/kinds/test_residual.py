@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.graph.layers import LayerPair, Signal
+from n2nsurgery.graph.layers.layer_graph import LayerPair, Signal
 from n2nsurgery.skips.alignment import plan_alignment
 from n2nsurgery.skips.kind import build
 from n2nsurgery.skips.spec import SkipSpec

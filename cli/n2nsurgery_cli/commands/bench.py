@@ -1,0 +1,52 @@
+"""`n2nsurgery bench`: how fast an ONNX file runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from n2nsurgery_cli import options
+from n2nsurgery_cli.session import session
+
+
+def bench(
+    file: options.OnnxFile,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="another file; default: the same without sparse runtime", show_default=False),
+    ] = None,
+    library: options.Library = None,
+    provider: options.Provider = "cpu",
+    threads: options.Threads = 1,
+    batch: options.Batch = 1,
+    seconds: options.Seconds = 5.0,
+    layers: options.Layers = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Time an ONNX file in ONNX Runtime, taking turns with another.
+
+    Reports latency, the ratio between the two, time and memory to load, and size beside its bound.
+    """
+    with session(quiet=quiet, verbose=verbose) as progress:
+        from n2nsurgery.pipelines.deploy.bench import run
+
+        outcome = run(
+            file,
+            against=against,
+            library=library,
+            device=provider,
+            threads=threads,
+            batch=batch,
+            seconds=seconds,
+            layers=layers,
+            progress=progress,
+        ).to_json()
+
+    from n2nsurgery_cli.console.files import draw_bench
+    from n2nsurgery_cli.console.output import show
+
+    show(outcome, draw_bench, as_json=json, quiet=quiet)

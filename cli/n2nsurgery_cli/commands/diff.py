@@ -1,0 +1,55 @@
+"""`n2nsurgery diff`: what differs between two networks."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from n2nsurgery_cli import options
+from n2nsurgery_cli.config_options import Given
+from n2nsurgery_cli.session import session
+
+A_NETWORK = "MODEL|ARTIFACT|FILE"
+
+
+def diff(
+    a: Annotated[str, typer.Argument(metavar=A_NETWORK, help="a network as for report", show_default=False)],
+    b: Annotated[str, typer.Argument(metavar=A_NETWORK, help="the one to compare it with", show_default=False)],
+    conductance: options.Conductance = "l1",
+    identity: options.Identity = "edges",
+    batchnorm: options.BatchNorm = "folded",
+    max_nodes: options.MaxNodes = 200_000,
+    allow_import: options.AllowImport = False,
+    num_classes: options.NumClasses = None,
+    input_size: options.InputSize = None,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Compare two networks layer by layer: what they keep, what is dead, how far their masks overlap."""
+    with session(quiet=quiet, verbose=verbose) as progress:
+        from n2nsurgery.pipelines.connectivity.diff import run
+        from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest
+
+        rules: Given = {
+            "conductance": conductance, "identity": identity, "batchnorm": batchnorm, "max_nodes": max_nodes,
+        }  # fmt: skip
+        requests = [
+            GraphRequest(
+                model=name,
+                **rules,
+                allow_import=allow_import,
+                num_classes=num_classes,
+                input_size=options.input_size(input_size),
+                seed=seed,
+            )
+            for name in (a, b)
+        ]
+        outcome = run(*requests, progress=progress).to_json()
+
+    from n2nsurgery_cli.console.output import show
+    from n2nsurgery_cli.console.report import draw_diff
+
+    show(outcome, draw_diff, as_json=json, quiet=quiet)

@@ -1,0 +1,53 @@
+"""`n2nsurgery export`: turn an artifact into a file that runs elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from n2nsurgery.export.config import ExportConfig
+from n2nsurgery_cli import options
+from n2nsurgery_cli.config_options import Given, options_of
+from n2nsurgery_cli.session import session
+
+
+@options_of("asked", ExportConfig)
+def export(
+    asked: Given,
+    artifact: Annotated[
+        Path | None, typer.Argument(help="folder of an artifact or a run; default: the newest", show_default=False)
+    ] = None,
+    _onnx: Annotated[bool, typer.Option("--onnx", hidden=True, help="what is written in any case")] = False,
+    output: options.Output = None,
+    overwrite: options.Overwrite = False,
+    allow_import: options.AllowImport = False,
+    last: options.Last = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Turn an artifact, or a run, into an ONNX file.
+
+    It is small everywhere, and fast where the sparse runtime is registered. It appears only after ONNX Runtime has
+    reproduced the output of the artifact.
+    """
+    config = ExportConfig(**asked)
+    with session(quiet=quiet, verbose=verbose) as progress:
+        from n2nsurgery.pipelines.deploy.export import run
+
+        outcome = run(
+            artifact,
+            output,
+            config=config,
+            overwrite=overwrite,
+            allow_import=allow_import,
+            last=last,
+            progress=progress,
+        ).to_json()
+
+    from n2nsurgery_cli.console.files import draw_export
+    from n2nsurgery_cli.console.output import show
+
+    show(outcome, draw_export, as_json=json, quiet=quiet)

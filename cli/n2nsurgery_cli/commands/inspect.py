@@ -1,0 +1,46 @@
+"""`n2nsurgery inspect`: what surgery sees in a model."""
+
+from __future__ import annotations
+
+from typing import get_type_hints
+
+from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.keywords import PairOptions
+from n2nsurgery_cli import options
+from n2nsurgery_cli.config_options import Given, options_of
+from n2nsurgery_cli.session import session
+
+
+@options_of("wanted", SurgeryConfig, tuple(get_type_hints(PairOptions)))
+def inspect(
+    model: options.AnyModel,
+    wanted: Given,
+    num_classes: options.NumClasses = None,
+    input_size: options.InputSize = None,
+    seed: options.Seed = 0,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Show layers, places for skips, and rejections; of a file, its weights.
+
+    Every refused layer and pair comes with its reason. The weights of an .onnx file are counted again.
+    """
+    shape = options.input_size(input_size)
+    with session(quiet=quiet, verbose=verbose) as progress:
+        from n2nsurgery.pipelines.prune.inspect import run
+
+        outcome = run(
+            model,
+            num_classes=num_classes,
+            input_size=shape,
+            seed=seed,
+            progress=progress,
+            **wanted,
+        ).to_json()
+
+    from n2nsurgery_cli.console.files import draw_file
+    from n2nsurgery_cli.console.output import draw_apply, draw_inspect, show
+
+    draw = draw_file if "onnx" in outcome else draw_apply if "artifact" in outcome else draw_inspect
+    show(outcome, draw, as_json=json, quiet=quiet)

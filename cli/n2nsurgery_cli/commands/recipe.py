@@ -1,0 +1,78 @@
+"""`n2nsurgery recipe`: begin, check and describe recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from n2nsurgery_cli import options
+from n2nsurgery_cli.plugin_option import takes_plugins
+from n2nsurgery_cli.session import session
+
+recipe = typer.Typer(name="recipe", no_args_is_help=True, rich_markup_mode=None, help="Begin, check, describe recipes.")
+
+
+@recipe.command()
+@takes_plugins
+def check(
+    file: options.RecipeFile,
+    set_: options.Set = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Read a recipe and print it with every default filled in.
+
+    Exit code 3 where it is wrong, with the line, the column and what is allowed.
+    """
+    with session(quiet=quiet, verbose=verbose):
+        from n2nsurgery.pipelines.training.check_recipe import check
+
+        checked = check(file, tuple(set_ or ()))
+        document = {"recipe": checked.to_json(), "recipe_hash": checked.hash}
+        text = checked.to_yaml()
+    if json:
+        from n2nsurgery_cli.console.output import print_json
+
+        print_json(document)
+    elif not quiet:
+        typer.echo(f"# {file} is valid; as it is carried out (hash {checked.hash[:8]}):\n{text}", nl=False)
+
+
+@recipe.command()
+@takes_plugins
+def init(
+    file: Annotated[Path, typer.Argument(help="the recipe to write")] = Path("recipe.yaml"),
+    model: Annotated[str, typer.Option(metavar="NAME", help="a model, as for apply")] = "cifar-plain17",
+    data: Annotated[str, typer.Option(metavar="NAME", help="a data set")] = "cifar10",
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Write a recipe to start from, with every default as a comment."""
+    with session(quiet=quiet, verbose=verbose):
+        from n2nsurgery.core.files import atomic_file
+        from n2nsurgery.models.catalog import require_known
+        from n2nsurgery.recipe.starter import starter
+
+        require_known(model)
+        text = starter(model, data)
+        with atomic_file(file, overwrite=overwrite) as staging:
+            staging.write_text(text, encoding="utf-8")
+    typer.echo(str(file) if quiet else f"recipe: {file}")
+
+
+@recipe.command()
+@takes_plugins
+def schema(quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
+    """Print the JSON schema of recipes, for editors."""
+    with session(quiet=quiet, verbose=verbose):
+        from n2nsurgery.recipe.schema import json_schema
+
+        document = json_schema()
+
+    from n2nsurgery_cli.console.output import print_json
+
+    print_json(document)

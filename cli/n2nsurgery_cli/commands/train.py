@@ -1,0 +1,102 @@
+"""`n2nsurgery train`: carry out a recipe."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+import typer
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
+from n2nsurgery_cli import options
+from n2nsurgery_cli.session import session
+
+
+def train(
+    recipe: options.RecipeFile,
+    set_: options.Set = None,
+    gpus: options.Gpus = None,
+    timeout: options.Timeout = None,
+    resume: options.Resume = None,
+    allow_changes: options.AllowChanges = False,
+    output: options.Output = None,
+    overwrite: options.Overwrite = False,
+    download: options.DownloadData = False,
+    data_root: options.DataRoot = None,
+    device: options.DeviceInstead = None,
+    allow_import: options.AllowImport = False,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Train what a recipe describes.
+
+    The run's folder (default: runs/RECIPE-HASH) holds the resolved recipe, checkpoints and metrics, and is taken by
+    eval, export and verify. Ctrl-C saves the state and exits with 130; --resume goes on from there, bit by bit.
+    Under torchrun this is one of its processes.
+    """
+    request = TrainRequest(
+        recipe=recipe,
+        overrides=tuple(set_ or ()),
+        timeout=timeout,
+        resume=resume,
+        allow_changes=allow_changes,
+        output=output,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        download=download,
+        allow_import=allow_import,
+        device=device,
+        data_root=data_root,
+    )
+    if gpus is not None and gpus < 1:
+        raise UsageError(f"--gpus is {gpus}; it must be at least 1")
+    with session(quiet=quiet, verbose=verbose) as progress:
+        if gpus is not None and _starts_others(request, gpus):
+            return
+        from n2nsurgery.pipelines.training.train import run
+
+        outcome = run(request, progress, None if quiet else _log_line)
+
+    from n2nsurgery_cli.console.output import show
+    from n2nsurgery_cli.console.training import draw_train
+
+    if outcome is not None:
+        show(outcome.to_json(), draw_train, as_json=json, quiet=quiet)
+
+
+def spelled_out(arguments: Sequence[str]) -> list[str]:
+    """`arguments` with a bare `--resume` as `--resume=auto`: what follows it is a value only where it names no file."""
+    return list(_spelled_out(arguments))
+
+
+def _spelled_out(arguments: Sequence[str]) -> Iterator[str]:
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue="-"):
+        bare = argument == "--resume" and (following.startswith("-") or Path(following).is_file())
+        yield f"--resume={AUTO}" if bare else argument
+
+
+def _starts_others(request: TrainRequest, processes: int) -> bool:
+    """Whether this process had others do the work: it has, unless it is one of them or there is nothing to train."""
+    from n2nsurgery.training.distributed.environment import place_among_processes
+
+    if place_among_processes(os.environ) is not None:
+        return False
+    from n2nsurgery.pipelines.training.check_recipe import check_processes
+
+    check_processes(request, processes)
+    if request.dry_run:
+        return False
+    from n2nsurgery.training.distributed.distributed_launch import launch
+
+    launch([sys.executable, "-m", "n2nsurgery", *spelled_out(sys.argv[1:])], processes)
+    return True
+
+
+def _log_line(line: str) -> None:
+    typer.echo(line, err=True)

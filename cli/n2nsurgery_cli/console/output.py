@@ -1,0 +1,175 @@
+"""Results on stdout: one JSON document, or tables for a reader.
+
+Tables are drawn from the same document, so they cannot say anything that `--json` does not. Every name comes from a
+model or a path and is drawn as plain text, never as markup.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Document = Mapping[str, Any]
+Draw = Callable[[Console, Document], None]
+
+_MOST_REASONS = 5
+
+
+def show(document: Document, draw: Draw, *, as_json: bool, quiet: bool) -> None:
+    """Print `document` on stdout: as JSON, as tables, or where `quiet` as nothing but the path of what was written."""
+    if as_json:
+        print_json(document)
+    elif quiet:
+        written = next((document[name] for name in ("run", "onnx", "artifact", "written") if document.get(name)), None)
+        if written:
+            typer.echo(written)
+    else:
+        draw(Console(highlight=False), document)
+
+
+def print_json(document: Document) -> None:
+    """Print `document` as JSON on stdout."""
+    typer.echo(json.dumps(document, indent=2, allow_nan=False))
+
+
+def draw_apply(console: Console, document: Document) -> None:
+    """What was asked, what was kept, where the skips run, what was refused, and where the artifact lies."""
+    total, reference = document["nnz_total"], document["reference_weights"]
+    draw_facts(
+        console,
+        {
+            "model": document["model"],
+            "criterion": document["criterion"],
+            "budget": f"density {document['density']:.6g} = sparsity {document['sparsity']:.6g} = "
+            f"compression {document['compression']:.6g}x",
+            "weights": f"{total:,} of {reference:,}: {document['nnz_sequential']:,} sequential "
+            f"+ {document['nnz_skip']:,} in skips",
+            "MACs": "known once the weights are scored"
+            if document["mac_density"] is None
+            else f"{document['mac_density']:.4f} of the dense model's",
+            "seed": document["seed"],
+            "masks": document["mask_fingerprint"],
+            **({"pattern": document.get("choice", f"draw {document['draw']}")} if document["draw"] else {}),
+        },
+    )
+    rows = [
+        (s["source"], s["target"], s["length"], s["kind"], size_text(s["kernel"]), s["align"], f"{s['kept']:,}")
+        for s in document["skips"]
+    ]
+    draw_table(console, counted(len(rows), "skip"), ("source", "target", "k", "kind", "kernel", "align", "kept"), rows)
+    _draw_rejected(console, document["refused"])
+    for warning in document["warnings"]:
+        console.print(Text(f"warning: {warning}", style="yellow"))
+    console.print(Text(f"artifact: {document['artifact']}" if document["artifact"] else "nothing was written"))
+
+
+def draw_inspect(console: Console, document: Document) -> None:
+    """The layers, the pairs that a skip can join, and the rejections."""
+    draw_facts(
+        console,
+        {
+            "model": document["model"],
+            "weights": f"{document['reference_weights']:,}",
+            "MACs": f"{document['macs']:,}",
+            "skip capacity": f"{document['skip_capacity']:,}",
+        },
+    )
+    layers = [
+        (
+            layer["name"],
+            layer["operator"],
+            size_text(layer["output"]),
+            f"{layer['weights']:,}",
+            f"{layer['macs']:,}",
+            "; ".join(dict.fromkeys(filter(None, (layer["not_source"], layer["not_target"])))),
+        )
+        for layer in document["layers"]
+    ]
+    columns = ("layer", "operator", "output", "weights", "MACs", "no end of a skip because")
+    draw_table(console, f"{len(layers)} layers", columns, layers)
+    pairs = [
+        (pair["source"], pair["target"], pair["length"], f"{pair['capacity']:,}", "yes" if pair["shortcut"] else "")
+        for pair in document["pairs"]
+    ]
+    draw_table(console, f"{len(pairs)} pairs", ("source", "target", "k", "capacity", "beside a shortcut"), pairs)
+    _draw_rejected(console, document["refused"])
+
+
+def draw_models(console: Console, document: Document) -> None:
+    """One name a line, for pipes as much as for readers."""
+    for name in document["models"]:
+        console.print(Text(name), soft_wrap=True)
+
+
+def draw_doctor(console: Console, document: Document) -> None:
+    """Versions, devices, providers, the compiler and the sparse runtime."""
+    compiler = document["compiler"]
+    library = document["sparse_runtime"]
+    draw_facts(
+        console,
+        {
+            "platform": document["platform"],
+            "python": document["python"],
+            **{name: version or "not installed" for name, version in document["packages"].items()},
+            "devices": ", ".join(document["devices"]),
+            "ONNX Runtime": ", ".join(document["onnxruntime_providers"]),
+            "C++ compiler": f"{compiler['path']} ({compiler['version']})" if compiler else "none found",
+            "sparse runtime": library["problem"] or f"{library['path']} ({library['instruction_set']})",
+        },
+    )
+
+
+def _draw_rejected(console: Console, refused: Iterable[Document]) -> None:
+    counts = Counter(rejection["reason"] for rejection in refused)
+    if not counts:
+        return
+    rows = [(f"{count:,}", reason) for reason, count in counts.most_common(_MOST_REASONS)]
+    rest = len(counts) - len(rows)
+    title = f"{counts.total():,} refused" + (f" ({rest} more reasons in --json)" if rest else "")
+    draw_table(console, title, ("times", "reason"), rows)
+
+
+def draw_facts(console: Console, facts: Mapping[str, object]) -> None:
+    """Names and values, one pair a line."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        table.add_row(Text(name, style="bold"), plain(value))
+    console.print(table)
+
+
+def draw_table(console: Console, title: str, columns: Iterable[str], rows: Iterable[tuple[object, ...]]) -> None:
+    """A table under its title; the title alone where there are no rows."""
+    console.print(Text(f"\n{title}", style="bold"))  # a table's own title would be folded to the table's width
+    rows = list(rows)
+    if not rows:
+        return
+    table = Table(box=SIMPLE, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")  # a name that is cut short names nothing
+    for row in rows:
+        table.add_row(*(plain(cell) for cell in row))
+    console.print(table)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 skip`, `45 skips`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def plain(value: object, style: str = "") -> Text:
+    """`value` as text without control characters, which a name could use to rewrite the terminal."""
+    characters = (c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+    return Text("".join(characters), style=style)
+
+
+def size_text(sizes: Iterable[int]) -> str:
+    """`3x224x224`."""
+    return "x".join(map(str, sizes))

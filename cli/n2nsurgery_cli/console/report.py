@@ -1,0 +1,116 @@
+"""Connectivity in the terminal: what was found, the numbers behind it, and the layers that are worst off."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from n2nsurgery_cli.console.output import Document, draw_facts, draw_table, plain
+
+STYLES = {"severe": "bold red", "warning": "yellow", "notice": "blue", "good": "green"}
+QUANTITIES = {
+    "density": ("effective-density", "direct"),
+    "effective density": ("effective-density", "effective"),
+    "dead channels": ("dead-channels", "dead"),
+    "components": ("components", "components"),
+    "paths, log10": ("path-count", "paths"),
+    "settling time": ("saturation", "t_sat"),
+    "times the reference's": ("saturation", "t_sat_ratio"),
+    "F at t*": ("heat-distance", "F"),
+    "F, share of its bound": ("heat-distance", "F_share"),
+    "scatter": ("scatter", "scatter"),
+}
+WORST = 8
+
+
+def draw_report(console: Console, document: Document) -> None:
+    """The findings, the important quantities against the reference, and the worst layers."""
+    console.print(plain(document["headline"], "bold"))
+    draw_facts(console, {"network": _origin(document["subject"]), "reference": _origin(document["reference"])})
+    console.print()
+    findings = Table.grid(padding=(0, 2))
+    for finding in document["findings"]:
+        severity = finding["severity"]
+        text = Text.assemble((f"{finding['topic']}: ", "bold"), plain(finding["sentence"]))
+        if finding["remedy"]:
+            text.append_text(plain(f"\n{finding['remedy']}", "dim"))
+        findings.add_row(Text(severity, style=STYLES[severity]), text)
+    console.print(findings)
+    rows = [
+        (title, _number(found["value"]), _number(found["reference"]))
+        for title, (metric, name) in QUANTITIES.items()
+        if (found := document["quantities"].get(metric, {}).get(name)) is not None
+    ]
+    draw_table(console, "against the reference", ("quantity", "this network", "reference"), rows)
+    _draw_worst(console, document["layers"]["rows"])
+    for line in (*document["conventions"], *document["notes"]):
+        console.print(plain(line, "dim"))
+    if document["written"]:
+        console.print(plain(f"written: {document['written']}"), soft_wrap=True)
+
+
+def _draw_worst(console: Console, layers: list[Document]) -> None:
+    """The layers with dead channels, wasted weights or a large share in the settling time, the worst first."""
+    worst = [row for row in sorted(layers, key=_badness, reverse=True) if _badness(row)][:WORST]
+    rows = [
+        (
+            row["name"] if row["kind"] == "layer" else f"{row['name']}\n{row['sources'][-1]} to {row['targets'][-1]}",
+            f"{row['kept']:,}",
+            _number(row["direct"]),
+            _number(row["effective"]),
+            f"{row['dead_out']:,} of {row['out']:,}",
+            f"{100 * (row['heat_share'] or 0):.1f} %",
+        )
+        for row in worst
+    ]
+    columns = ("layer", "kept", "density", "effective", "dead", "limits heat")
+    draw_table(console, f"{len(rows)} of {len(layers)} layers, the worst first", columns, rows)
+
+
+def _badness(row: Document) -> float:
+    """The largest of three shares: dead channels, wasted weights, settling time."""
+    dead = row["dead_out"] / max(row["out"], 1)
+    wasted = 1 - (row["effective"] or 0) / row["direct"] if row["direct"] else 0.0
+    return float(max(dead, wasted, row["heat_share"] or 0))
+
+
+def draw_diff(console: Console, document: Document) -> None:
+    """Totals, F, and the layers in which two networks differ."""
+    draw_facts(console, {"A": _origin(document["a"]), "B": _origin(document["b"])})
+    rows = [
+        (name, _number(both["a"]["value"]), _number(both["b"]["value"])) for name, both in document["totals"].items()
+    ]
+    draw_table(console, "in all", ("", "A", "B"), rows)
+    if document["incomparable"]:
+        console.print(plain(f"no F: {document['incomparable']}"))
+    else:
+        found = document["distance"]
+        console.print(
+            Text(f"F at t* of B: {_number(found['F']['value'])}, at infinity {_number(found['F_inf']['value'])}")
+        )
+    layers = [
+        (
+            layer["name"],
+            *(
+                _number(side[key]) if (side := layer[which]) else "none"
+                for key in ("kept", "dead")
+                for which in ("a", "b")
+            ),
+            _number(layer["overlap"]),
+            _number(layer["by_chance"]),
+        )
+        for layer in document["layers"]
+    ]
+    columns = ("layer", "kept A", "kept B", "dead A", "dead B", "overlap", "by chance")
+    draw_table(console, f"{len(layers)} layers", columns, layers)
+
+
+def _origin(named: Document) -> str:
+    return f"{named['name']} ({named['origin']})" if named["origin"] else str(named["name"])
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

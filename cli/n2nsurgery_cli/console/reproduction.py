@@ -1,0 +1,56 @@
+"""What a reproduction found, as tables for a reader."""
+
+from __future__ import annotations
+
+from statistics import mean
+
+from rich.console import Console
+from rich.text import Text
+
+from n2nsurgery_cli.console.output import Document, counted, draw_table
+
+
+def draw_names(console: Console, document: Document) -> None:
+    """The experiments there are."""
+    for name in document["experiments"]:
+        console.print(Text(name))
+
+
+def draw_reproduction(console: Console, document: Document) -> None:
+    """Tables, verdicts, and where the page and the figures lie."""
+    from n2nsurgery.experiments.paper.reproduction import shown
+
+    console.print(Text(document["title"], style="bold"))
+    for sentence in document["conventions"]:
+        console.print(Text(sentence))
+    for table in document["tables"]:
+        rows = [tuple(shown(cell) for cell in row) for row in table["rows"]]
+        draw_table(console, table["title"], tuple(table["columns"]), rows)
+    for verdict in document["verdicts"]:
+        console.print(Text(f"{verdict['outcome']}: {verdict['statement']} ({verdict['evidence']})"))
+    console.print(Text(f"written: {document['folder']}/{document['name']}.md"))
+    for figure in document["figures"]:
+        console.print(Text(f"figure: {document['folder']}/{figure}"))
+
+
+def draw_sweep(console: Console, document: Document) -> None:
+    """A row for every setting, the best one named."""
+    console.print(Text(f"{document['weights']:,} weights shared between {', '.join(document['layers'])}"))
+    rows = [
+        (
+            ", ".join(map(str, config["fan_outs"])),
+            ", ".join(map(str, config["fan_ins"])),
+            ", ".join(f"{100 * density:.4g}" for density in config["densities"]),
+            f"{mean(config['accuracies']):.2f}" if config["accuracies"] else "",
+            len(config["accuracies"]),
+        )
+        for config in document["settings"]
+    ]
+    columns = ("fan-outs", "fan-ins", "densities, %", "test accuracy, %", "runs")
+    draw_table(console, counted(len(rows), "setting"), columns, rows)
+    for line in document["failures"]:
+        console.print(Text(f"failed: {line}", style="yellow"))
+    if document["best"] is not None:
+        console.print(Text(f"best: {', '.join(map(str, document['best']))}"))
+    if document["folder"] is not None:
+        console.print(Text(f"runs: {document['folder']}"))

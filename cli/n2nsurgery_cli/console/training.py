@@ -1,0 +1,79 @@
+"""Tables about training: what was asked, what was kept, what came of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from n2nsurgery.training.metrics.figures import metric_figure, metric_label
+from n2nsurgery_cli.console.output import Document, draw_facts, draw_table
+
+_BESIDE = frozenset({"evaluated", "weights", "data", "split", "samples", "loss"})
+
+
+def draw_train(console: Console, document: Document) -> None:
+    """A run, or of a dry run what it would be."""
+    surgery, train = document["surgery"], document["recipe"]["train"]
+    optimizer, schedule = train["optimizer"], train["schedule"]
+    draw_facts(
+        console,
+        {
+            "model": surgery["model"],
+            "weights": f"{surgery['nnz_total']:,} of {surgery['reference_weights']:,}: "
+            f"{surgery['nnz_sequential']:,} sequential + {surgery['nnz_skip']:,} in {len(surgery['skips'])} skips",
+            "training": f"{document['epochs']} epochs of {document['steps_per_epoch']:,} steps of "
+            f"{train['batch_size']} samples, {optimizer['name']} lr {optimizer['lr']:g} {schedule['name']}",
+            "device": f"{document['device']}, {_processes(document['processes'])}",
+            "recipe": document["recipe_hash"],
+        },
+    )
+    if document["run"] is None:
+        for sentence in document["data"]:
+            console.print(Text(f"data: {sentence}"))
+    rows = [_row(name, document[name]) for name in ("best", "last") if document[name] is not None]
+    if rows:
+        draw_table(console, "results", ("weights", "epoch", "training", "validation", "test"), rows)
+    for warning in surgery["warnings"]:
+        console.print(Text(f"warning: {warning}", style="yellow"))
+    for name, written in (("ONNX file", document["onnx"]), ("report", document["report"])):
+        if written:
+            console.print(Text(f"{name}: {written}"))
+    console.print(Text(f"run: {document['run']}" if document["run"] else "nothing was written"))
+
+
+def draw_evaluation(console: Console, document: Document) -> None:
+    """The scores of one split."""
+    draw_facts(
+        console,
+        {
+            "evaluated": document["evaluated"],
+            "weights": Path(document["weights"]).name,
+            "data": "; ".join(document["data"]),
+            "split": f"{document['split']}, {document['samples']:,} samples",
+            "loss": "not finite" if document["loss"] is None else f"{document['loss']:.4f}",
+            **{metric_label(name): metric_figure(name, document[name], digits=2) for name in _metrics(document)},
+        },
+    )
+
+
+def _row(name: str, record: Document) -> tuple[object, ...]:
+    scores: list[Any] = [record.get(split) for split in ("train", "validation", "test")]
+    return (name, record["epoch"], *(_main(score) if score else "" for score in scores))
+
+
+def _main(score: Document) -> str:
+    """The first metric of a split, its loss where there is none."""
+    name = next(iter(_metrics(score)), "loss")
+    return metric_figure(name, score[name], digits=2)
+
+
+def _metrics(scores: Document) -> list[str]:
+    """The names of the metrics of one split: what is beside its loss, its size and its origin."""
+    return [name for name in scores if name not in _BESIDE]
+
+
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"

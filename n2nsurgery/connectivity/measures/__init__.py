@@ -1,0 +1,1 @@
+"""What a metric of connectivity measures, and the form of its results."""

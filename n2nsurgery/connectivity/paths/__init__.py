@@ -1,0 +1,1 @@
+"""Paths from input to output: reachable channels, effective density, path counts and scatter."""

@@ -1,0 +1,1 @@
+"""The connectivity report: findings, layer table, and the difference between two networks."""

@@ -1,0 +1,112 @@
+"""Findings: what the numbers say in plain words, the worst first, and the headline above them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from n2nsurgery.connectivity.measures.measurement import Number, Quantity
+from n2nsurgery.connectivity.measures.subject import Subject
+from n2nsurgery.connectivity.report.layer_table import LayerTable
+
+Severity = Literal["severe", "warning", "notice", "good"]
+ORDER: tuple[Severity, ...] = ("severe", "warning", "notice", "good")
+VERDICTS: dict[Severity, str] = {
+    "severe": "badly connected",
+    "warning": "weakly connected",
+    "notice": "well connected",
+    "good": "well connected",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One sentence with its evidence.
+
+    `clause`: the same in a few words for the headline, "" where it does not belong there. `remedy`: what to try, ""
+    where nothing has to be done.
+    """
+
+    severity: Severity
+    topic: str
+    sentence: str
+    clause: str = ""
+    evidence: Mapping[str, Quantity] = field(default_factory=dict)
+    remedy: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportedQuantity:
+    """A quantity of one metric, beside the `reference`'s; None where that is not known or infinite."""
+
+    metric: str
+    name: str
+    value: Number
+    reference: Number
+    unit: str
+    meaning: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return {name: getattr(self, name) for name in ("value", "reference", "unit", "meaning")}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evidence:
+    """What findings are drawn from: the network, its quantities by `metric.name`, and its layers."""
+
+    subject: Subject
+    quantities: Mapping[str, ReportedQuantity]
+    layers: LayerTable
+
+    def value(self, key: str) -> float:
+        """A quantity as a number: infinite where it is None."""
+        value = self.quantities[key].value
+        return float("inf") if value is None else float(value)
+
+    def reference(self, key: str) -> float:
+        """The reference's value of it."""
+        value = self.quantities[key].reference
+        return float("inf") if value is None else float(value)
+
+    def shown(self, *keys: str) -> dict[str, Quantity]:
+        """Some quantities as evidence."""
+        found = {key: self.quantities[key] for key in keys}
+        return {key: Quantity(value=q.value, unit=q.unit, meaning=q.meaning) for key, q in found.items()}
+
+
+Rule = Callable[[Evidence], Finding | None]
+
+
+def findings(evidence: Evidence, rules: Iterable[Rule]) -> tuple[Finding, ...]:
+    """What the `rules` find, the worst first, in the order of the rules among equals."""
+    found = [each for rule in rules if (each := rule(evidence)) is not None]
+    return tuple(sorted(found, key=lambda each: ORDER.index(each.severity)))
+
+
+def verdict(found: Iterable[Finding]) -> str:
+    """`badly`, `weakly` or `well connected`: as the worst of the findings."""
+    return VERDICTS[min((each.severity for each in found), key=ORDER.index, default="good")]
+
+
+def headline(name: str, found: tuple[Finding, ...]) -> str:
+    """One sentence: the verdict on the network `name`, and what it rests on."""
+    clauses = [each.clause for each in found if each.clause]
+    *first, last = clauses or ["nothing was found"]
+    return f"{name} is {verdict(found)}: {', '.join(first)}{', and ' if first else ''}{last}."
+
+
+def percent(share: float) -> str:
+    """A share in percent with two significant digits, three from 100 on."""
+    value = 100 * share
+    return f"{value:.0f} %" if abs(value) >= 10 or value == 0 else f"{value:.2g} %"  # noqa: PLR2004
+
+
+def times(factor: float) -> str:
+    """A factor with two significant digits, or as a whole number."""
+    return f"{factor:,.0f}" if factor >= 10 else f"{factor:.2g}"  # noqa: PLR2004

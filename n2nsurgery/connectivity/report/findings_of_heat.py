@@ -1,0 +1,163 @@
+"""Findings about heat: into how many parts the network falls, how long heat takes to settle, and what limits it.
+
+How long heat takes is compared with what the loss of weight alone would cost: were all conductances of the reference
+scaled down to this network's sum, heat would take vol_ref / vol times as long. Whatever is beyond that is due to where
+the connections are. The bottleneck of heat is the block with the largest share in its settling time
+(`bottleneck_shares`).
+"""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from n2nsurgery.connectivity.measures.measurement import Quantity
+from n2nsurgery.connectivity.report.findings import Evidence, Finding, Severity, percent, times
+from n2nsurgery.connectivity.report.layer_table import IDENTITY
+
+SLOW, VERY_SLOW, HOPELESS = 2, 10, 100
+"""Times as long as the reference: worth a notice, a warning, severe."""
+FEW = 0.01
+"""Share of the channels below which a delay concerns a few stragglers, and not the network."""
+CUT_OFF = 0.05
+"""Share of channels outside the largest component that is severe."""
+BOTTLENECK, STRICT = 0.25, 0.5
+"""Share of one block in the settling time that makes it a bottleneck; above STRICT nothing else matters much."""
+NEAR, FAR = 0.05, 0.3
+"""F as a share of its bound: close to the reference, far from it."""
+
+
+def components(evidence: Evidence) -> Finding:
+    """Into how many parts the network falls."""
+    parts, reference = (f("components.components") for f in (evidence.value, evidence.reference))
+    isolated, outside = evidence.value("components.isolated"), 1 - evidence.value("components.giant_share")
+    shown = evidence.shown("components.components", "components.isolated", "components.giant_share")
+    if parts <= reference:
+        hangs = "in one piece" if parts == 1 else f"in {parts:,.0f} pieces, as the reference"
+        return Finding(
+            severity="good", topic="Components", sentence=f"The network hangs together {hangs}.", evidence=shown
+        )
+    alone = f", {isolated:,.0f} of them single channels without any connection" if isolated else ""
+    return Finding(
+        severity="severe" if outside >= CUT_OFF else "warning",
+        topic="Components",
+        clause=f"it falls into {parts:,.0f} parts",
+        sentence=f"The network falls into {parts:,.0f} parts between which no heat flows{alone}; {percent(outside)} of"
+        " the channels are outside the largest.",
+        evidence=shown,
+        remedy="Keep at least one weight for every channel (--floor-channel 1).",
+    )
+
+
+def saturation(evidence: Evidence) -> Finding:
+    """How long heat takes, and how much of that the loss of weight explains."""
+    ratio, mine = (evidence.value(f"saturation.{name}") for name in ("t_sat_ratio", "volume"))
+    shown = evidence.shown("saturation.t_sat", "saturation.t_sat_ratio", "heat-limit.stragglers")
+    if not mine:
+        return Finding(
+            severity="severe", topic="Heat", sentence="No heat flows: nothing conducts.", evidence=shown,
+            clause="no heat flows in it",
+        )  # fmt: skip
+    lost = evidence.reference("saturation.volume") / mine
+    shown |= {
+        "volume_ratio": Quantity(value=lost, unit="", meaning="Sum of the reference's conductances to this one's")
+    }
+    if not isfinite(ratio) or not ratio:
+        sentence = "In one of both networks no heat flows, so that there is nothing to compare."
+        return Finding(severity="notice", topic="Heat", sentence=sentence, evidence=shown)
+    severity = _severity_of_delay(evidence, ratio)
+    clause = f"heat takes {times(ratio)} times as long as in the reference"
+    return Finding(
+        severity=severity,
+        topic="Heat",
+        sentence=f"H{clause[1:]} to settle, {_reason(evidence, ratio, lost)}."
+        if severity != "good"
+        else f"Heat settles in {times(ratio)} times the reference's time.",
+        clause=clause if severity != "good" else "heat settles about as fast as in the reference",
+        evidence=shown,
+        remedy="Skips that lead over slow layers shorten the way (--skip n2n)." if ratio >= VERY_SLOW else "",
+    )
+
+
+def _severity_of_delay(evidence: Evidence, ratio: float) -> Severity:
+    few = evidence.subject.limits.stragglers < FEW * evidence.subject.graph.nodes
+    if ratio < VERY_SLOW:
+        return "good" if ratio < SLOW else "notice"
+    return "severe" if ratio >= HOPELESS and not few else "warning"
+
+
+def _reason(evidence: Evidence, ratio: float, lost: float) -> str:
+    """What the delay is due to; between parts that are cut off from each other there is no delay to speak of."""
+    stragglers = evidence.subject.limits.stragglers
+    waiting = f"; the last of it waits in {'a single channel' if stragglers < 1.5 else f'{stragglers:.0f} channels'}"  # noqa: PLR2004 - of one
+    waiting = waiting if stragglers < FEW * evidence.subject.graph.nodes else ""
+    if evidence.value("components.components") > evidence.reference("components.components"):
+        return f"within the parts that still hang together{waiting}"
+    beyond = ratio / lost
+    if beyond < 1 / SLOW:
+        return f"less than the loss of weight alone would cost: the connections are well placed{waiting}"
+    if beyond < SLOW:
+        return f"about what the loss of weight alone costs{waiting}"
+    return (
+        f"{times(beyond)} times what the loss of weight alone would cost, for its connections are badly placed{waiting}"
+    )
+
+
+def heat_bottleneck(evidence: Evidence) -> Finding | None:
+    """What limits the heat, and where the last of it waits."""
+    rows = [row for row in evidence.layers.rows if row.values["heat_share"] is not None]
+    if not rows:
+        return None
+    largest = max(rows, key=lambda row: row.values["heat_share"] or 0)
+    share = float(largest.values["heat_share"] or 0)
+    limits = evidence.subject.limits
+    groups = [group.name for group in evidence.subject.graph.groups]
+    waiting, where = max(zip(limits.waiting, groups, strict=True))
+    shown = {
+        "share": Quantity(
+            value=share, unit="", meaning=f"How much sooner heat settles, in percent, per percent in '{largest.name}'"
+        ),
+        "waiting": Quantity(value=waiting, unit="", meaning=f"Share of '{where}' in the heat that settles last"),
+    }
+    name = f"the identity edges '{largest.name}'" if largest.kind == IDENTITY else f"'{largest.name}'"
+    if share < BOTTLENECK:
+        sentence = f"No single layer limits the heat: the largest share in its settling time, {percent(share)}, is that"
+        return Finding(
+            severity="good",
+            topic="Bottleneck of heat",
+            sentence=f"{sentence} of {name}.",
+            clause="no single layer limits it",
+            evidence=shown,
+        )
+    return Finding(
+        severity=_severity_of_bottleneck(evidence, share),
+        topic="Bottleneck of heat",
+        sentence=f"{name[0].upper()}{name[1:]} limits the heat: it holds {percent(share)} of the settling time; the"
+        f" last heat waits in '{where}' ({percent(waiting)}).",
+        clause=f"its heat is limited by {name}",
+        evidence=shown,
+        remedy=f"Stronger or more connections there, or skips over it, help most; elsewhere they help"
+        f" {percent(1 - share)} at most.",
+    )
+
+
+def _severity_of_bottleneck(evidence: Evidence, share: float) -> Severity:
+    """A bottleneck does harm only where heat is slow: in a fast network, too, some layer is the slowest."""
+    delay = evidence.value("saturation.t_sat_ratio")
+    if delay < SLOW:
+        return "good"
+    return "warning" if share >= STRICT and delay >= VERY_SLOW else "notice"
+
+
+def distance(evidence: Evidence) -> Finding:
+    """F, and how much of it is due to the placing of the connections."""
+    share, at_star, equal = (evidence.value(f"heat-distance.{name}") for name in ("F_share", "F", "F_equal_volume"))
+    whole = evidence.value("components.components") <= evidence.reference("components.components")
+    severity: Severity = "warning" if share >= FAR else "good" if share < NEAR and whole else "notice"
+    placed = f"; at equal total weight it would be {equal:.3g}" if at_star else ""
+    return Finding(
+        severity=severity,
+        topic="Distance F",
+        sentence=f"When the reference has settled, the heat here differs from it by F = {at_star:.3g}, {percent(share)}"
+        f" of the largest possible distance{placed}.",
+        evidence=evidence.shown("heat-distance.F", "heat-distance.F_share", "heat-distance.F_equal_volume"),
+    )

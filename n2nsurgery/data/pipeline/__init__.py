@@ -1,0 +1,1 @@
+"""From samples to batches: splits, augmentation, normalization and loading."""

@@ -1,0 +1,88 @@
+"""The methods that the N2NSkip paper compares, each as a request at a density; and ours beside them.
+
+The paper does not say how RP divides the budget among layers: all RP methods take ERK, the best allocation known.
+N2NSkip "as in the paper" has half of the kept weights in random skips with the target's kernel, Eq. 2 to the letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Unpack
+
+from n2nsurgery.core.names import unknown
+from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
+from n2nsurgery.surgery.planning.keywords import SurgeryOptions
+
+DENSE = "dense"
+ONE_TO_ONE = "N2NSkip-RP one-to-one"
+SENSITIVE = "N2NSkip-CSP one-to-one"
+NORMALIZED = "N2NSkip-RP normalized"
+TWO_BLOCKS = f"{ONE_TO_ONE}, two blocks"
+LONGER_RESIDUAL = "ResSkip-RP, k = 3"
+_RESIDUAL_LENGTH = 2  # of a block of ResNets of two convolutions, where Eq. 1 comes from
+
+
+def equal(method: str) -> str:
+    """The name of `method` with as many kept weights in every layer as in every other."""
+    return f"{method}, equal"
+
+
+def _random(density: float, /, preset: Preset | None = None, **how: Unpack[SurgeryOptions]) -> SurgeryConfig:
+    how["density"] = density
+    how.setdefault("allocation", "erk")
+    return SurgeryConfig.from_preset(preset, **how)
+
+
+def _sensitive(density: float, /, preset: Preset | None = None, **how: Unpack[SurgeryOptions]) -> SurgeryConfig:
+    how["density"] = density
+    return SurgeryConfig.from_preset(preset, criterion="snip", **how)
+
+
+_METHODS: MappingProxyType[str, Callable[[float], SurgeryConfig]] = MappingProxyType(
+    {
+        "RP": lambda d: _random(d, skip="none"),
+        "N2NSkip-RP": lambda d: _random(d, preset="paper"),
+        NORMALIZED: lambda d: _random(
+            d, skip_pattern="random", skip_ratio=0.5, skip_kernel="target", skip_placement="two-blocks"
+        ),
+        ONE_TO_ONE: _random,
+        "ResSkip-RP": lambda d: _random(d, skip="residual", skip_length=_RESIDUAL_LENGTH),
+        TWO_BLOCKS: lambda d: _random(d, skip_placement="two-blocks"),
+        LONGER_RESIDUAL: lambda d: _random(d, skip="residual", skip_length=_RESIDUAL_LENGTH + 1),
+        equal("RP"): lambda d: _random(d, allocation="equal", skip="none"),
+        equal(ONE_TO_ONE): lambda d: _random(d, allocation="equal"),
+        equal("ResSkip-RP"): lambda d: _random(d, allocation="equal", skip="residual", skip_length=_RESIDUAL_LENGTH),
+        "CSP": lambda d: _sensitive(d, skip="none"),
+        SENSITIVE: _sensitive,
+        "N2NSkip-CSP": lambda d: _sensitive(d, preset="paper"),
+        "ResSkip-CSP": lambda d: _sensitive(d, skip="residual", skip_length=_RESIDUAL_LENGTH),
+        "RP, kernels": lambda d: _random(d, skip="none", granularity="kernel"),
+        "RP, blocks of 4": lambda d: _random(d, skip="none", granularity="block4"),
+        f"{ONE_TO_ONE}, kernels": lambda d: _random(d, granularity="kernel"),
+        f"{ONE_TO_ONE}, blocks of 4": lambda d: _random(d, granularity="block4"),
+    }
+)
+GRANULAR = ("RP, kernels", "RP, blocks of 4", f"{ONE_TO_ONE}, kernels", f"{ONE_TO_ONE}, blocks of 4")
+
+
+def surgery_of(method: str, density: float) -> SurgeryConfig | None:
+    """What `method` asks for at `density`; None for the dense network. Raises UnknownNameError."""
+    if method == DENSE:
+        return None
+    if method not in _METHODS:
+        raise unknown("method", method, tuple(_METHODS))
+    return _METHODS[method](density)
+
+
+CONVENTIONS = (
+    "Budget: kept conv and linear weights, skips included, over all of the dense network; equal in all methods.",
+    "RP: random weights, divided among layers by ERK. CSP: SNIP, one batch of 128 training samples.",
+    "N2NSkip: half of the kept weights in random skips l -> l+3 with the target's kernel, Eq. 2 to the letter.",
+    "One-to-one: one learnable weight for each target channel, the rest sequential; none into a sum with a shortcut.",
+    "Normalized: as the paper's, with BatchNorm on the branch beside identity shortcuts, across two blocks.",
+    "ResSkip: Eq. 1, l -> l+2, parameter-free.",
+    "Accuracy: top-1 on test images after the last epoch, mean ± standard deviation over seeds.",
+    "Differences: seed by seed, mean [95 % interval by Student's t].",
+    "MACs: multiply-accumulates of kept weights for one sample. FLOPs: of dense kernels, pruned weights included.",
+)

@@ -1,0 +1,1 @@
+"""What every table and figure of a paper shares."""

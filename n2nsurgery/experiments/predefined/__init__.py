@@ -1,0 +1,1 @@
+"""The paper on pre-defined sparsity: its networks and runs."""

@@ -1,0 +1,1 @@
+"""Trials: single training runs of an experiment, run once and kept."""

@@ -1,0 +1,148 @@
+"""How fast a file runs in ONNX Runtime, beside another file, or beside itself without the sparse runtime.
+
+Both sides live in one process and take turns, A B B A: whatever the machine does meanwhile meets both. The ratio of a
+turn is time of the other side over time of the model, so 2 means twice as fast; its median and quartiles are reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from n2nsurgery.core.progress import SILENT, Progress
+from n2nsurgery.export.bench.bench_layers import LayerTime, layer_times
+from n2nsurgery.export.bench.bench_load import Loading, measure_loading
+from n2nsurgery.export.files.onnx_file import ModelFiles
+from n2nsurgery.export.ort.bench_inputs import feed_of
+from n2nsurgery.export.ort.interleaved import run_interleaved
+from n2nsurgery.export.ort.providers import session
+from n2nsurgery.export.proof.inspect_file import inspect_file
+from n2nsurgery.imports import extra
+
+with extra("cpu", "an ONNX Runtime session"):
+    import onnxruntime
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchSettings:
+    """`device` as for `session`; `threads` inside one operator (None: all cores).
+
+    `seconds` to spend on turns, of which there are `rounds` at least.
+    """
+
+    device: str = "cpu"
+    threads: int | None = 1
+    batch: int = 1
+    seconds: float = 5.0
+    rounds: int = 10
+    layers: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One of the two: a file, with or without libraries of custom operators."""
+
+    path: Path
+    libraries: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SideReport:
+    """`latency`: (first quartile, median, third quartile) in seconds; `size` in bytes; `bound` as in ideal_size.py."""
+
+    path: Path
+    libraries: tuple[Path, ...]
+    latency: tuple[float, float, float]
+    size: int
+    bound: float
+    loading: Loading
+    layers: tuple[LayerTime, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        return {**asdict(self), "path": str(self.path), "libraries": [str(library) for library in self.libraries]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchReport:
+    """The model, what it was compared with, and the quartiles of how many times faster it is."""
+
+    settings: BenchSettings
+    onnxruntime: str
+    rounds: int
+    model: SideReport
+    other: SideReport | None
+    ratio: tuple[float, float, float] | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `bench --json` prints."""
+        return {
+            **asdict(self),
+            "model": self.model.to_json(),
+            "other": self.other.to_json() if self.other is not None else None,
+        }
+
+
+def bench(model: Side, other: Side | None, settings: BenchSettings, *, progress: Progress = SILENT) -> BenchReport:
+    """Times `model`, taking turns with `other` where there is one.
+
+    Raises RunError where the device's provider does not load, VerificationError where a model does not, UsageError
+    where the batch does not fit it.
+    """
+    sides = [side for side in (model, other) if side is not None]
+    progress("loading", 0.1)
+    loadings = [
+        measure_loading(
+            side.path, device=settings.device, threads=settings.threads, batch=settings.batch, libraries=side.libraries
+        )
+        for side in sides
+    ]
+    runs = [_runner(_opened(side, settings), settings.batch) for side in sides]
+    progress("running in turn", 0.3)
+    times = run_interleaved(runs, seconds=settings.seconds, rounds=settings.rounds)
+    progress("measuring layers" if settings.layers else "done", 0.9)
+    reports = [_report(side, own, loading, settings) for side, own, loading in zip(sides, times, loadings, strict=True)]
+    return BenchReport(
+        settings=settings,
+        onnxruntime=onnxruntime.__version__,
+        rounds=times.shape[1],
+        model=reports[0],
+        other=reports[1] if other is not None else None,
+        ratio=_quartiles(times[1] / times[0]) if other is not None else None,
+    )
+
+
+def _opened(side: Side, settings: BenchSettings) -> onnxruntime.InferenceSession:
+    return session(side.path, device=settings.device, threads=settings.threads, libraries=side.libraries)
+
+
+def _runner(opened: onnxruntime.InferenceSession, batch: int) -> Callable[[], object]:
+    feed = feed_of(opened, batch)
+    return lambda: opened.run(None, feed)
+
+
+def _report(side: Side, times: np.ndarray, loading: Loading, settings: BenchSettings) -> SideReport:
+    return SideReport(
+        path=side.path,
+        libraries=side.libraries,
+        latency=_quartiles(times),
+        size=ModelFiles(model=side.path).size,
+        bound=inspect_file(side.path).bound,
+        loading=loading,
+        layers=_layers(side, settings) if settings.layers else (),
+    )
+
+
+def _layers(side: Side, settings: BenchSettings) -> tuple[LayerTime, ...]:
+    return layer_times(
+        side.path, device=settings.device, threads=settings.threads, libraries=side.libraries, batch=settings.batch
+    )
+
+
+def _quartiles(values: np.ndarray) -> tuple[float, float, float]:
+    low, middle, high = np.percentile(values, (25, 50, 75))
+    return float(low), float(middle), float(high)

@@ -1,0 +1,1 @@
+"""Removing channels whose value is constant."""

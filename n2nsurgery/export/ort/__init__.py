@@ -1,0 +1,1 @@
+"""ONNX Runtime sessions: providers, inputs, and interleaved runs."""

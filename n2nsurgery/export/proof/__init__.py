@@ -1,0 +1,1 @@
+"""Proving that an ONNX file computes what the PyTorch module computes."""

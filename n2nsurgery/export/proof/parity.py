@@ -1,0 +1,102 @@
+"""Outputs of one network, computed in several ways, compared with each other.
+
+torch -> the dense file          the translation is right
+dense file -> the coded file     the coding is right: stock ONNX Runtime rounds alike, bit for bit
+dense file -> the coded file in the sparse runtime
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from n2nsurgery.core.errors import VerificationError
+from n2nsurgery.export.capture.outputs import flatten
+from n2nsurgery.export.config import Values
+from n2nsurgery.export.ort.providers import session
+from n2nsurgery.export.proof.report import Parity
+
+TOLERANCE = 1e-5
+"""Largest accepted max |y - y_reference| / max |y_reference|: about a hundred float32 roundings."""
+
+ROUNDING = {"fp32": TOLERANCE, "fp16": 1e-2, "int8": 0.2}
+"""The same where weights were rounded, against the unrounded network: halves are exact to 5e-4 and int8 levels to
+1/254 of a row's largest weight, and deep networks amplify both. It catches a broken file; what the rounding costs in
+accuracy is for an evaluation to tell."""
+
+Array = NDArray[Any]
+Batches = Sequence[Sequence[Tensor]]
+
+
+def torch_outputs(module: nn.Module, batches: Batches) -> list[list[Array]]:
+    """What `module` returns for each batch of inputs, flattened; a model may begin in place, so it gets copies."""
+    with torch.no_grad():
+        return [[tensor.numpy() for _, tensor in flatten(module(*(t.clone() for t in inputs)))] for inputs in batches]
+
+
+def file_outputs(path: Path, batches: Batches, libraries: Sequence[Path] = ()) -> list[list[Array]]:
+    """The same of the file at `path` in ONNX Runtime on the CPU; VerificationError where it does not run."""
+    runtime = session(path, libraries=libraries)
+    names = [value.name for value in runtime.get_inputs()]
+    results = []
+    for inputs in batches:
+        feed = {name: tensor.detach().numpy() for name, tensor in zip(names, inputs, strict=True)}
+        try:
+            results.append(runtime.run(None, feed))
+        except Exception as error:  # ONNX Runtime's exceptions share no other base class
+            raise VerificationError(f"ONNX Runtime fails at batch size {inputs[0].shape[0]}: {error}") from error
+    return results
+
+
+def require_parity(  # noqa: PLR0913 - two sides, and what to call them
+    actual: Sequence[Sequence[Array]],
+    expected: Sequence[Sequence[Array]],
+    *,
+    outputs: Sequence[str],
+    batches: Batches,
+    subject: str,
+    reference: str,
+    tolerance: float = TOLERANCE,
+) -> tuple[Parity, ...]:
+    """One Parity for each output and batch; VerificationError where a difference exceeds `tolerance`.
+
+    `subject` and `reference` say in messages and reports what computed `actual` and `expected`.
+    """
+    measured = []
+    for inputs, ours, theirs in zip(batches, actual, expected, strict=True):
+        for output, y, reference_y in zip(outputs, ours, theirs, strict=True):
+            scale, difference = compare(y, reference_y)
+            measured.append(
+                Parity(
+                    output=output, batch=inputs[0].shape[0], scale=scale, difference=difference,
+                    subject=subject, reference=reference,
+                )
+            )  # fmt: skip
+    worst = max(measured, key=lambda parity: parity.difference)
+    if not worst.difference <= tolerance:
+        raise VerificationError(
+            f"output '{worst.output}' of {subject} at batch size {worst.batch} differs from {reference} by "
+            f"{worst.difference:.2e} of its largest value, {worst.scale:.2e}; at most {tolerance:.0e} of it is accepted"
+        )
+    return tuple(measured)
+
+
+def rounding_tolerance(values: Values) -> float:
+    """The largest accepted difference between a network and itself with its weights stored as `values`."""
+    return ROUNDING[values]
+
+
+def compare(actual: Array, expected: Array) -> tuple[float, float]:
+    """(max |expected|, max |actual - expected| over it); infinite where shapes or non-finite places differ."""
+    finite = np.isfinite(expected)
+    scale = float(np.abs(expected[finite]).max(initial=0))
+    if actual.shape != expected.shape or not np.array_equal(np.isfinite(actual), finite):
+        return scale, float("inf")
+    error = float(np.abs(actual[finite].astype(np.float64) - expected[finite]).max(initial=0))
+    return scale, error / scale if scale else error

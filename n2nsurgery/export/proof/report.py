@@ -1,0 +1,72 @@
+"""What an export did and what was proven of the file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from n2nsurgery.export.config import ExportConfig
+from n2nsurgery.export.files.ideal_size import ideal_size
+from n2nsurgery.export.sparse.weight_record import WeightRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parity:
+    """How far one computation of an output is from another, for one output at one batch size.
+
+    `subject` and `reference` name the two. `scale` is max |y_reference|; `difference` is max |y - y_reference| / scale
+    (absolute where scale is 0, as it is for a network whose last layer starts at zero: equality then says nothing of
+    the layers before it).
+    """
+
+    output: str
+    batch: int
+    scale: float
+    difference: float
+    subject: str
+    reference: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportReport:
+    """The file and the numbers that let it appear.
+
+    `size` is in bytes, external data included. `tolerance` is the largest `difference` from torch that is accepted.
+    `identical`: stock ONNX Runtime computes the same bits with this file and with the dense one
+    (None for a dense file).
+    `masked` parameters were found in the file with every pruned weight at zero; `unchecked` masks belong to
+    parameters that the file does not hold under their name (the optimizer merged or removed them). `weights`: how each
+    is stored. `removed_channels`: by parameter, what compaction took away.
+    """
+
+    path: Path
+    external_data: Path | None
+    size: int
+    config: ExportConfig
+    opset: int
+    ir_version: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: int
+    tolerance: float
+    parity: tuple[Parity, ...]
+    identical: bool | None
+    masked: tuple[str, ...]
+    unchecked: tuple[str, ...]
+    weights: tuple[WeightRecord, ...]
+    removed_channels: dict[str, int]
+
+    @property
+    def bound(self) -> float:
+        """Bytes below which no file with these non-zeros in fp32 can be; see ideal_size.py."""
+        return ideal_size((record.nnz, record.numel) for record in self.weights)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        return {
+            **asdict(self),
+            "path": str(self.path),
+            "external_data": str(self.external_data) if self.external_data else None,
+            "bound": self.bound,
+        }

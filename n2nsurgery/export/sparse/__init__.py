@@ -1,0 +1,1 @@
+"""Sparse weights in ONNX: which layers use them, and how they are stored."""

@@ -1,0 +1,115 @@
+"""Our operators in standard ONNX: model-local functions that any runtime can inline.
+
+A runtime that knows nothing of the domain `n2nsurgery` inlines the body and folds the decoding, which has constant
+inputs only, into an ordinary weight. Therefore no `NonZero` and no `DequantizeLinear`: ONNX Runtime folds neither.
+"""
+
+from __future__ import annotations
+
+import onnx
+import onnx_ir as ir
+from onnx import parser
+
+from n2nsurgery.export.capture.capture import OPSET
+from n2nsurgery.export.sparse.operators import DOMAIN, PLAIN_MAX_POOL, Operator
+
+_CASTS = """
+    shape = Constant <value_ints: ints = @weight_shape> ()
+    kept_values = Cast <to = 1> (values)
+    axis = Constant <value = int64 {0}> ()
+    all = Constant <value = int64[1] {-1}> ()
+"""
+
+# The running sum of the gaps gives the positions of the kept values.
+_GAPS = """
+    steps = Cast <to = 6> (places)
+    positions = CumSum (steps, axis)
+    zeros = ConstantOfShape <value = float[1] {0}> (shape)
+    flat_zeros = Reshape (zeros, all)
+    flat = ScatterElements <axis = 0> (flat_zeros, positions, kept_values)
+"""
+
+# A kept place takes value number (bits set up to and including it) of [0, values...], every other takes number 0.
+_BITS = """
+    shifts = Constant <value = uint8[8] {0, 1, 2, 3, 4, 5, 6, 7}> ()
+    one = Constant <value = uint8 {1}> ()
+    last = Constant <value = int64[1] {1}> ()
+    column = Unsqueeze (places, last)
+    shifted = BitShift <direction = "RIGHT"> (column, shifts)
+    bits = BitwiseAnd (shifted, one)
+    byte_bits = Reshape (bits, all)
+    kept = Cast <to = 6> (byte_bits)
+    count = CumSum (kept, axis)
+    number = Mul (count, kept)
+    zero = Constant <value = float[1] {0}> ()
+    table = Concat <axis = 0> (zero, kept_values)
+    long = Gather <axis = 0> (table, number)
+    start = Constant <value = int64[1] {0}> ()
+    numel = ReduceProd <keepdims = 1> (shape)
+    flat = Slice (long, start, numel)
+"""
+
+_SCALE = """
+    rows_of = Shape (scales)
+    matrix_shape = Concat <axis = 0> (rows_of, all)
+    levels = Reshape (flat, matrix_shape)
+    second = Constant <value = int64[1] {1}> ()
+    factors = Unsqueeze (scales, second)
+    scaled = Mul (levels, factors)
+    W = Reshape (scaled, shape)
+"""
+
+_OPERATIONS = {
+    ("Conv", ""): """
+    product = Conv <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations, group: int = @group>
+        (X, W, bias)
+""",
+    ("Gemm", ""): """
+    product = Gemm <transB = 1> (X, W, bias)
+""",
+    ("Gemm", "tokens"): """
+    turned = Transpose <perm = [1, 0]> (W)
+    multiplied = MatMul (X, turned)
+    product = Add (multiplied, bias)
+""",
+    ("Gemm", "tokens_without_bias"): """
+    turned = Transpose <perm = [1, 0]> (W)
+    product = MatMul (X, turned)
+""",
+    ("Decode", ""): "",
+}
+
+
+def function(operator: Operator) -> ir.Function:
+    """The model-local function of `operator`; its operator set is the model's, as ONNX's checker demands."""
+    signature = f"{operator.name} <{', '.join(operator.attributes)}> ({', '.join(operator.inputs)})"
+    return _parsed(f"{signature} => ({operator.output})", _body(operator), operator.overload)
+
+
+def plain_max_pool() -> ir.Function:
+    """The function of PlainMaxPool."""
+    body = "Y = MaxPool <kernel_shape: ints = @kernel_shape, strides: ints = @strides, pads: ints = @pads> (X)"
+    return _parsed(f"{PLAIN_MAX_POOL} <kernel_shape, strides, pads> (X) => (Y)", body)
+
+
+def _parsed(signature: str, body: str, overload: str = "") -> ir.Function:
+    text = f"""<domain: "{DOMAIN}", opset_import: ["": {OPSET}], overload: "{overload}">
+    {signature} {{
+    {body}
+    }}"""
+    parsed: onnx.FunctionProto = parser.parse_function(text)
+    return ir.serde.deserialize_function(parsed)
+
+
+def _body(operator: Operator) -> str:
+    lines = [_CASTS, _BITS if operator.bits else _GAPS, _SCALE if operator.int8 else "W = Reshape (flat, shape)"]
+    lines.append(_OPERATIONS[operator.kind, operator.overload])
+    result = "product"
+    if operator.add:
+        lines.append("sum = Add (product, residual)")
+        result = "sum"
+    if operator.relu:
+        lines.append(f"rectified = Relu ({result})")
+        result = "rectified"
+    body = "\n".join(lines)
+    return body if operator.kind == "Decode" else body.replace(f"{result} =", "Y =")

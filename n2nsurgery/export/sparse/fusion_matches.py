@@ -1,0 +1,180 @@
+"""Sites: where a graph multiplies by a stored weight, and what directly follows and can be fused.
+
+    Conv [-> Add residual] [-> Relu]        Gemm | MatMul [-> Add bias] [-> Add residual] [-> Relu]
+
+A step joins only where nothing else reads the value in between. ONNX Runtime fuses the sum of two convolutions into
+the one that is its first operand; a fusion match does the same, so that both round alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from n2nsurgery.export.capture.capture import BATCH
+from n2nsurgery.export.sparse.operators import Linear
+
+WEIGHT_INPUT = 1
+_MATRIX = 2
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FusionMatch:
+    """One use of `weight` that one operator of our domain can replace.
+
+    `nodes` are replaced, the first being the product and the last giving the result. `transposed`: the initializer
+    holds (K, O) and has to be turned to (O, K). `add` is the fused sum. `overload` as in Operator.
+    """
+
+    kind: str
+    weight: ir.Value
+    nodes: tuple[ir.Node, ...]
+    bias: ir.Value | None
+    add: ir.Node | None
+    relu: bool
+    transposed: bool = False
+    overload: Linear = ""
+
+    @property
+    def residual(self) -> ir.Value | None:
+        """What the fused sum adds, read from the graph as it is now.
+
+        Another fusion match may have replaced its producer.
+        """
+        if self.add is None:
+            return None
+        inner = {output for node in self.nodes for output in node.outputs}
+        return next(value for value in self.add.inputs if value not in inner)
+
+    @property
+    def sample(self) -> tuple[int, ...] | None:
+        """The shape of the product's input for a batch of one; None where that is not known."""
+        source = self.nodes[0].inputs[0]
+        if source is None or source.shape is None:
+            return None
+        sizes = [1 if isinstance(size, ir.SymbolicDim) and size.value == BATCH else size for size in source.shape]
+        known = tuple(size for size in sizes if isinstance(size, int))
+        return known if len(known) == len(sizes) else None
+
+
+def match_at(node: ir.Node) -> FusionMatch | str:
+    """The fusion match whose product is `node`, a consumer of a weight at its input 1.
+
+    Or the reason why there is none.
+    """
+    if node.domain or len(node.inputs) <= WEIGHT_INPUT or node.inputs[WEIGHT_INPUT] is None:
+        return f"is an input of {node.op_type}, which has no sparse kernel"
+    if node.op_type == "Conv":
+        return _convolution(node)
+    if node.op_type == "Gemm":
+        return _gemm(node)
+    if node.op_type == "MatMul":
+        return _matmul(node)
+    return f"is an input of {node.op_type}, which has no sparse kernel"
+
+
+def _convolution(node: ir.Node) -> FusionMatch | str:
+    if node.attributes.get_string("auto_pad", "NOTSET") != "NOTSET":
+        return "its convolution pads automatically (auto_pad), which the sparse kernel does not"
+    bias = node.inputs[2] if len(node.inputs) > 2 else None  # noqa: PLR2004 - X, W, B
+    if bias is not None and bias.const_value is None:
+        return "the bias of its convolution is computed while the model runs"
+    return _with_tail("Conv", [node], bias)
+
+
+def _gemm(node: ir.Node) -> FusionMatch | str:
+    attributes = node.attributes
+    plain = (
+        not attributes.get_int("transA", 0)
+        and attributes.get_float("alpha", 1.0) == 1
+        and attributes.get_float("beta", 1.0) == 1
+    )
+    if not plain or not attributes.get_int("transB", 0):
+        return "its Gemm is not of the form X W^T + b"
+    bias = node.inputs[2] if len(node.inputs) > 2 else None  # noqa: PLR2004 - A, B, C
+    if bias is not None and not _is_bias(bias, outputs=_weight(node).shape[0]):
+        return "the bias of its Gemm is not a constant vector"
+    return _with_tail("Gemm", [node], bias)
+
+
+def _matmul(node: ir.Node) -> FusionMatch | str:
+    source, weight = node.inputs[0], _weight(node)
+    if len(weight.shape) != _MATRIX or source is None or source.shape is None or len(source.shape) < _MATRIX:
+        return "its MatMul is not of a batch of vectors by a matrix"
+    follower = _only_user(node.outputs[0])
+    bias = _other_operand(follower, node.outputs[0]) if follower is not None and follower.op_type == "Add" else None
+    if follower is not None and bias is not None and _is_bias(bias, outputs=weight.shape[1]):
+        return _with_tail("Gemm", [node, follower], bias, transposed=True, overload="tokens")
+    return _with_tail("Gemm", [node], None, transposed=True, overload="tokens_without_bias")
+
+
+def _with_tail(
+    kind: str, nodes: list[ir.Node], bias: ir.Value | None, *, transposed: bool = False, overload: Linear = ""
+) -> FusionMatch:
+    add = None
+    follower = _only_user(nodes[-1].outputs[0])
+    if follower is not None and follower.op_type == "Add" and _adds_residual(follower, nodes[-1].outputs[0]):
+        add = follower
+        nodes.append(follower)
+        follower = _only_user(follower.outputs[0])
+    relu = follower is not None and follower.op_type == "Relu"
+    if follower is not None and relu:
+        nodes.append(follower)
+    weight = nodes[0].inputs[WEIGHT_INPUT]
+    assert weight is not None
+    return FusionMatch(
+        kind=kind, weight=weight, nodes=tuple(nodes), bias=bias, add=add, relu=relu,
+        transposed=transposed, overload=overload,
+    )  # fmt: skip
+
+
+def _adds_residual(add: ir.Node, product: ir.Value) -> bool:
+    """What `add` adds to `product` can be fused: it has the same shape, and is no product that comes first."""
+    other = _other_operand(add, product)
+    if other is None or other.const_value is not None or not _same_shape(other, product):
+        return False
+    return add.inputs[0] is product or not _is_product(other)
+
+
+def _is_product(value: ir.Value) -> bool:
+    """Some fusion match may end in `value`, and take the sum for itself."""
+    node = value.producer()
+    if node is None or node.op_type != "Add":
+        return node is not None and node.op_type in {"Conv", "Gemm", "MatMul"}
+    products = [operand.producer() for operand in node.inputs if operand is not None]
+    constant = any(operand is not None and operand.const_value is not None for operand in node.inputs)
+    return constant and any(product is not None and product.op_type == "MatMul" for product in products)
+
+
+def _weight(node: ir.Node) -> ir.TensorProtocol:
+    value = node.inputs[WEIGHT_INPUT]
+    assert value is not None
+    assert value.const_value is not None
+    return value.const_value
+
+
+def _is_bias(value: ir.Value, outputs: object) -> bool:
+    return value.const_value is not None and tuple(value.const_value.shape) == (outputs,)
+
+
+def _other_operand(add: ir.Node, value: ir.Value) -> ir.Value | None:
+    """The operand of a binary node that is not `value`; None where both are."""
+    others = [operand for operand in add.inputs if operand is not value]
+    return others[0] if len(others) == 1 else None
+
+
+def _only_user(value: ir.Value) -> ir.Node | None:
+    """The standard node that alone reads `value`; None where there are several, or where the model returns it."""
+    uses = tuple(value.uses())
+    if len(uses) != 1 or value.is_graph_output() or uses[0].node.domain or uses[0].node.graph is not value.graph:
+        return None
+    return uses[0].node
+
+
+def _same_shape(one: ir.Value, other: ir.Value) -> bool:
+    """Both shapes are known and equal, dynamic dimensions by name."""
+    if one.shape is None or other.shape is None or len(one.shape) != len(other.shape):
+        return False
+    pairs = zip(one.shape, other.shape, strict=True)
+    return all(a == b and not (isinstance(a, ir.SymbolicDim) and a.value is None) for a, b in pairs)

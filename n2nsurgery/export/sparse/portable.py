@@ -1,0 +1,132 @@
+"""The portable form of a graph: operators of our domain, most with a coded weight, with functions in standard ONNX.
+
+requires: weight_coding.codings (every rejection is a reason in a record)    rewrite: here    ensures: the codes decode
+back to the weights (weight_coding), and ONNX Runtime computes the same with both forms (exporter)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from onnx_ir.convenience import replace_nodes_and_values
+
+from n2nsurgery.export.codec.coded import CodedWeight
+from n2nsurgery.export.sparse.functions import function, plain_max_pool
+from n2nsurgery.export.sparse.fusion_matches import FusionMatch
+from n2nsurgery.export.sparse.operators import DOMAIN, VERSION, Operator
+from n2nsurgery.export.sparse.pools import keep_pools_plain
+from n2nsurgery.export.sparse.weight_coding import WeightCoding
+
+
+def rewrite(model: ir.Model, all_codings: Sequence[WeightCoding]) -> None:
+    """Replace every coded weight of `model` by its code, and pools beside sparse nodes by ours, in place.
+
+    Weights that stay dense are not touched.
+    """
+    used: dict[tuple[str, str, str], Operator] = {}
+    for coding in all_codings:
+        if coding.coded is None:
+            continue
+        inputs = _register_code(model.graph, coding)
+        if coding.matches:
+            operators = [_replace(model.graph, match, coding, inputs) for match in coding.matches]
+        else:
+            operators = [_decode_before_use(model.graph, coding, inputs)]
+        used |= {(DOMAIN, operator.name, operator.overload): operator for operator in operators}
+        model.graph.initializers.pop(str(coding.initializer.name))
+    functions = [function(operator) for operator in used.values()]
+    if keep_pools_plain(model.graph):
+        functions.append(plain_max_pool())
+    for local in functions:
+        model.functions[local.identifier()] = local
+    if used:
+        model.opset_imports[DOMAIN] = VERSION
+
+
+def _register_code(graph: ir.Graph, coding: WeightCoding) -> tuple[ir.Value, ...]:
+    coded, record = coding.coded, coding.record
+    assert coded is not None
+    arrays = {record.places: coded.places, f"{record.name}.values": coded.values}
+    if coded.scales is not None:
+        arrays[f"{record.name}.scales"] = coded.scales
+    return tuple(_initializer(graph, name, array) for name, array in arrays.items())
+
+
+def _initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
+    if name in graph.initializers:
+        return graph.initializers[name]
+    tensor = ir.tensor(array, name=name)
+    value = ir.Value(name=name, const_value=tensor, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype))
+    graph.register_initializer(value)
+    return value
+
+
+def _replace(graph: ir.Graph, match: FusionMatch, coding: WeightCoding, code: tuple[ir.Value, ...]) -> Operator:
+    """Puts one node of our domain in the place of the fusion match's nodes."""
+    coded = coding.coded
+    assert coded is not None
+    operator = operator_of(match, coded)
+    bias = match.bias if match.bias is not None else _zeros(graph, coded.shape[0])
+    residual = () if match.residual is None else (match.residual,)
+    first, last = match.nodes[0], match.nodes[-1]
+    node = ir.node(
+        operator.name,
+        [first.inputs[0], *code, bias, *residual],
+        attributes_of(operator, first, coded.shape),
+        domain=DOMAIN,
+        overload=operator.overload,
+        name=first.name,
+    )
+    replace_nodes_and_values(graph, last, match.nodes[::-1], [node], last.outputs, node.outputs)
+    return operator
+
+
+def _zeros(graph: ir.Graph, outputs: int) -> ir.Value:
+    """A bias for a layer without one, shared by all of as many outputs."""
+    return _initializer(graph, f"{DOMAIN}.zeros.{outputs}", np.zeros(outputs, np.float32))
+
+
+def operator_of(match: FusionMatch, coded: CodedWeight, *, fused: bool = True) -> Operator:
+    """The operator that takes the fusion match's place; of its product alone where `fused` is not set."""
+    return Operator(
+        kind="Conv" if match.kind == "Conv" else "Gemm",
+        add=fused and match.add is not None, relu=fused and match.relu,
+        bits=coded.code == "bits", int8=coded.scales is not None, overload=match.overload,
+    )  # fmt: skip
+
+
+def attributes_of(operator: Operator, node: ir.Node, shape: tuple[int, ...]) -> dict[str, int | list[int]]:
+    """The attributes of `operator` in the place of the product `node`, ONNX's defaults written out."""
+    if operator.kind != "Conv":
+        return {"weight_shape": list(shape)}
+    rank = len(shape) - 2
+    return {
+        "weight_shape": list(shape),
+        "strides": list(node.attributes.get_ints("strides", [1] * rank)),
+        "pads": list(node.attributes.get_ints("pads", [0] * 2 * rank)),
+        "dilations": list(node.attributes.get_ints("dilations", [1] * rank)),
+        "group": node.attributes.get_int("group", 1),
+    }
+
+
+def _decode_before_use(graph: ir.Graph, coding: WeightCoding, code: tuple[ir.Value, ...]) -> Operator:
+    """Stores the weight as a code and hands its consumers the decoded tensor."""
+    coded, initializer = coding.coded, coding.initializer
+    assert coded is not None
+    operator = Operator(kind="Decode", bits=coded.code == "bits", int8=coded.scales is not None)
+    name = coding.record.name
+    node = ir.node(operator.name, code, {"weight_shape": list(coded.shape)}, domain=DOMAIN, name=f"decode_{name}")
+    nodes = [node]
+    if coding.is_transposed:
+        nodes.append(ir.node("Transpose", node.outputs, {"perm": [1, 0]}, name=f"turn_{name}"))
+    decoded = nodes[-1].outputs[0]
+    initializer.replace_all_uses_with(decoded)
+    node.outputs[0].name = f"{name}.decoded"
+    decoded.name = str(initializer.name)
+    decoded.shape, decoded.type = initializer.shape, initializer.type
+    if len(graph):
+        graph.insert_before(graph[0], nodes)
+    return operator

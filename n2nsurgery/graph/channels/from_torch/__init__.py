@@ -1,0 +1,1 @@
+"""What a torch module does to its channels, recorded while it runs."""

@@ -1,0 +1,152 @@
+"""Tracing behind one function: a model in, its traced copy out.
+
+What cannot be traced through becomes one node (the class of the innermost failing module), and is reported. In-place
+operations are rewritten, train and eval mode are both traced, and nothing of the original is touched.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from n2nsurgery.core.errors import TraceError, UsageError
+from n2nsurgery.core.outputs import modes_kept
+from n2nsurgery.graph.tracing.inplace import functionalize, memory_of
+from n2nsurgery.graph.tracing.modes import merge_modes
+from n2nsurgery.graph.tracing.traced_module import TracedModule
+from n2nsurgery.graph.tracing.tracer import ValueTracer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leaf:
+    """A class of modules that was kept as one node because its forward cannot be followed."""
+
+    class_name: str
+    paths: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """A traced model.
+
+    `module` is a traced deep copy. `leaves`: what was kept opaque, and why. `weight_uses`: by parameter name, the
+    multiply-accumulates of one weight for one sample, as far as calls of conv and linear functions show them.
+    """
+
+    module: TracedModule
+    leaves: tuple[Leaf, ...]
+    weight_uses: Mapping[str, int]
+
+
+def trace(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -> Trace:
+    """Trace `model` in train and in eval mode.
+
+    `example_inputs`: positional inputs in forward's order, or inputs by argument name; tensors with the batch first,
+    whose shapes, dtypes and devices count, never their values. The returned module is in the model's present mode.
+    Raises TraceError, naming the module and the source line, where the root cannot be followed.
+    """
+    examples = bind_inputs(model, example_inputs)
+    training = model.training
+    try:
+        root = copy.deepcopy(model)
+    except Exception as error:
+        raise TraceError(f"{type(model).__name__} cannot be copied, so it cannot be pruned: {error}") from error
+    with modes_kept(root):
+        graphs, leaves, uses = _trace_modes(root, examples)
+    for graph in graphs.values():
+        _keep_shapes(graph)
+    merged = merge_modes(graphs[True], graphs[False], root)
+    train_graph, eval_graph = (merged, merged) if merged is not None else (graphs[True], graphs[False])
+    kept = (merged,) if merged is not None else (train_graph, eval_graph)
+    functionalize(kept, root)
+    _own_constants(root, kept)
+    module = TracedModule(root, train_graph=train_graph, eval_graph=eval_graph)
+    module.training = training
+    return Trace(module=module, leaves=leaves, weight_uses=uses)
+
+
+def bind_inputs(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
+    """Example inputs by the name of forward's argument; UsageError where they do not fit the signature."""
+    signature = inspect.signature(model.forward)
+    try:
+        if isinstance(example_inputs, Mapping):
+            return dict(signature.bind(**example_inputs).arguments)
+        return dict(signature.bind(*example_inputs).arguments)
+    except TypeError as error:
+        raise UsageError(f"the example inputs do not fit {type(model).__name__}.forward{signature}: {error}") from error
+
+
+def _trace_modes(
+    root: nn.Module, examples: Mapping[str, Any]
+) -> tuple[dict[bool, fx.Graph], tuple[Leaf, ...], dict[str, int]]:
+    """Graphs by mode; a leaf found in one mode holds in both."""
+    leaves: list[Leaf] = []
+    graphs: dict[bool, fx.Graph] = {}
+    uses: dict[str, int] = {}
+    for mode in (True, False, True):
+        if mode in graphs:
+            continue
+        root.train(mode)
+        before = len(leaves)
+        graphs[mode], found = _trace_one(root, examples, leaves)
+        for name, count in found.items():
+            uses[name] = max(uses.get(name, 0), count)
+        if mode is False and len(leaves) > before:
+            del graphs[True]
+    return graphs, tuple(leaves), uses
+
+
+def _trace_one(root: nn.Module, examples: Mapping[str, Any], leaves: list[Leaf]) -> tuple[fx.Graph, dict[str, int]]:
+    while True:
+        tracer = ValueTracer(examples, frozenset(path for leaf in leaves for path in leaf.paths))
+        try:
+            return tracer.trace(root), tracer.weight_uses
+        except Exception as error:
+            path = tracer.failed_in
+            if not path or any(path in leaf.paths for leaf in leaves):
+                where = f"{type(root).__name__}{f', module {path!r}' if path else ''}"
+                raise TraceError(f"{where} cannot be traced: {error} ({source_line(error)})") from error
+            kind = type(root.get_submodule(path))
+            same = tuple(name for name, module in root.named_modules() if type(module) is kind)
+            leaves.append(Leaf(class_name=kind.__name__, paths=same, reason=f"{error} ({source_line(error)})"))
+
+
+def source_line(error: BaseException) -> str:
+    """`file:line` of the innermost frame that belongs neither to torch nor to the tracer."""
+    frames = traceback.extract_tb(error.__traceback__)
+    foreign = [f for f in frames if "/torch/" not in f.filename and "/n2nsurgery/graph/" not in f.filename]
+    return f"{foreign[-1].filename}:{foreign[-1].lineno}" if foreign else "no source line"
+
+
+def _keep_shapes(graph: fx.Graph) -> None:
+    """Reduce every node's values to where they lie, and to their shapes at both batch sizes (None for no tensor)."""
+    for node in graph.nodes:
+        values = node.meta.pop("values", None) or (None, None)
+        node.meta["memory"] = (memory_of(values[0]),)
+        node.meta.setdefault("overwrites", frozenset())
+        tensors = [value for value in values if isinstance(value, torch.Tensor)]
+        node.meta["shapes"] = tuple(tuple(tensor.shape) for tensor in tensors) if len(tensors) == len(values) else None
+    graph._tracer_cls = None  # noqa: SLF001 - a deepcopy of the graph must not hold on to the tracer
+
+
+def _drop_constants(root: nn.Module) -> None:
+    for name in [name for name in root.__dict__ if name.startswith("_tensor_constant")]:
+        delattr(root, name)
+
+
+def _own_constants(root: nn.Module, graphs: Sequence[fx.Graph]) -> None:
+    """Tensors that the code makes on the fly become buffers outside the state_dict, so that `.to` moves them."""
+    used = {node.target for graph in graphs for node in graph.nodes if node.op == "get_attr"}
+    constants = {name: value for name, value in root.__dict__.items() if name.startswith("_tensor_constant")}
+    _drop_constants(root)
+    for name, value in constants.items():
+        if name in used:
+            root.register_buffer(name, value, persistent=False)

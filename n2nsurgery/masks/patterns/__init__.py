@@ -1,0 +1,1 @@
+"""Random and regular patterns with exact counts."""

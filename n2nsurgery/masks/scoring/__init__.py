@@ -1,0 +1,1 @@
+"""Scoring weights with data, on one process or several."""

@@ -1,0 +1,147 @@
+"""Scoring a network without leaving a trace on it.
+
+Forward passes run on stand-ins for the module's tensors (`torch.func.functional_call`): neither weights nor
+BatchNorm statistics nor `.grad` are ever written to, so nothing has to be put back that could be forgotten.
+
+A derivative of one mini-batch is a function of (weights, batch, seed, its number) alone: dropout and buffers start anew
+for each. So several processes may deal the batches out among themselves. A batch is never divided, for BatchNorm in
+train mode looks at all of it; and the derivatives are added in the order of the batches, whoever computed them. The sum
+is then that of one process, bit for bit where the processes compute alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.outputs import modes_kept, primary_output
+from n2nsurgery.core.processes.distributed_context import DistributedContext, SingleProcess
+from n2nsurgery.core.seeds import derive, torch_generator
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight
+from n2nsurgery.masks.scoring.loss import cross_entropy, random_labels
+
+MODES = ("train", "eval")
+SINGLE_PROCESS = SingleProcess(device=torch.device("cpu"))
+
+ScoringBatch = tuple[tuple[Tensor, ...], Tensor | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreContext:
+    """What a score may look at.
+
+    `batches` are pairs (inputs, targets); targets None stands for seeded random labels. `loss` maps the primary
+    output and the targets to a scalar. `kept` are the masks of earlier rounds: weights outside them count as zero.
+    `processes`: the processes that score together, every one with the same context.
+    """
+
+    module: nn.Module
+    weights: tuple[PrunableWeight, ...]
+    batches: Sequence[ScoringBatch] = ()
+    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
+    seed: int = 0
+    kept: Mapping[str, Tensor] = field(default_factory=dict)
+    processes: DistributedContext = SINGLE_PROCESS
+
+
+def weight_values(context: ScoreContext) -> dict[str, Tensor]:
+    """The prunable weights by name, detached, with weights pruned in earlier rounds at zero.
+
+    Raises UsageError where the module has no such parameter, or one of another shape.
+    """
+    parameters = dict(context.module.named_parameters(remove_duplicate=False))
+    values: dict[str, Tensor] = {}
+    for weight in context.weights:
+        parameter = parameters.get(weight.name)
+        if parameter is None or tuple(parameter.shape) != weight.shape:
+            found = "none" if parameter is None else f"shape {tuple(parameter.shape)}"
+            raise UsageError(f"the module's parameter '{weight.name}' should have shape {weight.shape}, found {found}")
+        value = parameter.detach()
+        mask = context.kept.get(weight.name)
+        values[weight.name] = value if mask is None else value.where(mask.to(value.device), 0)
+    return values
+
+
+@contextmanager
+def undisturbed(module: nn.Module, *, training: bool, seed: int) -> Iterator[None]:
+    """Train or eval mode with gradients on and seeded global generators (dropout); all of it restored afterwards."""
+    devices = {parameter.device for parameter in module.parameters() if parameter.device.type == "cuda"}
+    with modes_kept(module), torch.random.fork_rng(devices=sorted(devices, key=str)), torch.enable_grad():
+        torch.manual_seed(derive(seed, "scoring"))
+        module.train(training)
+        yield
+
+
+def stand_ins(
+    module: nn.Module, leaves: Mapping[str, Tensor], change: Callable[[Tensor], Tensor] = Tensor.detach
+) -> dict[str, Tensor]:
+    """Tensors for `functional_call`: `leaves` for the parameters they name, `change`d ones for all others.
+
+    A parameter shared under several names is replaced under all of them; buffers are copies, free to be written to.
+    """
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    substitutes = {id(parameter): change(parameter.detach()) for parameter in parameters.values()}
+    substitutes |= {id(parameters[name]): leaf for name, leaf in leaves.items()}
+    buffers = {name: change(buffer).clone() for name, buffer in module.named_buffers()}
+    return {name: substitutes[id(parameter)] for name, parameter in parameters.items()} | buffers
+
+
+def gradients(value: Tensor, leaves: Sequence[Tensor], *, again: bool = False) -> list[Tensor]:
+    """The gradient of a scalar by each of `leaves`, zero where it does not depend on one; `again`: differentiable."""
+    found = torch.autograd.grad(value, leaves, create_graph=again, allow_unused=True, materialize_grads=True)
+    return list(found)
+
+
+def over_batches(
+    context: ScoreContext,
+    values: Mapping[str, Tensor],
+    derivative: Callable[[Tensor], list[Tensor]],
+    *,
+    training: bool,
+    temperature: float = 1.0,
+) -> list[Tensor]:
+    """The sum over the batches of `derivative(loss)`: a tensor for each of `values`, which stand for their parameters.
+
+    A loss is that of one batch divided by their number, of outputs / `temperature`, in train or eval mode. Every
+    process gets the sum. Raises UsageError where there is no batch, or a loss is not finite.
+    """
+    count, processes = len(context.batches), context.processes
+    if not count:
+        raise UsageError("this criterion scores weights by data, and was given none: pass at least one batch")
+    sums = [torch.zeros_like(value) for value in values.values()]
+    for first in range(0, count, processes.size):
+        own = first + processes.rank
+        found: list[Tensor] = []
+        if own < count:
+            with undisturbed(context.module, training=training, seed=derive(context.seed, "batch", str(own))):
+                found = derivative(loss_of_batch(context, stand_ins(context.module, values), own, temperature))
+        for source in range(min(processes.size, count - first)):
+            parts = found if source == processes.rank else [torch.empty_like(total) for total in sums]
+            processes.broadcast(parts, source)
+            for total, part in zip(sums, parts, strict=True):
+                total.add_(part)
+    return sums
+
+
+def loss_of_batch(context: ScoreContext, tensors: Mapping[str, Tensor], index: int, temperature: float = 1.0) -> Tensor:
+    """The loss of batch `index`, computed with `tensors`, divided by the number of batches: together they are the mean.
+
+    Raises UsageError where it is not finite.
+    """
+    inputs, targets = context.batches[index]
+    device = next(iter(tensors.values())).device
+    arguments: tuple[Any, ...] = tuple(value.to(device) for value in inputs)
+    output = primary_output(functional_call(context.module, dict(tensors), arguments))
+    if targets is None:
+        targets = random_labels(output, torch_generator(context.seed, "labels", str(index)))
+    loss = context.loss(output / temperature, targets.to(device))
+    if not torch.isfinite(loss):
+        raise UsageError(f"the loss on the scoring data is {loss.item()}: check the inputs and the model's weights")
+    return loss / len(context.batches)

@@ -1,0 +1,1 @@
+"""Blocks from which the built-in model families are made."""

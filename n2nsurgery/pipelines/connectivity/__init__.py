@@ -1,0 +1,1 @@
+"""Connectivity reports of models, artifacts and ONNX files."""

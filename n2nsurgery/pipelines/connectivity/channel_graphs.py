@@ -1,0 +1,140 @@
+"""From an artifact, an ONNX file, a model or a pruned network to its channel graph and that of its dense form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
+from n2nsurgery.connectivity.graph.graph_options import DEFAULT, GraphOptions
+from n2nsurgery.connectivity.graph.network_graph import MAX_NODES, channel_graph, dense_reference, require_size
+from n2nsurgery.connectivity.measures.subject import Origin, Subject
+from n2nsurgery.core.outputs import device_of
+from n2nsurgery.core.progress import SILENT, Progress
+from n2nsurgery.export.channels.network import channel_network_of_onnx
+from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
+from n2nsurgery.graph.channels.from_torch.network import channel_network
+from n2nsurgery.graph.tracing.trace import trace
+from n2nsurgery.models.bundle import ModelBundle
+from n2nsurgery.models.catalog import resolve_model
+from n2nsurgery.pipelines.prune.apply import bundle_of, inputs_of
+from n2nsurgery.pipelines.saved.load import load
+from n2nsurgery.surgery.example_inputs import examples
+from n2nsurgery.surgery.pruned_model import PrunedModel
+
+_FOLDED = "The file came from an export that folds BatchNorm into the weights; it cannot be taken out again."
+_DENSE_REFERENCE = (
+    "The dense form is the network's own: without skips, every pruned weight with the mean magnitude of its layer's"
+    " kept ones (1 / sqrt(fan-in) where a layer keeps none)."
+)
+
+
+def subject_of(  # noqa: PLR0913 - every argument is an option of the command
+    given: str | Path | PrunedModel | nn.Module,
+    *,
+    example_inputs: Any = None,  # noqa: ANN401 - any input that a module takes
+    options: GraphOptions = DEFAULT,
+    max_nodes: int = MAX_NODES,
+    allow_import: bool = False,
+    last: bool = False,
+    num_classes: int | None = None,
+    input_size: tuple[int, ...] | None = None,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> Subject:
+    """The graphs of a pruned network, an artifact's folder, an .onnx file, or the dense model of a name or module.
+
+    `example_inputs`: needed for a module. `options`: how weights become conductances. `allow_import`, `last`,
+    `num_classes`, `input_size` and `seed` as for `load` and for models by name. Raises UsageError (more than
+    `max_nodes` channels, weights that are NaN or infinite), UnknownNameError, InvalidFileError or VerificationError (a
+    folder or file that is none), TraceError.
+    """
+    if isinstance(given, PrunedModel):
+        origin, network, notes = Origin(name=given.plan.model_class, origin="pruned model"), *_of_pruned(given)
+    elif isinstance(given, nn.Module):
+        origin = Origin(name=type(given).__name__, origin="model")
+        network, notes = _of_bundle(bundle_of(given, example_inputs, seed)), ()
+    elif Path(given).suffix == ".onnx":
+        progress(f"reading {given}", 0.2)
+        origin, network = Origin(name=name_of(given), origin=f"onnx {given}"), channel_network_of_onnx(Path(given))
+        notes = (_FOLDED,) if options.batchnorm == "ignored" else ()
+    elif Path(given).is_dir():
+        progress(f"loading {given}", 0.2)
+        origin = Origin(name=name_of(given), origin=f"artifact {given}")
+        network, notes = _of_pruned(load(given, allow_import=allow_import, last=last))
+    else:
+        progress(f"building {given}", 0.2)
+        origin = Origin(name=name_of(given), origin=f"model {given}")
+        network = _of_bundle(resolve_model(str(given), num_classes=num_classes, input_size=input_size, seed=seed))
+        notes = ()
+    return _subject(origin, network, options, notes, max_nodes)
+
+
+def name_of(model: str | Path) -> str:
+    """What a network is called: its name, or that of its folder or file."""
+    return Path(model).name or str(model)
+
+
+def _subject(
+    origin: Origin, network: ChannelNetwork, options: GraphOptions, notes: tuple[str, ...], max_nodes: int
+) -> Subject:
+    require_size(network.flow, max_nodes=max_nodes)
+    graph = channel_graph(network, options, max_nodes=max_nodes)
+    dense = dense_reference(network, options, max_nodes=max_nodes)
+    return Subject(
+        graph=graph,
+        dense=dense,
+        origin=origin,
+        skips=skip_kinds(graph, dense, {skip.name: skip.kind for skip in network.flow.skips}),
+        conventions=options.sentences,
+        notes=(*notes, *network.flow.notes, *network.notes, _DENSE_REFERENCE),
+    )
+
+
+def skip_kinds(graph: ChannelGraph, dense: ChannelGraph, kinds: Mapping[str, str]) -> dict[str, str]:
+    """The kind of each skip by its block's name: those of `kinds`, and `residual` for what only `graph` adds up.
+
+    A residual skip has no weights and no layer of its own: it is a sum that the dense form lacks.
+    """
+    known = {block.name for block in dense.blocks}
+    sums = {block.name: "residual" for block in graph.blocks if not block.size and block.name not in known}
+    return sums | dict(kinds)
+
+
+def _of_bundle(bundle: ModelBundle) -> ChannelNetwork:
+    inputs = inputs_of(bundle)
+    return channel_network(trace(bundle.module, inputs).module, inputs)
+
+
+def _of_pruned(pruned: PrunedModel) -> tuple[ChannelNetwork, tuple[str, ...]]:
+    inputs = dict(zip((spec.name for spec in pruned.plan.inputs), examples(pruned.plan.inputs), strict=True))
+    network = channel_network(
+        pruned.module, _on_device(pruned.module, inputs), masks=pruned.masks, skips=skips_of(pruned)
+    )
+    called = {call.weight for call in network.flow.calls}
+    return network, tuple(_uncalled(pruned.masks, called))
+
+
+def skips_of(pruned: PrunedModel) -> tuple[Skip, ...]:
+    """The grafted skips of a pruned network."""
+    return tuple(
+        Skip(name=skip.name, kind=skip.kind, source=skip.pair.source, target=skip.pair.target)
+        for skip in pruned.plan.skips
+    )
+
+
+def _on_device(module: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    device = device_of(module)
+    return {name: tensor.to(device) for name, tensor in inputs.items()}
+
+
+def _uncalled(masks: Iterable[str], called: set[str]) -> Iterable[str]:
+    left = [name for name in masks if name not in called]
+    if left:
+        yield (
+            f"{len(left)} weights (first '{left[0]}') belong to layers that the network does not call in eval mode, or"
+            " on which its output does not depend; they are not in the graph."
+        )

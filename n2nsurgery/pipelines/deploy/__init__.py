@@ -1,0 +1,1 @@
+"""Export to ONNX, verification, benchmarks, and what this machine offers."""

@@ -1,0 +1,42 @@
+"""How fast an ONNX file runs, with the sparse runtime and without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.progress import SILENT, Progress
+from n2nsurgery.export.bench.bench import BenchReport, BenchSettings, Side, bench
+from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
+
+
+def run(  # noqa: PLR0913 - every argument is an option of the command
+    model: Path,
+    *,
+    against: Path | None = None,
+    library: Path | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+    batch: int = 1,
+    seconds: float = 5.0,
+    rounds: int = 10,
+    layers: bool = False,
+    progress: Progress = SILENT,
+) -> BenchReport:
+    """Time `model` against the file `against`, or else against itself without the sparse runtime.
+
+    `library`: the sparse runtime's; the installed one where None. Other devices than the CPU have no sparse kernels
+    and run the same file densely. `threads`: 0 for all cores. Turns are taken for `seconds`, `rounds` at least.
+    """
+    for name, value in (("--batch", batch), ("--seconds", seconds), ("--rounds", rounds), ("--threads", threads + 1)):
+        if value <= 0:
+            raise UsageError(f"{name} has to be positive")
+    if library is not None and (device != "cpu" or not library.is_file()):
+        raise UsageError(f"--library '{library}' needs an existing file and --device cpu")
+    libraries = () if device != "cpu" else (library,) if library is not None else sparse_runtime()
+    itself = Side(path=model) if libraries else None
+    other = Side(path=against, libraries=libraries) if against is not None else itself
+    settings = BenchSettings(
+        device=device, threads=threads or None, batch=batch, seconds=seconds, rounds=rounds, layers=layers
+    )
+    return bench(Side(path=model, libraries=libraries), other, settings, progress=progress)

@@ -1,0 +1,113 @@
+"""From an artifact, or a pruned network, to an ONNX file."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Unpack
+
+from n2nsurgery.core.config.signature import keywords_of, require_known
+from n2nsurgery.core.files import ensure_writable
+from n2nsurgery.core.progress import SILENT, Progress, part_of
+from n2nsurgery.export.config import ExportConfig, ExportOptions
+from n2nsurgery.export.exporter import DEFAULT, export_module
+from n2nsurgery.export.proof.report import ExportReport
+from n2nsurgery.pipelines.connectivity.summary import connectivity_summary
+from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
+from n2nsurgery.pipelines.saved.load import load
+from n2nsurgery.pipelines.saved.run_folder import MODEL, is_run, newest_result
+from n2nsurgery.surgery.example_inputs import examples
+from n2nsurgery.surgery.proof import require_masked
+from n2nsurgery.surgery.pruned_model import PrunedModel
+from n2nsurgery.surgery.summary import summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOutcome:
+    """What was exported, and the report on the file."""
+
+    artifact: Path
+    report: ExportReport
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `export --json` prints."""
+        return {
+            "artifact": str(self.artifact),
+            "onnx": str(self.report.path),
+            "bytes": self.report.size,
+            "max_relative_difference": max(line.difference for line in self.report.parity),
+            **self.report.to_json(),
+        }
+
+
+@keywords_of(ExportConfig, ExportOptions)
+def export_onnx(
+    pruned: PrunedModel,
+    path: str | Path,
+    *,
+    config: ExportConfig | None = None,
+    overwrite: bool = False,
+    progress: Progress = SILENT,
+    **options: Unpack[ExportOptions],
+) -> ExportReport:
+    """Write `pruned` to `path` as an ONNX file with a dynamic batch, and return what was proven of it.
+
+    `options`: the fields of ExportConfig (`format`, `values`, `compact`, `measure`, `report`); or all of them in one
+    `config`, of which `options` replace some.
+
+        export_onnx(pruned, "net.onnx", values="int8", compact=True)
+
+    The plan and its outcome are in the model's metadata under the key `n2nsurgery`. The file appears only after ONNX
+    Runtime has reproduced torch's output. Raises VerificationError where it does not, or where pruned weights of
+    `pruned` are no longer zero, UsageError where the file exists or `measure` has no sparse runtime, TraceError where
+    torch cannot capture the model, and RunError where it cannot be translated or written.
+    """
+    require_known(options, ExportOptions, "export_onnx")
+    config = replace(config or DEFAULT, **options)
+    require_masked(pruned.module, pruned.masks)  # a copy would set them to zero, and be another network
+    module = copy.deepcopy(pruned.module).cpu().eval()
+    inputs = pruned.plan.inputs
+    return export_module(
+        module,
+        examples(inputs),
+        [spec.name for spec in inputs],
+        path=Path(path),
+        metadata={
+            "plan": pruned.plan.to_json(),
+            "summary": summary(pruned.plan, pruned.masks, pruned.record),
+            **({"connectivity": connectivity_summary(pruned)} if config.report else {}),
+        },
+        masks=pruned.masks,
+        config=config,
+        libraries=sparse_runtime(),
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def run(  # noqa: PLR0913 - where from, where to, and how
+    artifact: Path | None = None,
+    output: Path | None = None,
+    *,
+    config: ExportConfig = DEFAULT,
+    overwrite: bool = False,
+    allow_import: bool = False,
+    last: bool = False,
+    progress: Progress = SILENT,
+) -> ExportOutcome:
+    """Export an artifact or a run by its folder (the newest in `exported/` and `runs/` where None) to `output`.
+
+    Without `output`, an artifact goes to `<folder>.onnx`, a run to `<folder>/model.onnx`: its best weights, or with
+    `last` its newest.
+    """
+    folder = artifact if artifact is not None else newest_result()
+    path = output or (folder / MODEL if is_run(folder) else folder.with_name(f"{folder.name}.onnx"))
+    ensure_writable(path, overwrite=overwrite)
+    progress(f"loading {folder.name}", 0.1)
+    pruned = load(folder, allow_import=allow_import, last=last)
+    exported = export_onnx(
+        pruned, path, config=config, overwrite=overwrite,
+        progress=part_of(progress, 0.2, 1),
+    )  # fmt: skip
+    return ExportOutcome(artifact=folder, report=exported)

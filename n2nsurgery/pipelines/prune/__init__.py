@@ -1,0 +1,1 @@
+"""Pruning a model: apply and inspect."""

@@ -1,0 +1,296 @@
+"""The main job: a model in, a pruned and grafted network out."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Unpack
+
+from torch import Tensor, nn
+
+from n2nsurgery.core.config.signature import keywords_of, require_known
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.files import ensure_writable
+from n2nsurgery.core.processes.distributed_context import DistributedContext
+from n2nsurgery.core.progress import SILENT, Progress, part_of
+from n2nsurgery.core.sealed_folder import MANIFEST
+from n2nsurgery.data.pipeline.batch import Batch
+from n2nsurgery.data.pipeline.batch import batches as batches_of
+from n2nsurgery.data.pipeline.noise import noise_batches
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.tracing.equality import require_equal
+from n2nsurgery.graph.tracing.trace import Trace, bind_inputs, trace
+from n2nsurgery.masks.attachment import enforcer_of
+from n2nsurgery.masks.criterion import Criterion, described
+from n2nsurgery.masks.scoring.context import SINGLE_PROCESS
+from n2nsurgery.masks.scoring.loss import cross_entropy
+from n2nsurgery.models.bundle import ModelBundle
+from n2nsurgery.models.catalog import resolve_model
+from n2nsurgery.models.model_spec import ModelSpec
+from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
+from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
+from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
+from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
+from n2nsurgery.surgery.planning.keywords import SurgeryOptions
+from n2nsurgery.surgery.planning.plan import InputSpec, SurgeryPlan
+from n2nsurgery.surgery.planning.planner import PlannedModel, checked, criterion_of, plan_surgery
+from n2nsurgery.surgery.prune import ScoringData, assist, prune
+from n2nsurgery.surgery.pruned_model import PrunedModel
+from n2nsurgery.surgery.summary import density_of, model_name, summary
+from n2nsurgery.training.config.device import choose_device
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ApplyOutcome:
+    """What `apply` did: the plan; unless it was a dry run the pruned network; and where the artifact lies.
+
+    `choice`: which of several drawn patterns was taken, where there were several.
+    """
+
+    plan: SurgeryPlan
+    pruned: PrunedModel | None
+    artifact: Path | None
+    choice: DrawChoice | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `apply --json` prints."""
+        done = (self.pruned.masks, self.pruned.record) if self.pruned is not None else (None, None)
+        artifact = str(self.artifact) if self.artifact else None
+        choice = {} if self.choice is None else {"choice": self.choice.sentence}
+        return {"artifact": artifact, **summary(self.plan, *done), **choice}
+
+
+@keywords_of(SurgeryConfig, SurgeryOptions)
+def apply(  # noqa: PLR0913 - every argument is an option of one operation
+    model_or_name: nn.Module | str,
+    *,
+    example_inputs: Tensor | Sequence[Any] | Mapping[str, Any] | None = None,
+    data: Any = None,  # noqa: ANN401 - batches in any of the usual forms
+    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+    config: SurgeryConfig | None = None,
+    preset: Preset | None = None,
+    criterion: str | Criterion | None = None,
+    **options: Unpack[SurgeryOptions],
+) -> PrunedModel:
+    """Prune a model to a share of its conv and linear weights and graft skip connections within that budget.
+
+    `model_or_name`: an nn.Module (a traced copy is pruned, the original stays as it is) or a name that
+    `n2nsurgery models` lists. `example_inputs`: a tensor, positional inputs or inputs by name, batch first; needed for
+    an nn.Module. `data`: for criteria that look at data: (inputs, targets), a list of those, or a DataLoader; without
+    it seeded noise is used, and recorded as such. `loss`: maps the model's output and the targets to a scalar.
+
+    What is asked has the names of the options of `n2nsurgery apply`; each is a field of SurgeryConfig. One of
+    `density`, `sparsity` and `compression` is needed, or `fan_out` or `junction_density` by layer. `config` holds all
+    of them in one value, and `options` beside it replace some. `preset`: values in the place of defaults. `criterion`:
+    a name, or an object that draws or scores.
+
+        apply("resnet50", density=0.05)
+        apply(net, example_inputs=images, sparsity=0.9, criterion="snip", data=loader, ignore=["fc"])
+        apply(net, example_inputs=images, preset="paper", density=0.1)
+
+    Raises UsageError (wrong value), UnknownNameError (wrong name), BudgetError (does not fit), TraceError.
+    """
+    asked, scorer = _asked(config, preset, criterion, options)
+    asked = checked(asked, scorer)
+    bundle = bundle_of(model_or_name, example_inputs, asked.seed)
+    batches = batches_of(data) if data is not None else None
+    pruning = PruningRun(bundle, asked, criterion=scorer)
+    if asked.select_by is not None:
+        pruning.choose_draw()
+    return pruning.run(batches, loss=loss)
+
+
+def _asked(
+    config: SurgeryConfig | None, preset: Preset | None, criterion: str | Criterion | None, options: SurgeryOptions
+) -> tuple[SurgeryConfig, Criterion | None]:
+    """The config that the arguments of `apply` describe, and the criterion where no registry has it."""
+    require_known(options, SurgeryOptions, "apply")
+    scorer: Criterion | None = None
+    if criterion is not None and not isinstance(criterion, str):
+        if "criterion_options" in options:
+            raise UsageError("is for a criterion by name; the object has its own", field="criterion_options", joint=" ")
+        criterion, options["criterion_options"], scorer = described(criterion)
+    if config is None:
+        return SurgeryConfig.from_preset(preset, criterion=criterion or "random", **options), scorer
+    if preset is not None:
+        raise UsageError("is for options; the config that is given beside it is complete", field="preset", joint=" ")
+    changes: dict[str, Any] = (
+        dict(options) if criterion is None else {"criterion": criterion, "criterion_options": {}, **options}
+    )
+    return replace(config, **changes), scorer
+
+
+def run(request: ApplyRequest, progress: Progress = SILENT) -> ApplyOutcome:
+    """Run a command-line request: resolve the model, plan, prune, write the artifact.
+
+    Nothing is written for a dry run. Raises the errors of `apply`, and RunError where the artifact cannot be written.
+    """
+    progress(f"building {request.model}", 0.05)
+    config = checked(request.surgery)
+    bundle = resolve_model(
+        request.model, weights=request.weights, download=request.download, num_classes=request.num_classes,
+        input_size=request.input_size, seed=config.seed,
+    )  # fmt: skip
+    pruning = PruningRun(bundle, config, progress)
+    if config.select_by is not None:
+        pruning.choose_draw()
+    folder = request.output or ARTIFACTS / _folder_name(pruning.plan)
+    if request.dry_run:
+        return ApplyOutcome(plan=pruning.plan, pruned=None, artifact=None, choice=pruning.choice)
+    ensure_writable(folder, overwrite=request.overwrite, marker=MANIFEST)
+    pruned = pruning.run(None, device=request.device)
+    progress("writing the artifact", 0.9)
+    pruned.save(folder, overwrite=request.overwrite)
+    return ApplyOutcome(plan=pruning.plan, pruned=pruned, artifact=folder, choice=pruning.choice)
+
+
+class PruningRun:
+    """One model and what is to be done to it; traced and planned when made, run once.
+
+    `criterion`: the object, where no registry has the one that `config` names.
+    """
+
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        config: SurgeryConfig,
+        progress: Progress = SILENT,
+        *,
+        criterion: Criterion | None = None,
+    ) -> None:
+        self.bundle = bundle
+        self.criterion = criterion if criterion is not None else criterion_of(config)
+        self.progress = progress
+        self.choice: DrawChoice | None = None
+        self.progress("tracing", 0.2)
+        inputs = inputs_of(bundle)
+        self.trace: Trace = trace(bundle.module, inputs)
+        require_equal(bundle.module, self.trace.module, inputs)
+        self.progress("planning", 0.5)
+        self.plan = plan_surgery(
+            layer_graph(self.trace),
+            config,
+            PlannedModel(
+                recipe=bundle.spec.to_text() if bundle.spec else None,
+                class_name=type(bundle.module).__name__,
+                inputs=_input_specs(inputs),
+            ),
+            criterion,
+        )
+
+    def choose_draw(self) -> None:
+        """Plan with the pattern of highest scatter among the candidates."""
+        self.progress("drawing patterns", 0.55)
+        self.choice = choose_by_scatter(self.plan, self.criterion)
+        self.plan = replace(self.plan, config=replace(self.plan.config, draw=self.choice.draw))
+
+    def run(
+        self,
+        batches: Sequence[Batch] | None,
+        *,
+        device: str | None = None,
+        loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+        processes: DistributedContext = SINGLE_PROCESS,
+    ) -> PrunedModel:
+        """Prune, on `device` or where the model is; with noise where the criterion needs data and none was given.
+
+        `processes`: the processes that score together; those that do not prune call `assist` meanwhile.
+        """
+        if batches is None:
+            batches = self._noise()
+        data = self._data(batches, device, loss, processes)
+        self.progress("pruning", 0.6)
+        pruned = prune(
+            self.trace,
+            self.plan,
+            data,
+            progress=part_of(self.progress, 0.6, 0.9),
+            criterion=self.criterion,
+        )
+        for warning in pruned.record.warnings:
+            _LOG.warning("%s", warning)
+        return pruned
+
+    def assist(self, batches: Sequence[Batch], *, device: str, processes: DistributedContext) -> None:
+        """Score this process's part of `batches` for the process that prunes; `trace` stays ready to be replayed."""
+        assist(self.trace, self.plan, self._data(batches, device, cross_entropy, processes))
+
+    def _noise(self) -> list[Batch] | None:
+        needs = self.criterion.needs
+        if needs not in {"inputs", "batches"}:
+            return None
+        if needs == "batches":
+            _LOG.warning("the criterion '%s' has no data: it scores seeded noise", self.plan.config.criterion)
+        config = self.plan.config
+        return noise_batches(
+            self.bundle.example_inputs, count=config.batches, batch_size=config.batch_size, seed=config.seed
+        )
+
+    def _data(
+        self,
+        batches: Sequence[Batch] | None,
+        device: str | None,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        processes: DistributedContext,
+    ) -> ScoringData:
+        """What the criterion looks at, with the model where it is scored.
+
+        Several processes score the weights of the first.
+        """
+        looks = self.criterion.needs in {"inputs", "batches"}
+        if not looks and batches is not None:
+            _LOG.warning("the criterion '%s' looks at no data: what was given is not used", self.plan.config.criterion)
+        used = tuple(batches or ()) if looks else ()
+        module = self.trace.module
+        if device is not None:
+            module.to(choose_device("cpu" if device == "auto" and not used else device))
+        processes.broadcast([*module.parameters(), *module.buffers()])
+        return ScoringData(
+            batches=[(batch.inputs, batch.targets) for batch in used],
+            origin=used[0].origin if used else None,
+            loss=loss,
+            processes=processes,
+        )
+
+
+def bundle_of(model: nn.Module | str, example_inputs: Any, seed: int) -> ModelBundle:  # noqa: ANN401
+    """The model with its example inputs: built by name, or the object that was given; UsageError without inputs."""
+    if isinstance(model, str):
+        bundle = resolve_model(model, seed=seed)
+        return bundle if example_inputs is None else _fed(bundle.module, example_inputs, bundle.spec)
+    if example_inputs is None:
+        raise UsageError(f"{type(model).__name__} was given as an object: pass example_inputs to trace it with")
+    return _fed(model, example_inputs, None)
+
+
+def inputs_of(bundle: ModelBundle) -> dict[str, Any]:
+    """The example inputs by the name of forward's argument; arguments between them may have been left out."""
+    return dict(zip(bundle.input_names, bundle.example_inputs, strict=True))
+
+
+def _fed(module: nn.Module, example_inputs: Any, recipe: ModelSpec | None) -> ModelBundle:  # noqa: ANN401
+    if enforcer_of(module) is not None:
+        raise UsageError(f"{type(module).__name__} was pruned before: start again from the dense model")
+    given = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
+    inputs = bind_inputs(module, given)
+    return ModelBundle(module=module, example_inputs=tuple(inputs.values()), input_names=tuple(inputs), spec=recipe)
+
+
+def _input_specs(inputs: Mapping[str, Any]) -> tuple[InputSpec, ...]:
+    return tuple(
+        InputSpec(name=name, shape=tuple(value.shape), dtype=str(value.dtype).removeprefix("torch."))
+        for name, value in inputs.items()
+        if isinstance(value, Tensor)
+    )
+
+
+def _folder_name(plan: SurgeryPlan) -> str:
+    """`<model>-<criterion>-<skip>-d<density>-s<seed>`, unique by the plan's fingerprint."""
+    model = re.sub(r"[^A-Za-z0-9_]+", "_", model_name(plan))
+    config = plan.config
+    return f"{model}-{config.criterion}-{config.skip}-d{density_of(plan):.4g}-s{config.seed}-{plan.fingerprint[:8]}"

@@ -1,0 +1,181 @@
+"""What surgery sees in a model: layers, pairs, capacity, and the reason for everything that is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Unpack
+
+from torch import nn
+
+from n2nsurgery.core.config.signature import keywords_of, require_known
+from n2nsurgery.core.progress import SILENT, Progress
+from n2nsurgery.core.sealed_folder import MANIFEST
+from n2nsurgery.export.proof.inspect_file import FileInspection, inspect_file
+from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection, WeightedLayer
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.layers.pair_selection import PairSelection
+from n2nsurgery.graph.layers.pairs import select_pairs
+from n2nsurgery.graph.tracing.trace import Leaf, trace
+from n2nsurgery.models.bundle import ModelBundle
+from n2nsurgery.models.catalog import resolve_model
+from n2nsurgery.pipelines.prune.apply import bundle_of, inputs_of
+from n2nsurgery.pipelines.saved.run_folder import SURGERY, is_run
+from n2nsurgery.skips.kind import KINDS, SkipOptions
+from n2nsurgery.surgery.artifact import read
+from n2nsurgery.surgery.planning.config import SurgeryConfig, pair_selection
+from n2nsurgery.surgery.planning.keywords import PairOptions
+from n2nsurgery.surgery.summary import summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """A model's LayerGraph, the pairs that a selection takes, and what stands against the others."""
+
+    model: str
+    graph: LayerGraph
+    pairs: tuple[LayerPair, ...]
+    refused: tuple[Rejection, ...]
+    leaves: tuple[Leaf, ...]
+
+    @property
+    def skip_capacity(self) -> int:
+        """Weights that 1x1 skips at these pairs can hold."""
+        return sum(_capacity(pair) for pair in self.pairs)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `inspect --json` prints; MACs and shapes are those of one sample."""
+        weights = {weight.name: weight.numel for weight in self.graph.weights}
+        return {
+            "model": self.model,
+            "reference_weights": self.graph.reference_weights,
+            "macs": self.graph.macs,
+            "structure": self.graph.structure,
+            "candidate_pairs": len(self.graph.pairs),
+            "skip_capacity": self.skip_capacity,
+            "layers": [_layer(layer, weights[layer.weight]) for layer in self.graph.layers],
+            "pairs": [_pair(pair) for pair in self.pairs],
+            "opaque": [
+                {"class": leaf.class_name, "paths": list(leaf.paths), "reason": leaf.reason} for leaf in self.leaves
+            ],
+            "refused": [{"source": r.source, "target": r.target, "reason": r.reason} for r in self.refused],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactInspection:
+    """The summary of an artifact, as `apply` printed it; among which draws it was chosen is not stored."""
+
+    document: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document."""
+        return self.document
+
+
+def run(
+    model: str,
+    *,
+    num_classes: int | None = None,
+    input_size: tuple[int, ...] | None = None,
+    seed: int = 0,
+    progress: Progress = SILENT,
+    **options: Unpack[PairOptions],
+) -> Inspection | ArtifactInspection | FileInspection:
+    """Inspect a model by name, an artifact or a run by its folder, or an ONNX file by its path; nothing is changed.
+
+    `options`: as for `inspect`.
+    """
+    selection = pair_selection(**options)
+    folder = Path(model)
+    if folder.suffix == ".onnx":
+        return inspect_file(folder)
+    if (folder / MANIFEST).is_file() or is_run(folder):
+        artifact = read(folder / SURGERY if is_run(folder) else folder)
+        return ArtifactInspection(
+            document={"artifact": str(folder), **summary(artifact.plan, artifact.masks, artifact.record)}
+        )
+    progress(f"building {model}", 0.1)
+    bundle = resolve_model(model, num_classes=num_classes, input_size=input_size, seed=seed)
+    progress("tracing", 0.4)
+    return inspect_bundle(bundle, model, selection, seed=seed)
+
+
+@keywords_of(SurgeryConfig, PairOptions)
+def inspect(
+    model_or_name: nn.Module | str,
+    *,
+    example_inputs: Any = None,  # noqa: ANN401 - any input that a module takes
+    seed: int = 0,
+    **options: Unpack[PairOptions],
+) -> Inspection:
+    """Layers, pairs and rejections of a model, given as for `n2nsurgery.apply`.
+
+    `options`: which pairs, with the names of `apply` (pairs, skip_length, skip_placement, ...).
+    """
+    require_known(options, PairOptions, "inspect")
+    selection = pair_selection(**options)
+    bundle = bundle_of(model_or_name, example_inputs, seed)
+    name = model_or_name if isinstance(model_or_name, str) else type(model_or_name).__name__
+    return inspect_bundle(bundle, name, selection, seed=seed)
+
+
+def inspect_bundle(bundle: ModelBundle, name: str, selection: PairSelection, *, seed: int) -> Inspection:
+    """The inspection of a model that is already built."""
+    traced = trace(bundle.module, inputs_of(bundle))
+    graph = layer_graph(traced)
+    chosen, rejected = select_pairs(graph, selection, seed=seed)
+    kind = KINDS.get("n2n")()
+    verdicts = [(pair, kind.accepts(pair, SkipOptions())) for pair in chosen]
+    return Inspection(
+        model=name,
+        graph=graph,
+        pairs=tuple(pair for pair, reason in verdicts if reason is None),
+        refused=(
+            *graph.refusals,
+            *rejected,
+            *(
+                Rejection(source=p.source, target=p.target, reason=reason)
+                for p, reason in verdicts
+                if reason is not None
+            ),
+        ),
+        leaves=traced.leaves,
+    )
+
+
+def _layer(layer: WeightedLayer, weights: int) -> dict[str, Any]:
+    return {
+        "name": layer.name,
+        "operator": layer.operator,
+        "weight": layer.weight,
+        "in_channels": layer.in_channels,
+        "out_channels": layer.out_channels,
+        "groups": layer.groups,
+        "kernel": list(layer.kernel),
+        "stride": list(layer.stride),
+        "output": list(layer.output.shape),
+        "weights": weights,
+        "macs": layer.macs,
+        "depth": layer.depth,
+        "preactivation": layer.preactivation.address if layer.preactivation else None,
+        "activation": layer.activation.address if layer.activation else None,
+        "nonlinearity": layer.nonlinearity.name if layer.nonlinearity else None,
+        "not_source": layer.not_source,
+        "not_target": layer.not_target,
+        "modes": list(layer.modes),
+    }
+
+
+def _pair(pair: LayerPair) -> dict[str, Any]:
+    return {
+        "source": pair.source,
+        "target": pair.target,
+        "length": pair.length,
+        "capacity": _capacity(pair),
+        "shortcut": pair.shortcut,
+    }
+
+
+def _capacity(pair: LayerPair) -> int:
+    return pair.source_signal.channels * pair.target_signal.channels

@@ -1,0 +1,1 @@
+"""Loading artifacts and runs."""

@@ -1,0 +1,52 @@
+"""From an artifact back to the pruned network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.outputs import device_of
+from n2nsurgery.graph.tracing.trace import Trace, trace
+from n2nsurgery.models.catalog import rebuild
+from n2nsurgery.models.model_spec import ModelSpec
+from n2nsurgery.pipelines.saved.run_folder import content_of
+from n2nsurgery.surgery.artifact import Artifact, revive
+from n2nsurgery.surgery.example_inputs import zero_inputs
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
+from n2nsurgery.surgery.pruned_model import PrunedModel
+
+
+def load(
+    folder: str | Path, model: nn.Module | None = None, *, allow_import: bool = False, last: bool = False
+) -> PrunedModel:
+    """The pruned network of the artifact in `folder`: weights, masks and outputs bit for bit as they were saved.
+
+    `folder` may be that of a training run: its best weights by validation (the newest where nothing was validated), or
+    with `last` its newest; averaged where the run kept an average.
+    `model`: the dense model (of any weights), needed only where the artifact was made from an object without a name.
+    Nothing in the folder can run code; an artifact of a `package.module:factory` model needs `allow_import`, which runs
+    that factory. Raises InvalidFileError, naming the file, for anything missing, truncated, altered or newer than this
+    version, and where `model` is another one; UsageError or TraceError where it does not even take the same inputs.
+    """
+    content = content_of(Path(folder), last=last)
+    if model is None and content.plan.model is None:
+        raise UsageError(
+            f"'{folder}' was made from a {content.plan.model_class} object: pass the dense model, "
+            "load(folder, model=...)"
+        )
+    return revived(content, model, allow_import=allow_import)
+
+
+def revived(content: Artifact, model: nn.Module | None = None, *, allow_import: bool = False) -> PrunedModel:
+    """The pruned network of an artifact that was read; `model` as for `load`, where the plan names none."""
+    return revive(content, lambda plan: _traced(plan, model, allow_import))
+
+
+def _traced(plan: SurgeryPlan, model: nn.Module | None, allow_import: bool) -> Trace:  # noqa: FBT001
+    if model is None:
+        assert plan.model is not None
+        model = rebuild(ModelSpec.from_text(plan.model), allow_import=allow_import).module
+    device = device_of(model)
+    return trace(model, zero_inputs(plan.inputs, device))

@@ -1,0 +1,78 @@
+"""A run's folder: what was asked, what surgery made, and the checkpoints that training left.
+
+    recipe.yaml     the resolved recipe
+    run.json        its hash, and the fingerprints of plan and masks; what makes the folder a run's
+    surgery/        the artifact before training: plan, record, masks, initial weights
+    checkpoints/    of training
+    metrics.jsonl   one line for each epoch; the same in metrics.csv
+    model.onnx      where the recipe has an export section
+    report.html     where it has a report section
+
+A checkpoint's weights with the plan, the record and the masks of surgery/ are an artifact of a trained network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.core.sealed_folder import check_sealed
+from n2nsurgery.surgery.artifact import Artifact, read
+from n2nsurgery.surgery.artifact_files import newest_artifact
+from n2nsurgery.training.loop.run import CHECKPOINTS
+from n2nsurgery.training.state.checkpoints import Checkpoints, best_checkpoint, trained_weights
+
+RUNS = Path("runs")
+ARTIFACTS = Path("exported")
+RECIPE = "recipe.yaml"
+RUN = "run.json"
+SURGERY = "surgery"
+MODEL = "model.onnx"
+REPORT = "report.html"
+
+
+def is_run(folder: Path) -> bool:
+    """Whether `folder` is that of a run."""
+    return (folder / RUN).is_file()
+
+
+def content_of(folder: Path, *, last: bool = False) -> Artifact:
+    """The artifact in `folder`; of a run the one with its best weights, or with `last` its newest.
+
+    Raises InvalidFileError, naming the file, for whatever is missing or wrong.
+    """
+    if not is_run(folder):
+        return read(folder)
+    checkpoint = newest_checkpoint(folder) if last else best_checkpoint(folder)
+    return replace(read(folder / SURGERY), folder=checkpoint, state=dict(trained_weights(checkpoint)))
+
+
+def newest_checkpoint(run: Path) -> Path:
+    """The newest checkpoint of a run that is whole; InvalidFileError where there is none."""
+    store = Checkpoints(run / CHECKPOINTS)
+    reasons: list[str] = []
+    for name in reversed(store.names()):
+        try:
+            check_sealed(store.folder / name, "checkpoint")
+        except InvalidFileError as error:
+            reasons.append(f"\n  passed over: {error}")
+        else:
+            return store.folder / name
+    raise InvalidFileError(f"'{run}' holds no checkpoint that is whole{''.join(reasons)}")
+
+
+def newest_result() -> Path:
+    """The artifact in `exported/` or the run in `runs/` that was written to last; InvalidFileError where none is."""
+    found: list[tuple[int, Path]] = []
+    for run in RUNS.glob(f"[!.]*/{RUN}"):
+        stamps = [path.stat().st_mtime_ns for path in (run.parent / CHECKPOINTS).glob("e*/manifest.json")]
+        found += [(max(stamps), run.parent)] if stamps else []
+    try:
+        artifact = newest_artifact(ARTIFACTS)
+    except InvalidFileError:
+        if not found:
+            raise
+    else:
+        found.append(((artifact / "manifest.json").stat().st_mtime_ns, artifact))
+    return max(found)[1]

@@ -1,0 +1,1 @@
+"""From a configuration and a layer graph to a plan."""

@@ -1,0 +1,74 @@
+"""SurgeryPlan: what will be done to one model, as a value that can be printed, hashed and stored."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from n2nsurgery.core.decoding import decode
+from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.core.fingerprint import fingerprint
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight, Rejection
+from n2nsurgery.masks.counts.budgets import Budget
+from n2nsurgery.skips.spec import SkipSpec
+from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.schema_1 import upgraded
+
+SCHEMA = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSpec:
+    """An input of the network by its argument name: the example's shape (batch first) and dtype (`float32`, ...)."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurgeryPlan:
+    """Everything that is decided before the first tensor is touched.
+
+    `model`: how to build the dense model again, as JSON text (None: it came as an object). `structure`: fingerprint of
+    the traced graph. `dense`: names of the weights kept whole. `kept`: counts of `weights`, in their order, where the
+    criterion's allocation decides them (None: scores will). `refused`: every pair, layer and parameter that is left
+    alone, with the reason. `warnings`: what the user should know before training.
+    """
+
+    schema: int
+    model: str | None
+    model_class: str
+    inputs: tuple[InputSpec, ...]
+    structure: str
+    config: SurgeryConfig
+    budget: Budget
+    weights: tuple[PrunableWeight, ...]
+    dense: tuple[str, ...]
+    kept: tuple[int, ...] | None
+    skips: tuple[SkipSpec, ...]
+    refused: tuple[Rejection, ...]
+    warnings: tuple[str, ...]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the plan; equal plans give equal masks on any machine."""
+        return fingerprint(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any, where: str = "plan.json") -> SurgeryPlan:  # noqa: ANN401 - any JSON value
+        """The plan that `to_json` gave; one of schema 1 in the names of today.
+
+        Raises InvalidFileError for a newer schema and for anything unknown or missing.
+        """
+        schema = value.get("schema") if isinstance(value, dict) else None
+        if not isinstance(schema, int) or schema < 1:
+            raise InvalidFileError(f"{where} is not a surgery plan: it names no schema")
+        if schema > SCHEMA:
+            raise InvalidFileError(f"{where} has schema {schema}; this version reads up to {SCHEMA}: upgrade it")
+        return decode(cls, upgraded(value, where) if schema == 1 else value, where)

@@ -1,0 +1,198 @@
+"""From a LayerGraph and a SurgeryConfig to a SurgeryPlan: pure, no tensor is touched.
+
+The rules for the skips stand in `skip_plan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+
+from n2nsurgery.core.errors import BudgetError, UsageError, about
+from n2nsurgery.core.names import select
+from n2nsurgery.core.seeds import derive
+from n2nsurgery.graph.layers.layer_graph import LayerGraph, Rejection
+from n2nsurgery.masks.allocations import ALLOCATIONS
+from n2nsurgery.masks.counts.budgets import Budget, budget
+from n2nsurgery.masks.criterion import CRITERIA, Criterion, PatternCriterion, make_criterion
+from n2nsurgery.masks.draw import Floors, pattern_counts
+from n2nsurgery.skips.kind import KINDS
+from n2nsurgery.skips.spec import SkipSpec
+from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.junctions import junction_counts, junctions_of
+from n2nsurgery.surgery.planning.plan import SCHEMA, InputSpec, SurgeryPlan
+from n2nsurgery.surgery.planning.skip_plan import places, skip_counts, specs, started, widened, with_ratio
+
+_LARGE_SHARE = 0.10
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedModel:
+    """What a plan says of the model itself; see SurgeryPlan."""
+
+    recipe: str | None
+    class_name: str
+    inputs: tuple[InputSpec, ...]
+
+
+def plan_surgery(
+    graph: LayerGraph, config: SurgeryConfig, model: PlannedModel, criterion: Criterion | None = None
+) -> SurgeryPlan:
+    """The pruning plan that `config` asks for on the model that `graph` describes; no tensor is looked at.
+
+    `model`: what the plan records of the model besides its graph, so that it can be built and checked again: its spec,
+    its class and the shapes and types of its inputs. `criterion`: the object that `config` names, where no registry has
+    it. Raises UnknownNameError for a name or pattern that matches nothing, BudgetError where the weights do not fit.
+    """
+    config = checked(config, criterion)
+    criterion = criterion or criterion_of(config)
+    junctions = junction_counts(graph.weights, junctions_of(config), criterion)
+    pairs, rejected = places(graph, config)
+    skips: Sequence[SkipSpec] = specs(graph, pairs, config, whole_kernels=config.skip_kernel == "target")
+    config = with_ratio(config, skips)
+    asked = _asked(graph, config, junctions)
+    skips, notes = widened(graph, pairs, config, skips, asked.skips)
+    counts, warnings = skip_counts(skips, asked, config)
+    taken = sum(counts.values())
+    # Where layers say what they keep, skips are added to that; else they take their part of a given total.
+    whole = asked if config.density is not None else replace(asked, total=asked.sequential + taken)
+    granted = whole.with_skips(taken)
+    unserved = tuple(
+        Rejection(source=s.pair.source, target=s.pair.target, reason="the skip budget leaves no weight for it")
+        for s in skips
+        if s.weight_shape is not None and not counts[s.name]
+    )
+    served = [replace(s, kept=counts.get(s.name, 0)) for s in skips if s.weight_shape is None or counts[s.name]]
+    dense = _kept_dense(graph, config, granted, junctions)
+    return SurgeryPlan(
+        schema=SCHEMA,
+        model=model.recipe,
+        model_class=model.class_name,
+        inputs=model.inputs,
+        structure=graph.structure,
+        config=config,
+        budget=granted,
+        weights=graph.weights,
+        dense=dense,
+        kept=_kept(graph, config, criterion, granted.sequential, dense, junctions),
+        skips=started(served, config),
+        refused=(*graph.refusals, *rejected, *unserved),
+        warnings=(*notes, *warnings, *_share_warnings(graph, granted, served, config, criterion)),
+    )
+
+
+def _asked(graph: LayerGraph, config: SurgeryConfig, junctions: Mapping[str, int]) -> Budget:
+    """The budget by density; without one, what the junctions and the layers beside them keep, and the skips."""
+    ratio = 0.0 if config.skip_ratio == "auto" else config.skip_ratio
+    if config.density is not None:
+        return budget(graph.reference_weights, density=config.density, skip_ratio=ratio)
+    sequential = sum(junctions.get(weight.name, weight.numel) for weight in graph.weights)
+    skips = round(sequential * ratio / (1 - ratio))
+    return Budget(reference=graph.reference_weights, total=sequential + skips, skips=skips)
+
+
+def criterion_of(config: SurgeryConfig) -> Criterion:
+    """The criterion that `config` names, with its options; raises UsageError with the field."""
+    try:
+        return make_criterion(config.criterion, **config.all_criterion_options)
+    except UsageError as error:
+        if error.field in config.criterion_options:
+            error.field = f"criterion_options.{error.field}"
+        raise
+
+
+def floors_of(config: SurgeryConfig) -> Floors:
+    """The weights that `config` keeps in any case; raises UsageError."""
+    return Floors(per_layer=config.floor_layer, per_channel=config.floor_channel)
+
+
+def pattern_seed(config: SurgeryConfig) -> int:
+    """The seed of the patterns: the plan's own for the first draw, one derived from it for each further."""
+    return config.seed if config.draw == 0 else derive(config.seed, "draw", str(config.draw))
+
+
+def checked(config: SurgeryConfig, criterion: Criterion | None = None) -> SurgeryConfig:
+    """`config` spelled in one way (`rp` and `random` are one plan), every name of a registry looked up.
+
+    `criterion`: as for `plan_surgery`. Raises UnknownNameError and UsageError with the field.
+    """
+    config = config.canonical()
+    with about("skip"):
+        skip = config.skip if config.skip == "none" else KINDS.canonical(config.skip)
+    with about("skip_allocation"):
+        config = replace(config, skip_allocation=ALLOCATIONS.canonical(config.skip_allocation))
+    if criterion is not None:
+        return replace(config, skip=skip)
+    with about("criterion"):
+        name = CRITERIA.canonical(config.criterion)
+    config = replace(config, skip=skip, criterion=name)
+    criterion_of(config)
+    return config
+
+
+def _kept_dense(
+    graph: LayerGraph, config: SurgeryConfig, granted: Budget, junctions: Mapping[str, int]
+) -> tuple[str, ...]:
+    """Names of the weights that are kept whole; their size is part of the budget."""
+    names = [name for weight in graph.weights for name in (weight.layer, weight.name)]
+    chosen = {name for pattern in config.ignore for name in select(pattern, names, kind="layer")}
+    beside = config.density is None  # only the layers that say what they keep are pruned
+    dense = [w for w in graph.weights if chosen & {w.layer, w.name} or (beside and w.name not in junctions)]
+    if twice := [weight.layer for weight in dense if weight.name in junctions]:
+        raise UsageError(f"'{twice[0]}' is to stay dense and to keep a number of its own: ask for one of the two")
+    size = sum(weight.numel for weight in dense)
+    if size > granted.sequential:
+        raise BudgetError(
+            f"the layers kept dense have {size:,} weights, and the budget of the original layers is"
+            f" {granted.sequential:,}: keep fewer of them dense or raise the density"
+        )
+    return tuple(weight.name for weight in dense)
+
+
+def _kept(  # noqa: PLR0913, PLR0917 - what every count depends on
+    graph: LayerGraph,
+    config: SurgeryConfig,
+    criterion: Criterion,
+    sequential: int,
+    dense: tuple[str, ...],
+    junctions: Mapping[str, int],
+) -> tuple[int, ...] | None:
+    """Counts of all weights, where the criterion is a pattern with an allocation."""
+    if not isinstance(criterion, PatternCriterion):
+        return None
+    settled = {weight.name: weight.numel for weight in graph.weights if weight.name in dense} | dict(junctions)
+    pruned = [weight for weight in graph.weights if weight.name not in settled]
+    count = sequential - sum(settled.values())
+    if not pruned and count:
+        raise BudgetError(
+            f"the layers keep {sum(settled.values()):,} weights as asked for, and the budget is {sequential:,}: leave"
+            " the density out"
+        )
+    shared = pattern_counts(criterion, pruned, count, seed=config.seed, floors=floors_of(config)) if pruned else {}
+    counts = settled | shared
+    return tuple(counts[weight.name] for weight in graph.weights)
+
+
+def _share_warnings(
+    graph: LayerGraph, granted: Budget, skips: Sequence[SkipSpec], config: SurgeryConfig, criterion: Criterion
+) -> tuple[str, ...]:
+    notes: list[str] = []
+    if config.skip != "none" and not skips:
+        notes.append(
+            f"no pair of layers takes a skip of kind '{config.skip}': the network is pruned only. Each rejection"
+            " has its"
+            " reason; another length, more pairs or another skip placement may find a place"
+        )
+    if config.skip_ratio == "auto" and granted.skips > _LARGE_SHARE * granted.total:
+        notes.append(
+            f"one-to-one skips take {granted.skips:,} of {granted.total:,} weights"
+            f" ({granted.skips / granted.total:.0%}): beyond 10 % they starve the original layers;"
+            " skips of kind 'residual' take none"
+        )
+    if getattr(criterion, "allocation", None) == "uniform":
+        density = granted.total / granted.reference
+        starved = [w.layer for w in graph.weights if density * prod(w.shape[1:]) < 1 and w.layout != "linear"]
+        if starved:
+            notes.append(f"uniform allocation starves {len(starved)} layers (first: {starved[0]}); 'erk' does not")
+    return tuple(notes)

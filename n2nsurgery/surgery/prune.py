@@ -1,0 +1,145 @@
+"""Prune: from a traced model and a plan to a PrunedModel.
+
+The order is the paper's (section 3.1): prune the dense sequential network first, then add the skips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from n2nsurgery.core.processes.distributed_context import DistributedContext
+from n2nsurgery.core.progress import SILENT, Progress
+from n2nsurgery.graph.layers.layer_graph import Rejection
+from n2nsurgery.graph.tracing.trace import Leaf, Trace
+from n2nsurgery.masks.attachment import apply_masks
+from n2nsurgery.masks.criterion import Criterion
+from n2nsurgery.masks.draw import MaskDraw, draw_masks
+from n2nsurgery.masks.maskset import MaskSet
+from n2nsurgery.masks.scoring.context import SINGLE_PROCESS, ScoreContext, ScoringBatch
+from n2nsurgery.masks.scoring.loss import cross_entropy
+from n2nsurgery.surgery.graft import graft
+from n2nsurgery.surgery.planning.foreign import foreign_members
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
+from n2nsurgery.surgery.planning.planner import criterion_of, floors_of, pattern_seed
+from n2nsurgery.surgery.proof import prove_counts
+from n2nsurgery.surgery.pruned_model import PrunedModel
+from n2nsurgery.surgery.record import KeptCount, SurgeryRecord, versions_in_use
+from n2nsurgery.surgery.skip_masks import parameter_of, settle_skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoringData:
+    """What a criterion that looks at data is given.
+
+    `batches` are (inputs, targets); `origin` says where they come from and is recorded; `loss` maps the primary output
+    and the targets to a scalar. `processes`: the processes that score together; the first prunes, the others `assist`.
+    """
+
+    batches: Sequence[ScoringBatch] = ()
+    origin: str | None = None
+    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
+    processes: DistributedContext = SINGLE_PROCESS
+
+
+def prune(
+    trace: Trace,
+    plan: SurgeryPlan,
+    data: ScoringData = ScoringData(),
+    progress: Progress = SILENT,
+    criterion: Criterion | None = None,
+) -> PrunedModel:
+    """Prune `trace.module` in place as `plan` says; equal plans, weights and data give equal masks.
+
+    `data`: the batches, loss and device that a criterion scores with; unused by criteria that look at weights only.
+    `progress` is called while a criterion scores. `criterion`: the object, where no registry has the one that the plan
+    names. Raises UsageError where the criterion needs data and has none, InternalError where the counts are not exactly
+    the plan's.
+    """
+    module = trace.module
+    draw = _draw(trace, plan, data, progress, criterion)
+    graft(module, plan.skips)
+    skips = {
+        parameter_of(skip): settle_skip(skip, module.get_parameter(parameter_of(skip)), seed=plan.config.seed)
+        for skip in plan.skips
+        if skip.weight_shape is not None
+    }
+    drawn = draw.masks.with_(
+        {w.name: torch.ones(w.shape, dtype=torch.bool) for w in plan.weights if w.name in plan.dense}
+    )
+    masks = MaskSet({**{weight.name: drawn[weight.name] for weight in plan.weights}, **skips})
+    apply_masks(module, masks)
+    prove_counts(module, masks, plan)
+    record = SurgeryRecord(
+        plan=plan.fingerprint,
+        masks=masks.fingerprint,
+        kept=_kept(plan, masks),
+        data=data.origin,
+        versions=(*versions_in_use(), *foreign_members(plan)),
+        leaves=tuple(_opaque(leaf) for leaf in trace.leaves),
+        warnings=(*plan.warnings, *_near_empty(draw)),
+    )
+    return PrunedModel(module=module, masks=masks, plan=plan, record=record)
+
+
+def assist(trace: Trace, plan: SurgeryPlan, data: ScoringData) -> None:
+    """Score this process's part of the batches for the one that prunes; `trace.module` stays as it is."""
+    _draw(trace, plan, data, SILENT, None)
+
+
+def _draw(
+    trace: Trace, plan: SurgeryPlan, data: ScoringData, progress: Progress, criterion: Criterion | None
+) -> MaskDraw:
+    pruned = tuple(weight for weight in plan.weights if weight.name not in plan.dense)
+    kept_dense = sum(weight.numel for weight in plan.weights if weight.name in plan.dense)
+    seed = plan.config.seed
+    context = ScoreContext(
+        module=trace.module, weights=pruned, batches=data.batches, loss=data.loss, seed=seed, processes=data.processes
+    )
+    return draw_masks(
+        criterion or criterion_of(plan.config),
+        pruned,
+        plan.budget.sequential - kept_dense,
+        context=context,
+        seed=pattern_seed(plan.config),
+        counts=planned_counts(plan),
+        floors=floors_of(plan.config),
+        progress=progress,
+    )
+
+
+def planned_counts(plan: SurgeryPlan) -> dict[str, int] | None:
+    """Kept counts by name of the weights that are pruned, where the plan knows them."""
+    if plan.kept is None:
+        return None
+    counts = zip(plan.weights, plan.kept, strict=True)
+    return {weight.name: kept for weight, kept in counts if weight.name not in plan.dense}
+
+
+def _kept(plan: SurgeryPlan, masks: MaskSet) -> tuple[KeptCount, ...]:
+    transposed = {weight.name for weight in plan.weights if weight.layout == "conv_transpose"}
+    lines: list[KeptCount] = []
+    for name, mask in masks.items():
+        by_channel = np.moveaxis(mask.numpy(), 1 if name in transposed else 0, 0)
+        served = by_channel.reshape(by_channel.shape[0], -1).any(axis=1)
+        silent = served.size - int(np.count_nonzero(served))
+        lines.append(
+            KeptCount(name=name, kept=masks.counts[name], numel=mask.numel(), channels=served.size, silent=silent)
+        )
+    return tuple(lines)
+
+
+def _opaque(leaf: Leaf) -> Rejection:
+    return Rejection(source=f"{leaf.class_name}: {', '.join(leaf.paths)}", target="", reason=leaf.reason)
+
+
+def _near_empty(draw: MaskDraw) -> tuple[str, ...]:
+    return tuple(
+        f"near-empty layer: '{line.name}' keeps {line.kept:,} of {line.numel:,} weights;"
+        f" {line.dead:,} of its {line.outputs:,} output channels have none"
+        for line in draw.near_empty
+    )

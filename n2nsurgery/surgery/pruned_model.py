@@ -1,0 +1,61 @@
+"""PrunedModel: the network after surgery, with everything that is known of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch.optim import Optimizer
+
+from n2nsurgery.core.sealed_folder import write_sealed
+from n2nsurgery.graph.tracing.traced_module import TracedModule
+from n2nsurgery.masks.attachment import Attachment, apply_masks, attach
+from n2nsurgery.masks.maskset import MaskSet
+from n2nsurgery.masks.store import pack
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
+from n2nsurgery.surgery.proof import require_masked
+from n2nsurgery.surgery.record import SurgeryRecord
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PrunedModel:
+    """A pruned and grafted network.
+
+    `module`: trainable as any other; the original's state_dict keys plus those of the skips. `masks`: parameter name ->
+    boolean tensor, skips included. `plan`: what was decided (`plan.skips`, `plan.budget`, `plan.refused`). `record`:
+    what was achieved.
+    """
+
+    module: TracedModule
+    masks: MaskSet
+    plan: SurgeryPlan
+    record: SurgeryRecord
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the artifact into `folder`, which appears whole or not at all; returns `folder`.
+
+        Raises UsageError where `folder` exists (with `overwrite`: where it is no artifact), VerificationError where
+        training has moved pruned weights, RunError where it cannot be written.
+        """
+        require_masked(self.module, self.masks)
+        write_sealed(
+            Path(folder),
+            documents={"plan": self.plan.to_json(), "record": self.record.to_json()},
+            tensors={"model": self.module.state_dict(), "masks": pack(self.masks)},
+            overwrite=overwrite,
+        )
+        return Path(folder)
+
+    def enforce(self, *optimizers: Optimizer) -> Attachment:
+        """Mask the weights, and the state of `optimizers`, after each of their steps; `remove()` of the result ends it.
+
+        Ordinary optimizers made from `module.parameters()` need no such call. It is for those that mix entries (Muon,
+        second-order methods) and for a training that goes on with the momentum of a dense network. Warns where
+        trainable parameters are in none of the optimizers. Raises UsageError where none of the module's parameters is,
+        as for an optimizer of the original: pruning returns a copy.
+        """
+        return attach(self.module, *optimizers)
+
+    def apply_masks(self) -> None:
+        """Set every pruned weight to zero again, after code other than an optimizer has written to the weights."""
+        apply_masks(self.module, self.masks)

@@ -1,0 +1,78 @@
+"""The optimizer of a run: which one, its hyper-parameters, and which weights its decay reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from n2nsurgery.core.validation import above, at_least, require, require_choice, within
+from n2nsurgery.training.config.member import made
+from n2nsurgery.training.optimizers import OPTIMIZERS
+
+# which of the fields of a config are for which optimizer, besides the learning rate and the weight decay
+_FIELDS = {"sgd": ("momentum", "nesterov"), "adam": ("betas", "eps"), "adamw": ("betas", "eps")}
+_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """`name`: any registered optimizer. `lr`: where the schedule starts from. `momentum`, `nesterov`: of SGD.
+
+    `betas`, `eps`: of Adam(W). `options`: hyper-parameters of any other optimizer, by name.
+    `weight_decay`: an L2 term in the gradient for SGD and Adam, decoupled for AdamW. With `spare_norms` it leaves out
+    biases and the weights of normalization layers.
+    """
+
+    name: str = "sgd"
+    lr: float = 0.05
+    momentum: float = 0.9
+    nesterov: bool = True
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 5e-4
+    spare_norms: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for values out of range or in contradiction."""
+        require_choice("optimizer.name", self.name, OPTIMIZERS.names())
+        require(above(self.lr, 0), "optimizer.lr", self.lr, "above 0")
+        require(within(self.momentum, 0, 1), "optimizer.momentum", self.momentum, "in [0, 1)")
+        pair = len(self.betas) == 2 and all(within(beta, 0, 1) for beta in self.betas)  # noqa: PLR2004 - m and v
+        require(pair, "optimizer.betas", self.betas, "two numbers in [0, 1)")
+        require(above(self.eps, 0), "optimizer.eps", self.eps, "above 0")
+        require(at_least(self.weight_decay, 0), "optimizer.weight_decay", self.weight_decay, "0 or more")
+        for name in ("nesterov", "spare_norms"):
+            require(isinstance(getattr(self, name), bool), f"optimizer.{name}", getattr(self, name), "true or false")
+        unaided = self.name == "sgd" and self.nesterov and not self.momentum
+        require(not unaided, "optimizer.nesterov", self.nesterov, "false where momentum is 0")
+
+
+def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """The optimizer of `module`'s trainable parameters."""
+    decayed, spared = _split(module, spare=config.spare_norms)
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    names = ("lr", "weight_decay", *_FIELDS.get(config.name, ()))
+    own = {name: getattr(config, name) for name in names}
+    return made(OPTIMIZERS, config.name, {**own, **config.options}, "optimizer.options")(groups)
+
+
+def _split(module: nn.Module, *, spare: bool) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Trainable parameters that weight decay reaches, and those that it spares; each once."""
+    decayed: dict[nn.Parameter, None] = {}
+    spared: dict[nn.Parameter, None] = {}
+    for owner in module.modules():
+        for name, parameter in owner.named_parameters(recurse=False):
+            if parameter.requires_grad and parameter not in decayed and parameter not in spared:
+                exempt = spare and (isinstance(owner, _NORMS) or name == "bias" or parameter.ndim <= 1)
+                (spared if exempt else decayed)[parameter] = None
+    return list(decayed), list(spared)

@@ -1,0 +1,191 @@
+"""TrainState: everything that moves during a run, built once, captured into a checkpoint and put back from one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from n2nsurgery.core.errors import InvalidFileError, RunError, UsageError
+from n2nsurgery.core.processes.distributed_context import DistributedContext
+from n2nsurgery.core.sealed_folder import SealedFiles
+from n2nsurgery.masks.attachment import enforcer_of
+from n2nsurgery.masks.enforcer import MaskEnforcer
+from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.loop.components import Components
+from n2nsurgery.training.loop.freezing import enter_train_mode, freeze
+from n2nsurgery.training.loop.rates import LearningRates
+from n2nsurgery.training.metrics.meter import Meter
+from n2nsurgery.training.state.average import WeightAverage
+from n2nsurgery.training.state.randomness import random_state, restore_random_state
+from n2nsurgery.training.state.saved_state import ScalerState
+
+
+class TrainState:
+    """`module`: the caller's, with clean names; `network`: the same, compiled and wrapped for several processes."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what a run is made of
+        self,
+        module: nn.Module,
+        config: TrainConfig,
+        components: Components,
+        processes: DistributedContext,
+        masks: Mapping[str, Tensor],
+        steps_per_epoch: int,
+    ) -> None:
+        self.config = config
+        self.components = components
+        self.module = _placed(module, config, processes)
+        self.processes = processes
+        self.masked = _enforcer(self.module, masks)
+        processes.broadcast(_tensors(self.module))
+        self._thaw = freeze(self.module, config.freeze)
+        self.optimizer = components.optimizer(self.module)
+        self.rates = LearningRates(self.optimizer, config, components, steps_per_epoch)
+        self.scaler = torch.amp.GradScaler(processes.device.type, enabled=config.amp == "fp16")
+        self.average = WeightAverage(self.module, config.ema_decay) if config.ema_decay is not None else None
+        self.meter = Meter(processes.device, components.measure)
+        if components.teacher is not None:
+            components.teacher.network.to(processes.device)
+        compiled: Any = torch.compile(self.module) if config.compile else self.module
+        self.network: nn.Module = processes.wrap_ddp(compiled, find_unused=config.find_unused_parameters)
+
+    def require_gradients(self) -> None:
+        """Return where the last step gave every trainable parameter a gradient, or several processes need not care.
+
+        Raises RunError: without `find_unused_parameters` they would wait for the gradients that never come.
+        """
+        if self.processes.size == 1 or self.config.find_unused_parameters:
+            return
+        unused = [name for name, p in self.module.named_parameters() if p.requires_grad and p.grad is None]
+        if unused:
+            raise RunError(
+                f"{len(unused)} parameters got no gradient in the first step, '{unused[0]}' among them, and several "
+                "processes wait for the gradient of each: freeze them, or set train.find_unused_parameters"
+            )
+
+    def require_sound(self, step: int) -> None:
+        """Return where the state deserves to be kept: every weight is finite, every pruned one zero.
+
+        Raises RunError or VerificationError.
+        """
+        self.meter.require_finite()
+        for name, parameter in self.module.named_parameters():
+            if not bool(torch.isfinite(parameter).all()):
+                raise RunError(
+                    f"'{name}' is no longer finite after step {step:,}; a lower learning rate or clip_norm may help"
+                )
+        self.masked.require_zero(self.optimizer, average=self.average.values if self.average is not None else None)
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """The tensors of a checkpoint; called by every process, for each has random states of its own."""
+        gathered = {
+            name: self.processes.all_gather(state) for name, state in random_state(self.processes.device).items()
+        }
+        return {
+            "model": self._model_state(),
+            "optimizer": self._optimizer_state(),
+            **({"average": self.average.values} if self.average is not None else {}),
+            **({"rates": rates} if (rates := self.rates.state()) else {}),
+            "random": {f"{rank}/{name}": s for name, states in gathered.items() for rank, s in enumerate(states)},
+        }
+
+    def load(self, files: SealedFiles, averaged: int | None, scaler: ScalerState | None) -> None:
+        """Put back what `tensors` gave; raises InvalidFileError where it is that of another model."""
+        try:
+            self.module.load_state_dict(dict(files.tensor_set("model")))
+            self._load_optimizer(files.tensor_set("optimizer"))
+        except (RuntimeError, KeyError) as error:
+            raise InvalidFileError(f"'{files.folder}' holds the state of another model: {error}") from error
+        self.masked.clear(self.optimizer)
+        if self.rates.state():
+            self.rates.load(files.tensor_set("rates"))
+        if self.average is not None and averaged is not None:
+            self.average.load(dict(files.tensor_set("average")), averaged)
+        if scaler is not None and self.scaler.is_enabled():
+            moved = {"scale": scaler.scale, "_growth_tracker": scaler.growth}
+            self.scaler.load_state_dict({**self.scaler.state_dict(), **moved})
+        own = f"{self.processes.rank}/"
+        states = {name.removeprefix(own): s for name, s in files.tensor_set("random").items() if name.startswith(own)}
+        if states:  # a process more than there were goes on with the stream that it has
+            restore_random_state(states, self.processes.device)
+
+    def scaler_state(self) -> ScalerState | None:
+        """The gradient scaler's numbers, None where there is none."""
+        if not self.scaler.is_enabled():
+            return None
+        state = self.scaler.state_dict()
+        return ScalerState(scale=float(state["scale"]), growth=int(state["_growth_tracker"]))
+
+    def close(self) -> None:
+        """Let go of the wrapper, which must not outlive the group of processes, and thaw what was frozen."""
+        self.network = self.module
+        self._thaw()
+
+    def _model_state(self) -> dict[str, Tensor]:
+        state: dict[str, Any] = self.module.state_dict()
+        strange = [name for name, value in state.items() if not isinstance(value, Tensor)]
+        if strange:
+            raise UsageError(f"the model's state holds values that are no tensors and cannot be saved: {strange}")
+        return state
+
+    def _optimizer_state(self) -> dict[str, Tensor]:
+        """`<parameter>/<key>` -> value, for every parameter that the optimizer has seen.
+
+        torch.distributed.checkpoint.state_dict names values likewise. It takes a step of the optimizer to learn what
+        its state looks like, which not every optimizer bears, and it loads momentum in another layout of memory.
+        Raises UsageError for a value that is no tensor: nothing here could write it and read it back safely.
+        """
+        names: dict[Tensor, str] = {parameter: name for name, parameter in self.module.named_parameters()}
+        found: dict[str, Tensor] = {}
+        for parameter, state in self.optimizer.state.items():
+            for key, value in state.items():
+                if isinstance(value, Tensor):
+                    found[f"{names[parameter]}/{key}"] = value
+                elif value is not None:
+                    raise UsageError(
+                        f"{type(self.optimizer).__name__} keeps '{key}' as {type(value).__name__}, which cannot be "
+                        "saved; only optimizers whose state is tensors can be resumed"
+                    )
+        return found
+
+    def _load_optimizer(self, saved: Mapping[str, Tensor]) -> None:
+        """Give every parameter its saved state, laid out in memory like the parameter, as the optimizer would."""
+        parameters = dict(self.module.named_parameters())
+        for entry, value in saved.items():
+            name, key = entry.rsplit("/", 1)
+            parameter = parameters[name]
+            if value.shape == parameter.shape:
+                placed = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+            else:
+                placed = value.to(parameter.device)  # the step count, where the fused optimizers keep it
+            self.optimizer.state[parameter][key] = placed
+
+
+def _placed(module: nn.Module, config: TrainConfig, processes: DistributedContext) -> nn.Module:
+    if config.sync_batch_norm and processes.size > 1:
+        if processes.device.type != "cuda":
+            raise UsageError(
+                f"sync_batch_norm is true and the device is {processes.device}; torch has it for CUDA alone"
+            )
+        module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+    enter_train_mode(module)
+    module.to(processes.device)
+    if config.channels_last:
+        module.to(memory_format=torch.channels_last)
+    return module
+
+
+def _enforcer(module: nn.Module, masks: Mapping[str, Tensor]) -> MaskEnforcer:
+    """The enforcer that the module has of these masks, laid out as the weights are now; or else a new one."""
+    own = enforcer_of(module)
+    if own is None or own.masks is not masks:
+        return MaskEnforcer(module, masks, hooks=False)
+    own.bind(module)
+    return own
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    return [tensor.detach() for tensor in (*module.parameters(), *module.buffers())]

@@ -1,0 +1,47 @@
+"""Optimizer `adamw`: Adam with weight decay apart from the gradient.
+
+    w = (1 - lr weight_decay) w - lr m' / (sqrt(v') + eps)
+
+An `eps` above 0 keeps the step of a weight whose moments are zero at zero.
+Source: torch.optim.AdamW; Loshchilov and Hutter 2019, "Decoupled weight decay regularization", algorithm 2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from n2nsurgery.core.validation import above, require
+from n2nsurgery.training.optimizers import Groups, can_fuse, parameters_of, require_betas, require_decay
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW:
+    """`betas`: decay of the two moments. `eps` above 0. `weight_decay`: decoupled from the gradient."""
+
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for values out of range."""
+        require(above(self.lr, 0), "optimizer.lr", self.lr, "above 0")
+        require_betas(self.betas)
+        require(above(self.eps, 0), "optimizer.eps", self.eps, "above 0")
+        require_decay(self.weight_decay)
+
+    def __call__(self, groups: Groups) -> torch.optim.AdamW:
+        """A new AdamW optimizer of `groups`."""
+        return torch.optim.AdamW(
+            groups,
+            lr=self.lr,
+            betas=self.betas,
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            fused=can_fuse(parameters_of(groups)),
+        )
+
+
+MEMBER = AdamW

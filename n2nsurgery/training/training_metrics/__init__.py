@@ -1,0 +1,62 @@
+"""Training metrics: what a trained model is judged by; one file each.
+
+A metric is made of sums over batches, so that batches, splits and processes are added up before it is taken.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from n2nsurgery import registries
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.registry import Registry
+
+
+class TrainingMetric(Protocol):
+    """A metric with its parameters as fields; a frozen dataclass.
+
+    `higher_is_better`: whether a checkpoint with the larger value is the better one.
+    """
+
+    higher_is_better: ClassVar[bool]
+
+    def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """What one batch adds: a float64 vector on the outputs' device, of one length for all batches of a model."""
+        ...
+
+    def value(self, sums: Tensor) -> float:
+        """The metric of everything that was added up; NaN where nothing was."""
+        ...
+
+
+TRAINING_METRICS: Registry[type[TrainingMetric]] = registries.TRAINING_METRICS
+
+
+def ratio(part: Tensor, whole: Tensor) -> float:
+    """`part / whole`; NaN where `whole` is 0."""
+    return float(part / whole) if whole else float("nan")
+
+
+def hits(outputs: Tensor, targets: Tensor, ranked: int) -> Tensor:
+    """Labels among the `ranked` highest class scores, and labels in all, as two float64 sums.
+
+    `outputs` (N, classes, ...); `targets`: labels (N, ...) or probabilities, whose highest is the label.
+    """
+    labels = targets.argmax(1) if targets.is_floating_point() else targets
+    best = outputs.topk(min(ranked, outputs.shape[1]), dim=1).indices
+    found = (best == labels.unsqueeze(1)).sum()
+    return torch.stack([found, found.new_tensor(labels.numel())]).double()
+
+
+def matching(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs and targets of a regression as float64 of one shape (N, values); raises UsageError for other shapes."""
+    if outputs.shape != targets.shape:
+        raise UsageError(
+            f"a regression compares outputs of shape {tuple(outputs.shape)} with targets of shape "
+            f"{tuple(targets.shape)}; give targets of the outputs' shape"
+        )
+    count = outputs.shape[0]
+    return outputs.double().reshape(count, -1), targets.double().reshape(count, -1)

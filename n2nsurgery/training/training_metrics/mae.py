@@ -1,0 +1,35 @@
+"""Training metric `mae`: the mean absolute error of a regression.
+
+    mean |outputs - targets|
+
+The mean is taken over all elements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from n2nsurgery.training.training_metrics import ratio
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanAbsoluteError:
+    """In the unit of the targets; the smaller, the better."""
+
+    higher_is_better: ClassVar[bool] = False
+
+    def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """(Absolute errors, elements); `targets` of the outputs' shape."""
+        error = (outputs.double() - targets.double()).abs().sum()
+        return torch.stack([error, error.new_tensor(targets.numel())])
+
+    def value(self, sums: Tensor) -> float:
+        """The mean over elements."""
+        return ratio(sums[0], sums[1])
+
+
+MEMBER = MeanAbsoluteError

@@ -1,0 +1,28 @@
+"""Training metric `top1`: the fraction of labels, in [0, 1], where the highest class score is the label's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from n2nsurgery.training.training_metrics import hits, ratio
+
+
+@dataclass(frozen=True, kw_only=True)
+class Top1:
+    """Accuracy of a classification, or of the pixels of a segmentation."""
+
+    higher_is_better: ClassVar[bool] = True
+
+    def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """(hits, labels); `outputs` (N, classes, ...), `targets` labels (N, ...) or probabilities."""
+        return hits(outputs, targets, 1)
+
+    def value(self, sums: Tensor) -> float:
+        """Hits over labels."""
+        return ratio(sums[0], sums[1])
+
+
+MEMBER = Top1

@@ -1,0 +1,221 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from n2nsurgery.connectivity import METRICS, Block, ChannelGraph, Origin, Subject, identity_block
+from n2nsurgery.connectivity.paths.reach import chain
+from n2nsurgery.connectivity.report.findings import percent, times
+from n2nsurgery.connectivity.report.report import report
+from n2nsurgery.core.errors import UsageError
+
+SIZES = (3, 20, 30, 20, 5)
+
+
+def pruned(density, seed=0):
+    rng = np.random.default_rng(seed)
+    return chain([rng.random((SIZES[i + 1], SIZES[i])) < density for i in range(len(SIZES) - 1)])
+
+
+DENSE = Subject(graph=pruned(1.0))
+
+
+def about(graph, *, skips=None, **options):
+    subject = Subject(graph=graph, skips=skips or {}, origin=Origin(name="net", origin="here"), **options)
+    return report(subject, DENSE)
+
+
+def finding(found, topic):
+    return next(each for each in found.findings if each.topic == topic)
+
+
+def with_layer(graph, index, mask):
+    blocks = list(graph.blocks)
+    blocks[index] = replace(blocks[index], weights=mask.astype(float), kept=mask.astype(int))
+    return ChannelGraph(groups=graph.groups, sources=graph.sources, sinks=graph.sinks, blocks=tuple(blocks))
+
+
+def with_skip(graph, *, weights):
+    """A skip from group 1 to group 3, read by the last layer."""
+    ends = [np.arange(graph.groups[g].start, graph.groups[g].stop) for g in (1, 3)]
+    if weights:
+        matrix = np.eye(20)
+        skip = Block(
+            name="skips.a", sources=ends[0], targets=ends[1], weights=matrix, kept=matrix.astype(int), size=400
+        )
+    else:
+        skip = identity_block("add", *ends)
+    blocks = (*graph.blocks[:3], skip, graph.blocks[3])
+    return ChannelGraph(groups=graph.groups, sources=graph.sources, sinks=graph.sinks, blocks=blocks)
+
+
+GRAPHS = {
+    "dense": DENSE.graph,
+    "pruned": pruned(0.3),
+    "falling apart": pruned(0.03, seed=2),
+    "nothing left": pruned(0.0),
+    "with a skip": with_skip(pruned(0.2), weights=True),
+    "with identity edges": with_skip(pruned(0.2), weights=False),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_a_report_is_strict_json_with_a_unit_for_every_number(name):
+    found = about(GRAPHS[name]).to_json()
+    assert json.loads(json.dumps(found, allow_nan=False)) is not None
+    assert set(found["quantities"]) == set(METRICS.names())
+    for each in (q for metric in found["quantities"].values() for q in metric.values()):
+        assert set(each) == {"value", "reference", "unit", "meaning"}
+    keys = {*found["layers"]["columns"], "name", "kind", "sources", "targets"}
+    assert all(set(row) == keys for row in found["layers"]["rows"])
+    assert all({"unit", "meaning"} <= set(head) for head in found["layers"]["columns"].values())
+    assert all(e["unit"] is not None for f in found["findings"] for e in f["evidence"].values())
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_same_network_is_reported_alike(name):
+    first, second = (json.dumps(about(GRAPHS[name]).to_json()) for _ in range(2))
+    assert first == second
+
+
+def test_a_dense_network_is_well_connected():
+    found = about(DENSE.graph)
+    assert found.verdict == "well connected"
+    assert "no channel is dead" in found.headline
+    assert {each.severity for each in found.findings} <= {"good", "notice"}
+    assert finding(found, "Heat").sentence == "Heat settles in 1 times the reference's time."
+
+
+def test_a_severed_network_says_where():
+    found = about(with_layer(DENSE.graph, 2, np.zeros((20, 30), dtype=bool)))
+    assert found.verdict == "badly connected"
+    assert found.findings[0].topic == "Paths"
+    assert "'2' is the first layer that nothing reaches, with 0 of its 600 weights" in found.findings[0].sentence
+    assert finding(found, "Dead channels").sentence.startswith("All 78 channels are dead")
+    assert "no path leads from its input to its output" in found.headline
+
+
+def test_outputs_that_nothing_reaches_are_counted():
+    mask = np.ones((5, 20), dtype=bool)
+    mask[:2] = False
+    found = about(with_layer(DENSE.graph, 3, mask))
+    assert finding(found, "Paths").sentence.startswith("2 of 5 outputs cannot be reached")
+    assert finding(found, "Components").severity != "good"
+    assert "2 of its 5 outputs cannot be reached" in found.headline
+
+
+def test_dead_channels_are_counted_where_they_are():
+    mask = np.ones((30, 20), dtype=bool)
+    mask[10:] = False
+    found = about(with_layer(DENSE.graph, 1, mask))
+    dead = finding(found, "Dead channels")
+    assert dead.severity == "severe"
+    assert "20 of 78 channels" in dead.sentence
+    assert "'1' is hit hardest, with 20 of its 30" in dead.sentence
+    assert "--floor-channel 1" in dead.remedy
+    row = next(row for row in found.layers.rows if row.name == "1")
+    assert (row.values["dead_in"], row.values["dead_out"]) == (0, 20)
+    assert finding(found, "Wasted weights").evidence["effective-density.wasted"].value == 20 * 20
+
+
+def test_a_planted_bottleneck_of_heat_is_named():
+    graph = DENSE.graph
+    blocks = list(graph.blocks)
+    blocks[1] = replace(blocks[1], weights=blocks[1].weights * 1e-3)
+    weak = ChannelGraph(groups=graph.groups, sources=graph.sources, sinks=graph.sinks, blocks=tuple(blocks))
+    found = about(weak)
+    assert finding(found, "Bottleneck of heat").sentence.startswith("'1' limits the heat")
+    assert "'1'" in found.headline
+    assert finding(found, "Heat").severity in {"warning", "severe"}
+    assert "badly placed" in finding(found, "Heat").sentence
+
+
+def test_a_planted_bottleneck_of_paths_is_named():
+    mask = np.zeros((30, 20), dtype=bool)
+    mask[np.arange(15), np.arange(15)] = True  # half a weight for each output
+    thin = finding(about(with_layer(DENSE.graph, 1, mask)), "Thinnest layer")
+    assert thin.severity == "warning"
+    assert thin.sentence.startswith("'1' is the bottleneck of paths: it has only 0.5 weights")
+    assert "--ignore 1" in thin.remedy
+
+
+def test_a_large_layer_of_low_density_is_not_thin():
+    rng = np.random.default_rng(0)
+    wide = chain([np.ones((400, 3), dtype=bool), rng.random((400, 400)) < 0.02, np.ones((4, 400), dtype=bool)])
+    found = report(Subject(graph=wide), Subject(graph=wide))
+    assert finding(found, "Thinnest layer").severity != "warning"
+
+
+def test_what_a_skip_could_hold_is_no_part_of_the_density():
+    found = about(GRAPHS["with a skip"], skips={"skips.a": "n2n"})
+    graph = GRAPHS["with a skip"]
+    kept, own = sum(b.kept_weights for b in graph.layers), sum(b.size for b in DENSE.graph.layers)
+    assert found.quantity("effective-density.direct").value == kept / own
+
+
+def test_a_layer_around_which_the_paths_lead_is_no_bottleneck():
+    thin = np.zeros((20, 30), dtype=bool)
+    thin[0, 0] = True
+    graph = with_layer(pruned(1.0), 1, np.eye(30, 20, dtype=bool))
+    bypassed = with_skip(with_layer(graph, 2, thin), weights=True)
+    found = about(bypassed, skips={"skips.a": "n2n"})
+    assert "'2'" not in finding(found, "Thinnest layer").sentence
+
+
+def test_kinds_tell_layers_skips_and_identity_edges_apart():
+    kinds = {row.name: row.kind for row in about(GRAPHS["with a skip"], skips={"skips.a": "n2n"}).layers.rows}
+    assert kinds == {"0": "layer", "1": "layer", "2": "layer", "skips.a": "n2n", "3": "layer"}
+    named = about(GRAPHS["with identity edges"]).layers.rows
+    assert [row.kind for row in named if row.name == "add"] == ["identity"]
+    assert [row.sources for row in named if row.name == "add"] == [("0",)]
+
+
+def test_skips_are_weighed():
+    found = finding(about(GRAPHS["with a skip"], skips={"skips.a": "n2n"}), "Skips")
+    assert found.evidence["held"].value == 20
+    assert 0 < found.evidence["heat_share"].value < 1
+
+
+def test_identity_edges_have_their_share_of_the_settling_time():
+    table = about(GRAPHS["with identity edges"]).layers
+    shares = [row.values["heat_share"] for row in table.rows]
+    assert sum(shares) == pytest.approx(1, abs=1e-9)
+
+
+def test_quantities_stand_beside_the_references():
+    found = about(GRAPHS["pruned"])
+    assert found.quantity("dead-channels.dead").reference == 0
+    assert found.quantity("saturation.t_sat").reference == pytest.approx(DENSE.heat.saturation_time(1e-3))
+    assert not any(q.name.endswith("_reference") for q in found.quantities)
+
+
+def test_another_network_is_no_reference():
+    with pytest.raises(UsageError, match="give the dense form of the same network"):
+        about(chain([np.ones((4, 3), dtype=bool)]))
+
+
+def test_curves_and_warmth_begin_cold_and_end_settled():
+    found = about(GRAPHS["pruned"])
+    assert set(found.curves) == {"residual", "F", "alpha"}
+    assert found.curves["residual"].lines["this network"][-1] < 1e-12
+    assert found.warmth.values[-1][0] < -0.99
+    assert found.warmth.values[0][0] > 0
+    assert abs(found.warmth.values[2][-1]) <= 1e-4  # as far as it is rounded
+
+
+def test_conventions_and_notes_go_with_the_numbers():
+    found = about(GRAPHS["pruned"], conventions=("Sum of |w|.",), notes=("A gate.",)).to_json()
+    assert (found["conventions"], found["notes"]) == (["Sum of |w|."], ["A gate."])
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0, "0 %"), (1, "100 %"), (0.5, "50 %"), (0.0201, "2 %"), (0.0044, "0.44 %"), (3e-6, "0.0003 %")],
+)
+def test_percentages_have_the_digits_they_need(share, text):
+    assert percent(share) == text
+
+
+def test_factors_have_the_digits_they_need():
+    assert [times(each) for each in (1.26, 3.81, 52.3, 20_036)] == ["1.3", "3.8", "52", "20,036"]

@@ -1,0 +1,55 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from n2nsurgery.core.errors import BudgetError, UnknownNameError, UsageError
+from n2nsurgery.experiments.trials.sweep import SweepRequest, run
+
+MORSE = Path(__file__).parents[4] / "recipes" / "morse.yaml"
+TINY = (
+    "data.train_per_class=4", "data.validation_per_class=1", "data.test_per_class=2", "train.epochs=1",
+    "train.batch_size=64",
+)  # fmt: skip
+
+
+def sweep(**options) -> SweepRequest:
+    return SweepRequest(**{"recipe": MORSE, "density": 0.25, "overrides": TINY, "device": "cpu", **options})
+
+
+def test_all_settings_of_the_papers_sweep_keep_the_same_weights():
+    found = run(sweep(list_only=True))
+    assert len(found.settings) == 31
+    assert found.layers == ("0", "2")
+    assert found.weights == 32_768
+    for setting in found.settings:
+        assert sum(fan * n_in for fan, n_in in zip(setting.fan_outs, (64, 1024), strict=True)) == 32_768
+        assert sum(fan * n_out for fan, n_out in zip(setting.fan_ins, (1024, 64), strict=True)) == 32_768
+
+
+def test_a_sweep_trains_its_settings_once_and_names_the_best(tmp_path):
+    first = run(sweep(count=2, output=tmp_path / "sweep"))
+    assert [setting.fan_outs for setting in first.settings] == [(16, 31), (496, 1)]
+    assert all(len(setting.accuracies) == 1 for setting in first.settings)
+    results = {path: path.stat().st_mtime_ns for path in (tmp_path / "sweep").glob("*.json")}
+    assert len(results) == 2
+    assert all(json.loads(path.read_text())["nonzeros"] == 32_768 for path in results)
+    document = run(sweep(count=2, output=tmp_path / "sweep")).to_json()
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "sweep").glob("*.json")} == results
+    assert document["best"] in ([16, 31], [496, 1])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"density": 1.5}, UsageError, "--density is 1.5"),
+        ({"seeds": 0}, UsageError, "--seeds is 0"),
+        ({"count": 1}, UsageError, "--count is 1"),
+        ({"layers": ("9",)}, UnknownNameError, "linear layer pattern '9'"),
+        ({"layers": ("0",)}, UsageError, "there are 1 of them"),
+        ({"density": 0.3}, BudgetError, "no whole fan-outs have 39,322 of 131,072"),
+    ],
+)
+def test_what_cannot_be_swept_is_one_error(options, error, message):
+    with pytest.raises(error, match=message):
+        run(sweep(list_only=True, **options))

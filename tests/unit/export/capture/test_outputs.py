@@ -1,0 +1,40 @@
+"""Flat, named outputs."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, namedtuple
+from typing import Any
+
+import pytest
+import torch
+
+from n2nsurgery.core.errors import TraceError
+from n2nsurgery.export.capture.outputs import distinct, flatten
+
+T = torch.zeros(1)
+Heads = namedtuple("Heads", ["logits", "aux"])  # noqa: PYI024 - torchvision returns untyped ones
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        (T, ["output"]),
+        ((T, T), ["output_0", "output_1"]),
+        ([T, (T, T)], ["output_0", "output_1_0", "output_1_1"]),
+        (OrderedDict(out=T, aux=T), ["out", "aux"]),
+        ({"features": [T, T], 3: T}, ["features_0", "features_1", "3"]),
+        (Heads(T, None), ["logits"]),
+        ({"heads": Heads(T, T)}, ["heads_logits", "heads_aux"]),
+    ],
+)
+def test_names_come_from_keys_fields_and_positions(value: Any, names: list[str]) -> None:
+    assert [name for name, _ in flatten(value)] == names
+
+
+def test_what_onnx_cannot_hold_is_named() -> None:
+    with pytest.raises(TraceError, match="int at 'size'"):
+        list(flatten({"size": 3}))
+
+
+def test_a_name_that_is_taken_gets_a_suffix() -> None:
+    assert distinct(["x", "y", "y"], taken=["x"]) == ("x_out", "y", "y_out")

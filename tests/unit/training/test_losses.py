@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.training.losses import LOSSES
+
+SCORES = torch.tensor([[2.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+LABELS = torch.tensor([0, 1])
+
+
+def loss(name, **options):
+    return LOSSES.get(name)(**options)
+
+
+def test_cross_entropy_is_the_mean_of_the_labels_log_probabilities():
+    expected = (math.log(math.e**2 + 2) - 2 + math.log(math.e + 2)) / 2
+    assert float(loss("cross-entropy")(SCORES, LABELS)) == pytest.approx(expected, rel=1e-6)  # float32
+
+
+def test_label_smoothing_and_class_weights_are_those_of_torch():
+    made = loss("cross-entropy", label_smoothing=0.2, class_weights=(1.0, 2.0, 0.5))
+    weights = torch.tensor([1.0, 2.0, 0.5])
+    expected = functional.cross_entropy(SCORES, LABELS, weight=weights, label_smoothing=0.2)
+    assert torch.equal(made(SCORES, LABELS), expected)
+
+
+def test_a_label_that_is_ignored_does_not_count():
+    made = loss("cross-entropy", ignore_index=1)
+    assert torch.equal(made(SCORES, LABELS), functional.cross_entropy(SCORES[:1], LABELS[:1]))
+
+
+def test_class_weights_of_another_number_of_classes_are_refused():
+    with pytest.raises(UsageError, match="has 2 numbers; give one for each of the 3 classes"):
+        loss("cross-entropy", class_weights=(1.0, 1.0))(SCORES, LABELS)
+
+
+def test_mse_is_the_mean_over_all_elements():
+    assert float(loss("mse")(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.zeros(2, 2))) == 7.5
+
+
+@pytest.mark.parametrize("name", ["mse", "bce-with-logits"])
+def test_targets_of_another_shape_are_refused_and_not_broadcast(name):
+    with pytest.raises(UsageError, match=r"outputs of shape \(4, 1\) with targets of shape \(4,\)"):
+        loss(name)(torch.zeros(4, 1), torch.zeros(4))
+
+
+def test_bce_weights_positive_labels():
+    outputs, targets = torch.zeros(1, 2), torch.tensor([[1, 0]])
+    assert float(loss("bce", positive_weight=3.0)(outputs, targets)) == pytest.approx(2 * math.log(2), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("cross-entropy", {"label_smoothing": 1.0}, "loss.label_smoothing is 1.0"),
+        ("cross-entropy", {"class_weights": (0.0, 0.0)}, "loss.class_weights is .* not all 0"),
+        ("cross-entropy", {"class_weights": (1.0, -1.0)}, "loss.class_weights is .* numbers from 0"),
+        ("bce-with-logits", {"positive_weight": 0}, "loss.positive_weight is 0; it must be above 0"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(name, options, message):
+    with pytest.raises(UsageError, match=message):
+        loss(name, **options)

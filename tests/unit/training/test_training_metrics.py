@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.training.training_metrics import TRAINING_METRICS
+
+SCORES = torch.eye(6)[[0, 1, 2, 3]] * 10 - torch.arange(6.0)  # the last classes score lowest
+
+
+def measured(name, outputs, targets, **options):
+    metric = TRAINING_METRICS.get(name)(**options)
+    return metric.value(metric.sums(outputs, targets))
+
+
+def test_top1_is_the_share_of_labels_with_the_highest_score():
+    assert measured("accuracy", SCORES, torch.tensor([0, 1, 2, 5])) == 0.75
+
+
+def test_top5_leaves_out_the_lowest_of_six():
+    assert measured("top5", SCORES, torch.tensor([4, 4, 4, 5])) == 0.75
+
+
+def test_top5_of_fewer_classes_is_always_right():
+    assert measured("top5", SCORES[:, :3], torch.tensor([0, 1, 2, 0])) == 1
+
+
+def test_probabilities_stand_for_their_highest_label():
+    assert measured("top1", SCORES[:1], torch.tensor([[0.6, 0.4, 0, 0, 0, 0]])) == 1
+
+
+def test_mean_iou_is_over_classes_that_occur():
+    predicted = torch.tensor([[0, 0, 1, 1]])
+    outputs = torch.nn.functional.one_hot(predicted, 4).movedim(-1, 1).float()
+    # Class 0: 1 of 2 pixels; class 1: 2 of 3; classes 2 and 3 occur nowhere.
+    assert measured("miou", outputs, torch.tensor([[0, 1, 1, 1]])) == pytest.approx((1 / 2 + 2 / 3) / 2, abs=1e-12)
+
+
+def test_mean_iou_leaves_out_ignored_pixels():
+    outputs = torch.nn.functional.one_hot(torch.tensor([[0, 1, 1]]), 2).movedim(-1, 1).float()
+    assert measured("mean-iou", outputs, torch.tensor([[0, 1, 255]]), ignore_index=255) == 1
+
+
+def test_f1_counts_over_all_labels():
+    outputs, targets = torch.tensor([[1.0, -1.0], [1.0, 1.0]]), torch.tensor([[1, 1], [0, 1]])
+    assert measured("f1", outputs, targets) == pytest.approx(2 * 2 / (3 + 3), abs=1e-12)
+
+
+def test_a_threshold_that_is_no_number_is_refused():
+    with pytest.raises(UsageError, match="threshold is nan"):
+        TRAINING_METRICS.get("f1")(threshold=math.nan)
+
+
+@pytest.mark.parametrize(("name", "value"), [("mse", 2.5), ("mae", 1.5)])
+def test_errors_are_means_over_all_elements(name, value):
+    assert measured(name, torch.tensor([[1.0], [2.0]]), torch.zeros(2, 1)) == value
+
+
+@pytest.mark.parametrize(("name", "better"), [("top1", True), ("mean-iou", True), ("f1", True), ("mse", False)])
+def test_a_metric_says_which_way_is_better(name, better):
+    assert TRAINING_METRICS.get(name).higher_is_better is better
