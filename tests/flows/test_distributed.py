@@ -33,11 +33,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from n2nsurgery import apply
-<<<<<<< HEAD
-from n2nsurgery.core.errors import InterruptionError, RunError
-=======
 from n2nsurgery.core.errors import InterruptionError, RunError, UsageError
->>>>>>> main
 from n2nsurgery.core.progress import SILENT
 from n2nsurgery.pipelines.training import train
 from n2nsurgery.pipelines.training.train_request import TrainRequest
