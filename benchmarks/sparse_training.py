@@ -29,8 +29,8 @@ import torch
 from torch import nn
 
 import n2nsurgery
+from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.sparse_training import choices_of, sparse_training
-from n2nsurgery.surgery.keeper import keeper_of
 
 Step = Callable[[], None]
 
@@ -58,15 +58,15 @@ DENSITIES = (0.1, 0.05, 0.02)
 
 
 def networks(row: Row, density: float, arguments: argparse.Namespace) -> tuple[dict[str, nn.Module], torch.Tensor]:
-    """The dense copies and the sparse twin of one operated network, in training mode, and a batch."""
+    """The dense copies and the sparse twin of one pruned network, in training mode, and a batch."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(row.batch, *row.shape, generator=generator)
     options = {"allocation": row.allocation}
     module = n2nsurgery.apply(row.model, density=density, skip=row.skip, criterion_options=options).module.train()
-    keeper = keeper_of(module)
-    assert keeper is not None
+    enforcer = enforcer_of(module)
+    assert enforcer is not None
     dense = copy.deepcopy(module)
-    keeper_of(dense).bind({})  # no hooks: the dense steps are torch's alone
+    enforcer_of(dense).release()  # no hooks: the dense steps are torch's alone
     made = {"dense": dense}
     if len(row.shape) > 1:
         made["channels last"] = copy.deepcopy(dense).to(memory_format=torch.channels_last)

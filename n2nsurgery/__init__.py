@@ -36,7 +36,8 @@ __all__ = [  # noqa: RUF022 - the verbs first
 
 _PACKAGES = (
     "adapters", "connectivity", "core", "data", "experiments", "export", "graph", "masks", "models", "pipelines",
-    "plugins", "recipe", "register", "registries", "runtime", "skips", "sparse_training", "surgery", "testing", "training",
+    "plugins", "recipe", "register", "registries", "runtime", "skips", "sparse_training", "surgery", "testing",
+    "training",
 )  # fmt: skip
 _public, __dir__ = public_names(
     __name__,

@@ -13,7 +13,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
-from n2nsurgery.graph.traced_module import TracedModule
+from n2nsurgery.graph.tracing.traced_module import TracedModule
 from n2nsurgery.sparse_training.laid_out import LaidOutBatchNorm
 
 _FUNCTIONS = (torch.relu, torch.relu_, F.relu)

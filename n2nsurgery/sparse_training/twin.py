@@ -1,6 +1,6 @@
 """The sparse twin of a pruned module, and the way back.
 
-    twin = sparse_training(module)          # module: operated by n2nsurgery, or any module with `masks`
+    twin = sparse_training(module)          # module: pruned by n2nsurgery, or any module with `masks`
     ... train `twin` in any loop; an optimizer made of twin.parameters() sees kept values only ...
     to_dense(twin)                          # writes the values back; returns `module`
 
@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.masks.attachment import apply_masks, enforcer_of
+from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.skips.kinds.n2n import N2NSkip
 from n2nsurgery.skips.kinds.residual import ResSkip
@@ -32,7 +34,6 @@ from n2nsurgery.sparse_training.layout import require_served
 from n2nsurgery.sparse_training.pattern import SparsePattern
 from n2nsurgery.sparse_training.seen_shapes import seen_shapes
 from n2nsurgery.sparse_training.skips import laid_out_skip, skip_twin
-from n2nsurgery.surgery.keeper import Keeper, keep_masks, keeper_of
 
 _ATTRIBUTE = "_n2n_sparse_training"
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -65,7 +66,7 @@ def sparse_training(
     auto: bool = True,
     measure: bool = False,
 ) -> nn.Module:
-    """The sparse twin of `module`, whose masks are `masks` or those that it was operated with.
+    """The sparse twin of `module`, whose masks are `masks` or those that it was pruned with.
 
     With `auto` a layer stays dense where that is predicted to be faster, from the sizes that `example`, one batch of
     inputs, has in the network, or from the density alone; with `measure` both are timed. Without `auto` every layer
@@ -95,7 +96,7 @@ def sparse_training(
             memo[id(child)] = twin
     result: nn.Module = copy.deepcopy(module, memo)
     result.train(module.training)
-    _without_keeper(result)
+    _without_enforcer(result)
     fuse_relu(result)
     feed_batch_first(result)
     result.__dict__[_ATTRIBUTE] = _Record(original=module, parameters=layers, choices=tuple(choices))
@@ -119,9 +120,9 @@ def to_dense(twin: nn.Module) -> nn.Module:
     for name, layer in record.parameters.items():
         record.original.get_parameter(name).copy_(layer.weight)
         present[name] = layer.pattern.mask()
-    keeper = keeper_of(record.original)
-    if keeper is not None and any(not torch.equal(keeper.masks[name], mask) for name, mask in present.items()):
-        keep_masks(record.original, MaskSet({**keeper.masks, **present}))
+    enforcer = enforcer_of(record.original)
+    if enforcer is not None and any(not torch.equal(enforcer.masks[name], mask) for name, mask in present.items()):
+        apply_masks(record.original, MaskSet({**enforcer.masks, **present}))
     return record.original.train(twin.training)
 
 
@@ -133,10 +134,10 @@ def _record_of(twin: nn.Module) -> _Record:
 
 
 def _masks_of(module: nn.Module, masks: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
-    keeper = keeper_of(module)
-    if masks is None and keeper is None:
-        raise UsageError(f"{type(module).__name__} was not operated on and no masks are given: nothing is pruned")
-    known: Mapping[str, Tensor] = keeper.masks if masks is None and keeper is not None else MaskSet(masks or {})
+    enforcer = enforcer_of(module)
+    if masks is None and enforcer is None:
+        raise UsageError(f"{type(module).__name__} has no masks and none are given: nothing is pruned")
+    known: Mapping[str, Tensor] = enforcer.masks if masks is None and enforcer is not None else MaskSet(masks or {})
     parameters = dict(module.named_parameters(remove_duplicate=False))
     for name, mask in known.items():
         if name not in parameters:
@@ -144,34 +145,34 @@ def _masks_of(module: nn.Module, masks: Mapping[str, Tensor] | None) -> Mapping[
         require_served(parameters[name], f"'{name}'")
         if mask.shape != parameters[name].shape:
             raise UsageError(f"the mask of '{name}' has shape {tuple(mask.shape)}, not {tuple(parameters[name].shape)}")
-    if masks is not None and (keeper is None or keeper.masks != known):
-        keep_masks(module, MaskSet(known))  # layers that stay dense are masked by its hooks
+    if masks is not None and (enforcer is None or enforcer.masks != known):
+        apply_masks(module, MaskSet(known))  # layers that stay dense are masked by its hooks
     return known
 
 
 def _shared(module: nn.Module) -> dict[int, Any]:
-    """What a deepcopy shall take as it is: parameters, buffers; and nothing in the place of the keeper."""
+    """What a deepcopy shall take as it is: parameters, buffers; and nothing in the place of the enforcer."""
     memo: dict[int, Any] = {id(p): p for p in module.parameters()}
     memo |= {id(b): b for b in module.buffers()}
     for child in module.modules():
-        keeper = keeper_of(child)
-        if keeper is not None:
-            memo[id(keeper)] = keeper
+        enforcer = enforcer_of(child)
+        if enforcer is not None:
+            memo[id(enforcer)] = enforcer
     return memo
 
 
-def _without_keeper(twin: nn.Module) -> None:
-    """The original's keeper guards its parameters, of which the twin has only some; after a load it is asked again."""
+def _without_enforcer(twin: nn.Module) -> None:
+    """Take the original's enforcer off the twin, which has only some of its parameters; a load asks it again."""
     for child in twin.modules():
-        for name in [name for name, value in child.__dict__.items() if isinstance(value, Keeper)]:
+        for name in [name for name, value in child.__dict__.items() if isinstance(value, MaskEnforcer)]:
             del child.__dict__[name]
     twin.register_load_state_dict_post_hook(_mask_dense_layers)  # type: ignore[no-untyped-call]
 
 
 def _mask_dense_layers(twin: nn.Module, _: object) -> None:
-    keeper = keeper_of(_record_of(twin).original)
-    if keeper is not None:
-        keeper.apply()
+    enforcer = enforcer_of(_record_of(twin).original)
+    if enforcer is not None:
+        enforcer.apply()
 
 
 def _owners(module: nn.Module) -> dict[int, list[tuple[nn.Module, str]]]:

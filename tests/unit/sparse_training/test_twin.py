@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 import n2nsurgery
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.skips.kinds.n2n import N2NSkip
 from n2nsurgery.sparse_training import SparseConv, SparseLinear, SparsePattern, choices_of, sparse_training, to_dense
@@ -18,7 +19,6 @@ from n2nsurgery.sparse_training.laid_out import LaidOutBatchNorm
 from n2nsurgery.sparse_training.layers import SparseLayer
 from n2nsurgery.sparse_training.layout import is_laid_out
 from n2nsurgery.sparse_training.skips import LaidOutResSkip, SparseN2NSkip
-from n2nsurgery.surgery.keeper import keep_masks
 
 STEPS = 200
 
@@ -79,7 +79,7 @@ def losses(module: nn.Module, count: int) -> list[float]:
     return found
 
 
-def operated(kind: str) -> nn.Module:
+def pruned(kind: str) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = plain_network()
@@ -90,11 +90,11 @@ def operated(kind: str) -> nn.Module:
 
 def made(which: str) -> nn.Module:
     if which in {"n2n", "residual"}:
-        return operated(which)
+        return pruned(which)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         module = plain_network() if which == "chain" else Residual()
-    keep_masks(module, masks_of(module))
+    apply_masks(module, masks_of(module))
     return module.train()
 
 
@@ -148,7 +148,7 @@ def test_outputs_are_those_of_the_dense_module_in_both_modes(which):
 
 def test_skips_of_both_kinds_have_their_twins():
     for kind, twin_class in (("n2n", SparseN2NSkip), ("residual", LaidOutResSkip)):
-        module = operated(kind)
+        module = pruned(kind)
         twin = sparse_training(module, auto=False)
         assert any(isinstance(child, twin_class) for child in twin.modules())
         assert not any(type(child) is N2NSkip for child in twin.modules())
@@ -173,7 +173,7 @@ def test_a_chain_stays_in_the_layout_and_fuses_its_relus():
 
 
 def test_a_traced_network_fuses_its_relus_where_no_skip_lies_between():
-    module = operated("n2n")
+    module = pruned("n2n")
     twin = sparse_training(module, auto=False)
     called = [twin.get_submodule(node.target) for node in twin.graph.nodes if node.op == "call_module"]
     relus = sum(type(child) is nn.ReLU for child in called)
