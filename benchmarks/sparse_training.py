@@ -40,7 +40,7 @@ class Row:
     """One network of the table, with the ratios aimed at for 10 %, 5 % and 2 %."""
 
     model: str
-    bars: tuple[float, float, float]
+    targets: tuple[float, float, float]
     allocation: str = "erk"
     skip: str = "none"
     batch: int = 64
@@ -48,11 +48,11 @@ class Row:
 
 
 ROWS = {
-    "vgg19-uniform": Row(model="cifar-vgg19", allocation="uniform", bars=(3.5, 6, 10)),
-    "vgg19-erk": Row(model="cifar-vgg19", bars=(2, 3.5, 7)),
-    "vgg19-erk-skips": Row(model="cifar-vgg19", skip="n2n", bars=(1.8, 3, 6)),
-    "resnet50-erk": Row(model="cifar-resnet50", bars=(1.5, 2.5, 4)),
-    "mlp": Row(model="mlp", allocation="uniform", batch=128, shape=(3072,), bars=(3, 5, 8)),
+    "vgg19-uniform": Row(model="cifar-vgg19", allocation="uniform", targets=(3.5, 6, 10)),
+    "vgg19-erk": Row(model="cifar-vgg19", targets=(2, 3.5, 7)),
+    "vgg19-erk-skips": Row(model="cifar-vgg19", skip="n2n", targets=(1.8, 3, 6)),
+    "resnet50-erk": Row(model="cifar-resnet50", targets=(1.5, 2.5, 4)),
+    "mlp": Row(model="mlp", allocation="uniform", batch=128, shape=(3072,), targets=(3, 5, 8)),
 }
 DENSITIES = (0.1, 0.05, 0.02)
 
@@ -154,7 +154,9 @@ def child(arguments: argparse.Namespace, name: str, density: float, threads: int
 
 def report(arguments: argparse.Namespace) -> None:
     """Measure and print the table."""
-    head = "| network | density | threads | times as fast | bar | dense ms | sparse ms | best layout | layers dense |"
+    head = (
+        "| network | density | threads | times as fast | target | dense ms | sparse ms | best layout | layers dense |"
+    )
     print(head + (" peak MB, of dense |" if arguments.memory else ""))
     print("|" + " --- |" * (head.count("|") - 1 + arguments.memory))
     for name in arguments.rows.split(","):
@@ -162,8 +164,8 @@ def report(arguments: argparse.Namespace) -> None:
             for threads in map(int, arguments.threads.split(",")):
                 found = child(arguments, name, density, threads)
                 low, middle, high = statistics.quantiles(found["ratios"], n=4)
-                bar = ROWS[name].bars[DENSITIES.index(density)] if density in DENSITIES else "-"
-                line = f"| {name} | {density:g} | {threads} | {middle:.2f} [{low:.2f}, {high:.2f}] | {bar} |"
+                target = ROWS[name].targets[DENSITIES.index(density)] if density in DENSITIES else "-"
+                line = f"| {name} | {density:g} | {threads} | {middle:.2f} [{low:.2f}, {high:.2f}] | {target} |"
                 line += f" {1000 * found['dense']:.1f} | {1000 * found['sparse']:.1f} | {found['layout']} |"
                 line += f" {found['layers dense']} |"
                 if arguments.memory:
