@@ -13,6 +13,7 @@ from n2nsurgery.graph.layers.layer_graph import PrunableWeight, Rejection
 from n2nsurgery.masks.counts.budgets import Budget
 from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.route import REWRITE, EngineChoice
 
 SCHEMA = 1
 
@@ -33,7 +34,8 @@ class SurgeryPlan:
     `model`: how to build the dense model again, as JSON text (None: it came as an object). `structure`: fingerprint of
     the traced graph. `dense`: names of the weights kept whole. `kept`: counts of `weights`, in their order, where the
     criterion's allocation decides them (None: scores will). `refused`: every pair, layer and parameter that is left
-    alone, with the reason. `warnings`: what the user should know before training.
+    alone, with the reason. `warnings`: what the user should know before training. `engine`: whether the skips run in hooks of the model or in a
+    rewritten copy, and why.
     """
 
     schema: int
@@ -49,6 +51,7 @@ class SurgeryPlan:
     skips: tuple[SkipSpec, ...]
     refused: tuple[Rejection, ...]
     warnings: tuple[str, ...]
+    engine: EngineChoice = REWRITE
 
     @cached_property
     def fingerprint(self) -> str:
