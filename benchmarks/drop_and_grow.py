@@ -35,15 +35,15 @@ from n2nsurgery.data.pipeline.splits import DataSplits, Split
 from n2nsurgery.data.pipeline.subset import limited
 from n2nsurgery.data.sets.cifar10 import Cifar10
 from n2nsurgery.experiments.trials.paired import SampleStats, paired
+from n2nsurgery.masks.attachment import enforcer_of
+from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.pipelines.training.fitted import fitted_bundle
-from n2nsurgery.surgery.mask_enforcer import enforcer_of
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.config.optimizer import OptimizerConfig, make_optimizer
 from n2nsurgery.training.config.schedule import ScheduleConfig, learning_rate
 from n2nsurgery.training.distributed.distributed_context import SingleProcess
 from n2nsurgery.training.loop.evaluation import evaluate
-from n2nsurgery.training.loop.masking import MaskedParameters
 
 JUDGED = 10_000
 BATCH = 64
@@ -105,7 +105,7 @@ class Patterns:
 
     def __init__(self, pruned: PrunedModel, method: Method, seed: int) -> None:
         self.masks: Mapping[str, Tensor] = pruned.masks
-        self.masked = MaskedParameters(pruned.module, pruned.masks)
+        self.masked = MaskEnforcer(pruned.module, pruned.masks, hooks=False)
         self._module, self._method, self._seed = pruned.module, method, seed
         self._kept = pruned.masks.kept
 
@@ -124,7 +124,7 @@ class Patterns:
         exchange = exchanged_by_layer if self._method.by_layer else exchanged
         self.masks = exchange(self.masks, importance, interest, fraction)
         assert sum(int(mask.count_nonzero()) for mask in self.masks.values()) == self._kept
-        self.masked = MaskedParameters(self._module, self.masks)
+        self.masked = MaskEnforcer(self._module, self.masks, hooks=False)
         self.masked.apply()
         self.masked.clear(optimizer)
 

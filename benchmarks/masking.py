@@ -18,9 +18,9 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.models.families.cifar_vgg19 import CifarVgg19
-from n2nsurgery.surgery.mask_enforcer import apply_masks
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.distributed.distributed_context import SingleProcess
 from n2nsurgery.training.loop.step import optimizer_step

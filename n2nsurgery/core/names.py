@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 
 _LISTED = 30  # more names than that would bury the message
+_SHOWN = 3
 _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 
 
@@ -25,6 +26,12 @@ def unknown(kind: str, name: str, known: Sequence[str]) -> UnknownNameError:
     hint = f"; did you mean '{near}'?" if near else ""
     listing = f" Known: {', '.join(known)}." if len(known) <= _LISTED else ""
     return UnknownNameError(f"unknown {kind} '{name}'{hint}{listing}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first three of `names` in quotes, and how many more there are: "'a', 'b', 'c' and 2 more"."""
+    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
 
 
 def require_choice(kind: str, value: str, choices: Sequence[str]) -> None:

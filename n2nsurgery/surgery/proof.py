@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from n2nsurgery.core.errors import InternalError
+from n2nsurgery.core.errors import InternalError, UsageError, VerificationError
+from n2nsurgery.core.names import listed
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 
@@ -29,6 +30,27 @@ def prove_counts(module: nn.Module, masks: MaskSet, plan: SurgeryPlan) -> None:
     if leaks := leaked(module, masks):
         name, count = next(iter(leaks.items()))
         raise InternalError(f"{count:,} weights of '{name}' are not zero outside its mask")
+
+
+def require_masked(module: nn.Module, masks: MaskSet) -> None:
+    """Return where every weight outside `masks` is zero.
+
+    Raises VerificationError with the parameters whose pruned weights have moved, UsageError where a parameter was
+    replaced by something else (a parametrization, a quantizer, fully_shard).
+    """
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    replaced = [name for name in masks if type(parameters.get(name)) is not nn.Parameter]
+    if replaced:
+        raise UsageError(
+            f"{listed(replaced)} of the pruned module is no ordinary parameter any more: a parametrization, a quantizer"
+            " or fully_shard has replaced it. Undo that, or load the trained weights into the pruned model as it was"
+        )
+    if leaks := leaked(module, masks):
+        raise VerificationError(
+            f"{sum(leaks.values()):,} pruned weights are no longer zero (in {listed(list(leaks))}): an optimizer that"
+            " mixes entries or has momentum from before pruning, or other code, has written to them. Call"
+            " `pruned.enforce(optimizer)` before training; `pruned.apply_masks()` sets them to zero now"
+        )
 
 
 def leaked(module: nn.Module, masks: MaskSet) -> dict[str, int]:

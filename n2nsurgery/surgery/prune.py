@@ -5,7 +5,6 @@ The order is the paper's (section 3.1): prune the dense sequential network first
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,21 +13,20 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.core.progress import SILENT, Progress
-from n2nsurgery.core.version import __version__
 from n2nsurgery.graph.layers.layer_graph import Rejection
 from n2nsurgery.graph.tracing.trace import Leaf, Trace
+from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.draw import MaskDraw, draw_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.scoring.context import ScoreContext, ScoringBatch
 from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS, DistributedContext
 from n2nsurgery.masks.scoring.loss import cross_entropy
 from n2nsurgery.surgery.graft import graft
-from n2nsurgery.surgery.mask_enforcer import apply_masks
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.planner import criterion_of, floors_of, pattern_seed
 from n2nsurgery.surgery.proof import prove_counts
 from n2nsurgery.surgery.pruned_model import PrunedModel
-from n2nsurgery.surgery.record import KeptCount, SurgeryRecord
+from n2nsurgery.surgery.record import KeptCount, SurgeryRecord, versions_in_use
 from n2nsurgery.surgery.skip_masks import parameter_of, settle_skip
 
 
@@ -76,7 +74,7 @@ def prune(
         masks=masks.fingerprint,
         kept=_kept(plan, masks),
         data=data.origin,
-        versions=_versions(),
+        versions=versions_in_use(),
         leaves=tuple(_opaque(leaf) for leaf in trace.leaves),
         warnings=(*plan.warnings, *_near_empty(draw)),
     )
@@ -126,12 +124,6 @@ def _kept(plan: SurgeryPlan, masks: MaskSet) -> tuple[KeptCount, ...]:
             KeptCount(name=name, kept=masks.counts[name], numel=mask.numel(), channels=served.size, silent=silent)
         )
     return tuple(lines)
-
-
-def _versions() -> tuple[tuple[str, str], ...]:
-    torch_version, numpy_version = str(torch.__version__), str(np.__version__)
-    python = platform.python_version()
-    return (("n2nsurgery", __version__), ("torch", torch_version), ("numpy", numpy_version), ("python", python))
 
 
 def _opaque(leaf: Leaf) -> Rejection:

@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torch.optim import Optimizer
-from torch.utils.hooks import RemovableHandle
 
-from n2nsurgery.core.errors import VerificationError
 from n2nsurgery.graph.tracing.traced_module import TracedModule
+from n2nsurgery.masks.attachment import Attachment, apply_masks, attach
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.store import pack
 from n2nsurgery.surgery.artifact_files import write_artifact
-from n2nsurgery.surgery.mask_enforcer import attach
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
-from n2nsurgery.surgery.proof import leaked
+from n2nsurgery.surgery.proof import require_masked
 from n2nsurgery.surgery.record import SurgeryRecord
 
 
@@ -39,11 +37,7 @@ class PrunedModel:
         Raises UsageError where `folder` exists (with `overwrite`: where it is no artifact), VerificationError where
         training has moved pruned weights, RunError where it cannot be written.
         """
-        if leaks := leaked(self.module, self.masks):
-            raise VerificationError(
-                f"{sum(leaks.values()):,} pruned weights are no longer zero (first in '{next(iter(leaks))}'): the"
-                " optimizer moved them; pass it to PrunedModel.enforce before training"
-            )
+        require_masked(self.module, self.masks)
         write_artifact(
             Path(folder),
             documents={"plan": self.plan.to_json(), "record": self.record.to_json()},
@@ -52,6 +46,16 @@ class PrunedModel:
         )
         return Path(folder)
 
-    def enforce(self, optimizer: Optimizer) -> RemovableHandle:
-        """Mask weights and optimizer state after every step of an optimizer that was created before pruning."""
-        return attach(self.module, optimizer)
+    def enforce(self, *optimizers: Optimizer) -> Attachment:
+        """Mask the weights, and the state of `optimizers`, after each of their steps; `remove()` of the result ends it.
+
+        Ordinary optimizers made from `module.parameters()` need no such call. It is for those that mix entries (Muon,
+        second-order methods) and for a training that goes on with the momentum of a dense network. Warns where
+        trainable parameters are in none of the optimizers. Raises UsageError where none of the module's parameters is,
+        as for an optimizer of the original: pruning returns a copy.
+        """
+        return attach(self.module, *optimizers)
+
+    def apply_masks(self) -> None:
+        """Set every pruned weight to zero again, after code other than an optimizer has written to the weights."""
+        apply_masks(self.module, self.masks)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+import torch
+
 from n2nsurgery.core.decoding import decode
+from n2nsurgery.core.version import __version__
 from n2nsurgery.graph.layers.layer_graph import Rejection
 
 
@@ -46,3 +51,10 @@ class SurgeryRecord:
     def from_json(cls, value: Any, where: str = "record.json") -> SurgeryRecord:  # noqa: ANN401 - any JSON value
         """The record that `to_json` gave; InvalidFileError for anything unknown, missing or of another type."""
         return decode(cls, value, where)
+
+
+def versions_in_use() -> tuple[tuple[str, str], ...]:
+    """The packages that decide what a network computes, each with its version here."""
+    torch_version, numpy_version = str(torch.__version__), str(np.__version__)
+    python = platform.python_version()
+    return (("n2nsurgery", __version__), ("torch", torch_version), ("numpy", numpy_version), ("python", python))

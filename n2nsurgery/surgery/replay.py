@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.core.names import listed
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import Trace
+from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.graft import graft
-from n2nsurgery.surgery.mask_enforcer import apply_masks
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
-from n2nsurgery.surgery.proof import prove_counts
+from n2nsurgery.surgery.proof import leaked, prove_counts
 from n2nsurgery.surgery.pruned_model import PrunedModel
-from n2nsurgery.surgery.record import SurgeryRecord
+from n2nsurgery.surgery.record import SurgeryRecord, versions_in_use
 
-_LOG = logging.getLogger(__name__)
+_LISTED = 10
 
 
 def replay(
@@ -31,27 +31,38 @@ def replay(
     """
     if record.plan != plan.fingerprint or record.masks != masks.fingerprint:
         raise InvalidFileError("plan, record and masks do not belong together: their fingerprints differ")
-    _require_same_model(trace, plan)
+    _require_same_model(trace, plan, record)
     graft(trace.module, plan.skips)
     _load(trace.module, state)
+    if leaks := leaked(trace.module, masks):
+        raise InvalidFileError(f"{sum(leaks.values()):,} stored weights of {listed(list(leaks))} lie outside the masks")
     apply_masks(trace.module, masks)
     prove_counts(trace.module, masks, plan)
     return PrunedModel(module=trace.module, masks=masks, plan=plan, record=record)
 
 
-def _require_same_model(trace: Trace, plan: SurgeryPlan) -> None:
-    """The same weights, and the same structure or at least, wherever a skip runs, the same pair."""
+def _require_same_model(trace: Trace, plan: SurgeryPlan, record: SurgeryRecord) -> None:
+    """Return where the model has the graph of the plan, so that it computes the same; else name what differs."""
     graph = layer_graph(trace)
-    wrong = sorted({(w.name, w.shape) for w in plan.weights} ^ {(w.name, w.shape) for w in graph.weights})
-    moved = [skip.pair for skip in plan.skips if graph.structure != plan.structure and skip.pair not in graph.pairs]
-    if wrong or moved:
-        details = [f"weight {name} {shape}" for name, shape in wrong]
-        details += [f"skip {pair.source} -> {pair.target}" for pair in moved]
-        raise InvalidFileError(f"this model is not the one that was pruned: {'; '.join(details[:10])}")
+    stored, found = ({(w.name, w.shape) for w in weights} for weights in (plan.weights, graph.weights))
+    differences = [f"weight {name} {shape}" for name, shape in sorted(stored ^ found)]
+    pairs = [skip.pair for skip in plan.skips if skip.pair not in graph.pairs]
+    differences += [f"skip {pair.source} -> {pair.target}" for pair in pairs]
+    if differences:
+        raise InvalidFileError(f"this model is not the one that was pruned: {'; '.join(differences[:_LISTED])}")
     if graph.structure != plan.structure:
-        _LOG.warning(
-            "the model has the weights and pairs of the plan, but not its graph: it may compute something else"
+        raise InvalidFileError(
+            "this model has the weights of the one that was pruned, but not its graph: between its layers other "
+            f"operations run, or in another order, so it would compute something else{_changed(record)}. Give the "
+            "model whose code was pruned"
         )
+
+
+def _changed(record: SurgeryRecord) -> str:
+    """The packages that had another version then, in brackets; empty where none had."""
+    then = dict(record.versions)
+    changed = [f"{name} {then[name]} then, {now} now" for name, now in versions_in_use() if then.get(name, now) != now]
+    return f" ({'; '.join(changed)})" if changed else ""
 
 
 def _load(module: nn.Module, state: Mapping[str, Tensor]) -> None:

@@ -17,6 +17,7 @@ from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.pipelines.saved.run_folder import MODEL, is_run, newest_result
 from n2nsurgery.surgery.example_inputs import examples
+from n2nsurgery.surgery.proof import require_masked
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import summary
 
@@ -60,9 +61,11 @@ def export_onnx(  # noqa: PLR0913 - every argument is an option of the command
     `report`: measure the network's connectivity and put a summary of it into the metadata.
 
     The plan and its outcome are in the model's metadata under the key `n2nsurgery`. The file appears only after ONNX
-    Runtime has reproduced torch's output; raises VerificationError where it does not, UsageError where it exists.
+    Runtime has reproduced torch's output. Raises VerificationError where it does not, or where pruned weights of
+    `pruned` are no longer zero, and UsageError where the file exists.
     """
     wanted = ExportFormat(form=format, values=values, compact=compact)  # type: ignore[arg-type] # checked there
+    require_masked(pruned.module, pruned.masks)  # a copy would set them to zero, and be another network
     module = copy.deepcopy(pruned.module).cpu().eval()
     inputs = pruned.plan.inputs
     return export_module(

@@ -24,6 +24,7 @@ from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.layers.pairs import PairSelection
 from n2nsurgery.graph.tracing.equality import require_equal
 from n2nsurgery.graph.tracing.trace import Trace, bind_inputs, trace
+from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS, DistributedContext
 from n2nsurgery.masks.scoring.loss import cross_entropy
 from n2nsurgery.models.bundle import ModelBundle
@@ -33,7 +34,6 @@ from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
 from n2nsurgery.pipelines.prune.surgery_config import surgery_config
 from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
-from n2nsurgery.surgery.mask_enforcer import enforcer_of
 from n2nsurgery.surgery.planning.config import Option, SurgeryConfig
 from n2nsurgery.surgery.planning.plan import InputSpec, SurgeryPlan
 from n2nsurgery.surgery.planning.planner import PlannedModel, criterion_of, plan_surgery

@@ -30,7 +30,6 @@ from n2nsurgery.recipe.overrides import option_override, parse_override
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import read_recipe
 from n2nsurgery.surgery.artifact import Artifact
-from n2nsurgery.surgery.mask_enforcer import enforcer_of
 from n2nsurgery.surgery.planning.request import ArtifactRequest
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.distributed.collectives import on_rank_zero, on_ranks
@@ -218,7 +217,6 @@ class _Run:
             self.recipe.train,
             folder=self.folder,
             evaluations=evaluations,
-            enforcer=enforcer_of(pruned.module),
             mixing=mixed if self.recipe.data.mixing is not None else None,
             processes=self.processes,
             resume=self.request.resume is not None,

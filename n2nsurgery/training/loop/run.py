@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.sealed_folder import SealedFiles
+from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.device import choose_device, deterministic_mode
 from n2nsurgery.training.distributed.collectives import broadcast_from_rank_zero, on_rank_zero
 from n2nsurgery.training.distributed.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.training.distributed.stop import stop_requests
 from n2nsurgery.training.loop.batches import Batches, Mixing
-from n2nsurgery.training.loop.masking import MaskEnforcer
 from n2nsurgery.training.loop.train_state import TrainState
 from n2nsurgery.training.loop.trainer import Trainer
 from n2nsurgery.training.metrics.digests import digest
@@ -57,7 +57,6 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     folder: Path,
     evaluations: Mapping[str, Batches] | None = None,
     masks: Mapping[str, Tensor] | None = None,
-    enforcer: MaskEnforcer | None = None,
     mixing: Mixing | None = None,
     processes: DistributedContext | None = None,
     resume: bool = False,
@@ -68,14 +67,16 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     """Train `model` in place; checkpoints, metrics.jsonl and metrics.csv appear in `folder`.
 
     `evaluations`: batches by split (`validation` ranks the checkpoints). `masks`: which weights are kept, by parameter
-    name; or the `enforcer` of a pruned network, which is suspended meanwhile. `mixing`: mixup, cutmix. `processes`: the
-    processes that train together (`distributed.joined`). `resume`: go on from the newest whole checkpoint in `folder`,
-    from the start where there is none. `run_id`: a word for model and data, which a resumed run must have in common.
+    name; a pruned network has its own, whose gradient hooks are suspended meanwhile. `mixing`: mixup, cutmix.
+    `processes`: the processes that train together (`distributed.joined`). `resume`: go on from the newest whole
+    checkpoint in `folder`, from the start where there is none. `run_id`: a word for model and data, which a resumed run
+    must have in common.
 
     Raises UsageError (a config that does not fit, a folder that holds another run), RunError (loss not finite, no
     space, no device), VerificationError (a pruned weight moved), InterruptionError (state saved, resume to go on).
     """
     processes = processes if processes is not None else SingleProcess(device=choose_device(config.device))
+    enforcer = enforcer_of(model)
     masks = enforcer.masks if enforcer is not None else masks or {}
     _require_batches({"train": train, **(evaluations or {})})
     store = Checkpoints(folder / CHECKPOINTS, keep_last=config.keep_last, keep_best=config.keep_best)

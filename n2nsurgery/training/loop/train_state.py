@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError, RunError, UsageError
 from n2nsurgery.core.sealed_folder import SealedFiles
+from n2nsurgery.masks.attachment import enforcer_of
+from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.optimizer import make_optimizer
 from n2nsurgery.training.distributed.distributed_context import DistributedContext
-from n2nsurgery.training.loop.masking import MaskedParameters
 from n2nsurgery.training.metrics.meter import Meter
 from n2nsurgery.training.state.average import WeightAverage
 from n2nsurgery.training.state.randomness import random_state, restore_random_state
@@ -29,8 +30,7 @@ class TrainState:
         self.config = config
         self.module = _placed(module, config, processes)
         self.processes = processes
-        self.masked = MaskedParameters(self.module, masks)
-        self.masked.apply()
+        self.masked = _enforcer(self.module, masks)
         processes.broadcast(_tensors(self.module))
         self.optimizer = make_optimizer(self.module, config.optimizer)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=config.amp == "fp16")
@@ -50,7 +50,7 @@ class TrainState:
                 raise RunError(
                     f"'{name}' is no longer finite after step {step:,}; a lower learning rate or clip_norm may help"
                 )
-        self.masked.require_zero(self.optimizer, self.average.values if self.average is not None else None)
+        self.masked.require_zero(self.optimizer, average=self.average.values if self.average is not None else None)
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """The tensors of a checkpoint; called by every process, for each has random states of its own."""
@@ -134,6 +134,15 @@ def _placed(module: nn.Module, config: TrainConfig, processes: DistributedContex
     if config.channels_last:
         module.to(memory_format=torch.channels_last)
     return module
+
+
+def _enforcer(module: nn.Module, masks: Mapping[str, Tensor]) -> MaskEnforcer:
+    """The enforcer that the module has of these masks, laid out as the weights are now; or else a new one."""
+    own = enforcer_of(module)
+    if own is None or own.masks is not masks:
+        return MaskEnforcer(module, masks, hooks=False)
+    own.bind(module)
+    return own
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from n2nsurgery.core.errors import UnknownNameError, UsageError
-from n2nsurgery.core.names import nearest, select, strip_wrappers, unknown
+from n2nsurgery.core.names import listed, nearest, select, strip_wrappers, unknown
 
 LAYERS = ("conv1", "layer1.0.conv1", "layer1.0.conv2", "layer10.0.conv1", "fc")
 
@@ -40,6 +40,11 @@ def test_the_nearest_name_is_close_or_none():
 def test_a_long_list_of_names_is_not_recited():
     assert "Known: a, b." in str(unknown("model", "c", ["a", "b"]))
     assert "Known" not in str(unknown("model", "c", [f"name{i}" for i in range(100)]))
+
+
+def test_three_names_are_shown_and_the_others_counted():
+    assert listed(["a", "b", "c"]) == "'a', 'b', 'c'"
+    assert listed(["a", "b", "c", "d", "e"]) == "'a', 'b', 'c' and 2 more"
 
 
 def test_only_wrappers_are_stripped():

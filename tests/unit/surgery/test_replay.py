@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from n2nsurgery import MaskSet, PrunedModel, apply
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.graph.tracing.trace import trace
-from n2nsurgery.surgery.mask_enforcer import enforcer_of
+from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.surgery.replay import replay
 
 
@@ -81,12 +82,21 @@ def variant(plain: nn.Module, forward) -> nn.Module:
     return type("Variant", (type(plain),), {"forward": forward})()
 
 
-def test_the_same_layers_in_other_words_are_accepted(pruned, plain, images):
+def test_the_same_layers_with_another_operation_between_them_are_refused(pruned, plain, images):
     def forward(self, x: Tensor) -> Tensor:
-        return type(plain).forward(self, x) * 1
+        return type(plain).forward(self, x) * 2
 
-    replayed = again(pruned, variant(plain, forward), images)
-    assert torch.equal(replayed.module.eval()(images), pruned.module.eval()(images))
+    with pytest.raises(InvalidFileError, match="has the weights of the one that was pruned, but not its graph"):
+        again(pruned, variant(plain, forward), images)
+
+
+def test_versions_that_differ_are_named_where_the_graph_does(pruned, plain, images):
+    def forward(self, x: Tensor) -> Tensor:
+        return type(plain).forward(self, x) * 2
+
+    older = replace(pruned.record, versions=(("torch", "2.0.1"), *pruned.record.versions[2:]))
+    with pytest.raises(InvalidFileError, match=rf"\(torch 2\.0\.1 then, {re.escape(torch.__version__)} now\)"):
+        again(pruned, variant(plain, forward), images, record=older)
 
 
 def test_a_model_that_lacks_the_end_of_a_skip_is_refused_with_the_skip(pruned, plain, images):
@@ -109,8 +119,9 @@ def test_weights_that_do_not_fit_are_refused(pruned, plain, images):
         again(pruned, plain, images, state=state)
 
 
-def test_stored_weights_outside_the_masks_are_pruned(pruned, plain, images):
-    state = {name: torch.ones_like(tensor) for name, tensor in pruned.module.state_dict().items()}
-    replayed = again(pruned, plain, images, state=state)
-    for name, mask in pruned.masks.items():
-        assert torch.equal(replayed.module.get_parameter(name).detach() != 0, mask)
+def test_stored_weights_outside_the_masks_are_refused(pruned, plain, images):
+    state = {name: tensor.clone() for name, tensor in pruned.module.state_dict().items()}
+    state["conv1.weight"].fill_(1)
+    outside = int((~pruned.masks["conv1.weight"]).sum())
+    with pytest.raises(InvalidFileError, match=rf"{outside} stored weights of 'conv1\.weight' lie outside the masks"):
+        again(pruned, plain, images, state=state)

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from n2nsurgery import PrunedModel, apply, export_onnx, load
-from n2nsurgery.core.errors import InvalidFileError, UsageError
+from n2nsurgery.core.errors import InvalidFileError, UsageError, VerificationError
 from n2nsurgery.export.files import metadata
 from n2nsurgery.pipelines.deploy import export as pipeline
 from n2nsurgery.pipelines.deploy.export import run
@@ -92,6 +94,22 @@ def test_exporting_leaves_the_network_in_its_mode_and_its_place(pruned, tmp_path
     export_onnx(pruned, tmp_path / "tiny.onnx")
     assert pruned.module.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in pruned.module.state_dict().items())
+
+
+def test_a_network_whose_pruned_weights_have_moved_is_not_exported(pruned, tmp_path):
+    name, mask = next(iter(pruned.masks.items()))
+    pruned.module.get_parameter(name).data.add_(1)
+    expected = rf"{int((~mask).sum())} pruned weights are no longer zero \(in '{re.escape(name)}'\).*enforce"
+    with pytest.raises(VerificationError, match=expected):
+        export_onnx(pruned, tmp_path / "tiny.onnx")
+    assert not (tmp_path / "tiny.onnx").exists()
+
+
+def test_a_network_with_a_parametrized_weight_is_not_exported(pruned, tmp_path):
+    name = next(name for name in pruned.masks if not name.startswith("n2n_skips"))
+    weight_norm(pruned.module.get_submodule(name.removesuffix(".weight")))
+    with pytest.raises(UsageError, match=rf"'{re.escape(name)}' of the pruned module is no ordinary parameter"):
+        export_onnx(pruned, tmp_path / "tiny.onnx")
 
 
 def test_an_existing_file_is_kept_unless_it_may_be_replaced(pruned, tmp_path):

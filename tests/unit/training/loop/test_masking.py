@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from n2nsurgery.core.errors import UnknownNameError, UsageError, VerificationError
+from n2nsurgery.masks.attachment import apply_masks, enforcer_of
+from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.surgery.mask_enforcer import apply_masks, enforcer_of
 from n2nsurgery.training.distributed.distributed_context import SingleProcess
-from n2nsurgery.training.loop.masking import MaskedParameters
 from n2nsurgery.training.loop.run import run_training
 from n2nsurgery.training.loop.step import optimizer_step
 from n2nsurgery.training.loop.train_state import TrainState
@@ -62,7 +62,7 @@ def test_pruned_entries_are_exactly_zero_after_every_step(case, convnet, blobs, 
 def test_infinite_and_undefined_gradients_of_pruned_weights_are_zeroed():
     model = nn.Linear(4, 1, bias=False)
     mask = torch.tensor([[True, True, False, False]])
-    masked = MaskedParameters(model, {"weight": mask})
+    masked = MaskEnforcer(model, {"weight": mask}, hooks=False)
     model.weight.grad = torch.tensor([[1.0, torch.inf, torch.inf, torch.nan]])
     masked.mask_gradients()
     assert torch.equal(model.weight.grad, torch.tensor([[1.0, torch.inf, 0.0, 0.0]]))
@@ -74,7 +74,7 @@ def test_kept_values_come_through_to_the_bit_in_every_precision(dtype):
     model = nn.Linear(5, 3, bias=False).to(dtype)
     mask = torch.rand(3, 5, generator=torch.Generator().manual_seed(0)) < 0.5
     expected = torch.where(mask, model.weight.detach(), 0)
-    MaskedParameters(model, {"weight": mask}).apply()
+    MaskEnforcer(model, {"weight": mask}, hooks=False).apply()
     assert torch.equal(model.weight, expected)
 
 
@@ -118,7 +118,7 @@ def test_momentum_that_is_not_masked_is_found(mlp, blobs, masks_of, config):
 
 
 def test_gradients_that_are_not_masked_are_found(mlp, blobs, masks_of, config, monkeypatch, tmp_path):
-    monkeypatch.setattr(MaskedParameters, "mask_gradients", lambda _: None)
+    monkeypatch.setattr(MaskEnforcer, "mask_gradients", lambda _: None)
     model = mlp()
     with pytest.raises(VerificationError, match="are no longer zero in the weights"):
         run_training(model, blobs(), config(), folder=tmp_path, masks=masks_of(model))
@@ -133,7 +133,7 @@ def test_an_average_with_pruned_entries_is_found(mlp, masks_of, config):
         train_state.require_sound(0)
 
 
-def test_the_keeper_of_an_operated_network_rests_while_the_loop_masks(mlp, blobs, masks_of, config, tmp_path):
+def test_the_hooks_of_a_pruned_network_are_suspended_while_the_loop_masks(mlp, blobs, masks_of, config, tmp_path):
     model, reference = mlp(), mlp()
     apply_masks(model, MaskSet(masks_of(model)))
     enforcer = enforcer_of(model)
@@ -143,7 +143,6 @@ def test_the_keeper_of_an_operated_network_rests_while_the_loop_masks(mlp, blobs
         blobs(),
         config(clip_norm=1.0),
         folder=tmp_path / "kept",
-        enforcer=enforcer,
         progress=lambda _: hooked.append(bool(enforcer._handles)),
     )
     assert set(hooked) == {False}
@@ -151,7 +150,7 @@ def test_the_keeper_of_an_operated_network_rests_while_the_loop_masks(mlp, blobs
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, reference.get_parameter(name))
     longer = config(clip_norm=1.0, epochs=3)
-    run_training(model, blobs(), longer, folder=tmp_path / "kept", enforcer=enforcer, resume=True)
+    run_training(model, blobs(), longer, folder=tmp_path / "kept", resume=True)
     model.zero_grad()
     model(next(blobs().epoch(0))[0]).sum().backward()  # and afterwards it is at work again
     for name, mask in enforcer.masks.items():
@@ -161,8 +160,8 @@ def test_the_keeper_of_an_operated_network_rests_while_the_loop_masks(mlp, blobs
 def test_masks_that_do_not_fit_are_refused(mlp):
     model = mlp()
     with pytest.raises(UnknownNameError, match=r"unknown masked parameter '0.wieght'; did you mean '0.weight'"):
-        MaskedParameters(model, {"0.wieght": torch.ones(16, 8, dtype=torch.bool)})
+        MaskEnforcer(model, {"0.wieght": torch.ones(16, 8, dtype=torch.bool)}, hooks=False)
     with pytest.raises(UsageError, match=r"'0.weight' is torch.bool of shape \(8, 16\); torch.bool of shape \(16, 8\)"):
-        MaskedParameters(model, {"0.weight": torch.ones(8, 16, dtype=torch.bool)})
+        MaskEnforcer(model, {"0.weight": torch.ones(8, 16, dtype=torch.bool)}, hooks=False)
     with pytest.raises(UsageError, match=r"'0.weight' is torch.float32"):
-        MaskedParameters(model, {"0.weight": torch.ones(16, 8)})
+        MaskEnforcer(model, {"0.weight": torch.ones(16, 8)}, hooks=False)

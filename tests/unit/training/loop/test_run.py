@@ -14,11 +14,11 @@ from torch import nn
 
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.sealed_folder import read_sealed
+from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.training.config.optimizer import make_optimizer
 from n2nsurgery.training.distributed.distributed_context import SingleProcess
 from n2nsurgery.training.loop import step, trainer
 from n2nsurgery.training.loop.evaluation import evaluate
-from n2nsurgery.training.loop.masking import MaskedParameters
 from n2nsurgery.training.loop.run import run_training
 from n2nsurgery.training.metrics.digests import digest
 from n2nsurgery.training.state.checkpoints import trained_weights
@@ -347,15 +347,16 @@ def test_processes_compare_masks_in_force_and_weights_in_every_epoch(mlp, blobs,
 def test_a_mask_that_is_no_longer_that_of_the_start_is_told_by_its_digest(mlp, blobs, config, masks_of, tmp_path):
     processes = Watched(device=CPU, size=2, seen=[])
     model = mlp()
-    damaged = MaskedParameters.mask_gradients
+    damaged = MaskEnforcer.mask_gradients
 
     def damage(masked):
-        next(iter(masked._entries.values()))[1][0, :] = 0  # a row of the first layer is pruned on the way
+        name, parameter = next(iter(masked._parameters.items()))
+        masked._gradient_masks[name].bits(parameter)[0, :] = 0  # a row of the first layer is pruned on the way
         damaged(masked)
 
     with (
-        mock.patch.object(MaskedParameters, "mask_gradients", damage),
-        mock.patch.object(MaskedParameters, "require_zero"),
+        mock.patch.object(MaskEnforcer, "mask_gradients", damage),
+        mock.patch.object(MaskEnforcer, "require_zero"),
     ):
         run_training(model, blobs(), config(epochs=1), folder=tmp_path, masks=masks_of(model), processes=processes)
     (_, start), (_, after), _ = processes.seen

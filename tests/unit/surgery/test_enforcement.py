@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -10,12 +11,12 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_
-from torch.optim import SGD, Adam, AdamW, Optimizer, RMSprop
+from torch.optim import SGD, Adam, AdamW, Muon, Optimizer, RMSprop
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from n2nsurgery import MaskSet, PrunedModel, apply
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.surgery.mask_enforcer import apply_masks, attach, enforcer_of
+from n2nsurgery.masks.attachment import apply_masks, attach, enforcer_of
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": lambda p: SGD(p, lr=0.1),
@@ -327,6 +328,86 @@ def test_a_module_without_masks_cannot_be_enforced(plain):
     with pytest.raises(UsageError, match="Plain was not pruned: it has no masks to enforce"):
         attach(plain, SGD(plain.parameters(), lr=0.1))
     assert enforcer_of(plain) is None
+
+
+def test_an_optimizer_of_the_original_is_refused(plain, pruned):
+    with pytest.raises(UsageError, match=r"SGD has none of the pruned module's parameters, .*pruning returns a copy"):
+        pruned.enforce(SGD(plain.parameters(), lr=0.1))
+
+
+def test_parameters_that_no_optimizer_has_are_named_in_a_warning(pruned):
+    head = SGD(pruned.module.head.parameters(), lr=0.1)
+    rest = SGD([p for name, p in pruned.module.named_parameters() if not name.startswith("head.")], lr=0.1)
+    trainable = sum(1 for _ in pruned.module.parameters())
+    expected = rf"{trainable - 2} of the pruned module's {trainable} trainable parameters .*'conv0\.weight', 'norm0\."
+    with pytest.warns(UserWarning, match=expected):
+        pruned.enforce(head)
+    pruned.enforce(head, rest)  # a warning would be an error
+
+
+def test_frozen_parameters_may_be_missing(pruned):
+    for name, parameter in pruned.module.named_parameters():
+        parameter.requires_grad_(name.startswith("head."))
+    pruned.enforce(SGD(pruned.module.head.parameters(), lr=0.1))
+    assert not pruned.module.get_parameter("conv0.weight").requires_grad
+
+
+@pytest.fixture
+def sparse_head(plain) -> tuple[nn.Module, MaskSet]:
+    """The plain network with a sparse head: a matrix, as Muon wants it."""
+    masks = MaskSet({"head.weight": torch.rand(4, 8, generator=torch.Generator().manual_seed(2)) < 0.3})
+    apply_masks(plain, masks)
+    return plain, masks
+
+
+def test_the_first_step_that_moves_pruned_weights_is_warned_of(sparse_head, images, labels):
+    module, masks = sparse_head
+    optimizer = Muon([module.head.weight], lr=0.1)
+    with pytest.warns(UserWarning, match=r"first step of Muon has moved \d+ pruned weights \(in 'head\.weight'\)"):
+        train(module, optimizer, images, labels, steps=1)
+    train(module, optimizer, images, labels, steps=2)  # once is enough
+    assert revived(module, masks) == ["head.weight"]
+
+
+def test_an_optimizer_that_mixes_entries_is_kept_in_check_without_a_warning(sparse_head, images, labels):
+    module, masks = sparse_head
+    optimizer = Muon([module.head.weight], lr=0.1)
+    attach(module, optimizer, SGD([p for name, p in module.named_parameters() if name != "head.weight"], lr=0.1))
+    train(module, optimizer, images, labels)
+    assert revived(module, masks) == []
+
+
+def test_weights_that_moved_are_set_to_zero_again_on_demand(pruned):
+    weight = pruned.module.get_parameter("conv1.weight")
+    weight.data.add_(1)
+    pruned.apply_masks()
+    assert torch.equal(weight != 0, pruned.masks["conv1.weight"])
+
+
+def test_masks_follow_parameters_that_are_replaced_under_an_enforced_optimizer(pruned, images, labels):
+    optimizer = SGD(pruned.module.parameters(), lr=0.1)
+    pruned.enforce(optimizer)
+    pruned.module.conv1.weight = nn.Parameter(torch.ones_like(pruned.module.conv1.weight))
+    train(pruned.module, optimizer, images, labels, steps=1)
+    assert revived(pruned.module, pruned.masks) == []
+
+
+def test_a_second_derivative_is_masked_too(pruned, images, labels):
+    weight, mask = pruned.module.get_parameter("conv1.weight"), pruned.masks["conv1.weight"]
+    (gradient,) = torch.autograd.grad(loss(pruned.module, images, labels), weight, create_graph=True)
+    assert not gradient[~mask].any()
+    (second,) = torch.autograd.grad(gradient.square().sum(), weight)
+    assert not second[~mask].any()
+    assert second[mask].any()
+
+
+def test_masks_hold_after_pickling(plain, images, labels):
+    apply_masks(plain, MaskSet({"conv1.weight": torch.rand(8, 8, 3, 3) < 0.5}))
+    again = pickle.loads(pickle.dumps(plain))  # noqa: S301 - what was pickled one line ago
+    masks = enforcer_of(again).masks
+    train(again, SGD(again.parameters(), lr=0.1), images, labels)
+    assert masks == enforcer_of(plain).masks
+    assert revived(again, masks) == []
 
 
 def test_state_dict_has_the_originals_names_and_those_of_the_skips(plain, pruned):
