@@ -21,7 +21,7 @@ from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.scoring.context import ScoreContext, ScoringBatch
 from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS, DistributedContext
 from n2nsurgery.masks.scoring.loss import cross_entropy
-from n2nsurgery.surgery.graft import graft
+from n2nsurgery.surgery.engines.carry_out import add_skips, operand
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.planner import criterion_of, floors_of, pattern_seed
 from n2nsurgery.surgery.proof import prove_counts
@@ -50,14 +50,13 @@ def prune(
     data: ScoringData = ScoringData(),
     progress: Progress = SILENT,
 ) -> PrunedModel:
-    """Carry out `plan` on `trace.module`, in place; equal plans, weights and data give equal masks.
+    """Carry out `plan` on the module that its engine changes, in place; equal plans, weights and data give equal masks.
 
     `progress` is called while a criterion scores. Raises UsageError where the criterion needs data and
     has none, InternalError where the counts are not exactly the plan's.
     """
-    module = trace.module
     draw = _draw(trace, plan, data, progress)
-    graft(module, plan.skips)
+    module = add_skips(trace, plan)
     skips = {
         parameter_of(skip): settle_skip(skip, module.get_parameter(parameter_of(skip)), seed=plan.config.seed)
         for skip in plan.skips
@@ -82,7 +81,7 @@ def prune(
 
 
 def assist(trace: Trace, plan: SurgeryPlan, data: ScoringData) -> None:
-    """Score this process's part of the batches for the one that prunes; `trace.module` stays as it is."""
+    """Score this process's part of the batches for the one that prunes; the module stays as it is."""
     _draw(trace, plan, data, SILENT)
 
 
@@ -91,7 +90,12 @@ def _draw(trace: Trace, plan: SurgeryPlan, data: ScoringData, progress: Progress
     kept_dense = sum(weight.numel for weight in plan.weights if weight.name in plan.dense)
     seed = plan.config.seed
     context = ScoreContext(
-        module=trace.module, weights=pruned, batches=data.batches, loss=data.loss, seed=seed, processes=data.processes
+        module=operand(trace, plan),
+        weights=pruned,
+        batches=data.batches,
+        loss=data.loss,
+        seed=seed,
+        processes=data.processes,
     )
     return draw_masks(
         criterion_of(plan.config),

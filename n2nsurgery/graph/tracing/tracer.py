@@ -83,11 +83,7 @@ class ValueTracer(fx.Tracer):
         try:
             if self.is_leaf_module(m, path):
                 return super().call_module(m, forward, args, kwargs)
-            with self._no_draws(), self._inside(path, args, kwargs) as call:
-                result = super().call_module(m, forward, args, kwargs)
-            if type(result) is ValueProxy:
-                result.node.meta["returned_by"] += (call,)
-            return result
+            return self._followed(path, m, forward, args, kwargs)
         except Exception:
             self.failed_in = self.failed_in or self._stack[-1]
             raise
@@ -111,9 +107,10 @@ class ValueTracer(fx.Tracer):
         self._calls[base] += 1
         return node
 
-    @contextmanager
-    def _inside(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[ModuleCall]:
-        """Within, nodes belong to this call of a container, whose inputs are noted at their nodes."""
+    def _followed(
+        self, path: str, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:  # noqa: ANN401
+        """Trace into a container; its nodes, its inputs and its output are marked as those of this call."""
         call = (path, self._entered[path])
         self._entered[path] += 1
         for key, value in (*enumerate(args), *kwargs.items()):
@@ -121,9 +118,13 @@ class ValueTracer(fx.Tracer):
                 value.node.meta["given_to"] += ((call, key, len(self.graph.nodes), tuple(self._containers)),)
         self._containers.append(call)
         try:
-            yield call
+            with self._no_draws():
+                result = super().call_module(m, forward, args, kwargs)
         finally:
             self._containers.pop()
+        if type(result) is ValueProxy:
+            result.node.meta["returned_by"] += (call,)
+        return result
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *_: Any, **__: Any) -> Any:  # noqa: ANN401
         """The proxy of a new node with its values; or the value itself, without a node, where it is a fact."""

@@ -22,7 +22,6 @@ from n2nsurgery.data.pipeline.batch import batches as batches_of
 from n2nsurgery.data.pipeline.noise import noise_batches
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.layers.pairs import PairSelection
-from n2nsurgery.graph.tracing.equality import require_equal
 from n2nsurgery.graph.tracing.trace import Trace, bind_inputs, trace
 from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS, DistributedContext
@@ -34,6 +33,10 @@ from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
 from n2nsurgery.pipelines.prune.surgery_config import surgery_config
 from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
+from n2nsurgery.surgery.engines.carry_out import operand
+from n2nsurgery.surgery.engines.choice import AskedEngine, plan_with_engine
+from n2nsurgery.surgery.engines.gate import require_harmless
+from n2nsurgery.surgery.engines.rewritable import require_rewritable
 from n2nsurgery.surgery.planning.config import Option, SurgeryConfig
 from n2nsurgery.surgery.planning.plan import InputSpec, SurgeryPlan
 from n2nsurgery.surgery.planning.planner import PlannedModel, criterion_of, plan_surgery
@@ -77,17 +80,20 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
     seed: int = 0,
     criterion_options: Mapping[str, Option] | None = None,
     pairs: PairSelection | None = None,
+    engine: AskedEngine = "auto",
+    inplace: bool = False,
     **options: Any,  # noqa: ANN401 - further fields of SurgeryConfig
 ) -> PrunedModel:
     """Prune a model to `density` of its conv and linear weights and graft skip connections within that budget.
 
-    `model_or_name`: an nn.Module (a traced copy is pruned, the original stays as it is) or a name that
-    `n2nsurgery models` lists. `density` may be left out where `junctions` (a tuple of JunctionRequest) says what layers
-    keep. `example_inputs`: a tensor, positional inputs or inputs by name, batch first; needed for
-    an nn.Module. `data`: for criteria that look at data: (inputs, targets), a list of those, or a DataLoader; without
-    it seeded noise is used, and recorded as such. `criterion_options`: its hyper-parameters, e.g.
-    `{"allocation": "uniform"}`. `pairs`: which layer pairs. `options`: see SurgeryConfig (pattern, kernel, pooling,
-    keep_dense, redistribute, ...).
+    `model_or_name`: an nn.Module (a copy is pruned; with `inplace` the object itself) or a name that `n2nsurgery
+    models` lists. `density` may be left out where `junctions` (a tuple of JunctionRequest) says what layers keep.
+    `example_inputs`: a tensor, positional inputs or inputs by name, batch first; needed for an nn.Module. `data`: for
+    criteria that look at data: (inputs, targets), a list of those, or a DataLoader; without it seeded noise is used,
+    and recorded as such. `criterion_options`: its hyper-parameters, e.g. `{"allocation": "uniform"}`. `pairs`: which
+    layer pairs. `engine`: `hooks` keeps the model's class and forward and runs skips in hooks of its modules, `rewrite`
+    makes a graph of its data flow, `auto` takes hooks where every skip has a place for them (`plan.engine` says why).
+    `options`: see SurgeryConfig (pattern, kernel, pooling, keep_dense, redistribute, ...).
 
     Raises UsageError (wrong value), UnknownNameError (wrong name), BudgetError (does not fit), TraceError.
     """
@@ -98,7 +104,7 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
     )  # fmt: skip
     bundle = bundle_of(model_or_name, example_inputs, seed)
     batches = batches_of(data) if data is not None else None
-    return PruningRun(bundle, config).run(batches, loss=loss)
+    return PruningRun(bundle, config, engine=engine, inplace=inplace).run(batches, loss=loss)
 
 
 def run(request: ApplyRequest, progress: Progress = SILENT) -> ApplyOutcome:
@@ -127,24 +133,39 @@ def run(request: ApplyRequest, progress: Progress = SILENT) -> ApplyOutcome:
 class PruningRun:
     """One model and what is to be done to it; traced and planned when made, run once."""
 
-    def __init__(self, bundle: ModelBundle, config: SurgeryConfig, progress: Progress = SILENT) -> None:
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        config: SurgeryConfig,
+        progress: Progress = SILENT,
+        *,
+        engine: AskedEngine = "auto",
+        inplace: bool = False,
+    ) -> None:
         self.bundle = bundle
         self.progress = progress
         self.choice: DrawChoice | None = None
         self.progress("tracing", 0.2)
         inputs = inputs_of(bundle)
         self.trace: Trace = trace(bundle.module, inputs)
-        require_equal(bundle.module, self.trace.module, inputs)
         self.progress("planning", 0.5)
-        self.plan = plan_surgery(
-            layer_graph(self.trace),
-            config,
-            PlannedModel(
-                recipe=bundle.spec.to_text() if bundle.spec else None,
-                class_name=type(bundle.module).__name__,
-                inputs=_input_specs(inputs),
-            ),
+        model = PlannedModel(
+            recipe=bundle.spec.to_text() if bundle.spec else None,
+            class_name=type(bundle.module).__name__,
+            inputs=_input_specs(inputs),
         )
+        self.plan = plan_with_engine(
+            engine,
+            self.trace.module,
+            layer_graph(self.trace),
+            lambda graph: plan_surgery(graph, config, model),
+            lambda: require_rewritable(bundle.module, self.trace.module, inputs),
+        )
+        if self.plan.engine.engine == "hooks":
+            require_harmless(bundle.module, self.plan, inputs)
+            self.trace = replace(self.trace, inplace=inplace)
+        elif inplace:
+            raise UsageError(f"the model can only be rewritten into a copy, not changed: {self.plan.engine.reason}")
 
     def choose_draw(self, tries: int) -> None:
         """Plan with the pattern of highest scatter among `tries` draws."""
@@ -207,7 +228,7 @@ class PruningRun:
         if not looks and batches is not None:
             _LOG.warning("the criterion '%s' looks at no data: what was given is not used", self.plan.config.criterion)
         used = tuple(batches or ()) if looks else ()
-        module = self.trace.module
+        module = operand(self.trace, self.plan)
         if device is not None:
             module.to(_device(device, scored=bool(used)))
         processes.broadcast([*module.parameters(), *module.buffers()])

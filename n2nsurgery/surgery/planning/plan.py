@@ -34,8 +34,8 @@ class SurgeryPlan:
     `model`: how to build the dense model again, as JSON text (None: it came as an object). `structure`: fingerprint of
     the traced graph. `dense`: names of the weights kept whole. `kept`: counts of `weights`, in their order, where the
     criterion's allocation decides them (None: scores will). `refused`: every pair, layer and parameter that is left
-    alone, with the reason. `warnings`: what the user should know before training. `engine`: whether the skips run in hooks of the model or in a
-    rewritten copy, and why.
+    alone, with the reason. `warnings`: what the user should know before training. `engine`: whether the skips run in
+    hooks of the model or in a rewritten copy, and why.
     """
 
     schema: int
@@ -59,8 +59,11 @@ class SurgeryPlan:
         return fingerprint(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON values."""
-        return asdict(self)
+        """Everything as JSON values; a plan that rewrites for no reason given, as all once did, names no engine."""
+        document = asdict(self)
+        if self.engine == REWRITE:
+            del document["engine"]
+        return document
 
     @classmethod
     def from_json(cls, value: Any, where: str = "plan.json") -> SurgeryPlan:  # noqa: ANN401 - any JSON value
@@ -70,4 +73,4 @@ class SurgeryPlan:
             raise InvalidFileError(f"{where} is not a surgery plan: it names no schema")
         if schema > SCHEMA:
             raise InvalidFileError(f"{where} has schema {schema}; this version reads up to {SCHEMA}: upgrade it")
-        return decode(cls, value, where)
+        return decode(cls, {"engine": asdict(REWRITE), **value}, where)

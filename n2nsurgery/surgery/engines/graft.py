@@ -16,7 +16,7 @@ from torch import fx
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.graph.tracing.traced_module import TracedModule
 from n2nsurgery.skips.spec import SkipSpec
-from n2nsurgery.surgery.inplace.skip_modules import add_skip_modules
+from n2nsurgery.surgery.engines.skip_modules import add_skip_modules
 
 
 def graft(module: TracedModule, skips: Sequence[SkipSpec]) -> None:

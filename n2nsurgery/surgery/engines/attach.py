@@ -8,15 +8,16 @@ from torch import nn
 
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.skips.spec import SkipSpec
-from n2nsurgery.surgery.inplace.hooks import Capture, Insertion, Scope
+from n2nsurgery.surgery.engines.hooks import Capture, Insertion, Scope
+from n2nsurgery.surgery.engines.skip_modules import add_skip_modules
 from n2nsurgery.surgery.planning.route import Boundary, Route
-from n2nsurgery.surgery.inplace.skip_modules import add_skip_modules
 
 
-def attach_skips(module: nn.Module, skips: Sequence[SkipSpec], routes: Sequence[Route]) -> None:
+def attach_skips(module: nn.Module, skips: Sequence[SkipSpec], routes: Sequence[Route]) -> tuple[Insertion, ...]:
     """Add the skips to `module` in place, with zero weights; its class, forward and state_dict keys stay.
 
-    Raises InvalidFileError where the model lacks a module that a route names, naming all of them.
+    Returns what runs at the targets, in the order of `skips`. Raises InvalidFileError where the model lacks
+    a module that a route names, naming all of them.
     """
     modules = dict(module.named_modules(remove_duplicate=False))
     ends = {end for route in routes for end in (route.scope, route.source.module, route.target.module)}
@@ -28,15 +29,18 @@ def attach_skips(module: nn.Module, skips: Sequence[SkipSpec], routes: Sequence[
     scopes = {path: Scope(path) for path in dict.fromkeys(route.scope for route in routes)}
     # Insertions come first: where one module is the target of a skip and the source of another, the other starts from
     # what the first has added.
+    insertions: list[Insertion] = []
     for skip, route in zip(skips, routes, strict=True):
         insertion = Insertion(scopes[route.scope], module.get_submodule(skip.name), skip.name, route)
         _hook(modules[route.target.module], route.target, insertion)
+        insertions.append(insertion)
     captures = {(route.scope, route.source): route for route in routes}
-    for (scope, boundary), route in captures.items():
-        _hook(modules[boundary.module], boundary, Capture(scopes[scope], boundary, copies=route.copies))
+    for (around, boundary), route in captures.items():
+        _hook(modules[boundary.module], boundary, Capture(scopes[around], boundary, copies=route.copies))
     for path, scope in scopes.items():
         modules[path].register_forward_pre_hook(scope.open, prepend=True)
         modules[path].register_forward_hook(scope.close, always_call=True)
+    return tuple(insertions)
 
 
 def _hook(module: nn.Module, boundary: Boundary, hook: Capture | Insertion) -> None:
