@@ -23,6 +23,7 @@ from n2nsurgery.pipelines.deploy import bench, export
 from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
 from n2nsurgery.pipelines.prune import apply
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ CASES = {
     "resnet50-uniform": Case(model="resnet50", options=UNIFORM, bars={0.02: 10, 0.05: 6, 0.1: 4}),
     "resnet50-n2nskip": Case(model="resnet50", options={"allocation": "uniform"}, bars={0.02: 10, 0.05: 6, 0.1: 4}),
     "resnet50-n2nskip-two-blocks": Case(
-        model="resnet50", options={"allocation": "uniform", "shortcuts": "two-blocks"},
+        model="resnet50", options={"allocation": "uniform", "skip_placement": "two-blocks"},
         bars={0.02: 10, 0.05: 6, 0.1: 4},
     ),
     "resnet50-block4": Case(
@@ -63,7 +64,9 @@ HEADER = (
 def measured(case: Case, density: float, options: argparse.Namespace, folder: Path) -> tuple[BenchReport, Any, float]:
     """The comparison, the report on the portable file, and the MAC density."""
     artifact = folder / "artifact"
-    request = ApplyRequest(model=case.model, density=density, output=artifact, device="cpu", **case.options)
+    request = ApplyRequest(
+        model=case.model, surgery=SurgeryConfig(density=density, **case.options), output=artifact, device="cpu"
+    )
     outcome = apply.run(request)
     portable = export.run(artifact, folder / "portable.onnx", measure=options.measure).report
     dense = export.run(artifact, folder / "dense.onnx", format="dense").report

@@ -29,6 +29,7 @@ from torch.nn import functional as F
 
 import n2nsurgery
 from n2nsurgery.core.errors import N2NSurgeryError
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.seeds import torch_generator
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
@@ -42,7 +43,6 @@ from n2nsurgery.pipelines.training.fitted import fitted_bundle
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.config.optimizer import OptimizerConfig, make_optimizer
 from n2nsurgery.training.config.schedule import ScheduleConfig, learning_rate
-from n2nsurgery.training.distributed.distributed_context import SingleProcess
 from n2nsurgery.training.loop.evaluation import evaluate
 
 JUDGED = 10_000

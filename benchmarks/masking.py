@@ -18,11 +18,12 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.models.families.cifar_vgg19 import CifarVgg19
 from n2nsurgery.training.config.config import TrainConfig
-from n2nsurgery.training.distributed.distributed_context import SingleProcess
+from n2nsurgery.training.loop.components import components_of
 from n2nsurgery.training.loop.step import optimizer_step
 from n2nsurgery.training.loop.train_state import TrainState
 from n2nsurgery.training.state.saved_state import Position
@@ -69,7 +70,7 @@ def plain(model: nn.Module, device: torch.device, pair: tuple[torch.Tensor, torc
 
 def ours(train_state: TrainState, pair: tuple[torch.Tensor, torch.Tensor]) -> Step:
     """The step of `n2nsurgery.training`."""
-    return lambda: optimizer_step(train_state, [pair], position=Position(), lr=0.01)
+    return lambda: optimizer_step(train_state, [pair], position=Position())
 
 
 def seconds(step: Step, device: torch.device) -> float:
@@ -120,9 +121,9 @@ def main() -> None:
     config, processes = TrainConfig(clip_norm=clip), SingleProcess(device=device)
     steps = {
         "plain": plain(copy.deepcopy(model).train(), device, pair, clip),
-        "dense": ours(TrainState(copy.deepcopy(model), config, processes, {}), pair),
-        "masked": ours(TrainState(copy.deepcopy(model), config, processes, masks), pair),
-        "hooks": ours(TrainState(kept, config, processes, {}), pair),
+        "dense": ours(TrainState(copy.deepcopy(model), config, components_of(config), processes, {}, 1), pair),
+        "masked": ours(TrainState(copy.deepcopy(model), config, components_of(config), processes, masks, 1), pair),
+        "hooks": ours(TrainState(kept, config, components_of(config), processes, {}, 1), pair),
     }
     rounds = in_turns(steps, arguments.rounds, device)
     for name in steps:

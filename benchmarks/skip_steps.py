@@ -18,9 +18,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import n2nsurgery
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.config.config import TrainConfig
-from n2nsurgery.training.distributed.distributed_context import SingleProcess
+from n2nsurgery.training.loop.components import components_of
 from n2nsurgery.training.loop.train_state import TrainState
 
 ALONE = "pruned alone"
@@ -28,15 +29,18 @@ ALONE = "pruned alone"
 
 def networks(model: str, density: float) -> dict[str, PrunedModel]:
     """The network pruned alone, with the default's skips, with the paper's, and with those of ResNets."""
-    beside = n2nsurgery.PairSelection(shortcuts="plain")
     made = {
         ALONE: n2nsurgery.apply(model, density=density, skip="none"),
         "one-to-one": n2nsurgery.apply(model, density=density),
-        "residual (k = 2)": n2nsurgery.apply(
-            model, density=density, skip="residual", pairs=n2nsurgery.PairSelection(length=2)
-        ),
+        "residual (k = 2)": n2nsurgery.apply(model, density=density, skip="residual", skip_length=2),
         "the paper's": n2nsurgery.apply(
-            model, density=density, skip_ratio=0.5, pattern="random", kernel="target", norm="never", pairs=beside
+            model,
+            density=density,
+            skip_ratio=0.5,
+            skip_pattern="random",
+            skip_kernel="target",
+            skip_norm="never",
+            skip_placement="all",
         ),
     }
     if len({pruned.plan.budget.total for pruned in made.values()}) != 1:
@@ -71,7 +75,12 @@ def main() -> None:
     for name, pruned in networks(arguments.model, arguments.density).items():
         operations[name] = flops(pruned.module, inputs)
         train_state = TrainState(
-            pruned.module.to(device).train(), TrainConfig(), SingleProcess(device=device), pruned.masks
+            pruned.module.to(device).train(),
+            TrainConfig(),
+            components_of(TrainConfig()),
+            SingleProcess(device=device),
+            pruned.masks,
+            steps_per_epoch=1,
         )
         steps[name] = ours(train_state, pair)
     rounds = in_turns(steps, arguments.rounds, device)

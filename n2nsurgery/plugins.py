@@ -13,6 +13,8 @@ from pathlib import Path
 
 from n2nsurgery.core.errors import RunError, UsageError
 
+_IMPORTED: dict[str, None] = {}  # by name, in the order in which they were imported
+
 
 def import_plugins(names: Iterable[str]) -> None:
     """Import the modules called `names` (`package.module`), found on Python's path or in the current folder.
@@ -38,3 +40,9 @@ def import_plugins(names: Iterable[str]) -> None:
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             raise RunError(f"the plugin '{name}' fails while it is imported: {reason}") from error
+        _IMPORTED[name] = None
+
+
+def imported_plugins() -> tuple[str, ...]:
+    """The names of the plugins that this process has imported, for processes that it starts."""
+    return tuple(_IMPORTED)

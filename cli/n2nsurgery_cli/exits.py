@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 import typer
 
-from n2nsurgery.core.errors import InternalError, N2NSurgeryError
+from n2nsurgery.core.errors import InternalError, N2NSurgeryError, UsageError
+from n2nsurgery_cli.config_options import flag_of
 
 FAILED = 1
 INTERRUPTED = 130
@@ -35,12 +36,19 @@ def exit_code_of(run: Callable[[], object]) -> int:
     except InternalError as error:
         return _fail(f"{error}\n{_BUG}", error.exit_code)
     except N2NSurgeryError as error:
-        return _fail(str(error), error.exit_code)
+        return _fail(_told(error), error.exit_code)
     except OSError as error:
         return _fail(_describe(error), FAILED)
     except Exception as error:  # noqa: BLE001 - the last stop before the interpreter's own traceback
         return _fail(f"{type(error).__name__}: {error}\n{_BUG}", FAILED)
     return 0
+
+
+def _told(error: N2NSurgeryError) -> str:
+    """The message, in which an option is called as it is on the command line."""
+    if isinstance(error, UsageError) and error.field is not None:
+        return error.spelled(flag_of(error.field))
+    return str(error)
 
 
 def _describe(error: OSError) -> str:

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def decode(cls: type[T], value: object, where: str) -> T:
-    """The `cls` (a dataclass of scalars, literals, tuples and dataclasses) that `dataclasses.asdict` gave `value`.
+    """The `cls` that `dataclasses.asdict` gave `value`: a dataclass of scalars, literals, tuples, mappings and such.
 
     `where` names the value in messages ("plan.json: skips[3]"). Raises InvalidFileError for a key that is unknown or
     missing and for a value of another type; lists become tuples.
@@ -40,7 +40,10 @@ def _value(hint: Any, value: object, where: str) -> Any:  # noqa: ANN401 - a typ
         return _checked(value in arguments, value, where, f"one of {list(arguments)}")
     if origin is tuple:
         return _tuple(arguments, value, where)
-    return _checked(_is_scalar(hint, value), value, where, hint.__name__)
+    if origin is Mapping:
+        return _mapping(arguments[1], value, where)
+    # Any: a JSON value, which is taken as it is
+    return _checked(hint is Any or _is_scalar(hint, value), value, where, hint.__name__)
 
 
 def _union(options: tuple[Any, ...], value: object, where: str) -> Any:  # noqa: ANN401 - any of the options
@@ -67,6 +70,12 @@ def _tuple(items: tuple[Any, ...], value: object, where: str) -> tuple[Any, ...]
     hints = (items[0],) * len(value) if items[-1] is Ellipsis else items
     _checked(len(hints) == len(value), value, where, f"a list of {len(hints)}")
     return tuple(_value(hint, item, f"{where}[{i}]") for i, (hint, item) in enumerate(zip(hints, value, strict=True)))
+
+
+def _mapping(hint: Any, value: object, where: str) -> dict[str, Any]:  # noqa: ANN401
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise InvalidFileError(f"{where} is {_seen(value)}; an object is needed")
+    return {key: _value(hint, item, f"{where}.{key}") for key, item in value.items()}
 
 
 def _is_scalar(hint: type, value: object) -> bool:

@@ -6,6 +6,8 @@ The exit code of the command line is a property of the class, so that no front e
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -20,9 +22,30 @@ class CallerError(N2NSurgeryError):
 
 
 class UsageError(CallerError):
-    """An option is unknown, out of range or contradicts another."""
+    """An option is unknown, out of range or contradicts another.
+
+    `field`: the option that the message is about, by its name in Python, dotted inside of another (`optimizer.lr`);
+    None where it is about no single one. `beside`: others that it is about as well. `problem`: the message without the
+    field's name, which `joint` connects with it. Each front end writes the name in its own way, see `spelled`.
+    """
 
     exit_code = 2
+
+    def __init__(
+        self, problem: str, *, field: str | None = None, beside: tuple[str, ...] = (), joint: str = ": "
+    ) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.field = field
+        self.beside = beside
+        self.joint = joint
+
+    def __str__(self) -> str:
+        return self.spelled(self.field)
+
+    def spelled(self, name: str | None) -> str:
+        """The message with `name` in the place of the field's."""
+        return self.problem if name is None else f"{name}{self.joint}{self.problem}"
 
 
 class UnknownNameError(UsageError):
@@ -55,6 +78,10 @@ class RunError(CallerError):
     """The run itself failed: no space, no device, a missing optional package."""
 
 
+class LostProcessError(RunError):
+    """Another process of the run failed or was killed; its own message says why."""
+
+
 class InterruptionError(CallerError):
     """SIGINT or SIGTERM ended the run after its state was saved; the message says how to go on."""
 
@@ -63,3 +90,13 @@ class InterruptionError(CallerError):
 
 class InternalError(N2NSurgeryError):
     """A promise of ours does not hold; this is a bug to report, never the caller's mistake."""
+
+
+@contextmanager
+def about(field: str) -> Iterator[None]:
+    """Inside, a UsageError is about `field`, or about its part that the error names already."""
+    try:
+        yield
+    except UsageError as error:
+        error.field = field if error.field is None else f"{field}.{error.field}"
+        raise

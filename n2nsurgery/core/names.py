@@ -20,12 +20,12 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
-def unknown(kind: str, name: str, known: Sequence[str]) -> UnknownNameError:
-    """The error for a `name` that is none of `known`, with the nearest one."""
+def unknown(kind: str, name: str, known: Sequence[str], *, field: str | None = None) -> UnknownNameError:
+    """The error for a `name` that is none of `known`, with the nearest one; `field`: the option that has it."""
     near = nearest(name, known)
-    hint = f"; did you mean '{near}'?" if near else ""
     listing = f" Known: {', '.join(known)}." if len(known) <= _LISTED else ""
-    return UnknownNameError(f"unknown {kind} '{name}'{hint}{listing}")
+    hint = f"; did you mean '{near}'?" if near else "." if listing else ""
+    return UnknownNameError(f"unknown {kind} '{name}'{hint}{listing}", field=field)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -37,7 +37,7 @@ def listed(names: Sequence[str]) -> str:
 def require_choice(kind: str, value: str, choices: Sequence[str]) -> None:
     """Return where `value` is one of `choices`; raises UnknownNameError with the nearest one."""
     if value not in choices:
-        raise unknown(kind, value, choices)
+        raise unknown(kind, value, choices, field=kind)
 
 
 def strip_wrappers(name: str) -> str:

@@ -1,11 +1,11 @@
-"""Which of the values that a model returns is its prediction."""
+"""What a model is called with and what it returns: tensors, alone or inside of tuples, lists and mappings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UsageError
 
@@ -27,3 +27,54 @@ def primary_output(output: Any) -> Tensor:  # noqa: ANN401 - whatever the model 
                 "wrap the model so that it returns one"
             )
     return value
+
+
+def map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401 - any nesting
+    """`value` with `function` applied to every tensor in it; mappings become dicts, what is no tensor stays."""
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, Mapping):
+        return {key: map_tensors(item, function) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(map_tensors(item, function) for item in value) if _plain(value) else _named(value, function)
+    return value
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:  # noqa: ANN401
+    """Every tensor in `value`, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from tensors_in(item)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from tensors_in(item)
+
+
+def samples_in(inputs: Any) -> int:  # noqa: ANN401
+    """The number of samples in a batch of `inputs`: the first dimension of its first tensor. Raises UsageError."""
+    first = next(tensors_in(inputs), None)
+    if first is None or not first.ndim:
+        raise UsageError(
+            f"inputs of type {type(inputs).__name__} hold no tensor whose first dimension counts samples; "
+            "give a tensor, a tuple of tensors or a dict of tensors"
+        )
+    return first.shape[0]
+
+
+def call(network: nn.Module, inputs: Any) -> Any:  # noqa: ANN401
+    """What `network` returns: a tuple or list gives its arguments by position, a mapping by name, a tensor is one."""
+    if isinstance(inputs, Mapping):
+        return network(**inputs)
+    if isinstance(inputs, tuple | list):
+        return network(*inputs)
+    return network(inputs)
+
+
+def _plain(value: tuple[Any, ...] | list[Any]) -> bool:
+    return not hasattr(value, "_fields")
+
+
+def _named(value: Any, function: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401 - a named tuple
+    return type(value)(*(map_tensors(item, function) for item in value))

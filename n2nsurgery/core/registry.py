@@ -10,6 +10,7 @@ A name that two origins give is an error that names both.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import pkgutil
 import re
@@ -84,6 +85,18 @@ class Registry(Generic[T]):
         installed = (_spelled(point.name) for point in self._entry_points())
         return tuple(sorted({*self._files(), *installed, *self._registered}))
 
+    def summaries(self) -> dict[str, str]:
+        """What each member is, by name: the first sentence of its file's docstring, or where it comes from.
+
+        Nothing is imported.
+        """
+        found = {name: " and ".join(map(str, self._places(name))) for name in self.names()}
+        for name, module in self._files().items():
+            path = Path(__file__).parents[1].joinpath(*self.package.split(".")[1:], f"{module}.py")
+            described = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+            found[name] = described.partition("\n\n")[0].partition(": ")[2]
+        return found
+
     def canonical(self, name: str) -> str:
         """`name` with its alias resolved; raises UnknownNameError with the nearest name."""
         resolved = self.aliases.get(name.lower(), _spelled(name))
@@ -135,20 +148,14 @@ class Registry(Generic[T]):
 
         return add
 
-    def name_of(self, member: object) -> str:
-        """The name of `member`: of a name its canonical form, of a member or an instance of one the member's name.
+    def name_of(self, member: object) -> str | None:
+        """The name of `member`, a member itself or an instance of one; None where it is of no member.
 
-        A class that is no member yet becomes one, named like the class: `MyScore` as `my-score`.
+        No module is imported for it: whatever has an instance is imported already.
         """
-        if isinstance(member, str):
-            return self.canonical(member)
         kind = member if isinstance(member, type) else type(member)
-        for name in self.names():
-            if any(place.imported() is kind for place in self._places(name)):
-                return name
-        name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", kind.__name__).strip("_").lower()
-        self.register(name)(kind)
-        return _spelled(name)
+        known = (name for name in self.names() if any(place.imported() is kind for place in self._places(name)))
+        return next(known, None)
 
     def _free_name(self, name: str) -> str:
         known = _spelled(name)

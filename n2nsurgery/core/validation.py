@@ -11,7 +11,7 @@ from n2nsurgery.core.errors import UsageError
 def require(holds: bool, field: str, value: object, allowed: str) -> None:  # noqa: FBT001 - a verdict
     """Return where `holds`; raises UsageError with the field, the value seen and what is allowed."""
     if not holds:
-        raise UsageError(f"{field} is {value!r}; it must be {allowed}")
+        raise UsageError(f"is {value!r}; it must be {allowed}", field=field, joint=" ")
 
 
 def require_choice(field: str, value: object, choices: Sequence[str]) -> None:

@@ -25,7 +25,7 @@ class MixingRequest:
     def __post_init__(self) -> None:
         """Refuse what no distribution can be."""
         if not (math.isfinite(self.alpha) and self.alpha > 0):
-            raise UsageError(f"alpha is {self.alpha}; it must be above 0")
+            raise UsageError(f"is {self.alpha}; it must be above 0", field="alpha", joint=" ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class DataRequest:
     def __post_init__(self) -> None:
         """Refuse a number of threads below 0."""
         if self.workers < 0:
-            raise UsageError(f"workers is {self.workers}; it must be at least 0")
+            raise UsageError(f"is {self.workers}; it must be at least 0", field="workers", joint=" ")
 
     def load(self, *, download: bool, seed: int) -> DataSplits:
         """The splits; see `DataSet.load`."""

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair
     from n2nsurgery.graph.layers.layering import layer_graph
-    from n2nsurgery.graph.layers.pairs import PairSelection, select_pairs
+    from n2nsurgery.graph.layers.pair_selection import PairSelection
+    from n2nsurgery.graph.layers.pairs import select_pairs
     from n2nsurgery.graph.tracing.trace import Trace, trace
 
 _HOMES = {
     "LayerGraph": "layers.layer_graph",
     "LayerPair": "layers.layer_graph",
-    "PairSelection": "layers.pairs",
+    "PairSelection": "layers.pair_selection",
     "Trace": "tracing.trace",
     "layer_graph": "layers.layering",
     "pairs": "layers.pairs",

@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -40,6 +40,9 @@ def resolve_model(  # noqa: PLR0913 - one parameter for each thing that a user m
     *,
     seed: int,
     weights: str | None = None,
+    weights_key: str | None = None,
+    weights_prefix: str = "",
+    weights_ignore: Sequence[str] = (),
     num_classes: int | None = None,
     input_size: InputSize | None = None,
     options: Mapping[str, Any] | None = None,
@@ -49,7 +52,8 @@ def resolve_model(  # noqa: PLR0913 - one parameter for each thing that a user m
     """The ModelBundle called `name`, in training mode, on the CPU in float32.
 
     Parameters and example inputs (batch 2) are functions of `seed` and `name` alone; the global generator is left as
-    it was. `weights`: pretrained weights of the source (`DEFAULT`, `IMAGENET1K_V1`, ...) or a .safetensors file.
+    it was. `weights`: pretrained weights of the source (`DEFAULT`, `IMAGENET1K_V1`, ...) or a file of tensors, see
+    `weights.read` for `weights_key` and `weights_prefix`, `weights.load` for `weights_ignore`.
     `input_size`: a number for height and width, or the shape of one sample. `options`: further arguments of the
     builder, as JSON values. `allow_import` bars factories, `download` allows network access for weights.
 
@@ -65,7 +69,7 @@ def resolve_model(  # noqa: PLR0913 - one parameter for each thing that a user m
     state = None
     if weights is not None:
         state = (
-            weights_file.read(Path(weights))
+            weights_file.read(Path(weights), key=weights_key, prefix=weights_prefix)
             if from_file
             else _source(source).pretrained(bare, weights, download=download)
         )
@@ -79,7 +83,7 @@ def resolve_model(  # noqa: PLR0913 - one parameter for each thing that a user m
     )
     bundle = rebuild(spec, allow_import=allow_import)
     if state is not None and weights is not None:
-        weights_file.load(bundle.module, state[1], origin=f"the weights '{weights}'")
+        weights_file.load(bundle.module, state[1], origin=f"the weights '{weights}'", ignore=weights_ignore)
     return bundle
 
 

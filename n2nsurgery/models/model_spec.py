@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
+from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.core.fingerprint import canonical_json
 
@@ -30,33 +31,17 @@ class ModelSpec:
     weights: str | None = None
 
     def to_text(self) -> str:
-        """The recipe as canonical JSON text."""
+        """The spec as canonical JSON text."""
         return canonical_json(asdict(self))
 
     @classmethod
     def from_text(cls, text: str) -> ModelSpec:
-        """The recipe that `to_text` gave; InvalidFileError for anything else."""
+        """The spec that `to_text` gave; InvalidFileError for anything else."""
         try:
             value = json.loads(text)
         except json.JSONDecodeError as error:
-            raise InvalidFileError(f"the model's recipe is not JSON: {error}") from error
-        names = {entry.name for entry in fields(cls)}
-        if not isinstance(value, dict) or set(value) != names:
-            raise InvalidFileError(f"the model's recipe must be an object with the keys {sorted(names)}; it is {text}")
-        if not _is_valid(value):
-            raise InvalidFileError(f"the model's recipe holds a value of the wrong type: {text}")
-        shapes = tuple(tuple(shape) for shape in value.pop("input_shapes"))
-        return cls(input_shapes=shapes, **value)
-
-
-def _is_valid(value: dict[str, Any]) -> bool:
-    shapes = value["input_shapes"]
-    return (
-        value["source"] in get_args(SourceName)
-        and isinstance(value["name"], str)
-        and isinstance(value["arguments"], dict)
-        and isinstance(shapes, list)
-        and all(isinstance(shape, list) and all(type(size) is int and size > 0 for size in shape) for shape in shapes)
-        and type(value["seed"]) is int
-        and isinstance(value["weights"], str | None)
-    )
+            raise InvalidFileError(f"the model's spec is not JSON: {error}") from error
+        spec = decode(cls, value, "the model's spec")
+        if any(size < 1 for shape in spec.input_shapes for size in shape):
+            raise InvalidFileError(f"the model's spec has input_shapes {spec.input_shapes}; sizes are at least 1")
+        return spec

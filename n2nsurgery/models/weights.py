@@ -1,52 +1,124 @@
-"""Weights from a file or a state dict into a model: safetensors only, and every name must match."""
+"""Weights from a file or a state dict into a model: tensors only, and every name must match unless told otherwise.
+
+`.safetensors` files hold nothing else. Files of `torch.save` (.pth, .pt, .bin, .ckpt) are read with
+`weights_only=True`, which refuses whatever is no tensor, so that nothing in a file can run code.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
+from n2nsurgery.core.names import nearest, select, strip_wrappers
 from n2nsurgery.models.sources.source import StateDict
 
-SUFFIX = ".safetensors"
+SAFETENSORS = ".safetensors"
+TORCH = (".pth", ".pt", ".bin", ".ckpt")
 _SHOWN = 5
 
 
 def is_file(weights: str) -> bool:
     """Whether `weights` names a file, rather than pretrained weights of a source."""
-    return weights.endswith(SUFFIX) or Path(weights).is_file()
+    return weights.endswith((SAFETENSORS, *TORCH)) or Path(weights).is_file()
 
 
-def read(path: Path) -> tuple[str, StateDict]:
-    """The SHA-256 of a safetensors file, as a label, and its tensors.
+def read(path: Path, *, key: str | None = None, prefix: str = "") -> tuple[str, StateDict]:
+    """The SHA-256 of a file, as a label, and its tensors by name, without the prefixes of DDP and torch.compile.
 
-    Raises UsageError for another kind of file, InvalidFileError where it is missing or damaged.
+    `key`: where a training checkpoint keeps the weights, dotted where it is nested ("state_dict", "ema.model").
+    `prefix`: of the names that are wanted ("backbone."); it is taken off, and other names are left out. Raises
+    UsageError for another kind of file and for a key or prefix that is not there, InvalidFileError where the file is
+    missing, damaged, or holds more than tensors.
     """
-    if path.suffix != SUFFIX:
-        raise UsageError(f"{path} is not a {SUFFIX} file; weights are read from that format only, convert it first")
+    if path.suffix not in {SAFETENSORS, *TORCH}:
+        raise UsageError(
+            f"'{path}' is no file of weights; {SAFETENSORS} and, of tensors only, {', '.join(TORCH)} can be read"
+        )
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return f"sha256:{digest}", load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InvalidFileError(f"the weights {path} cannot be read: {error}") from error
+    except OSError as error:
+        raise InvalidFileError(f"the weights '{path}' cannot be read: {error}") from error
+    content = _safetensors(path) if path.suffix == SAFETENSORS else _torch(path)
+    state = _state(content, key, path)
+    return f"sha256:{digest}", _without_prefix(state, prefix, path)
 
 
-def load(module: nn.Module, state: StateDict, *, origin: str) -> None:
-    """Copy `state` into `module`; InvalidFileError where a name or a shape differs."""
+def load(module: nn.Module, state: StateDict, *, origin: str, ignore: Sequence[str] = ()) -> None:
+    """Copy `state` into `module`; InvalidFileError where a name or a shape differs.
+
+    `ignore`: patterns of names that may be missing, left over or of another shape, such as the head of a classifier for
+    other classes (`fc`); the module keeps its own values there. Raises UnknownNameError for a pattern that matches no
+    name.
+    """
     own = module.state_dict()
-    missing, unexpected = sorted(set(own) - set(state)), sorted(set(state) - set(own))
-    differing = sorted(name for name in set(own) & set(state) if own[name].shape != state[name].shape)
+    names = list({**own, **state})
+    ignored = {name for pattern in ignore for name in select(pattern, names, kind="weight")}
+    missing, unexpected = sorted(set(own) - set(state) - ignored), sorted(set(state) - set(own) - ignored)
+    differing = sorted(name for name in set(own) & set(state) - ignored if own[name].shape != state[name].shape)
     if missing or unexpected or differing:
+        first = (differing or missing or unexpected)[0].rpartition(".")[0] or (differing or missing or unexpected)[0]
         raise InvalidFileError(
             f"{origin} does not fit the model: {_some('missing', missing)}; {_some('unexpected', unexpected)}; "
-            f"{_some('of another shape', differing)}"
+            f"{_some('of another shape', differing)}. To keep the model's own values there, ignore them: "
+            f"weights_ignore = {first}"
         )
-    module.load_state_dict(state)
+    module.load_state_dict({name: own[name] if name in ignored else state[name] for name in own})
+
+
+def _safetensors(path: Path) -> Any:  # noqa: ANN401 - a mapping
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InvalidFileError(f"the weights '{path}' cannot be read: {error}") from error
+
+
+def _torch(path: Path) -> Any:  # noqa: ANN401 - whatever was saved
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InvalidFileError(
+            f"the weights '{path}' cannot be read as tensors ({type(error).__name__}): save the state_dict alone with "
+            "torch.save(model.state_dict(), path), or convert it to .safetensors"
+        ) from error
+
+
+def _state(content: Any, key: str | None, path: Path) -> dict[str, Tensor]:  # noqa: ANN401
+    """The mapping of names to tensors below `key`; raises UsageError that names the keys that there are."""
+    value = content
+    for part in key.split(".") if key is not None else ():
+        if not isinstance(value, Mapping) or part not in value:
+            raise UsageError(f"'{path}' has no key '{key}': {_keys(value, part)}")
+        value = value[part]
+    if isinstance(value, Mapping) and value and all(isinstance(item, Tensor) for item in value.values()):
+        return {strip_wrappers(str(name)): item for name, item in value.items()}
+    where = f"'{path}'" if key is None else f"'{key}' of '{path}'"
+    raise UsageError(f"{where} is no mapping of names to tensors; say where they are with weights_key: {_keys(value)}")
+
+
+def _keys(value: Any, wanted: str = "state_dict") -> str:  # noqa: ANN401
+    """What could have been meant, for a message."""
+    if not isinstance(value, Mapping):
+        return f"there is a {type(value).__name__}"
+    names = [str(name) for name in value]
+    near = nearest(wanted, names)
+    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return f"there are {shown}" + (f"; did you mean '{near}'?" if near else "")
+
+
+def _without_prefix(state: dict[str, Tensor], prefix: str, path: Path) -> dict[str, Tensor]:
+    found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    if not found:
+        raise UsageError(f"no weight in '{path}' begins with '{prefix}'; {_keys(state, prefix)}")
+    return found
 
 
 def _some(word: str, names: list[str]) -> str:

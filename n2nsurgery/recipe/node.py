@@ -54,4 +54,14 @@ class Node:
         return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
+def from_plain(value: Any, place: Place) -> Node:  # noqa: ANN401 - any JSON value
+    """The node of a value that was not read from a text, all of it at `place`."""
+    content = value
+    if isinstance(value, Mapping):
+        content = {key: from_plain(item, place) for key, item in value.items()}
+    elif isinstance(value, list | tuple):
+        content = tuple(from_plain(item, place) for item in value)
+    return Node(content=content, place=place, key_place=place)
+
+
 _SHOWN = 60

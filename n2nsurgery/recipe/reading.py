@@ -8,8 +8,7 @@ and nothing else becomes what it is not. All problems of a recipe are collected,
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from functools import cache
@@ -23,7 +22,6 @@ from n2nsurgery.core.names import nearest
 from n2nsurgery.recipe.node import Node, Place
 
 T = TypeVar("T")
-_WORD = re.compile(r"[a-z_][\w.]*")
 _WORDS = {
     "a valid number": "a number",
     "a valid integer": "a whole number",
@@ -51,14 +49,15 @@ class Problems:
         if (place, message) not in self.found:
             self.found.append((place, message))
 
-    @contextmanager
-    def noted(self, node: Node, path: str) -> Iterator[None]:
-        """Inside, a UsageError becomes a problem of the value that it is about, which is below `path`."""
+    def made(self, make: Callable[[], T], node: Node, path: str) -> T:
+        """What `make` returns; its UsageError becomes a problem of the value that it is about, which is below `path`.
+
+        Raises BrokenError after noting it.
+        """
         try:
-            yield
+            return make()
         except UsageError as error:
-            place, message = _located(str(error), node, path)
-            self.note(place, message)
+            self.note(*_located(error, node, path))
             raise BrokenError from error
 
     @contextmanager
@@ -92,9 +91,7 @@ def read_section(  # noqa: PLR0913 - where it is, and what it may hold
     BrokenError after noting whatever is wrong.
     """
     values = read_values(cls, node, path, problems, without=without, also=also)
-    with problems.noted(node, path):
-        return cls(**values)
-    raise AssertionError  # `noted` passes on every exception
+    return problems.made(lambda: cls(**values), node, path)
 
 
 def read_values(  # noqa: PLR0913
@@ -187,30 +184,26 @@ def _hint(hint: Any, node: Node) -> str:  # noqa: ANN401
     return f"; did you mean '{near}'?" if near else ""
 
 
-def _located(message: str, node: Node, path: str) -> tuple[Place, str]:
-    """The place of the value that `message` is about, and the message with that value's whole path.
+def _located(error: UsageError, node: Node, path: str) -> tuple[Place, str]:
+    """Where the value stands that an error is about, and its message with that value's whole path.
 
-    Of several that it names, one from the command line is meant before one from the file, else the first.
+    Of several that it is about, one from the command line is meant before one from the file.
     """
-    named = list(_named(message, node, path))
-    if not named:
-        place = node.place if node.members is None else node.key_place
-        return place, f"{path}: {message}" if path else message
-    start, length, whole, place = next((entry for entry in named if not entry[3].in_file), named[0])
-    if start == 0:
-        return place, f"{whole}{message[length:]}"
-    return place, f"{path}: {message}"
+    if error.field is None:
+        return (node.place if node.members is None else node.key_place), error.spelled(path or None)
+    section = path.rpartition(".")[2] + "."  # which may name itself: `optimizer.lr` inside of train.optimizer
+    names = [name.removeprefix(section) for name in (error.field, *error.beside)]
+    places = {name: _place(node, name) for name in names}
+    name = next((name for name, place in places.items() if not place.in_file), names[0])
+    return places[name], error.spelled(joined(path, name))
 
 
-def _named(message: str, node: Node, path: str) -> Iterator[tuple[int, int, str, Place]]:
-    """The values inside of `node` that `message` names: where it does, with how many letters; whole path, place."""
-    names = path.split(".") if path else []
-    for word in _WORD.finditer(message):
-        parts = word.group().rstrip(".").split(".")
-        if names and parts[0] == names[-1]:
-            parts = parts[1:]  # the section named itself: `optimizer.lr` inside of train.optimizer
-        found: Node | None = node
-        for part in parts:
-            found = (found.members or {}).get(part) if found is not None else None
-        if parts and found is not None:
-            yield word.start(), len(word.group()), ".".join((*names, *parts)), found.place
+def _place(node: Node, field: str) -> Place:
+    """Where the part of `node` with the dotted name `field` stands, or the innermost that holds it."""
+    place = node.place if node.members is None else node.key_place
+    for part in field.split("."):
+        member = (node.members or {}).get(part)
+        if member is None:
+            break
+        node, place = member, member.place
+    return place

@@ -3,7 +3,7 @@
     version, seed    of the format; of everything that is drawn
     model            ModelRequest; may be left out where an artifact is trained
     data             DataRequest
-    surgery          SurgeryRequest, or ArtifactRequest; left out, the dense model is trained
+    surgery          SurgeryConfig without its seed, or ArtifactRequest; left out, the dense model is trained
     train            TrainConfig without its seed
     export           ExportRequest; left out, nothing is exported
     report           ReportRequest; left out, no report is made
@@ -25,24 +25,38 @@ from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.export.request import ExportRequest
 from n2nsurgery.models.request import ModelRequest
-from n2nsurgery.surgery.planning.request import ArtifactRequest, SurgeryRequest
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.training.config.config import TrainConfig
 
-VERSION: Final = 1
+VERSION: Final = 2
 # Where a run computes and where its data lies, and what is made of it afterwards: neither changes what is trained.
-_PLACES = (("data", "root"), ("data", "workers"), ("train", "device"), ("train", "tensorboard"))
+_PLACES = (
+    ("data", "root"),
+    ("data", "workers"),
+    ("train", "device"),
+    ("train", "tensorboard"),
+    ("train", "distributed_timeout"),
+    ("train", "find_unused_parameters"),
+)
 _AFTERWARDS = ("export", "report")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactRequest:
+    """A pruning that was done before: the folder of its artifact."""
+
+    artifact: Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A training run; see the module's docstring for the sections."""
 
-    version: Literal[1] = VERSION
+    version: Literal[2] = VERSION
     seed: int = 0
     model: ModelRequest | None
     data: DataRequest
-    surgery: SurgeryRequest | ArtifactRequest | None
+    surgery: SurgeryConfig | ArtifactRequest | None
     train: TrainConfig
     export: ExportRequest | None = None
     report: ReportRequest | None = None
@@ -58,7 +72,7 @@ class Recipe:
             "seed": self.seed,
             "model": self.model and asdict(self.model),
             "data": data,
-            "surgery": self.surgery and asdict(self.surgery),
+            "surgery": self.surgery and _surgery(self.surgery),
             "train": train,
             "export": self.export and asdict(self.export),
             "report": self.report and asdict(self.report),
@@ -96,6 +110,16 @@ def differences(one: Recipe, other: Recipe) -> tuple[str, ...]:
         for path in sorted(before.keys() | after.keys())
         if before.get(path, "absent") != after.get(path, "absent")
     )
+
+
+def _surgery(asked: SurgeryConfig | ArtifactRequest) -> dict[str, Any]:
+    """The section as a recipe writes it: a criterion with options is one mapping, and the seed is the recipe's."""
+    section = asdict(asked)
+    if isinstance(asked, SurgeryConfig):
+        del section["seed"]
+        if options := section.pop("criterion_options"):
+            section["criterion"] = {"name": asked.criterion, **options}
+    return section
 
 
 def _flat(value: Any, path: Sequence[str] = ()) -> dict[str, Any]:  # noqa: ANN401 - any JSON value

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from n2nsurgery.connectivity.graph.request import ReportRequest
-from n2nsurgery.core.errors import UsageError
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.export.request import ExportRequest
+from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.recipe.node import Node
 from n2nsurgery.recipe.overrides import Override, overridden
@@ -24,15 +24,18 @@ from n2nsurgery.recipe.reading import (
     read_values,
     refuse_key,
 )
-from n2nsurgery.recipe.recipe import VERSION, Recipe
+from n2nsurgery.recipe.recipe import VERSION, ArtifactRequest, Recipe
+from n2nsurgery.recipe.version_1 import renamed, upgraded
 from n2nsurgery.recipe.yaml_text import read_yaml
-from n2nsurgery.surgery.planning.request import ArtifactRequest, SurgeryRequest
+from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
+from n2nsurgery.surgery.planning.planner import checked
 from n2nsurgery.training.config.config import TrainConfig
 
 T = TypeVar("T")
 _SECTIONS = tuple(field.name for field in fields(Recipe))
 _SEED = ("seed",)
-_BY_LAYER = ("fan_out", "junction_density")
+_NO_SURGERY_KEYS = ("seed", "criterion", "criterion_options")
+_SURGERY_KEYS = ("preset", "criterion", "artifact")
 _AROUND = tuple(field.name for field in fields(DataRequest) if field.name not in {"name", "options"})
 
 
@@ -42,11 +45,12 @@ def read_recipe(path: Path, overrides: Iterable[Override] = ()) -> Recipe:
     Raises InvalidFileError with file, line, column and key of everything that is wrong in the file, UsageError where
     only the overrides are.
     """
-    return resolve(overridden(read_yaml(path), overrides))
+    return resolve(overridden(upgraded(read_yaml(path)), map(renamed, overrides)))
 
 
 def resolve(root: Node) -> Recipe:
     """The recipe that a document describes; errors as for `read_recipe`."""
+    root = upgraded(root)
     problems = Problems()
     recipe = None
     with problems.collected():
@@ -133,9 +137,9 @@ def _require_version(node: Node | None, root: Node, problems: Problems) -> None:
 
 def _seed(node: Node, problems: Problems) -> int:
     seed: int = read_value(int, node, "seed", problems)
-    with problems.noted(node, "seed"):
-        if seed < 0:
-            raise UsageError(f"{seed} is below 0; it must be at least 0")
+    if seed < 0:
+        problems.note(node.place, f"seed is {seed}; it must be at least 0")
+        raise BrokenError
     return seed
 
 
@@ -162,8 +166,7 @@ def _data(node: Node, problems: Problems) -> DataRequest:
         raise BrokenError
     named = members.pop("name")
     name: str = read_value(str, named, "data.name", problems)
-    with problems.noted(named, "data.name"):
-        kind: type[Any] = DATA_SETS.get(name)
+    kind: type[Any] = problems.made(lambda: DATA_SETS.get(name), named, "data.name")
     own = {key: members.pop(key) for key in _AROUND if key in members}
     around: dict[str, Any] | None = None
     with problems.collected():
@@ -171,18 +174,16 @@ def _data(node: Node, problems: Problems) -> DataRequest:
     options = read_section(kind, replace(node, content=members), "data", problems, also=_AROUND)
     if around is None:
         raise BrokenError
-    with problems.noted(node, "data"):
-        return DataRequest(name=DATA_SETS.canonical(name), options=options, **around)
-    raise AssertionError  # `noted` passes on every exception
+    given = around
+    return problems.made(lambda: DataRequest(name=DATA_SETS.canonical(name), options=options, **given), node, "data")
 
 
-def _surgery(node: Node, problems: Problems) -> SurgeryRequest | ArtifactRequest:
+def _surgery(node: Node, problems: Problems) -> SurgeryConfig | ArtifactRequest:
     members = keys_of(node, "surgery", problems)
     given = members.get("artifact")
     if given is None or given.content is None:
         members.pop("artifact", None)
-        members |= {name: _as_pairs(members[name]) for name in _BY_LAYER if name in members}
-        return read_section(SurgeryRequest, replace(node, content=members), "surgery", problems)
+        return _surgery_config(node, members, problems)
     others = [name for name, member in members.items() if name != "artifact" and member.content is not None]
     if others:
         problems.note(
@@ -194,19 +195,46 @@ def _surgery(node: Node, problems: Problems) -> SurgeryRequest | ArtifactRequest
     return read_section(ArtifactRequest, replace(node, content={"artifact": given}), "surgery", problems)
 
 
-def _as_pairs(node: Node) -> Node:
-    """`{layers: number}` as the list of pairs that it stands for."""
+def _surgery_config(node: Node, members: dict[str, Node], problems: Problems) -> SurgeryConfig:
+    values: dict[str, Any] = {}
+    members = {name: member for name, member in members.items() if member.content is not None}  # null: the default
+    preset = members.pop("preset", None)
+    chosen: Preset | None = None
+    criterion = members.pop("criterion", None)
+    with problems.collected():
+        if preset is not None:
+            chosen = read_value(Preset | None, preset, "surgery.preset", problems)
+    with problems.collected():
+        rest = replace(node, content=members)
+        values |= read_values(SurgeryConfig, rest, "surgery", problems, without=_NO_SURGERY_KEYS, also=_SURGERY_KEYS)
+    with problems.collected():
+        if criterion is not None:
+            values |= _criterion(criterion, problems)
+    if problems.found:
+        raise BrokenError
+    config = problems.made(lambda: SurgeryConfig.from_preset(chosen, **values), node, "surgery")
+    problems.made(lambda: checked(config), node, "surgery")
+    return config
+
+
+def _criterion(node: Node, problems: Problems) -> dict[str, Any]:
+    """`criterion: grasp`, or `criterion: {name: grasp, temperature: 2}`, as fields of SurgeryConfig."""
+    path = "surgery.criterion"
     if node.members is None:
-        return node
-    pairs = tuple(
-        Node(
-            content=(Node(content=key, place=member.key_place, key_place=member.key_place), member),
-            place=member.key_place,
-            key_place=member.key_place,
-        )
-        for key, member in node.members.items()
-    )
-    return replace(node, content=pairs)
+        name: str = read_value(str, node, path, problems)
+        problems.made(lambda: CRITERIA.canonical(name), node, path)
+        return {"criterion": name}
+    members = dict(node.members)
+    named = members.pop("name", None)
+    if named is None:
+        problems.note(node.key_place, f"{path}.name is missing; known: {', '.join(CRITERIA.names())}")
+        raise BrokenError
+    name = read_value(str, named, f"{path}.name", problems)
+    kind = problems.made(lambda: CRITERIA.get(name), named, f"{path}.name")
+    rest = replace(node, content=members)
+    options = read_values(kind, rest, path, problems, also=("name",))
+    problems.made(lambda: kind(**options), rest, path)
+    return {"criterion": name, "criterion_options": options}
 
 
 def _require_agreement(recipe: Recipe, sections: dict[str, Node], problems: Problems) -> None:

@@ -1,23 +1,25 @@
 """The JSON schema of recipes, for editors that complete and check while one is written; made from the sections' types.
 
-Types and names stand in it, ranges and contradictions do not: those are told by reading the recipe.
+Types, names, ranges and help stand in it, contradictions do not: those are told by reading the recipe.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import fields
-from typing import Any, get_type_hints
+from dataclasses import fields, is_dataclass
+from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter
 
 from n2nsurgery.connectivity.graph.request import ReportRequest
+from n2nsurgery.core.config.options import ConfigField, Range, config_fields
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.export.request import ExportRequest
+from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.models.request import ModelRequest
-from n2nsurgery.recipe.recipe import VERSION
-from n2nsurgery.surgery.planning.request import ArtifactRequest, SurgeryRequest
+from n2nsurgery.recipe.recipe import VERSION, ArtifactRequest
+from n2nsurgery.surgery.planning.config import PRESET_HELP, Preset, SurgeryConfig
 from n2nsurgery.training.config.config import TrainConfig
 
 Schema = dict[str, Any]
@@ -27,7 +29,7 @@ _NULL: Schema = {"type": "null"}
 def json_schema() -> Schema:
     """The schema (JSON Schema, draft 2020-12) as JSON values."""
     shared: Schema = {}
-    surgery = [_section(SurgeryRequest, shared), _section(ArtifactRequest, shared), _NULL]
+    surgery = [_surgery(shared), _section(ArtifactRequest, shared), _NULL]
     properties: Schema = {
         "version": {"const": VERSION},
         "seed": {"type": "integer", "minimum": 0, "default": 0},
@@ -46,6 +48,21 @@ def json_schema() -> Schema:
     }
 
 
+def _surgery(shared: Schema) -> Schema:
+    """The schema of the surgery section: the criterion with its options, and a preset beside the config's fields."""
+    schema = _section(SurgeryConfig, shared, without=("seed", "criterion_options"))
+    criterion = schema["properties"]["criterion"]
+    criterion["anyOf"] += [_named(name, CRITERIA.get(name), shared) for name in CRITERIA.names()]
+    presets = [{"enum": list(get_args(Preset))}, _NULL]
+    schema["properties"]["preset"] = {"anyOf": presets, "default": None, "description": PRESET_HELP}
+    return schema
+
+
+def _named(name: str, kind: type[Any], shared: Schema) -> Schema:
+    """The schema of `{name: ..., option: ...}` for one member of a registry."""
+    return _object({"name": {"const": name}, **_section(kind, shared)["properties"]}, ("name",))
+
+
 def _section(kind: Any, shared: Schema, *, without: Collection[str] = ()) -> Schema:  # noqa: ANN401 - a dataclass
     """The schema of one section; dataclasses inside of it go into `shared`."""
     schema = TypeAdapter(kind).json_schema(ref_template="#/$defs/{model}")
@@ -53,7 +70,38 @@ def _section(kind: Any, shared: Schema, *, without: Collection[str] = ()) -> Sch
     shared |= {name: _closed(entry) for name, entry in inner.items()}
     for name in without:
         schema["properties"].pop(name, None)
+    for each in config_fields(kind) if is_dataclass(kind) and isinstance(kind, type) else ():
+        if each.name in schema["properties"]:
+            schema["properties"][each.name] = _described(each, schema["properties"][each.name])
     return _closed(schema)
+
+
+def _described(each: ConfigField, schema: Schema) -> Schema:
+    """The `schema` of an option's type with its help, its range and the names of its registry."""
+    described = {**schema, "description": each.option.help}
+    if each.option.within is not None:
+        described = _bounded(described, each.option.within)
+    if each.option.registry is not None:  # plugins add names, so that text is right as well
+        names = {"enum": list(each.choices)}
+        described["anyOf"] = [names, *schema.get("anyOf", [{"type": "string"}])]
+        described.pop("type", None)
+    return described
+
+
+def _bounded(schema: Schema, within: Range) -> Schema:
+    """`schema` with the range at every number inside of it."""
+    if schema.get("type") in {"integer", "number"}:
+        keywords = {"minimum": within.least, "exclusiveMinimum": within.above, "maximum": within.most}
+        keywords["exclusiveMaximum"] = within.below
+        return {**schema, **{name: value for name, value in keywords.items() if value is not None}}
+    inner: Schema = {
+        name: _bounded(schema[name], within)
+        for name in ("items", "additionalProperties")
+        if isinstance(schema.get(name), dict)
+    }
+    if "anyOf" in schema:
+        inner["anyOf"] = [_bounded(each, within) for each in schema["anyOf"]]
+    return {**schema, **inner}
 
 
 def _data_set(name: str, shared: Schema) -> Schema:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
+from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.masks.maskset import MaskSet
@@ -40,6 +41,8 @@ def artifact_of(files: SealedFiles) -> Artifact:
     """The artifact that `files` hold; InvalidFileError as for `read`."""
     plan = _plan(files)
     record = SurgeryRecord.from_json(files.document("record"), f"'{files.folder / 'record.json'}'")
+    if record.plan == fingerprint(files.document("plan")):  # of the document as it stands, in whatever schema
+        record = replace(record, plan=plan.fingerprint)
     shapes = {weight.name: weight.shape for weight in plan.weights}
     shapes |= {f"{skip.name}.weight": skip.weight_shape for skip in plan.skips if skip.weight_shape is not None}
     masks = unpack(files.tensor_set("masks"), shapes)

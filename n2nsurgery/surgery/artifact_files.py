@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
 
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.core.sealed_folder import MANIFEST, SealedFiles, check_sealed, read_sealed, write_sealed
+from n2nsurgery.core.sealed_folder import MANIFEST, SealedFiles, check_sealed, read_sealed
 
 KIND = "artifact"
-
-
-def write_artifact(
-    folder: Path,
-    *,
-    documents: Mapping[str, Any],
-    tensors: Mapping[str, Mapping[str, Tensor]],
-    overwrite: bool = False,
-) -> None:
-    """Write everything into `folder`, which appears whole or not at all; raises the errors of `write_sealed`."""
-    write_sealed(folder, documents=documents, tensors=tensors, overwrite=overwrite)
 
 
 def read_artifact(folder: Path) -> SealedFiles:

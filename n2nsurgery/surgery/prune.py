@@ -12,16 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.graph.layers.layer_graph import Rejection
 from n2nsurgery.graph.tracing.trace import Leaf, Trace
 from n2nsurgery.masks.attachment import apply_masks
+from n2nsurgery.masks.criterion import Criterion
 from n2nsurgery.masks.draw import MaskDraw, draw_masks
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.masks.scoring.context import ScoreContext, ScoringBatch
-from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS, DistributedContext
+from n2nsurgery.masks.scoring.context import SINGLE_PROCESS, ScoreContext, ScoringBatch
 from n2nsurgery.masks.scoring.loss import cross_entropy
 from n2nsurgery.surgery.engines.carry_out import add_skips, operand
+from n2nsurgery.surgery.planning.foreign import foreign_members
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.planner import criterion_of, floors_of, pattern_seed
 from n2nsurgery.surgery.proof import prove_counts
@@ -49,13 +51,15 @@ def prune(
     plan: SurgeryPlan,
     data: ScoringData = ScoringData(),
     progress: Progress = SILENT,
+    criterion: Criterion | None = None,
 ) -> PrunedModel:
     """Carry out `plan` on the module that its engine changes, in place; equal plans, weights and data give equal masks.
 
-    `progress` is called while a criterion scores. Raises UsageError where the criterion needs data and
+    `progress` is called while a criterion scores. `criterion`: the object, where no registry has the one that the plan
+    names. Raises UsageError where the criterion needs data and
     has none, InternalError where the counts are not exactly the plan's.
     """
-    draw = _draw(trace, plan, data, progress)
+    draw = _draw(trace, plan, data, progress, criterion)
     module = add_skips(trace, plan)
     skips = {
         parameter_of(skip): settle_skip(skip, module.get_parameter(parameter_of(skip)), seed=plan.config.seed)
@@ -73,7 +77,7 @@ def prune(
         masks=masks.fingerprint,
         kept=_kept(plan, masks),
         data=data.origin,
-        versions=versions_in_use(),
+        versions=(*versions_in_use(), *foreign_members(plan)),
         leaves=tuple(_opaque(leaf) for leaf in trace.leaves),
         warnings=(*plan.warnings, *_near_empty(draw)),
     )
@@ -82,10 +86,12 @@ def prune(
 
 def assist(trace: Trace, plan: SurgeryPlan, data: ScoringData) -> None:
     """Score this process's part of the batches for the one that prunes; the module stays as it is."""
-    _draw(trace, plan, data, SILENT)
+    _draw(trace, plan, data, SILENT, None)
 
 
-def _draw(trace: Trace, plan: SurgeryPlan, data: ScoringData, progress: Progress) -> MaskDraw:
+def _draw(
+    trace: Trace, plan: SurgeryPlan, data: ScoringData, progress: Progress, criterion: Criterion | None
+) -> MaskDraw:
     pruned = tuple(weight for weight in plan.weights if weight.name not in plan.dense)
     kept_dense = sum(weight.numel for weight in plan.weights if weight.name in plan.dense)
     seed = plan.config.seed
@@ -98,7 +104,7 @@ def _draw(trace: Trace, plan: SurgeryPlan, data: ScoringData, progress: Progress
         processes=data.processes,
     )
     return draw_masks(
-        criterion_of(plan.config),
+        criterion or criterion_of(plan.config),
         pruned,
         plan.budget.sequential - kept_dense,
         context=context,

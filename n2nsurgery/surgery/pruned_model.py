@@ -8,10 +8,10 @@ from pathlib import Path
 from torch import nn
 from torch.optim import Optimizer
 
+from n2nsurgery.core.sealed_folder import write_sealed
 from n2nsurgery.masks.attachment import Attachment, apply_masks, attach
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.store import pack
-from n2nsurgery.surgery.artifact_files import write_artifact
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.proof import require_masked
 from n2nsurgery.surgery.record import SurgeryRecord
@@ -38,7 +38,7 @@ class PrunedModel:
         training has moved pruned weights, RunError where it cannot be written.
         """
         require_masked(self.module, self.masks)
-        write_artifact(
+        write_sealed(
             Path(folder),
             documents={"plan": self.plan.to_json(), "record": self.record.to_json()},
             tensors={"model": self.module.state_dict(), "masks": pack(self.masks)},

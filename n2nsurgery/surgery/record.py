@@ -31,8 +31,8 @@ class SurgeryRecord:
 
     `plan`: fingerprint of the plan. `masks`: fingerprint of all masks. `kept`: for every masked parameter, skips
     included. `data`: where the batches of a data-driven criterion came from. `versions`: of the packages in use, for
-    information. `leaves`: modules that stayed opaque to the tracer, as source, with the reason. `warnings`: of the
-    plan, and those that only the masks show.
+    information, and where a criterion or skip kind from outside came from. `leaves`: modules that stayed opaque to the
+    tracer, as source, with the reason. `warnings`: of the plan, and those that only the masks show.
     """
 
     plan: str

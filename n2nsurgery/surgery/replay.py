@@ -14,6 +14,7 @@ from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.engines.attach import attach_skips
 from n2nsurgery.surgery.engines.carry_out import add_skips
+from n2nsurgery.surgery.planning.foreign import require_kinds
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.proof import leaked, prove_counts
 from n2nsurgery.surgery.pruned_model import PrunedModel
@@ -33,6 +34,7 @@ def replay(
     """
     if record.plan != plan.fingerprint or record.masks != masks.fingerprint:
         raise InvalidFileError("plan, record and masks do not belong together: their fingerprints differ")
+    require_kinds(plan.skips, dict(record.versions))
     if isinstance(dense, Trace):
         _require_same_model(dense, plan, record)
         module = add_skips(dense, plan)

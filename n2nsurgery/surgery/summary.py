@@ -27,10 +27,10 @@ def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryReco
     return {
         "model": model_name(plan),
         "criterion": plan.config.criterion,
-        "criterion_options": dict(plan.config.criterion_options),
+        "criterion_options": plan.config.all_criterion_options,
         "data": record.data if record is not None else None,
         "skip": plan.config.skip,
-        "skip_pattern": plan.config.pattern if plan.config.skip == "n2n" else None,
+        "skip_pattern": plan.config.skip_pattern if plan.config.skip == "n2n" else None,
         **_budget_words(plan),
         "skip_ratio": _skip_ratio(plan),
         "seed": plan.config.seed,

@@ -20,6 +20,7 @@ from n2nsurgery.core.outputs import primary_output
 from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.pipelines.prune.apply import run
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 DENSITY, SKIP_RATIO = 0.05, 0.5
 
@@ -72,7 +73,10 @@ def case(request, tmp_path_factory) -> Iterator[Case]:
     name = request.param
     folder = tmp_path_factory.mktemp(name)
     asked = ApplyRequest(
-        model=name, density=DENSITY, skip_ratio=SKIP_RATIO, input_size=SAMPLES[name], output=folder / "artifact"
+        model=name,
+        surgery=SurgeryConfig(density=DENSITY, skip_ratio=SKIP_RATIO),
+        input_size=SAMPLES[name],
+        output=folder / "artifact",
     )
     outcome = run(asked)
     settle(outcome.pruned)

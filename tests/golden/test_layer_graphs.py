@@ -13,7 +13,8 @@ from torchvision.models.vision_transformer import VisionTransformer
 
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, Rejection, Signal, WeightedLayer
 from n2nsurgery.graph.layers.layering import layer_graph
-from n2nsurgery.graph.layers.pairs import PairSelection, select_pairs
+from n2nsurgery.graph.layers.pair_selection import PairSelection
+from n2nsurgery.graph.layers.pairs import select_pairs
 from n2nsurgery.graph.tracing.trace import trace
 
 FOLDER = Path(__file__).parent / "layer_graphs"

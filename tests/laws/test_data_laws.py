@@ -129,12 +129,12 @@ def test_epochs_and_seeds_differ_in_order_and_augmentation():
     ("batch_size", "options", "message"),
     [
         (0, {}, "batch_size = 0"),
-        (5, {"world": 2}, "multiple of their number, 2"),
-        (4, {"rank": 2, "world": 2}, "rank = 2"),
+        (5, {"world_size": 2}, "multiple of their number, 2"),
+        (4, {"rank": 2, "world_size": 2}, "rank = 2"),
         (4, {"workers": -1}, "workers = -1"),
         (4, {"limit": 0}, "limit = 0"),
         (40, {"drop_last": True}, "fewer than one batch of 40"),
-        (4, {"rank": 0, "world": 4}, "last batch has 3 samples for 4 ranks"),
+        (4, {"rank": 0, "world_size": 4}, "last batch has 3 samples for 4 ranks"),
     ],
 )
 def test_a_loader_that_cannot_work_is_refused(batch_size, options, message):

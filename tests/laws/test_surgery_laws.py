@@ -15,7 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from n2nsurgery import PairSelection, PrunedModel, SurgeryPlan, SurgeryRecord
+from n2nsurgery import PrunedModel, SurgeryPlan, SurgeryRecord
 from n2nsurgery.core.errors import BudgetError
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import Trace, trace
@@ -109,7 +109,7 @@ def pruned(net: str, plan: SurgeryPlan) -> PrunedModel:
 
 def quick(criterion: str) -> dict:
     """Two rounds of SynFlow instead of a hundred."""
-    return {"criterion_options": (("rounds", 2),) if criterion == "synflow" else ()}
+    return {"criterion_options": {"rounds": 2} if criterion == "synflow" else {}}
 
 
 @st.composite
@@ -123,19 +123,17 @@ def requests(draw, least: float = 0.05) -> dict:
         "density": draw(st.floats(least, 1)),
         "skip": skip,
         "skip_ratio": draw(ratios) if skip == "n2n" else 0,
-        "pattern": pattern,
-        "kernel": draw(st.sampled_from(["auto", "1", "target"])),
+        "skip_pattern": pattern,
+        "skip_kernel": draw(st.sampled_from(["auto", "1", "target"])),
         "skip_allocation": draw(st.sampled_from(["uniform", "equal"])),
-        "norm": draw(st.sampled_from(["auto", "always", "never"])),
+        "skip_norm": draw(st.sampled_from(["auto", "always", "never"])),
         "pooling": draw(st.sampled_from(["average", "max", "stride"])),
         "criterion": name,
         **quick(name),
-        "pairs": PairSelection(
-            policy=draw(st.sampled_from(["overlapping", "blocks", "random", "all"])),
-            length=draw(st.integers(2, 3)),
-            heads=draw(st.booleans()),
-            shortcuts=draw(st.sampled_from(["around", "two-blocks", "plain"])),
-        ),
+        "pairs": draw(st.sampled_from(["overlapping", "blocks", "random", "all"])),
+        "skip_length": draw(st.integers(2, 3)),
+        "include_classifier": draw(st.booleans()),
+        "skip_placement": draw(st.sampled_from(["avoid-residual", "two-blocks", "all"])),
         "redistribute": draw(st.booleans()),
         "seed": draw(SEEDS),
     }
@@ -261,7 +259,7 @@ def test_with_the_same_scores_a_lower_density_keeps_a_subset(net, criterion, a, 
 @given(net=nets, options=requests(least=0.6))
 def test_a_gradient_reaches_every_skip_and_no_pruned_weight(net, options):
     """Where enough is kept for every target to reach the output, and g has a slope everywhere."""
-    done = pruned(net, planned(net, **options | {"skip": "n2n", "criterion": "random", "criterion_options": ()}))
+    done = pruned(net, planned(net, **options | {"skip": "n2n", "criterion": "random", "criterion_options": {}}))
     module = done.module.eval()
     module(inputs(net)).square().sum().backward()
     for skip in done.plan.skips:
@@ -286,8 +284,9 @@ def reference() -> PrunedModel:
     options = {
         "density": 0.3,
         "skip_ratio": 0.2,
-        "pairs": PairSelection(policy="random", count=3),
-        "criterion_options": (("allocation", "global"),),
+        "pairs": "random",
+        "num_pairs": 3,
+        "allocation": "global",
         "seed": 11,
     }
     return pruned("images", planned("images", **options))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import get_type_hints
+
+from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.keywords import PairOptions
 from n2nsurgery_cli import options
+from n2nsurgery_cli.config_options import Given, options_of
 from n2nsurgery_cli.session import session
 
 
+@options_of("wanted", SurgeryConfig, tuple(get_type_hints(PairOptions)))
 def inspect(
     model: options.AnyModel,
-    skip_length: options.SkipLength = 3,
-    pairs: options.Pairs = "overlapping",
-    shortcuts: options.Shortcuts = None,
-    heads: options.Heads = False,
+    wanted: Given,
     num_classes: options.NumClasses = None,
     input_size: options.InputSize = None,
     seed: options.Seed = 0,
@@ -29,14 +32,11 @@ def inspect(
 
         outcome = run(
             model,
-            skip_length=skip_length,
-            pairs=pairs,
-            shortcuts=shortcuts or "around",
-            heads=heads,
             num_classes=num_classes,
             input_size=shape,
             seed=seed,
             progress=progress,
+            **wanted,
         ).to_json()
 
     from n2nsurgery_cli.console.files import draw_file

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from n2nsurgery_cli import options
+from n2nsurgery_cli.plugin_option import takes_plugins
 from n2nsurgery_cli.session import session
 
 recipe = typer.Typer(name="recipe", no_args_is_help=True, rich_markup_mode=None, help="Begin, check, describe recipes.")
 
 
 @recipe.command()
+@takes_plugins
 def check(
     file: options.RecipeFile,
     set_: options.Set = None,
@@ -40,6 +42,7 @@ def check(
 
 
 @recipe.command()
+@takes_plugins
 def init(
     file: Annotated[Path, typer.Argument(help="the recipe to write")] = Path("recipe.yaml"),
     model: Annotated[str, typer.Option(metavar="NAME", help="a model, as for apply")] = "cifar-plain17",
@@ -62,6 +65,7 @@ def init(
 
 
 @recipe.command()
+@takes_plugins
 def schema(quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
     """Print the JSON schema of recipes, for editors."""
     with session(quiet=quiet, verbose=verbose):

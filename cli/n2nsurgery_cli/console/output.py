@@ -52,7 +52,9 @@ def draw_apply(console: Console, document: Document) -> None:
             f"compression {document['compression']:.6g}x",
             "weights": f"{total:,} of {reference:,}: {document['nnz_sequential']:,} sequential "
             f"+ {document['nnz_skip']:,} in skips",
-            "MACs": f"{document['mac_density']:.4f} of the dense model's",
+            "MACs": "known once the weights are scored"
+            if document["mac_density"] is None
+            else f"{document['mac_density']:.4f} of the dense model's",
             "seed": document["seed"],
             "masks": document["mask_fingerprint"],
             **({"pattern": document.get("choice", f"draw {document['draw']}")} if document["draw"] else {}),

@@ -8,7 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from n2nsurgery.training.metrics.figures import metric_figure, metric_label
 from n2nsurgery_cli.console.output import Document, draw_facts, draw_table
+
+_BESIDE = frozenset({"evaluated", "weights", "data", "split", "samples", "loss"})
 
 
 def draw_train(console: Console, document: Document) -> None:
@@ -51,18 +54,25 @@ def draw_evaluation(console: Console, document: Document) -> None:
             "data": "; ".join(document["data"]),
             "split": f"{document['split']}, {document['samples']:,} samples",
             "loss": "not finite" if document["loss"] is None else f"{document['loss']:.4f}",
-            "accuracy": f"{_percent(document['top1'])} (top 5: {_percent(document['top5'])})",
+            **{metric_label(name): metric_figure(name, document[name], digits=2) for name in _metrics(document)},
         },
     )
 
 
 def _row(name: str, record: Document) -> tuple[object, ...]:
     scores: list[Any] = [record.get(split) for split in ("train", "validation", "test")]
-    return (name, record["epoch"], *(_percent(score["top1"]) if score else "" for score in scores))
+    return (name, record["epoch"], *(_main(score) if score else "" for score in scores))
 
 
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f} %"
+def _main(score: Document) -> str:
+    """The first metric of a split, its loss where there is none."""
+    name = next(iter(_metrics(score)), "loss")
+    return metric_figure(name, score[name], digits=2)
+
+
+def _metrics(scores: Document) -> list[str]:
+    """The names of the metrics of one split: what is beside its loss, its size and its origin."""
+    return [name for name in scores if name not in _BESIDE]
 
 
 def _processes(count: int) -> str:

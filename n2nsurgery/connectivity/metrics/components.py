@@ -28,7 +28,7 @@ class ComponentCount:
         counts = {
             "nodes": (subject.graph.nodes, "nodes", "Channels of the input and of all weighted layers"),
             "edges": (subject.graph.edges, "edges", "Connected pairs of channels, identity edges included"),
-            "threads": (
+            "negligible_edges": (
                 subject.operator.negligible_edges,
                 "edges",
                 "Edges too weak to conduct, 1e-14 of the largest degree",

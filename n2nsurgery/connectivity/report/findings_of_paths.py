@@ -36,7 +36,7 @@ def reachability(evidence: Evidence) -> Finding:
             sentence=f"No path leads from the input to the output: nothing can be learned; {_severed(evidence)}",
             clause="no path leads from its input to its output",
             evidence=shown,
-            remedy="Keep more weights in the layers around the cut (--floor-layer, --keep-dense), or lead skips over it"
+            remedy="Keep more weights in the layers around the cut (--floor-layer, --ignore), or lead skips over it"
             " (--skip n2n).",
         )
     if dead:
@@ -109,7 +109,7 @@ def dead_channels(evidence: Evidence) -> Finding:
         remedy=""
         if severity == "notice"
         else "Keep at least one weight for every channel (--floor-channel 1), or"
-        f" more in '{worst}' (--allocation erk, --keep-dense).",
+        f" more in '{worst}' (--allocation erk, --ignore).",
     )
 
 
@@ -175,7 +175,7 @@ def thinnest_layer(evidence: Evidence) -> Finding | None:
             ),
             "crossing": Quantity(value=share, unit="", meaning=f"Share of paths that cross '{thinnest.name}'"),
         },
-        remedy=f"Give it more weights (--floor-channel 3, --keep-dense {thinnest.name}), or lead skips over it."
+        remedy=f"Give it more weights (--floor-channel 3, --ignore {thinnest.name}), or lead skips over it."
         if severity != "good"
         else "",
     )

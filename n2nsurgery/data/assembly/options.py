@@ -82,4 +82,4 @@ def require_count(name: str, value: int | None, most: int | None = None) -> None
     """Return where `value` is None or from 1 to `most`; raises UsageError."""
     if value is not None and not 1 <= value <= (value if most is None else most):
         limit = "at least 1" if most is None else f"between 1 and {most}"
-        raise UsageError(f"{name} = {value}: it must be {limit}")
+        raise UsageError(f"is {value}; it must be {limit}", field=name, joint=" ")

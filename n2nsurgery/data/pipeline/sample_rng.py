@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from n2nsurgery.core.seeds import derive
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
@@ -31,6 +33,10 @@ class SampleRng:
     def of(cls, generator: torch.Generator) -> SampleRng:
         """The SampleRng whose salt is the next number of `generator`."""
         return cls(salt=int(torch.randint(2**62, (), generator=generator)))
+
+    def named(self, name: str) -> SampleRng:
+        """Another randomness of the same epoch, which shares no numbers with this one."""
+        return SampleRng(salt=derive(self.salt, name))
 
     def uniform(self, positions: Tensor, count: int) -> Tensor:
         """`count` numbers in [0, 1) for each of n positions: float64 (n, count)."""

@@ -22,7 +22,7 @@ from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.pipelines.prune.apply import apply, inputs_of
 
 PAPER: Mapping[str, Any] = MappingProxyType(
-    {"pattern": "random", "skip_ratio": 0.5, "kernel": "target", "norm": "never", "redistribute": True}
+    {"skip_pattern": "random", "skip_ratio": 0.5, "skip_kernel": "target", "skip_norm": "never", "redistribute": True}
 )
 PRUNED: Mapping[str, Any] = MappingProxyType({"skip": "none", "skip_ratio": 0.0})
 METHODS: Mapping[str, Mapping[str, Any]] = MappingProxyType(

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.experiments.n2nskip.methods import DENSE, NORMALIZED, ONE_TO_ONE, surgery_of
 from n2nsurgery.experiments.n2nskip.paper_networks import CIFAR_DENSITIES, IMAGENET_DENSITIES
 from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Scale
-from n2nsurgery.experiments.trials.paired import SampleStats
-from n2nsurgery.experiments.trials.results import results_of
-from n2nsurgery.experiments.trials.trial import Trial, TrialResult
+from n2nsurgery.experiments.trials.grid import TrialResults, run_grid
+from n2nsurgery.experiments.trials.results import TRIALS, results_of
+from n2nsurgery.experiments.trials.trial import Trial
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.training.config.config import TrainConfig
@@ -74,6 +73,10 @@ class NetworkUnderStudy:
             f"{config.batch_size}{exactness}; {f'{tested:,}' if tested else 'all'} test images."
         )
 
+    def at(self, method: str, density: float) -> GridPoint:
+        """The point of `method` at `density`; the density of the dense network is 1."""
+        return GridPoint(subject=self, method=method, density=density)
+
     def trial(self, method: str, density: float, seed: int, *, download: bool) -> Trial:
         """One run."""
         recipe = Recipe(
@@ -97,34 +100,7 @@ class GridPoint:
     density: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class GridResults:
-    """Results by point and seed; `failures` tells of the trials that have none."""
-
-    points: Mapping[GridPoint, Mapping[int, TrialResult]]
-    failures: tuple[str, ...]
-
-    def runs(self, subject: NetworkUnderStudy, method: str, density: float) -> Mapping[int, TrialResult]:
-        """The runs of one point by seed; empty where there is none."""
-        return self.points.get(GridPoint(subject=subject, method=method, density=density), {})
-
-    def accuracies(self, subject: NetworkUnderStudy, method: str, density: float) -> dict[int, float]:
-        """Test accuracy after the last epoch by seed, in percent."""
-        return {seed: run.accuracy for seed, run in self.runs(subject, method, density).items()}
-
-    def stats(self, subject: NetworkUnderStudy, method: str, density: float) -> SampleStats:
-        """The same without the seeds."""
-        return SampleStats(values=tuple(self.accuracies(subject, method, density).values()))
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What it was trained on, and which trials failed."""
-        devices = sorted({run.device for runs in self.points.values() for run in runs.values()})
-        return (f"Trained on: {', '.join(devices)}.", *(f"Failed, and left out: {line}" for line in self.failures))
-
-    def to_json(self) -> dict[str, Any]:
-        """Every run with all its numbers."""
-        return {"cells": [asdict(run) for runs in self.points.values() for run in runs.values()]}
+GridResults = TrialResults[GridPoint]
 
 
 def points_of(subjects: Iterable[NetworkUnderStudy]) -> Iterator[GridPoint]:
@@ -137,24 +113,17 @@ def points_of(subjects: Iterable[NetworkUnderStudy]) -> Iterator[GridPoint]:
 
 
 def train_grid(points: Sequence[GridPoint], config: ExperimentConfig) -> GridResults:
-    """Train every point with every seed, seed by seed, so that what is there when it is stopped can be compared.
+    """Train every point with every seed, see `run_grid`.
 
     Finished trials in `config.folder` are used again. Raises the errors of `run_all`.
     """
-    seeds = range(config.seed, config.seed + (config.seeds or SEEDS[config.scale]))
-    trials = {
-        (seed, point): point.subject.trial(point.method, point.density, seed, download=config.download)
-        for seed in seeds
-        for point in dict.fromkeys(points)
-    }
-    folder = config.folder / "cells"
-    finished = results_of(list(trials.values()), folder, config)
-    found: dict[GridPoint, dict[int, TrialResult]] = {}
-    for (seed, point), trial in trials.items():
-        if (document := finished.documents.get(trial.key)) is not None:
-            where = f"'{folder / trial.key}.json'"
-            found.setdefault(point, {})[seed] = TrialResult.from_json(document, where)
-    return GridResults(points=found, failures=tuple(f"{key}: {problem}" for key, problem in finished.failures.items()))
+    return run_grid(
+        points,
+        range(config.seed, config.seed + (config.seeds or SEEDS[config.scale])),
+        lambda point, seed: point.subject.trial(point.method, point.density, seed, download=config.download),
+        config.folder / TRIALS,
+        lambda jobs: results_of(jobs, config.folder / TRIALS, config),
+    )
 
 
 def table1_subjects(config: ExperimentConfig) -> tuple[NetworkUnderStudy, ...]:

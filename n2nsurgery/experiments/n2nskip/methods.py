@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import MappingProxyType
+from typing import Unpack
 
 from n2nsurgery.core.names import unknown
-from n2nsurgery.surgery.planning.request import SurgeryRequest
+from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
+from n2nsurgery.surgery.planning.keywords import SurgeryOptions
 
 DENSE = "dense"
 ONE_TO_ONE = "N2NSkip-RP one-to-one"
@@ -26,26 +28,31 @@ def equal(method: str) -> str:
     return f"{method}, equal"
 
 
-def _random(density: float, allocation: str = "erk", **how: object) -> SurgeryRequest:
-    return SurgeryRequest(density=density, criterion="random", allocation=allocation, **how)  # type: ignore[arg-type]
+def _random(density: float, /, preset: Preset | None = None, **how: Unpack[SurgeryOptions]) -> SurgeryConfig:
+    how["density"] = density
+    how.setdefault("allocation", "erk")
+    return SurgeryConfig.from_preset(preset, **how)
 
 
-def _sensitive(density: float, **how: object) -> SurgeryRequest:
-    return SurgeryRequest(density=density, criterion="snip", **how)  # type: ignore[arg-type]
+def _sensitive(density: float, /, preset: Preset | None = None, **how: Unpack[SurgeryOptions]) -> SurgeryConfig:
+    how["density"] = density
+    return SurgeryConfig.from_preset(preset, criterion="snip", **how)
 
 
-_METHODS: MappingProxyType[str, Callable[[float], SurgeryRequest]] = MappingProxyType(
+_METHODS: MappingProxyType[str, Callable[[float], SurgeryConfig]] = MappingProxyType(
     {
         "RP": lambda d: _random(d, skip="none"),
         "N2NSkip-RP": lambda d: _random(d, preset="paper"),
-        NORMALIZED: lambda d: _random(d, skip_pattern="random", skip_ratio=0.5, shortcuts="two-blocks"),
+        NORMALIZED: lambda d: _random(
+            d, skip_pattern="random", skip_ratio=0.5, skip_kernel="target", skip_placement="two-blocks"
+        ),
         ONE_TO_ONE: _random,
         "ResSkip-RP": lambda d: _random(d, skip="residual", skip_length=_RESIDUAL_LENGTH),
-        TWO_BLOCKS: lambda d: _random(d, shortcuts="two-blocks"),
+        TWO_BLOCKS: lambda d: _random(d, skip_placement="two-blocks"),
         LONGER_RESIDUAL: lambda d: _random(d, skip="residual", skip_length=_RESIDUAL_LENGTH + 1),
-        equal("RP"): lambda d: _random(d, "equal", skip="none"),
-        equal(ONE_TO_ONE): lambda d: _random(d, "equal"),
-        equal("ResSkip-RP"): lambda d: _random(d, "equal", skip="residual", skip_length=_RESIDUAL_LENGTH),
+        equal("RP"): lambda d: _random(d, allocation="equal", skip="none"),
+        equal(ONE_TO_ONE): lambda d: _random(d, allocation="equal"),
+        equal("ResSkip-RP"): lambda d: _random(d, allocation="equal", skip="residual", skip_length=_RESIDUAL_LENGTH),
         "CSP": lambda d: _sensitive(d, skip="none"),
         SENSITIVE: _sensitive,
         "N2NSkip-CSP": lambda d: _sensitive(d, preset="paper"),
@@ -59,7 +66,7 @@ _METHODS: MappingProxyType[str, Callable[[float], SurgeryRequest]] = MappingProx
 GRANULAR = ("RP, kernels", "RP, blocks of 4", f"{ONE_TO_ONE}, kernels", f"{ONE_TO_ONE}, blocks of 4")
 
 
-def surgery_of(method: str, density: float) -> SurgeryRequest | None:
+def surgery_of(method: str, density: float) -> SurgeryConfig | None:
     """What `method` asks for at `density`; None for the dense network. Raises UnknownNameError."""
     if method == DENSE:
         return None

@@ -19,12 +19,12 @@ def accuracy_table(
     results: GridResults, subject: NetworkUnderStudy, methods: Sequence[str], heading: str = ""
 ) -> Table:
     """A row for the dense network, and for every density and method of a subject that was asked for."""
-    rows = [_row(results, subject, DENSE, 1.0)] if results.runs(subject, DENSE, 1.0) else []
+    rows = [_row(results, subject, DENSE, 1.0)] if results.runs(subject.at(DENSE, 1.0)) else []
     rows += [
         _row(results, subject, method, density)
         for density in subject.densities
         for method in methods
-        if results.runs(subject, method, density) or method in subject.methods
+        if results.runs(subject.at(method, density)) or method in subject.methods
     ]
     return Table(
         title=f"{heading}{subject.title}",
@@ -37,7 +37,7 @@ def accuracy_table(
 
 
 def _row(results: GridResults, subject: NetworkUnderStudy, method: str, density: float) -> tuple[Cell, ...]:
-    runs = list(results.runs(subject, method, density).values())
+    runs = list(results.runs(subject.at(method, density)).values())
     paper = printed(subject.network, subject.dataset, method, density)
     measured: tuple[Cell, ...] = (None,) * 5
     if runs:
@@ -51,7 +51,7 @@ def _row(results: GridResults, subject: NetworkUnderStudy, method: str, density:
     return (
         f"{100 * density:g}",
         method,
-        results.stats(subject, method, density).text(),
+        results.stats(subject.at(method, density)).text(),
         None if paper is None else f"{paper[0]:.2f} ± {paper[1]:.2f}",
         len(runs),
         *measured,
@@ -74,7 +74,7 @@ def _gains(
     results: GridResults, subject: NetworkUnderStudy, comparison: Comparison, density: float
 ) -> dict[int, float]:
     """The same by seed."""
-    one, other = (results.accuracies(subject, method, _density(method, density)) for method in comparison)
+    one, other = (results.accuracies(subject.at(method, _density(method, density))) for method in comparison)
     return {seed: one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())}
 
 

@@ -30,6 +30,8 @@ from n2nsurgery.experiments.trials.job import Document
 from n2nsurgery.experiments.trials.trial import splits_of
 from n2nsurgery.masks.patterns.fans import fan_in_of, fixed_fan
 from n2nsurgery.models.catalog import resolve_model
+from n2nsurgery.training.loop.batches import TrainData
+from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import run_training
 
 Kind = Literal["fixed fan", "clustered", "skewed"]
@@ -144,14 +146,13 @@ class PatternRun:
 
         trained = run_training(
             model.module,
-            loader(training=True),
+            TrainData(train=loader(training=True), evaluations={"test": loader(training=False)}),
             config,
             folder=folder / self.key,
-            evaluations={"test": loader(training=False)},
+            callbacks=Callbacks(on_step=lambda step: progress(self.key, step.step / step.steps)),
             masks=masks,
             resume=True,
             run_id=self.key,
-            progress=lambda step: progress(self.key, step.step / step.steps),
         )
         found = scatter(drawn, (self.shape, *((width,) for width in subject.network.widths[1:])))
         return {

@@ -7,7 +7,7 @@ Source: "Characterizing sparse connectivity patterns in neural networks", sectio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,12 +16,12 @@ from n2nsurgery.data.request import DataRequest
 from n2nsurgery.experiments.paper.panels import Curve, Panel
 from n2nsurgery.experiments.paper.reproduction import ExperimentConfig
 from n2nsurgery.experiments.predefined.networks import FanOuts, Network
-from n2nsurgery.experiments.trials.paired import SampleStats
-from n2nsurgery.experiments.trials.results import results_of
-from n2nsurgery.experiments.trials.trial import Trial, TrialResult
+from n2nsurgery.experiments.trials.grid import TrialResults, run_grid
+from n2nsurgery.experiments.trials.results import TRIALS, results_of
+from n2nsurgery.experiments.trials.trial import Trial
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.recipe.recipe import Recipe
-from n2nsurgery.surgery.planning.request import SurgeryRequest
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
@@ -65,8 +65,8 @@ class Junctions:
         """One run."""
         surgery = None
         if fan_outs != self.dense:
-            asked = tuple(zip(self.layers, fan_outs, strict=True))
-            surgery = SurgeryRequest(fan_out=asked, criterion="fixed-fan", skip="none")
+            asked = dict(zip(self.layers, fan_outs, strict=True))
+            surgery = SurgeryConfig(fan_out=asked, criterion="fixed-fan", skip="none")
         recipe = Recipe(
             seed=seed,
             model=ModelRequest(name=self.model, num_classes=self.num_classes, options=dict(self.options)),
@@ -82,46 +82,14 @@ class Junctions:
 Asked = tuple[Junctions, FanOuts]
 
 
-@dataclass(frozen=True, kw_only=True)
-class JunctionRuns:
-    """Results by network and fan-outs, then by seed; `failures` tells of the trials that have none."""
-
-    found: Mapping[Asked, Mapping[int, TrialResult]]
-    failures: tuple[str, ...]
-
-    def accuracies(self, junctions: Junctions, fan_outs: FanOuts) -> dict[int, float]:
-        """Test accuracy after the last epoch by seed, in percent."""
-        return {seed: run.accuracy for seed, run in self.found.get((junctions, fan_outs), {}).items()}
-
-    def stats(self, junctions: Junctions, fan_outs: FanOuts) -> SampleStats:
-        """The same without the seeds."""
-        return SampleStats(values=tuple(self.accuracies(junctions, fan_outs).values()))
-
-    def by_epoch(self, junctions: Junctions, fan_outs: FanOuts) -> list[SampleStats]:
-        """Test accuracy in percent after each epoch."""
-        runs = self.found.get((junctions, fan_outs), {}).values()
-        epochs = zip(*(run.test for run in runs), strict=True)
-        return [SampleStats(values=tuple(100 * top1 for top1 in tops if top1 is not None)) for tops in epochs]
-
-    def after(self, junctions: Junctions, fan_outs: FanOuts, epoch: int) -> dict[int, float]:
-        """The best test accuracy of the epochs up to `epoch` by seed, in percent."""
-        return {
-            seed: 100 * max(top1 for top1 in run.test[:epoch] if top1 is not None)
-            for seed, run in self.found.get((junctions, fan_outs), {}).items()
-        }
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """What it was trained on, and which trials failed."""
-        devices = sorted({run.device for runs in self.found.values() for run in runs.values()})
-        return (f"Trained on: {', '.join(devices)}.", *(f"Failed, and left out: {line}" for line in self.failures))
+JunctionRuns = TrialResults[Asked]
 
 
 def epoch_panel(runs: JunctionRuns, junctions: Junctions, fans: Sequence[FanOuts]) -> Panel:
     """Test accuracy by epoch, a curve for each of the fan-outs, named by their overall density."""
     curves = []
     for fan in fans:
-        spreads = runs.by_epoch(junctions, fan)
+        spreads = runs.by_epoch((junctions, fan))
         curves.append(
             Curve(
                 label=f"{100 * junctions.density(fan):.2f} %",
@@ -134,20 +102,14 @@ def epoch_panel(runs: JunctionRuns, junctions: Junctions, fans: Sequence[FanOuts
 
 
 def train_junctions(asked: Sequence[Asked], config: ExperimentConfig, seeds: int) -> JunctionRuns:
-    """Train every network with every seed, seed by seed; see `run_all`."""
-    trials = {
-        (seed, one): one[0].trial(one[1], seed, download=config.download)
-        for seed in range(config.seed, config.seed + (config.seeds or seeds))
-        for one in dict.fromkeys(asked)
-    }
-    folder = config.folder / "cells"
-    finished = results_of(list(trials.values()), folder, config)
-    found: dict[Asked, dict[int, TrialResult]] = {}
-    for (seed, one), trial in trials.items():
-        if (document := finished.documents.get(trial.key)) is not None:
-            found.setdefault(one, {})[seed] = TrialResult.from_json(document, f"'{folder / trial.key}.json'")
-    failures = tuple(f"{key}: {problem}" for key, problem in finished.failures.items())
-    return JunctionRuns(found=found, failures=failures)
+    """Train every network with every seed, see `run_grid`; raises the errors of `run_all`."""
+    return run_grid(
+        asked,
+        range(config.seed, config.seed + (config.seeds or seeds)),
+        lambda one, seed: one[0].trial(one[1], seed, download=config.download),
+        config.folder / TRIALS,
+        lambda jobs: results_of(jobs, config.folder / TRIALS, config),
+    )
 
 
 def data_of(name: str, config: ExperimentConfig, **options: Any) -> DataRequest:  # noqa: ANN401 - those of the set

@@ -84,7 +84,7 @@ def _of(subject: NetworkUnderStudy, group: Sequence[str]) -> tuple[str, ...]:
 
 
 def _runs(results: GridResults, subject: NetworkUnderStudy, method: str) -> Mapping[int, TrialResult]:
-    return results.runs(subject, method, 1.0 if method == DENSE else _density(subject))
+    return results.runs(subject.at(method, 1.0 if method == DENSE else _density(subject)))
 
 
 def _by_epoch(results: GridResults, subject: NetworkUnderStudy, method: str) -> list[SampleStats]:

@@ -62,7 +62,7 @@ class Fig6:
 def _panel(results: GridResults, subject: NetworkUnderStudy, methods: Sequence[str]) -> Panel:
     curves = []
     for number, method in enumerate(methods):
-        spreads = [results.stats(subject, method, density) for density in subject.densities]
+        spreads = [results.stats(subject.at(method, density)) for density in subject.densities]
         if not any(stats.values for stats in spreads):
             continue
         curves.append(

@@ -58,7 +58,7 @@ class PredefinedFig1:
                 for verdict in _verdicts(runs, junctions, _fans(junctions, config.scale), config.scale)
             ),
             figures=draw(config.folder, "predefined-fig1", panels),
-            data={f"{junctions.network.name} {fan}": runs.accuracies(junctions, fan) for junctions, fan in asked},
+            data={f"{junctions.network.name} {fan}": runs.accuracies((junctions, fan)) for junctions, fan in asked},
         )
 
 
@@ -104,7 +104,7 @@ def _table(runs: JunctionRuns, junctions: Junctions, fans: Sequence[FanOuts]) ->
     epochs = [epoch for epoch in _SHOWN if epoch <= junctions.train.epochs]
     rows: list[tuple[Cell, ...]] = []
     for fan in fans:
-        best = [tuple(runs.after(junctions, fan, epoch).values()) for epoch in epochs]
+        best = [tuple(runs.best_until((junctions, fan), epoch).values()) for epoch in epochs]
         rows.append(
             (str(fan), f"{100 * junctions.density(fan):.2f}", junctions.network.weights(fan),
              *(SampleStats(values=values).text(1) for values in best), len(best[0]))
@@ -120,7 +120,8 @@ def _verdicts(
     *_, sparse, dense = fans
     last = junctions.train.epochs
     end, start = (
-        paired(runs.after(junctions, sparse, epoch), runs.after(junctions, dense, epoch)) for epoch in (last, 1)
+        paired(runs.best_until((junctions, sparse), epoch), runs.best_until((junctions, dense), epoch))
+        for epoch in (last, 1)
     )
     name, density = junctions.network.name, f"{100 * junctions.density(sparse):.2f} %"
     return (

@@ -70,7 +70,7 @@ class PredefinedFig2:
             ),
             verdicts=_verdicts(runs, conv, alone, config.scale),
             figures=figures,
-            data={f"{junctions.network.name} {fan}": runs.accuracies(junctions, fan) for junctions, fan in asked},
+            data={f"{junctions.network.name} {fan}": runs.accuracies((junctions, fan)) for junctions, fan in asked},
         )
 
 
@@ -125,7 +125,7 @@ def _table(runs: JunctionRuns, networks: Sequence[tuple[Junctions, tuple[FanOuts
     rows: list[tuple[Cell, ...]] = []
     for junctions, fans in networks:
         for fan in fans:
-            stats = runs.stats(junctions, fan)
+            stats = runs.stats((junctions, fan))
             density = f"{100 * junctions.density(fan):.2f}"
             weights = junctions.network.weights(fan)
             rows.append((junctions.network.name, str(fan), density, weights, stats.text(), len(stats.values)))
@@ -136,7 +136,7 @@ def _table(runs: JunctionRuns, networks: Sequence[tuple[Junctions, tuple[FanOuts
 def _by_density(runs: JunctionRuns, alone: Sequence[tuple[Junctions, tuple[FanOuts, ...]]]) -> Panel:
     curves = []
     for junctions, fans in alone:
-        spreads = [runs.stats(junctions, fan) for fan in fans]
+        spreads = [runs.stats((junctions, fan)) for fan in fans]
         curves.append(
             Curve(
                 label=junctions.network.name,
@@ -157,7 +157,7 @@ def _by_density(runs: JunctionRuns, alone: Sequence[tuple[Junctions, tuple[FanOu
 def _verdicts(
     runs: JunctionRuns, conv: Junctions, alone: Sequence[tuple[Junctions, tuple[FanOuts, ...]]], scale: Scale
 ) -> tuple[Verdict, ...]:
-    gap = paired(runs.accuracies(conv, _MATCHING), runs.accuracies(conv, conv.dense))
+    gap = paired(runs.accuracies((conv, _MATCHING)), runs.accuracies((conv, conv.dense)))
     found = [
         Verdict(
             statement=f"behind convolutions 2.35 % match fully connected layers (less than {_AS_GOOD:g} points behind)",
@@ -175,11 +175,11 @@ def _equal_weights(runs: JunctionRuns, alone: Sequence[tuple[Junctions, tuple[Fa
     chain = [junctions for junctions, _ in alone if len(junctions.layers) > 1]
     steps = {
         (large.network.widths[1], small.network.widths[1]): paired(
-            runs.accuracies(large, (_SHARED, 10)), runs.accuracies(small, (_SHARED, 10))
+            runs.accuracies((large, (_SHARED, 10))), runs.accuracies((small, (_SHARED, 10)))
         )
         for large, small in pairwise(chain)
     }
-    means = ", ".join(f"x = {j.network.widths[1]}: {runs.stats(j, (_SHARED, 10)).text()} %" for j in chain)
+    means = ", ".join(f"x = {j.network.widths[1]}: {runs.stats((j, (_SHARED, 10))).text()} %" for j in chain)
     differences = "; ".join(f"{a} minus {b}: {stats.signed()}" for (a, b), stats in steps.items())
     return Verdict(
         statement="at equal weights in junction 1, larger sparse networks are better than smaller dense ones",
@@ -189,7 +189,7 @@ def _equal_weights(runs: JunctionRuns, alone: Sequence[tuple[Junctions, tuple[Fa
 
 
 def _half(runs: JunctionRuns, large: Junctions, scale: Scale) -> Verdict:
-    loss = paired(runs.accuracies(large, (112, 10)), runs.accuracies(large, large.dense))
+    loss = paired(runs.accuracies((large, (112, 10))), runs.accuracies((large, large.dense)))
     return Verdict(
         statement=f"without convolutions half of the weights can go (less than {_AS_GOOD:g} points behind)",
         outcome=at_scale(loss.not_below(_AS_GOOD), scale),

@@ -79,7 +79,7 @@ class PredefinedFig3:
             ),
             verdicts=_verdicts(runs, junctions, shares, sweeps, config.scale),
             figures=draw(config.folder, "predefined-fig3", panels),
-            data={f"{fans}": runs.accuracies(junctions, fans) for _, fans in asked},
+            data={f"{fans}": runs.accuracies((junctions, fans)) for _, fans in asked},
         )
 
 
@@ -115,7 +115,7 @@ def _table(runs: JunctionRuns, junctions: Junctions, settings: Sequence[FanOuts]
     rows: list[tuple[Cell, ...]] = []
     for fans in settings:
         one, two = junctions.network.densities(fans)
-        stats = runs.stats(junctions, fans)
+        stats = runs.stats((junctions, fans))
         rows.append(
             (str(fans), f"{100 * one:.4g}", f"{100 * two:.4g}", f"{100 * junctions.density(fans):.4g}", stats.text(1),
              len(stats.values))
@@ -128,7 +128,7 @@ def _panel(
     runs: JunctionRuns, junctions: Junctions, settings: Sequence[FanOuts], title: str, equal: float | None = None
 ) -> Panel:  # fmt: skip
     x = tuple(100 * junctions.network.densities(fans)[0] for fans in settings)
-    spreads = [runs.stats(junctions, fans) for fans in settings]
+    spreads = [runs.stats((junctions, fans)) for fans in settings]
     curve = Curve(
         label="" if equal is None else "measured",
         x=x,
@@ -162,7 +162,7 @@ def _verdicts(
 
 
 def _half(runs: JunctionRuns, junctions: Junctions, scale: Scale) -> Verdict:
-    loss = paired(runs.accuracies(junctions, (512, 32)), runs.accuracies(junctions, junctions.dense))
+    loss = paired(runs.accuracies((junctions, (512, 32))), runs.accuracies((junctions, junctions.dense)))
     return Verdict(
         statement=f"half of the weights can go with negligible loss (less than {_NEGLIGIBLE:g} point)",
         outcome=at_scale(loss.not_below(_NEGLIGIBLE), scale),
@@ -174,17 +174,17 @@ def _peak(
     runs: JunctionRuns, junctions: Junctions, density: float, settings: Sequence[FanOuts], scale: Scale
 ) -> Verdict:
     equal = round(1024 * density)
-    trained = [fans for fans in settings if runs.stats(junctions, fans).values]
-    best = max(trained or settings, key=lambda fans: runs.stats(junctions, fans).mean)
+    trained = [fans for fans in settings if runs.stats((junctions, fans)).values]
+    best = max(trained or settings, key=lambda fans: runs.stats((junctions, fans)).mean)
     even = next((fans for fans in settings if fans[0] == equal), None)
-    gain = paired(runs.accuracies(junctions, best), runs.accuracies(junctions, even) if even else {})
+    gain = paired(runs.accuracies((junctions, best)), runs.accuracies((junctions, even)) if even else {})
     beside: Outcome = "refuted" if best[0] > equal else gain.outcome if best[0] < equal else "undecided"
     outcome: Outcome = beside if gain.values else "undecided"
     shares = " and ".join(f"{100 * share:.3g} %" for share in junctions.network.densities(best))
     return Verdict(
         statement=f"at {100 * density:g} % overall the best junction 1 is sparser than junction 2",
         outcome=at_scale(outcome, scale),
-        evidence=f"best of {len(trained)} settings: {best}, {shares}, {runs.stats(junctions, best).text(1)} %; "
+        evidence=f"best of {len(trained)} settings: {best}, {shares}, {runs.stats((junctions, best)).text(1)} %; "
         f"minus equal densities: {gain.signed()} points (the best was chosen by the same runs)"
         if gain.values
         else f"{len(trained)} of {len(settings)} settings are finished, equal densities not with the best's seeds",
@@ -195,13 +195,13 @@ def _extremes(
     runs: JunctionRuns, junctions: Junctions, density: float, settings: Sequence[FanOuts], scale: Scale
 ) -> Verdict:
     low, high = settings[0], settings[-1]
-    gap = paired(runs.accuracies(junctions, high), runs.accuracies(junctions, low))
+    gap = paired(runs.accuracies((junctions, high)), runs.accuracies((junctions, low)))
     printed = _PRINTED[density]
     return Verdict(
         statement=f"at {100 * density:g} % overall, starving junction 1 costs more than starving junction 2",
         outcome=at_scale(gap.outcome, scale),
-        evidence=f"{low}: {runs.stats(junctions, low).text(1)} % ({printed[0]:g} printed); "
-        f"{high}: {runs.stats(junctions, high).text(1)} % ({printed[1]:g} printed); "
+        evidence=f"{low}: {runs.stats((junctions, low)).text(1)} % ({printed[0]:g} printed); "
+        f"{high}: {runs.stats((junctions, high)).text(1)} % ({printed[1]:g} printed); "
         f"difference {gap.signed()} points"
         if gap.values
         else f"{low} and {high} are not both finished",

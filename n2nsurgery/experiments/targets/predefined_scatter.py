@@ -30,7 +30,7 @@ from n2nsurgery.experiments.predefined.patterns import PatternRun, assorted
 from n2nsurgery.experiments.predefined.runs import ADAM_L2, SGD, SOURCE, Junctions, data_of
 from n2nsurgery.experiments.trials.job import Document
 from n2nsurgery.experiments.trials.paired import RankCorrelation, SampleStats, rank_correlation
-from n2nsurgery.experiments.trials.results import results_of
+from n2nsurgery.experiments.trials.results import TRIALS, results_of
 
 _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _SKEWS = (0.0, 0.5, 1.0, 2.0)
@@ -75,7 +75,7 @@ class PredefinedScatter:
         runs = {subject: _runs(subject, config) for subject in _subjects(config)}
         # those that need a data set come first, so that its absence is found at once
         jobs = [run for some in reversed(list(runs.values())) for run in some]
-        finished = results_of(jobs, config.folder / "cells", config)
+        finished = results_of(jobs, config.folder / TRIALS, config)
         documents = {
             subject: [finished.documents[run.key] for run in some if run.key in finished.documents]
             for subject, some in runs.items()

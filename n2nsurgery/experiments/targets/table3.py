@@ -22,6 +22,7 @@ from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.core.files import write_text
 from n2nsurgery.experiments.n2nskip.diffusion_networks import SENTENCES, dense_network, pruned_networks
 from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Outcome, Reproduction, Table, Verdict
+from n2nsurgery.experiments.trials.results import TRIALS
 
 _DENSITIES = (0.5, 0.1, 0.05, 0.02)
 _MODELS = {"VGG19": "cifar-vgg19", "ResNet50": "cifar-resnet50"}
@@ -81,7 +82,7 @@ class Table3:
 def _cell(cell: Place, config: ExperimentConfig, references: dict[str, tuple[Subject, ...]]) -> Distances:
     """The cell's distances, computed or found in the folder."""
     label, method, density = cell
-    path = config.folder / "cells" / f"{label}-{method}-{density:g}-s{config.seed}.json"
+    path = config.folder / TRIALS / f"{label}-{method}-{density:g}-s{config.seed}.json"
     if path.is_file():
         try:
             return decode(Distances, json.loads(path.read_text(encoding="utf-8")), str(path))

@@ -22,6 +22,7 @@ from n2nsurgery.core import errors
 from n2nsurgery.core.errors import InterruptionError, N2NSurgeryError, RunError
 from n2nsurgery.core.progress import Progress
 from n2nsurgery.experiments.trials.job import Job, WorkerSlot, run_job, stopped_error
+from n2nsurgery.plugins import import_plugins, imported_plugins
 from n2nsurgery.training.distributed.stop import stop_requests
 
 _POLL = 0.2  # seconds between two looks at whether somebody asked for the end
@@ -48,7 +49,9 @@ def in_processes(
         try:
             for slot in worker_slots[: len(jobs)]:
                 inbox, outbox = _CONTEXT.Pipe(duplex=False)
-                process = _CONTEXT.Process(target=_work, args=(jobs, folder, slot, taken, outbox), daemon=True)
+                process = _CONTEXT.Process(
+                    target=_work, args=(jobs, folder, slot, taken, outbox, imported_plugins()), daemon=True
+                )
                 process.start()
                 outbox.close()  # the process has its own; the last one closed is what ends the inbox
                 running[inbox] = process
@@ -106,9 +109,17 @@ def _end(processes: Sequence[BaseProcess]) -> None:
             process.join()
 
 
-def _work(jobs: Sequence[Job], folder: Path, slot: WorkerSlot, taken: Synchronized[int], outbox: Connection) -> None:
+def _work(  # noqa: PLR0913, PLR0917 - what a process needs to know
+    jobs: Sequence[Job],
+    folder: Path,
+    slot: WorkerSlot,
+    taken: Synchronized[int],
+    outbox: Connection,
+    plugins: tuple[str, ...],
+) -> None:
     """Do one job after the other until none is left."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; SIGTERM is how it is passed on
+    import_plugins(plugins)
     if slot.threads is not None:
         import torch
 

@@ -1,4 +1,4 @@
-"""The results of an experiment's jobs, as its setting says: all are done, or some by name, or they are looked up."""
+"""The results of an experiment's jobs, as its ExperimentConfig says: run all, run some by name, or look them up."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from n2nsurgery.core.names import select
 from n2nsurgery.experiments.paper.reproduction import ExperimentConfig
 from n2nsurgery.experiments.trials.job import Finished, Job
 from n2nsurgery.experiments.trials.jobs import finished_jobs, run_all, worker_slots
+
+TRIALS = "cells"  # folder of an experiment's trials, by the name that it has had since the first experiments
 
 
 def results_of(jobs: Sequence[Job], folder: Path, config: ExperimentConfig) -> Finished:

@@ -16,9 +16,10 @@ from n2nsurgery.core.errors import BudgetError, UsageError
 from n2nsurgery.core.names import select
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.experiments.trials.evenly import evenly
+from n2nsurgery.experiments.trials.grid import run_grid
 from n2nsurgery.experiments.trials.jobs import run_all, worker_slots
 from n2nsurgery.experiments.trials.paired import SampleStats
-from n2nsurgery.experiments.trials.trial import Trial, TrialResult, splits_of
+from n2nsurgery.experiments.trials.trial import Trial, splits_of
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import trace
@@ -28,7 +29,7 @@ from n2nsurgery.pipelines.training.fitted import fitted_bundle
 from n2nsurgery.recipe.overrides import parse_override
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import read_recipe
-from n2nsurgery.surgery.planning.request import SurgeryRequest
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 SWEEPS = Path("sweeps")
 _FEWEST = 2
@@ -100,7 +101,7 @@ class SweepOutcome:
 
 
 def run(request: SweepRequest, progress: Progress = SILENT) -> SweepOutcome:
-    """Carry out a sweep; what an earlier one has finished in the same folder is used again.
+    """Run a sweep; what an earlier one has finished in the same folder is used again.
 
     Raises the errors of a recipe, UnknownNameError for a pattern that matches nothing, BudgetError where no setting of
     whole fan-outs has that density.
@@ -115,24 +116,16 @@ def run(request: SweepRequest, progress: Progress = SILENT) -> SweepOutcome:
     found = tuple(_setting(shapes, fans) for fans in settings)
     if request.list_only:
         return SweepOutcome(layers=names, weights=edges, settings=found)
-    trials = {
-        (fans, seed): _cell(recipe, names, fans, seed, download=request.download)
-        for seed in range(recipe.seed, recipe.seed + request.seeds)
-        for fans in settings
-    }
     folder = request.output or SWEEPS / f"{request.recipe.stem}-d{request.density:g}"
-    finished = run_all(list(trials.values()), folder, worker_slots(request.device, request.workers), progress)
-    results = {
-        place: TrialResult.from_json(document, f"'{folder / trial.key}.json'").accuracy
-        for place, trial in trials.items()
-        if (document := finished.documents.get(trial.key)) is not None
-    }
-    trained = tuple(
-        replace(setting, accuracies=tuple(value for (fans, _), value in results.items() if fans == setting.fan_outs))
-        for setting in found
+    results = run_grid(
+        settings,
+        range(recipe.seed, recipe.seed + request.seeds),
+        lambda fans, seed: _trial(recipe, names, fans, seed, download=request.download),
+        folder,
+        lambda jobs: run_all(jobs, folder, worker_slots(request.device, request.workers), progress),
     )
-    failures = tuple(f"{key}: {problem}" for key, problem in finished.failures.items())
-    return SweepOutcome(layers=names, weights=edges, settings=trained, folder=folder, failures=failures)
+    trained = tuple(replace(one, accuracies=results.stats(one.fan_outs).values) for one in found)
+    return SweepOutcome(layers=names, weights=edges, settings=trained, folder=folder, failures=results.failures)
 
 
 def _recipe(request: SweepRequest) -> Recipe:
@@ -179,11 +172,11 @@ def _setting(shapes: Sequence[Junction], fans: tuple[int, ...]) -> SweepSetting:
     )
 
 
-def _cell(recipe: Recipe, names: tuple[str, ...], fans: tuple[int, ...], seed: int, *, download: bool) -> Trial:
-    asked = recipe.surgery if isinstance(recipe.surgery, SurgeryRequest) else SurgeryRequest(density=1.0, skip="none")
+def _trial(recipe: Recipe, names: tuple[str, ...], fans: tuple[int, ...], seed: int, *, download: bool) -> Trial:
+    asked = recipe.surgery if isinstance(recipe.surgery, SurgeryConfig) else SurgeryConfig(density=1.0, skip="none")
     surgery = replace(
-        asked, density=None, sparsity=None, compression=None, junction_density=(), criterion="fixed-fan",
-        allocation=None, fan_out=tuple(zip(names, fans, strict=True)),
+        asked, density=None, sparsity=None, compression=None, junction_density={}, criterion="fixed-fan",
+        allocation=None, fan_out=dict(zip(names, fans, strict=True)),
     )  # fmt: skip
     own = replace(recipe, seed=seed, surgery=surgery, train=replace(recipe.train, seed=seed))
     return Trial(name=f"fo-{'-'.join(map(str, fans))}", recipe=own, download=download)

@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
+from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.core.files import remove_folder, write_text
 from n2nsurgery.core.progress import Progress
@@ -91,13 +92,13 @@ class TrialResult:
     @classmethod
     def from_json(cls, document: Document, where: str) -> Self:
         """The result that was written as `document`; InvalidFileError, with `where`, for another one."""
-        known = {field.name for field in fields(cls)}
-        if document.keys() != known or not document["test"]:
-            raise InvalidFileError(f"{where} is the result of another version; remove it to train that trial again")
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
-        }
-        return cls(**values)
+        try:
+            result = decode(cls, document, where)
+        except InvalidFileError as error:
+            raise InvalidFileError(f"{error}; remove the file to train that trial again") from error
+        if not result.test:
+            raise InvalidFileError(f"{where} holds no epoch; remove the file to train that trial again")
+        return result
 
 
 @lru_cache(maxsize=1)  # the trials of one seed follow each other and share their data

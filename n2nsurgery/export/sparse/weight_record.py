@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from math import prod
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.export.codec.choose import Code
-from n2nsurgery.export.codec.values import VALUES, Values
+from n2nsurgery.export.codec.values import Values
 
 MAX_NUMEL = 2**31 - 1
 """Places that the positions of a code, 32-bit integers in every runtime, can name."""
@@ -60,25 +61,28 @@ class WeightRecord:
     @classmethod
     def from_json(cls, value: object) -> WeightRecord:
         """The record that `to_json` gave; InvalidFileError for anything else."""
-        names = {field.name for field in fields(cls)}
-        if not isinstance(value, dict) or value.keys() != names:
-            raise InvalidFileError(f"a weight record needs exactly the keys {sorted(names)}; export the model again")
-        shape = value["shape"]
-        sizes_fit = (
-            isinstance(shape, list | tuple)
-            and len(shape) <= _MAX_RANK
-            and all(type(size) is int and 0 <= size <= MAX_NUMEL for size in shape)
-            and prod(shape) <= MAX_NUMEL
+        try:
+            record = decode(cls, value, "the record of a weight")
+        except InvalidFileError as error:
+            raise InvalidFileError(f"{error}; export the model again") from error
+        _require_sizes(record)
+        return record
+
+
+def _require_sizes(record: WeightRecord) -> None:
+    """Raise InvalidFileError for sizes that no weight has; they decide how much is allocated."""
+    shape_fits = (
+        len(record.shape) <= _MAX_RANK
+        and all(0 <= size <= MAX_NUMEL for size in record.shape)
+        and record.numel <= MAX_NUMEL
+    )
+    if not shape_fits:
+        raise InvalidFileError(
+            f"the record of weight '{record.name}' has shape {record.shape}; at most {_MAX_RANK} dimensions and"
+            f" {MAX_NUMEL} entries are read; export the model again"
         )
-        if not (
-            sizes_fit
-            and all(isinstance(value[key], str) for key in ("name", "initializer", "reason"))
-            and value["code"] in get_args(Code)
-            and value["values"] in VALUES
-            and value["computed"] in {"sparse", "dense"}
-            and isinstance(value["transposed"], bool)
-            and (value["measured"] is None or (isinstance(value["measured"], int | float) and value["measured"] > 0))
-            and all(type(value[key]) is int and value[key] >= 0 for key in ("nnz", "bytes"))
-        ):
-            raise InvalidFileError(f"the record of weight '{value['name']}' is damaged; export the model again")
-        return cls(**{**value, "shape": tuple(shape)})
+    if min(record.nnz, record.bytes) < 0 or (record.measured is not None and record.measured <= 0):
+        raise InvalidFileError(
+            f"the record of weight '{record.name}' has nnz {record.nnz}, bytes {record.bytes} and measured"
+            f" {record.measured}; counts are 0 or more and speeds above 0; export the model again"
+        )

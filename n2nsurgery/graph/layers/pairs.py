@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from torch import fx
 
@@ -25,35 +23,11 @@ from n2nsurgery.graph.layers.layer_graph import (
     Rejection,
     WeightedLayer,
 )
+from n2nsurgery.graph.layers.pair_selection import PLACEMENTS, POLICIES, PairSelection
 from n2nsurgery.graph.layers.roles import Role, nonlinearity_of
 from n2nsurgery.graph.layers.view import GraphView
 
-Policy = Literal["overlapping", "blocks", "random", "all"]
-POLICIES: tuple[Policy, ...] = ("overlapping", "blocks", "random", "all")
-Shortcuts = Literal["around", "two-blocks", "plain"]
-SHORTCUTS: tuple[Shortcuts, ...] = ("around", "two-blocks", "plain")
 _SHORTEST = 2  # k = 1 is the layer that is there already
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairSelection:
-    """Which pairs are wanted.
-
-    `length` is k for `overlapping` and `blocks` (ignored by `random` and `all`), `count` the number of random pairs.
-    `include`/`exclude`: patterns over `source`, `target` or `source->target` layer names. `heads`: output layers may be
-    targets. `shortcuts`: what to do at a target whose sum already holds a shortcut: `around` leaves it alone, so that
-    skips lead into the insides of residual blocks (in a network that has any, a target that no pair of `length` reaches
-    takes one of a layer less); `two-blocks` takes, beside an identity, the pair that starts one block before it;
-    `plain` treats it as any other target. The policies `random` and `all` know no such rule.
-    """
-
-    policy: Policy = "overlapping"
-    length: int = 3
-    count: int | None = None
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    heads: bool = False
-    shortcuts: Shortcuts = "around"
 
 
 def find_pairs(
@@ -144,12 +118,12 @@ def select_pairs(
     """
     if selection.policy not in POLICIES:
         raise unknown("pairs", selection.policy, POLICIES)
-    if selection.shortcuts not in SHORTCUTS:
-        raise unknown("shortcuts", selection.shortcuts, SHORTCUTS)
+    if selection.placement not in PLACEMENTS:
+        raise unknown("skip placement", selection.placement, PLACEMENTS)
     if selection.length < _SHORTEST:
         raise UsageError(f"skip length {selection.length}: a skip spans at least {_SHORTEST} weighted layers")
     heads = {layer.name for layer in graph.layers if layer.not_target == HEAD}
-    pairs = [pair for pair in graph.pairs if selection.heads or pair.target not in heads]
+    pairs = [pair for pair in graph.pairs if selection.include_classifier or pair.target not in heads]
     order = _execution_order(graph)
     pairs = sorted(_filtered(pairs, selection), key=lambda pair: (order[pair.target], order.get(pair.source, -1)))
     rule = {"overlapping": _overlapping, "blocks": _blocks, "random": _random, "all": _all}[selection.policy]
@@ -184,14 +158,14 @@ def _overlapping(graph: LayerGraph, pairs: Sequence[LayerPair], selection: PairS
     chosen: list[LayerPair] = []
     rejected: list[Rejection] = []
     shortcuts = {layer.shortcut for layer in graph.layers} - {None}
-    inside = selection.shortcuts == "around" and bool(shortcuts)
+    inside = selection.placement == "avoid-residual" and bool(shortcuts)
     pairs, doubled = _one_target_per_sum(graph, pairs)
     for target in dict.fromkeys(pair.target for pair in pairs):
         candidates = [pair for pair in pairs if pair.target == target]
-        if selection.shortcuts == "around" and any(pair.shortcut for pair in candidates):
+        if selection.placement == "avoid-residual" and any(pair.shortcut for pair in candidates):
             rejected.append(Rejection(source="", target=target, reason="its sum holds a shortcut already"))
             continue
-        entering = _block_before(graph, graph.layer(target)) if selection.shortcuts == "two-blocks" else None
+        entering = _block_before(graph, graph.layer(target)) if selection.placement == "two-blocks" else None
         if entering is None:
             exact = [pair for pair in candidates if pair.length == selection.length]
             chosen += exact if exact or not inside else _one_layer_less(candidates, selection.length, shortcuts)

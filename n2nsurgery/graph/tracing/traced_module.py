@@ -2,15 +2,42 @@
 
 The tree of modules, and so every state_dict key, stays that of the original. There is one graph per mode; where
 train and eval mode have the same structure, both names stand for the same graph. Everything that nn.Module offers
-(deepcopy, `.to`, `.train`, state_dict, DDP, torch.compile) works unchanged.
+(deepcopy, `.to`, `.train`, state_dict, DDP, torch.compile, pickling by `torch.save`, spawn or Ray) works unchanged.
+
+A node of torch.fx refers to its neighbours; pickle would follow them through the whole network and run out of stack. So
+a module is pickled, and copied, with flat records of its nodes. What tracing noted for itself (values, memory) stays
+behind. We never unpickle anything ourselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from torch import fx, nn
+from torch.fx.node import map_aggregate
+
+_META = ("address", "module", "shapes", "mutated")  # what pairs, skips and copies of the module read
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeName:
+    """Stands for the node of this name in the arguments of another."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeRecord:
+    """One node: fields as in torch.fx, with nodes among the arguments as `NodeName`."""
+
+    name: str
+    op: str
+    target: Any
+    args: Any
+    kwargs: Any
+    meta: dict[str, Any]
 
 
 def _forward_of(graph: fx.Graph, root: nn.Module) -> Callable[..., Any]:
@@ -49,6 +76,19 @@ class TracedModule(nn.Module):
         same = self.train_graph is self.eval_graph
         self._train_forward = self._eval_forward if same else _forward_of(self.train_graph, self)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the compiled forwards, which belong to no module that could be imported again."""
+        state = {key: value for key, value in self.__dict__.items() if key not in {"_eval_forward", "_train_forward"}}
+        graphs = {graph: _stored(graph) for graph in self.graphs}
+        return state | {"train_graph": graphs[self.train_graph], "eval_graph": graphs[self.eval_graph]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        train_graph, eval_graph = state["train_graph"], state["eval_graph"]
+        self.eval_graph = _restored(eval_graph)
+        self.train_graph = self.eval_graph if train_graph is eval_graph else _restored(train_graph)
+        self.recompile()
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the original's signature
         """What the original's forward returns."""
         return (self._train_forward if self.training else self._eval_forward)(self, *args, **kwargs)
@@ -56,3 +96,34 @@ class TracedModule(nn.Module):
     def extra_repr(self) -> str:
         """The class that was traced."""
         return f"traced from {self.original_class}"
+
+
+def _stored(graph: fx.Graph) -> tuple[NodeRecord, ...]:
+    """The nodes of `graph` in their order."""
+    return tuple(_record(node) for node in graph.nodes)
+
+
+def _restored(records: tuple[NodeRecord, ...]) -> fx.Graph:
+    """A new graph with the nodes of `records`, under the same names."""
+    graph = fx.Graph()
+    nodes: dict[str, fx.Node] = {}
+
+    def node_of(value: Any) -> Any:  # noqa: ANN401 - an argument
+        return nodes[value.name] if isinstance(value, NodeName) else value
+
+    for record in records:
+        args, kwargs = map_aggregate(record.args, node_of), map_aggregate(record.kwargs, node_of)
+        node = graph.create_node(record.op, record.target, args, kwargs, name=record.name)
+        node.meta.update(record.meta)
+        nodes[record.name] = node
+    return graph
+
+
+def _record(node: fx.Node) -> NodeRecord:
+    meta = {key: node.meta[key] for key in _META if key in node.meta}
+    args, kwargs = map_aggregate(node.args, _name_of), map_aggregate(node.kwargs, _name_of)
+    return NodeRecord(name=node.name, op=node.op, target=node.target, args=args, kwargs=kwargs, meta=meta)
+
+
+def _name_of(value: Any) -> Any:  # noqa: ANN401 - an argument
+    return NodeName(name=value.name) if isinstance(value, fx.Node) else value

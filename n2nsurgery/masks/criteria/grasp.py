@@ -38,7 +38,7 @@ class Grasp:
     def __post_init__(self) -> None:
         """Raise UsageError for a temperature that is not positive, UnknownNameError for an unknown mode."""
         if not 0 < self.temperature < inf:
-            raise UsageError(f"temperature is {self.temperature}; it must be positive and finite")
+            raise UsageError(f"is {self.temperature}; it must be positive and finite", field="temperature", joint=" ")
         require_choice("mode", self.mode, MODES)
 
     def scores(self, context: ScoreContext) -> dict[str, Tensor]:

@@ -35,7 +35,7 @@ class SynFlow:
     def __post_init__(self) -> None:
         """Raise UsageError for fewer than one round."""
         if self.rounds < 1:
-            raise UsageError(f"rounds is {self.rounds}; SynFlow needs at least 1")
+            raise UsageError(f"is {self.rounds}; SynFlow needs at least 1", field="rounds", joint=" ")
 
     def scores(self, context: ScoreContext) -> dict[str, Tensor]:
         """Synaptic flow in float64; UsageError without an example input or where the flow is not finite."""

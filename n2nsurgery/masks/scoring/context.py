@@ -22,12 +22,13 @@ from torch.func import functional_call
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import primary_output
+from n2nsurgery.core.processes.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.core.seeds import derive, torch_generator
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
-from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS, DistributedContext
 from n2nsurgery.masks.scoring.loss import cross_entropy, random_labels
 
 MODES = ("train", "eval")
+SINGLE_PROCESS = SingleProcess(device=torch.device("cpu"))
 
 ScoringBatch = tuple[tuple[Tensor, ...], Tensor | None]
 

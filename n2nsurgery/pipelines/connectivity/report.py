@@ -54,7 +54,7 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     found = report(subject, against, progress=part_of(progress, 0.3, 0.9))
     if path is not None:
         progress(f"writing {path.name}", 0.95)
-        _write(path, found, subject, against, overwrite=overwrite)
+        write_report(path, found, subject, against, overwrite=overwrite)
     return ReportOutcome(report=found, written=path)
 
 
@@ -69,7 +69,13 @@ def target(model: str, *, html: bool, output: Path | None) -> Path | None:
     return output
 
 
-def _write(path: Path, found: ConnectivityReport, subject: Subject, reference: Subject, *, overwrite: bool) -> None:
+def write_report(
+    path: Path, found: ConnectivityReport, subject: Subject, reference: Subject, *, overwrite: bool
+) -> None:
+    """Write the report `found` on `subject` against `reference`: the document (.json), or the page.
+
+    Raises UsageError where the file exists and `overwrite` is false.
+    """
     if path.suffix.lower() == ".json":
         text = json.dumps(found.to_json(), indent=2, allow_nan=False) + "\n"
     else:

@@ -7,42 +7,43 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
-import torch
 from torch import Tensor, nn
 
-from n2nsurgery.core.errors import RunError, UsageError
+from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable
-from n2nsurgery.core.names import unknown
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.batch import batches as batches_of
 from n2nsurgery.data.pipeline.noise import noise_batches
 from n2nsurgery.graph.layers.layering import layer_graph
-from n2nsurgery.graph.layers.pairs import PairSelection
 from n2nsurgery.graph.tracing.trace import Trace, bind_inputs, trace
 from n2nsurgery.masks.attachment import enforcer_of
-from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS, DistributedContext
+from n2nsurgery.masks.criterion import Criterion, described
+from n2nsurgery.masks.scoring.context import SINGLE_PROCESS
 from n2nsurgery.masks.scoring.loss import cross_entropy
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.models.model_spec import ModelSpec
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
-from n2nsurgery.pipelines.prune.surgery_config import surgery_config
+from n2nsurgery.pipelines.prune.signature import keywords_of, require_known
 from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
 from n2nsurgery.surgery.engines.carry_out import operand
-from n2nsurgery.surgery.engines.choice import AskedEngine, plan_with_engine
+from n2nsurgery.surgery.engines.choice import plan_with_engine
 from n2nsurgery.surgery.engines.gate import require_harmless
 from n2nsurgery.surgery.engines.rewritable import require_rewritable
-from n2nsurgery.surgery.planning.config import Option, SurgeryConfig
+from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
+from n2nsurgery.surgery.planning.keywords import SurgeryOptions
 from n2nsurgery.surgery.planning.plan import InputSpec, SurgeryPlan
-from n2nsurgery.surgery.planning.planner import PlannedModel, criterion_of, plan_surgery
+from n2nsurgery.surgery.planning.planner import PlannedModel, checked, criterion_of, plan_surgery
 from n2nsurgery.surgery.prune import ScoringData, assist, prune
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import density_of, model_name, summary
+from n2nsurgery.training.config.device import choose_device
 
 _LOG = logging.getLogger(__name__)
 
@@ -67,44 +68,65 @@ class ApplyOutcome:
         return {"artifact": artifact, **summary(self.plan, *done), **choice}
 
 
+@keywords_of(SurgeryConfig, SurgeryOptions)
 def apply(  # noqa: PLR0913 - every argument is an option of one operation
     model_or_name: nn.Module | str,
     *,
-    density: float | None = None,
-    skip_ratio: float | Literal["auto"] = "auto",
-    criterion: str = "random",
-    skip: str = "n2n",
     example_inputs: Tensor | Sequence[Any] | Mapping[str, Any] | None = None,
     data: Any = None,  # noqa: ANN401 - batches in any of the usual forms
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
-    seed: int = 0,
-    criterion_options: Mapping[str, Option] | None = None,
-    pairs: PairSelection | None = None,
-    engine: AskedEngine = "auto",
+    config: SurgeryConfig | None = None,
+    preset: Preset | None = None,
+    criterion: str | Criterion | None = None,
     inplace: bool = False,
-    **options: Any,  # noqa: ANN401 - further fields of SurgeryConfig
+    **options: Unpack[SurgeryOptions],
 ) -> PrunedModel:
-    """Prune a model to `density` of its conv and linear weights and graft skip connections within that budget.
+    """Prune a model to a share of its conv and linear weights and graft skip connections within that budget.
 
-    `model_or_name`: an nn.Module (a copy is pruned; with `inplace` the object itself) or a name that `n2nsurgery
-    models` lists. `density` may be left out where `junctions` (a tuple of JunctionRequest) says what layers keep.
-    `example_inputs`: a tensor, positional inputs or inputs by name, batch first; needed for an nn.Module. `data`: for
-    criteria that look at data: (inputs, targets), a list of those, or a DataLoader; without it seeded noise is used,
-    and recorded as such. `criterion_options`: its hyper-parameters, e.g. `{"allocation": "uniform"}`. `pairs`: which
-    layer pairs. `engine`: `hooks` keeps the model's class and forward and runs skips in hooks of its modules, `rewrite`
-    makes a graph of its data flow, `auto` takes hooks where every skip has a place for them (`plan.engine` says why).
-    `options`: see SurgeryConfig (pattern, kernel, pooling, keep_dense, redistribute, ...).
+    `model_or_name`: an nn.Module (a copy is pruned; with `inplace` the object itself) or a name that
+    `n2nsurgery models` lists. `example_inputs`: a tensor, positional inputs or inputs by name, batch first; needed for
+    an nn.Module. `data`: for criteria that look at data: (inputs, targets), a list of those, or a DataLoader; without
+    it seeded noise is used, and recorded as such. `loss`: maps the model's output and the targets to a scalar.
+
+    What is asked has the names of the options of `n2nsurgery apply`; each is a field of SurgeryConfig. One of
+    `density`, `sparsity` and `compression` is needed, or `fan_out` or `junction_density` by layer. `config` holds all
+    of them in one value, and `options` beside it replace some. `preset`: values in the place of defaults. `criterion`:
+    a name, or an object that draws or scores.
+
+        apply("resnet50", density=0.05)
+        apply(net, example_inputs=images, sparsity=0.9, criterion="snip", data=loader, ignore=["fc"])
+        apply(net, example_inputs=images, preset="paper", density=0.1)
 
     Raises UsageError (wrong value), UnknownNameError (wrong name), BudgetError (does not fit), TraceError.
     """
-    config = SurgeryConfig(
-        density=density, skip_ratio=skip_ratio, criterion=criterion, skip=skip, seed=seed,
-        criterion_options=tuple(sorted((criterion_options or {}).items())), pairs=pairs or PairSelection(),
-        **_known(options),
-    )  # fmt: skip
-    bundle = bundle_of(model_or_name, example_inputs, seed)
+    asked, scorer = _asked(config, preset, criterion, options)
+    asked = checked(asked, scorer)
+    bundle = bundle_of(model_or_name, example_inputs, asked.seed)
     batches = batches_of(data) if data is not None else None
-    return PruningRun(bundle, config, engine=engine, inplace=inplace).run(batches, loss=loss)
+    pruning = PruningRun(bundle, asked, criterion=scorer, inplace=inplace)
+    if asked.select_by is not None:
+        pruning.choose_draw()
+    return pruning.run(batches, loss=loss)
+
+
+def _asked(
+    config: SurgeryConfig | None, preset: Preset | None, criterion: str | Criterion | None, options: SurgeryOptions
+) -> tuple[SurgeryConfig, Criterion | None]:
+    """The config that the arguments of `apply` describe, and the criterion where no registry has it."""
+    require_known(options, SurgeryOptions, "apply")
+    scorer: Criterion | None = None
+    if criterion is not None and not isinstance(criterion, str):
+        if "criterion_options" in options:
+            raise UsageError("is for a criterion by name; the object has its own", field="criterion_options", joint=" ")
+        criterion, options["criterion_options"], scorer = described(criterion)
+    if config is None:
+        return SurgeryConfig.from_preset(preset, criterion=criterion or "random", **options), scorer
+    if preset is not None:
+        raise UsageError("is for options; the config that is given beside it is complete", field="preset", joint=" ")
+    changes: dict[str, Any] = (
+        dict(options) if criterion is None else {"criterion": criterion, "criterion_options": {}, **options}
+    )
+    return replace(config, **changes), scorer
 
 
 def run(request: ApplyRequest, progress: Progress = SILENT) -> ApplyOutcome:
@@ -113,25 +135,29 @@ def run(request: ApplyRequest, progress: Progress = SILENT) -> ApplyOutcome:
     Nothing is written for a dry run. Raises the errors of `apply`, and RunError where the artifact cannot be written.
     """
     progress(f"building {request.model}", 0.05)
+    config = checked(request.surgery)
     bundle = resolve_model(
         request.model, weights=request.weights, download=request.download, num_classes=request.num_classes,
-        input_size=request.input_size, seed=request.seed,
+        input_size=request.input_size, seed=config.seed,
     )  # fmt: skip
-    pruning = PruningRun(bundle, surgery_config(request, request.seed), progress)
-    if request.select is not None:
-        pruning.choose_draw(request.tries)
+    pruning = PruningRun(bundle, config, progress)
+    if config.select_by is not None:
+        pruning.choose_draw()
     folder = request.output or ARTIFACTS / _folder_name(pruning.plan)
     if request.dry_run:
         return ApplyOutcome(plan=pruning.plan, pruned=None, artifact=None, choice=pruning.choice)
     ensure_writable(folder, overwrite=request.overwrite, marker=MANIFEST)
-    pruned = pruning.run(None, device=request.device, count=request.batches, batch_size=request.batch_size)
+    pruned = pruning.run(None, device=request.device)
     progress("writing the artifact", 0.9)
     pruned.save(folder, overwrite=request.overwrite)
     return ApplyOutcome(plan=pruning.plan, pruned=pruned, artifact=folder, choice=pruning.choice)
 
 
 class PruningRun:
-    """One model and what is to be done to it; traced and planned when made, run once."""
+    """One model and what is to be done to it; traced and planned when made, run once.
+
+    `criterion`: the object, where no registry has the one that `config` names.
+    """
 
     def __init__(
         self,
@@ -139,10 +165,11 @@ class PruningRun:
         config: SurgeryConfig,
         progress: Progress = SILENT,
         *,
-        engine: AskedEngine = "auto",
+        criterion: Criterion | None = None,
         inplace: bool = False,
     ) -> None:
         self.bundle = bundle
+        self.criterion = criterion if criterion is not None else criterion_of(config)
         self.progress = progress
         self.choice: DrawChoice | None = None
         self.progress("tracing", 0.2)
@@ -155,10 +182,10 @@ class PruningRun:
             inputs=_input_specs(inputs),
         )
         self.plan = plan_with_engine(
-            engine,
+            config.engine,
             self.trace.module,
             layer_graph(self.trace),
-            lambda graph: plan_surgery(graph, config, model),
+            lambda graph: plan_surgery(graph, config, model, criterion),
             lambda: require_rewritable(bundle.module, self.trace.module, inputs),
         )
         if self.plan.engine.engine == "hooks":
@@ -167,19 +194,17 @@ class PruningRun:
         elif inplace:
             raise UsageError(f"the model can only be rewritten into a copy, not changed: {self.plan.engine.reason}")
 
-    def choose_draw(self, tries: int) -> None:
-        """Plan with the pattern of highest scatter among `tries` draws."""
+    def choose_draw(self) -> None:
+        """Plan with the pattern of highest scatter among the candidates."""
         self.progress("drawing patterns", 0.55)
-        self.choice = choose_by_scatter(self.plan, tries)
+        self.choice = choose_by_scatter(self.plan, self.criterion)
         self.plan = replace(self.plan, config=replace(self.plan.config, draw=self.choice.draw))
 
-    def run(  # noqa: PLR0913 - where and on what it is scored
+    def run(
         self,
         batches: Sequence[Batch] | None,
         *,
         device: str | None = None,
-        count: int = 1,
-        batch_size: int = 128,
         loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
         processes: DistributedContext = SINGLE_PROCESS,
     ) -> PrunedModel:
@@ -188,7 +213,7 @@ class PruningRun:
         `processes`: the processes that score together; those that do not prune call `assist` meanwhile.
         """
         if batches is None:
-            batches = self._noise(count, batch_size)
+            batches = self._noise()
         data = self._data(batches, device, loss, processes)
         self.progress("pruning", 0.6)
         pruned = prune(
@@ -196,6 +221,7 @@ class PruningRun:
             self.plan,
             data,
             progress=part_of(self.progress, 0.6, 0.9),
+            criterion=self.criterion,
         )
         for warning in pruned.record.warnings:
             _LOG.warning("%s", warning)
@@ -205,13 +231,16 @@ class PruningRun:
         """Score this process's part of `batches` for the process that prunes; `trace` stays ready to be replayed."""
         assist(self.trace, self.plan, self._data(batches, device, cross_entropy, processes))
 
-    def _noise(self, count: int, batch_size: int) -> list[Batch] | None:
-        needs = criterion_of(self.plan.config).needs
+    def _noise(self) -> list[Batch] | None:
+        needs = self.criterion.needs
         if needs not in {"inputs", "batches"}:
             return None
         if needs == "batches":
             _LOG.warning("the criterion '%s' has no data: it scores seeded noise", self.plan.config.criterion)
-        return noise_batches(self.bundle.example_inputs, count=count, batch_size=batch_size, seed=self.plan.config.seed)
+        config = self.plan.config
+        return noise_batches(
+            self.bundle.example_inputs, count=config.batches, batch_size=config.batch_size, seed=config.seed
+        )
 
     def _data(
         self,
@@ -224,13 +253,13 @@ class PruningRun:
 
         Several processes score the weights of the first.
         """
-        looks = criterion_of(self.plan.config).needs in {"inputs", "batches"}
+        looks = self.criterion.needs in {"inputs", "batches"}
         if not looks and batches is not None:
             _LOG.warning("the criterion '%s' looks at no data: what was given is not used", self.plan.config.criterion)
         used = tuple(batches or ()) if looks else ()
         module = operand(self.trace, self.plan)
         if device is not None:
-            module.to(_device(device, scored=bool(used)))
+            module.to(choose_device("cpu" if device == "auto" and not used else device))
         processes.broadcast([*module.parameters(), *module.buffers()])
         return ScoringData(
             batches=[(batch.inputs, batch.targets) for batch in used],
@@ -271,26 +300,8 @@ def _input_specs(inputs: Mapping[str, Any]) -> tuple[InputSpec, ...]:
     )
 
 
-def _known(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    known = tuple(SurgeryConfig.__dataclass_fields__)
-    for name in options:
-        if name not in known:
-            raise unknown("option of apply", name, known)
-    return options
-
-
 def _folder_name(plan: SurgeryPlan) -> str:
     """`<model>-<criterion>-<skip>-d<density>-s<seed>`, unique by the plan's fingerprint."""
     model = re.sub(r"[^A-Za-z0-9_]+", "_", model_name(plan))
     config = plan.config
     return f"{model}-{config.criterion}-{config.skip}-d{density_of(plan):.4g}-s{config.seed}-{plan.fingerprint[:8]}"
-
-
-def _device(name: str, *, scored: bool) -> torch.device:
-    """The device for scoring: `auto` takes a GPU where there is one and something to score."""
-    if name == "auto":
-        return torch.device("cuda" if scored and torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise RunError(f"device '{name}' was asked for, and torch sees {torch.cuda.device_count()} CUDA devices")
-    return device

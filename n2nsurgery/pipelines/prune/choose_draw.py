@@ -16,12 +16,12 @@ import numpy as np
 from n2nsurgery.connectivity.paths.scatter_vector import scatter
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
-from n2nsurgery.masks.criterion import PatternCriterion
+from n2nsurgery.masks.criterion import Criterion, PatternCriterion
 from n2nsurgery.masks.draw import draw_masks
 from n2nsurgery.masks.grid import grid_of, to_grid
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
-from n2nsurgery.surgery.planning.planner import criterion_of, pattern_seed
+from n2nsurgery.surgery.planning.planner import pattern_seed
 from n2nsurgery.surgery.prune import planned_counts
 
 
@@ -42,21 +42,21 @@ class DrawChoice:
         )
 
 
-def choose_by_scatter(plan: SurgeryPlan, tries: int) -> DrawChoice:
-    """The draw with the highest scatter of `tries`; the first of equals.
+def choose_by_scatter(plan: SurgeryPlan, criterion: Criterion) -> DrawChoice:
+    """The draw with the highest scatter of as many candidates as the plan asks for; the first of equals.
 
     Raises UsageError for a criterion that draws no patterns, and where the pruned layers are no chain of junctions.
     """
-    criterion = criterion_of(plan.config)
     counts = planned_counts(plan)
     if counts is None or not isinstance(criterion, PatternCriterion):
         raise UsageError(
-            f"scatter chooses among patterns, and '{plan.config.criterion}' scores weights: there is one result alone"
+            f"scatter chooses among patterns, and '{plan.config.criterion}' scores weights: there is one result alone",
+            field="select_by",
         )
     pruned = [weight for weight in plan.weights if weight.name not in plan.dense]
     _require_chain(pruned)
     scatters: list[float] = []
-    for draw in range(tries):
+    for draw in range(plan.config.num_candidates):
         seed = pattern_seed(replace(plan.config, draw=draw))
         masks = draw_masks(criterion, pruned, sum(counts.values()), seed=seed, counts=counts).masks
         scatters.append(scatter([junction_of(weight, masks) for weight in pruned]).minimum)
@@ -83,5 +83,6 @@ def _require_chain(pruned: list[PrunableWeight]) -> None:
         if outputs != inputs:
             raise UsageError(
                 f"scatter needs junctions that follow each other: '{left.layer}' has {outputs:,} outputs and"
-                f" '{right.layer}' {inputs:,} inputs; keep the layers beside the chain dense (--keep-dense)"
+                f" '{right.layer}' {inputs:,} inputs; keep the layers beside the chain dense (ignore)",
+                field="select_by",
             )

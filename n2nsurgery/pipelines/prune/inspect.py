@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from torch import nn
 
@@ -13,14 +13,18 @@ from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.export.proof.inspect_file import FileInspection, inspect_file
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection, WeightedLayer
 from n2nsurgery.graph.layers.layering import layer_graph
-from n2nsurgery.graph.layers.pairs import PairSelection, select_pairs
+from n2nsurgery.graph.layers.pair_selection import PairSelection
+from n2nsurgery.graph.layers.pairs import select_pairs
 from n2nsurgery.graph.tracing.trace import Leaf, trace
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.pipelines.prune.apply import bundle_of, inputs_of
+from n2nsurgery.pipelines.prune.signature import keywords_of, require_known
 from n2nsurgery.pipelines.saved.run_folder import SURGERY, is_run
 from n2nsurgery.skips.kind import KINDS, SkipOptions
 from n2nsurgery.surgery.artifact import read
+from n2nsurgery.surgery.planning.config import SurgeryConfig, pair_selection
+from n2nsurgery.surgery.planning.keywords import PairOptions
 from n2nsurgery.surgery.summary import summary
 
 
@@ -69,19 +73,20 @@ class ArtifactInspection:
         return self.document
 
 
-def run(  # noqa: PLR0913 - every argument is an option of the command
+def run(
     model: str,
     *,
-    skip_length: int = 3,
-    pairs: str = "overlapping",
-    shortcuts: str = "around",
-    heads: bool = False,
     num_classes: int | None = None,
     input_size: tuple[int, ...] | None = None,
     seed: int = 0,
     progress: Progress = SILENT,
+    **options: Unpack[PairOptions],
 ) -> Inspection | ArtifactInspection | FileInspection:
-    """Inspect a model by name, an artifact or a run by its folder, or an ONNX file by its path; nothing is changed."""
+    """Inspect a model by name, an artifact or a run by its folder, or an ONNX file by its path; nothing is changed.
+
+    `options`: as for `inspect`.
+    """
+    selection = pair_selection(**options)
     folder = Path(model)
     if folder.suffix == ".onnx":
         return inspect_file(folder)
@@ -93,21 +98,26 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     progress(f"building {model}", 0.1)
     bundle = resolve_model(model, num_classes=num_classes, input_size=input_size, seed=seed)
     progress("tracing", 0.4)
-    selection = PairSelection(policy=pairs, length=skip_length, heads=heads, shortcuts=shortcuts)  # type: ignore[arg-type]
     return inspect_bundle(bundle, model, selection, seed=seed)
 
 
+@keywords_of(SurgeryConfig, PairOptions)
 def inspect(
     model_or_name: nn.Module | str,
     *,
     example_inputs: Any = None,  # noqa: ANN401 - any input that a module takes
-    pairs: PairSelection | None = None,
     seed: int = 0,
+    **options: Unpack[PairOptions],
 ) -> Inspection:
-    """Layers, pairs and rejections of a model, given as for `n2nsurgery.apply`."""
+    """Layers, pairs and rejections of a model, given as for `n2nsurgery.apply`.
+
+    `options`: which pairs, with the names of `apply` (pairs, skip_length, skip_placement, ...).
+    """
+    require_known(options, PairOptions, "inspect")
+    selection = pair_selection(**options)
     bundle = bundle_of(model_or_name, example_inputs, seed)
     name = model_or_name if isinstance(model_or_name, str) else type(model_or_name).__name__
-    return inspect_bundle(bundle, name, pairs or PairSelection(), seed=seed)
+    return inspect_bundle(bundle, name, selection, seed=seed)
 
 
 def inspect_bundle(bundle: ModelBundle, name: str, selection: PairSelection, *, seed: int) -> Inspection:

@@ -9,23 +9,18 @@ import torch
 
 from n2nsurgery.core.errors import RunError
 from n2nsurgery.models.catalog import require_known
-from n2nsurgery.pipelines.prune.surgery_config import surgery_config
 from n2nsurgery.pipelines.training.train import resolved
 from n2nsurgery.pipelines.training.train_request import TrainRequest
 from n2nsurgery.recipe.overrides import parse_override
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.recipe.resolve import read_recipe
-from n2nsurgery.surgery.planning.planner import criterion_of
-from n2nsurgery.surgery.planning.request import SurgeryRequest
 
 
 def check(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The resolved recipe; raises what `read_recipe` raises, and the errors of unknown models and criteria."""
+    """The resolved recipe; raises what `read_recipe` raises, and the error of an unknown model."""
     recipe = read_recipe(path, [parse_override(text) for text in overrides])
     if recipe.model is not None:
         require_known(recipe.model.name)
-    if isinstance(recipe.surgery, SurgeryRequest):
-        criterion_of(surgery_config(recipe.surgery, recipe.seed))
     return recipe
 
 

@@ -1,12 +1,13 @@
-"""Loss and accuracy of a trained network, of a run or of an artifact, on a split of its data or of other data."""
+"""Loss and metrics of a trained network, of a run or of an artifact, on a split of its data or of other data."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
@@ -16,12 +17,13 @@ from n2nsurgery.pipelines.saved.run_folder import content_of, is_run
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
 from n2nsurgery.pipelines.training.fitted import require_fit
 from n2nsurgery.pipelines.training.run_recipe import recipe_of
-from n2nsurgery.recipe.overrides import Override, option_override, overridden, parse_override
+from n2nsurgery.recipe.node import Place, from_plain
+from n2nsurgery.recipe.overrides import option_override, overridden, parse_override
 from n2nsurgery.recipe.recipe import Recipe
-from n2nsurgery.recipe.resolve import resolve, resolve_data
-from n2nsurgery.recipe.yaml_text import parse_yaml
+from n2nsurgery.recipe.resolve import resolve_data
+from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.device import choose_device
-from n2nsurgery.training.distributed.distributed_context import SingleProcess
+from n2nsurgery.training.loop.components import components_of
 from n2nsurgery.training.loop.evaluation import evaluate
 from n2nsurgery.training.metrics.record import EvaluationRecord, evaluation_record
 
@@ -41,7 +43,8 @@ class Evaluation:
             "evaluated": str(self.folder),
             "weights": str(self.weights),
             "data": list(self.data),
-            **asdict(self.scores),
+            "split": self.scores.split,
+            **self.scores.to_json(),
         }
 
 
@@ -62,7 +65,8 @@ def run(request: EvaluationRequest, progress: Progress = SILENT) -> Evaluation:
         split, request.batch_size, shuffle=False, seed=seed, augment=False, drop_last=False, workers=wanted.workers
     )
     progress("evaluating", 0.5)
-    score = evaluate(pruned.module.to(device), batches, processes=SingleProcess(device=device))
+    components = components_of(replace(recipe.train, distillation=None) if recipe is not None else TrainConfig())
+    score = evaluate(pruned.module.to(device), batches, components, processes=SingleProcess(device=device))
     return Evaluation(
         folder=request.folder,
         weights=content_of(request.folder, last=request.last).folder,
@@ -81,11 +85,12 @@ def _data(request: EvaluationRequest, recipe: Recipe | None) -> DataRequest:
     for override in overrides:
         if not override.path.startswith("data."):
             raise UsageError(f"{override.option}: only options of the data can be set here, like --set data.KEY=VALUE")
-    if request.data is None:
-        assert recipe is not None
-        return resolve(overridden(parse_yaml(recipe.to_yaml(), "the run's recipe"), overrides)).data
-    named = Override(path="data.name", value=option_override("", request.data, "--data").value, option="--data")
-    return resolve_data(overridden(parse_yaml("", "--data"), [named, *overrides]))
+    if request.data is not None:
+        overrides.insert(0, option_override("data.name", request.data, "--data"))
+        return resolve_data(overridden(from_plain({}, Place(source="--data")), overrides))
+    assert recipe is not None
+    known = from_plain({"data": recipe.to_json()["data"]}, Place(source="the run's recipe"))
+    return resolve_data(overridden(known, overrides))
 
 
 def _split(splits: DataSplits, name: str) -> Split:

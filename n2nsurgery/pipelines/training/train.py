@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable, remove_folder
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
@@ -22,19 +23,21 @@ from n2nsurgery.pipelines.deploy.export import export_onnx
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.pipelines.saved.run_folder import MODEL, REPORT, RUN, RUNS, SURGERY, content_of, is_run
 from n2nsurgery.pipelines.training.run_recipe import begin, require_same_recipe, write_recipe
+from n2nsurgery.pipelines.training.teacher import teacher_of
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training.training_outcome import TrainingOutcome
 from n2nsurgery.pipelines.training.training_surgery import planned_surgery, sent
-from n2nsurgery.pipelines.training.training_text import epoch_line, progress_line
+from n2nsurgery.pipelines.training.training_text import epoch_line, progress_line, step_line
 from n2nsurgery.recipe.overrides import option_override, parse_override
-from n2nsurgery.recipe.recipe import Recipe
+from n2nsurgery.recipe.recipe import ArtifactRequest, Recipe
 from n2nsurgery.recipe.resolve import read_recipe
 from n2nsurgery.surgery.artifact import Artifact
-from n2nsurgery.surgery.planning.request import ArtifactRequest
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.distributed.collectives import on_rank_zero, on_ranks
 from n2nsurgery.training.distributed.distributed import joined
-from n2nsurgery.training.distributed.distributed_context import DistributedContext
+from n2nsurgery.training.loop.batches import TrainData
+from n2nsurgery.training.loop.components import NOTHING, OwnParts, components_of
+from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import TrainOutcome, run_training
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.metrics.throughput import StepProgress
@@ -53,24 +56,27 @@ def resolved(request: TrainRequest) -> Recipe:
     return read_recipe(request.recipe, overrides)
 
 
-def run(
+def run(  # noqa: PLR0913 - what a caller may bring beside the request
     request: TrainRequest,
     progress: Progress = SILENT,
     log: LogLine | None = None,
     *,
     splits: Callable[[], DataSplits] | None = None,
+    own: OwnParts = NOTHING,
+    callbacks: Callbacks | None = None,
 ) -> TrainingOutcome | None:
     """Carry out a recipe, in this process or as one of several (see `train.distributed`); None in all but the first.
 
     `log` is called with lines for a reader: what the data is, and the figures of every epoch. `splits` gives the data
-    of the recipe where the caller has it already. Nothing is written for a dry run. Raises the errors of reading the
-    recipe, of `apply` and of `run_training`; InterruptionError where somebody asked for the end and the state is saved.
+    of the recipe where the caller has it already. `own`: loss, metrics, optimizer and scheduler in place of those of
+    the recipe. Nothing is written for a dry run. Raises the errors of reading the recipe, of `apply`
+    and of `run_training`; InterruptionError where somebody asked for the end and the state is saved.
     """
     recipe = resolved(request)
     with joined(recipe.train.device) as processes:
         first = processes.rank == 0
         watched = (progress, log or _no_log) if first else (SILENT, _no_log)
-        outcome = _Run(request, recipe, processes, *watched, splits).run()
+        outcome = _Run(request, recipe, processes, *watched, splits, own, callbacks or Callbacks()).run()
     return outcome if first else None
 
 
@@ -84,6 +90,8 @@ class _Run:
     progress: Progress
     log: LogLine
     given: Callable[[], DataSplits] | None = None
+    own: OwnParts = NOTHING
+    callbacks: Callbacks = field(default_factory=Callbacks)
 
     @property
     def folder(self) -> Path:
@@ -211,25 +219,43 @@ class _Run:
         def mixed(inputs: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
             return self.recipe.data.mixed(inputs, targets, splits.classes, generator)
 
+        mixing = mixed if self.recipe.data.mixing is not None else None
         return run_training(
             pruned.module,
-            train,
+            TrainData(train=train, evaluations=evaluations, mixing=mixing),
             self.recipe.train,
             folder=self.folder,
-            evaluations=evaluations,
-            mixing=mixed if self.recipe.data.mixing is not None else None,
+            components=components_of(self.recipe.train, self._own(splits)),
+            callbacks=replace(self.callbacks, on_step=self._step_done, on_epoch=self._epoch_done),
             processes=self.processes,
             resume=self.request.resume is not None,
             run_id=self.recipe.subject,
-            on_epoch=self._epoch_done,
-            progress=self._step_done,
         )
 
+    def _own(self, splits: DataSplits) -> OwnParts:
+        """What the caller brought, with the teacher that the recipe names where it names one."""
+        distillation = self.recipe.train.distillation
+        if distillation is None or self.own.teacher is not None or distillation.teacher is None:
+            return self.own
+        self.progress(f"loading the teacher {distillation.teacher}", _BEFORE)
+        teacher = teacher_of(
+            distillation,
+            splits,
+            seed=self.recipe.seed,
+            download=self.request.download,
+            allow_import=self.request.allow_import,
+        )
+        return replace(self.own, teacher=teacher)
+
     def _step_done(self, step: StepProgress) -> None:
+        if step.loss is not None:
+            self.log(step_line(step))
+        self.callbacks.on_step(step)
         self.progress(progress_line(step), _BEFORE + (_AFTER - _BEFORE) * step.step / step.steps)
 
     def _epoch_done(self, record: EpochRecord) -> None:
         self.log(epoch_line(record, self.recipe.train.epochs))
+        self.callbacks.on_epoch(record)
         if self.processes.rank == 0 and self.request.allow_changes:
             write_recipe(self.folder, self.recipe)  # training has accepted what changed
 

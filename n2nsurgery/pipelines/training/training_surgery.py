@@ -7,32 +7,30 @@ looks at data, each of them scores its part of the mini-batches.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import nn
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import Progress
 from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.pipelines.prune.apply import PruningRun
-from n2nsurgery.pipelines.prune.surgery_config import surgery_config
 from n2nsurgery.pipelines.saved.load import revived
 from n2nsurgery.pipelines.training.fitted import fitted_bundle, require_fit, require_samples, shapes_of
-from n2nsurgery.recipe.recipe import Recipe
+from n2nsurgery.recipe.recipe import ArtifactRequest, Recipe
 from n2nsurgery.surgery.artifact import Artifact, artifact_of, files_of
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
-from n2nsurgery.surgery.planning.planner import criterion_of
-from n2nsurgery.surgery.planning.request import ArtifactRequest, SurgeryRequest
+from n2nsurgery.surgery.planning.planner import checked, criterion_of
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.replay import replay
 from n2nsurgery.surgery.summary import model_name
 from n2nsurgery.training.distributed.collectives import broadcast_from_rank_zero, on_rank_zero
-from n2nsurgery.training.distributed.distributed_context import DistributedContext
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,13 +69,13 @@ def planned_surgery(  # noqa: PLR0913 - what the command line permits
     bundle = fitted_bundle(recipe.model, splits, seed=recipe.seed, download=download, allow_import=allow_import)
     request = recipe.surgery
     assert not isinstance(request, ArtifactRequest)
-    config = surgery_config(request, recipe.seed) if request is not None else _dense(recipe.seed)
+    config = checked(replace(request, seed=recipe.seed)) if request is not None else _dense(recipe.seed)
     pruning = PruningRun(bundle, config, progress)
-    if request is not None and request.select is not None:
-        pruning.choose_draw(request.tries)
+    if config.select_by is not None:
+        pruning.choose_draw()
 
     def run(processes: DistributedContext) -> PrunedModel:
-        batches = _scoring_batches(recipe, request, splits) if request is not None else None
+        batches = _scoring_batches(recipe, config, splits)
         return _everywhere(pruning, batches, processes)
 
     return Planned(plan=pruning.plan, run=run)
@@ -97,7 +95,7 @@ def _everywhere(pruning: PruningRun, batches: list[Batch] | None, processes: Dis
     processes.require_same("plans", pruning.plan.fingerprint)
     device = str(processes.device)
     pruned: PrunedModel | None = None
-    if batches is None or criterion_of(pruning.plan.config).needs != "batches":
+    if batches is None or pruning.criterion.needs != "batches":
         pruned = on_rank_zero(processes, lambda: pruning.run(batches, device=device if batches else None))
     elif processes.rank == 0:
         pruned = pruning.run(batches, device=device, processes=processes)
@@ -140,18 +138,20 @@ def _given(
     return pruned
 
 
-def _scoring_batches(recipe: Recipe, request: SurgeryRequest, splits: DataSplits) -> list[Batch] | None:
+def _scoring_batches(recipe: Recipe, config: SurgeryConfig, splits: DataSplits) -> list[Batch] | None:
     """The first batches of training data, where the criterion looks at data; they depend on the seed alone."""
-    if criterion_of(surgery_config(request, recipe.seed)).needs not in {"inputs", "batches"}:
+    if criterion_of(config).needs not in {"inputs", "batches"}:
         return None
     loader = Loader(
-        splits.train, request.batch_size, shuffle=True, seed=recipe.seed, augment=True, drop_last=True,
-        limit=request.batches,
+        splits.train, config.batch_size, shuffle=True, seed=recipe.seed, augment=True, drop_last=True,
+        limit=config.batches,
     )  # fmt: skip
-    if len(loader) < request.batches:
+    if len(loader) < config.batches:
         raise UsageError(
-            f"surgery.batches is {request.batches}, but the training split has {len(loader)} batches of "
-            f"{request.batch_size}: take fewer or smaller ones"
+            f"is {config.batches}, but the training split has {len(loader)} batches of surgery.batch_size "
+            f"{config.batch_size}: take fewer or smaller ones",
+            field="surgery.batches",
+            joint=" ",
         )
-    origin = f"{recipe.data.name}(train,seed={recipe.seed},batch_size={request.batch_size},count={request.batches})"
+    origin = f"{recipe.data.name}(train,seed={recipe.seed},batch_size={config.batch_size},count={config.batches})"
     return [Batch(inputs=(inputs,), targets=targets, origin=origin) for inputs, targets in loader.epoch(0)]

@@ -1,66 +1,292 @@
-"""SurgeryConfig: what was asked for, before any model was looked at."""
+"""SurgeryConfig: what is asked of one operation, before any model is looked at.
+
+Its fields are the options of `n2nsurgery apply`, the surgery section of a recipe, and the keyword arguments of
+`n2nsurgery.apply`. Importing it needs no torch, so a mistyped option is reported before anything slow is loaded.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, Literal, Self, Unpack
 
+from n2nsurgery.core.config.options import Former, Range, check_options, option
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.graph.layers.pairs import PairSelection
+from n2nsurgery.core.names import unknown
+from n2nsurgery.graph.layers.pair_selection import PairSelection, Placement, Policy
+from n2nsurgery.registries import ALLOCATIONS, CRITERIA, GRANULARITIES, SKIP_KINDS
 from n2nsurgery.skips.spec import Pooling
-from n2nsurgery.surgery.planning.junctions import JunctionRequest
+from n2nsurgery.surgery.planning.keywords import PairOptions, Scalar, SurgeryOptions
 
-Option = float | bool | str
+Preset = Literal["paper"]
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "paper": {
+            "skip_pattern": "random",
+            "skip_ratio": 0.5,
+            "skip_kernel": "target",
+            "skip_norm": "never",
+            "skip_placement": "all",
+        }
+    }
+)
+"""What a preset puts in the place of defaults. `paper`: Eq. 2 to the letter, beside shortcuts too."""
+PRESET_HELP = "paper: the literal setting of the N2NSkip paper, where no option says otherwise"
+_RANDOM = frozenset({"random", "rp"})
+_PRESET_ALLOCATION = "uniform"  # for `random`; the paper's other criterion, `snip`, takes no allocation
+
+_BUDGET, _WHO, _SKIPS, _SCORES = "Budget", "Which weights survive", "Skip connections", "Scores and draws"
+_SHARE = Range(above=0, most=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SurgeryConfig:
-    """The request of one pruning; the defaults are the best settings known, not the paper's.
+    """The request of one operation; the defaults are the best settings known, `from_preset` has the paper's.
 
-    `density`: kept weights over prunable weights of the dense model, in (0, 1]; None where `junctions` say what is
-    kept, and all other layers stay dense. `skip_ratio`: part of the kept weights that goes to skips, in [0, 1), or
-    `auto`: what the one-to-one pattern needs. `criterion` with its `criterion_options`: who survives in the original
-    layers. `junctions`: what single layers keep. `skip`: n2n (Eq. 2), residual (Eq. 1) or none. `pattern` of the
-    skips' weights: `one-to-one` (one weight for each target channel) or `random` (the paper's). `kernel`: 1, the
-    `target` layer's, or `auto`: 1 where such skips can hold their budget, else the target's. `skip_allocation`: how the
-    skip budget is divided among the skips (`uniform`: by size, `equal`). `norm`: BatchNorm on the branch, `auto`
-    (random patterns beside a shortcut), `always` or `never`. `keep_dense`: patterns over layers that lose no weight.
-    `redistribute`: where a part of the budget does not fit, let the other part have the rest (recorded) instead of
-    failing. `draw`: which pattern of those that the seed gives; only patterns depend on it.
+    Exactly one of `density` (kept weights over the dense model's prunable weights), `sparsity` and `compression` is
+    given; none where `fan_out` and `junction_density` (by layer pattern) say what layers keep and all others stay
+    dense. `skip_ratio` is the part of the kept weights that goes to skips, or `auto`: one weight for each target
+    channel with a one-to-one pattern, half of all with a random one. `criterion_options`, and `allocation`,
+    `granularity` and `scope` beside them, are the criterion's own; None leaves them as it has them.
+
+    Raises UsageError, with the field, for values out of range, unknown or in contradiction.
     """
 
-    density: float | None
-    skip_ratio: float | Literal["auto"] = "auto"
-    criterion: str = "random"
-    criterion_options: tuple[tuple[str, Option], ...] = ()
-    junctions: tuple[JunctionRequest, ...] = ()
-    floor_per_layer: int = 0
-    floor_per_channel: int = 0
-    skip: str = "n2n"
-    pattern: Literal["one-to-one", "random"] = "one-to-one"
-    kernel: Literal["auto", "1", "target"] = "auto"
-    skip_allocation: Literal["uniform", "equal"] = "uniform"
-    pairs: PairSelection = field(default_factory=PairSelection)
-    pooling: Pooling = "average"
-    norm: Literal["auto", "always", "never"] = "auto"
-    keep_dense: tuple[str, ...] = ()
-    redistribute: bool = False
-    seed: int = 0
-    draw: int = 0
+    density: float | None = field(
+        default=None,
+        metadata=option("kept fraction of the weights, in (0, 1]", metavar="D", group=_BUDGET, within=_SHARE),
+    )
+    sparsity: float | None = field(
+        default=None,
+        metadata=option("the same as a density of 1-S", metavar="S", group=_BUDGET, within=Range(least=0, below=1)),
+    )
+    compression: float | None = field(
+        default=None,
+        metadata=option("the same as a density of 1/C", metavar="C", group=_BUDGET, within=Range(least=1)),
+    )
+    fan_out: Mapping[str, int] = field(
+        default_factory=dict,
+        metadata=option(
+            "connections of every input neuron of a layer", metavar="LAYER=N", group=_BUDGET, within=Range(least=1)
+        ),
+    )
+    junction_density: Mapping[str, float] = field(
+        default_factory=dict,
+        metadata=option("kept fraction of one layer", metavar="LAYER=D", group=_BUDGET, within=_SHARE),
+    )
+    ignore: tuple[str, ...] = field(
+        default=(),
+        metadata=option("layers left dense", metavar="PATTERN", group=_BUDGET, former=Former(name="keep_dense")),
+    )
+    floor_layer: int = field(
+        default=0,
+        metadata=option("keep at least N weights in every layer", metavar="N", group=_BUDGET, within=Range(least=0)),
+    )
+    floor_channel: int = field(
+        default=0,
+        metadata=option(
+            "keep at least N weights in every output channel", metavar="N", group=_BUDGET, within=Range(least=0)
+        ),
+    )
+    redistribute: bool = field(
+        default=False, metadata=option("move what does not fit to where there is room", group=_BUDGET)
+    )
+    criterion: str = field(
+        default="random",
+        metadata=option("what decides; see the list below", group=_WHO, registry=CRITERIA),
+    )
+    criterion_options: Mapping[str, Scalar] = field(
+        default_factory=dict,
+        metadata=option("an option of the criterion", metavar="NAME=VALUE", group=_WHO),
+    )
+    allocation: str | None = field(
+        default=None,
+        metadata=option(
+            "how patterns share the budget among layers; random: erk by default",
+            group=_WHO,
+            registry=ALLOCATIONS,
+        ),
+    )
+    granularity: str | None = field(
+        default=None,
+        metadata=option("what is kept or pruned as one", group=_WHO, registry=GRANULARITIES),
+    )
+    scope: Literal["global", "layer"] | None = field(default=None, metadata=option("where scores compete", group=_WHO))
+    skip: str = field(
+        default="n2n",
+        metadata=option("kind of skip connection", group=_SKIPS, registry=SKIP_KINDS, names=("none",)),
+    )
+    skip_ratio: float | Literal["auto"] = field(
+        default="auto",
+        metadata=option(
+            "share of the budget for skips, in [0, 1), or what the pattern needs",
+            metavar="R|auto",
+            group=_SKIPS,
+            within=Range(least=0, below=1),
+        ),
+    )
+    skip_pattern: Literal["one-to-one", "random"] = field(
+        default="one-to-one", metadata=option("which channels meet in a skip", group=_SKIPS)
+    )
+    skip_kernel: Literal["auto", "1", "target"] = field(
+        default="auto",
+        metadata=option("of skips into convolutions; auto: 1 where that holds the budget, else target", group=_SKIPS),
+    )
+    skip_allocation: Literal["uniform", "equal"] = field(
+        default="uniform", metadata=option("how skips share their budget: by size, or equally", group=_SKIPS)
+    )
+    skip_norm: Literal["auto", "always", "never"] = field(
+        default="auto",
+        metadata=option("BatchNorm on the skip; auto: of random patterns beside a shortcut", group=_SKIPS),
+    )
+    engine: Literal["auto", "hooks", "rewrite"] = field(
+        default="auto",
+        metadata=option("where skips run: hooks of the model, or a rewritten copy of its data flow", group=_SKIPS),
+    )
+    skip_length: int = field(
+        default=3,
+        metadata=option("weighted layers from source to target", metavar="K", group=_SKIPS, within=Range(least=2)),
+    )
+    pairs: Policy = field(default="overlapping", metadata=option("which pairs of layers get a skip", group=_SKIPS))
+    num_pairs: int | None = field(
+        default=None,
+        metadata=option(
+            "how many pairs are drawn where pairs are random", metavar="N", group=_SKIPS, within=Range(least=1)
+        ),
+    )
+    skip_placement: Placement = field(
+        default="avoid-residual",
+        metadata=option(
+            "targets whose sum holds a shortcut",
+            group=_SKIPS,
+            former=Former(name="shortcuts", values={"around": "avoid-residual", "plain": "all"}),
+        ),
+    )
+    include: tuple[str, ...] = field(
+        default=(), metadata=option("only skips that touch it", metavar="PATTERN", group=_SKIPS)
+    )
+    exclude: tuple[str, ...] = field(
+        default=(), metadata=option("no skip that touches it", metavar="PATTERN", group=_SKIPS)
+    )
+    include_classifier: bool = field(
+        default=False, metadata=option("output layers may be targets", group=_SKIPS, former=Former(name="heads"))
+    )
+    pooling: Pooling = field(default="average", metadata=option("how a larger source is brought to size", group=_SKIPS))
+    num_candidates: int = field(
+        default=1,
+        metadata=option(
+            "patterns drawn, of which one is selected",
+            metavar="N",
+            group=_SCORES,
+            within=Range(least=1),
+            former=Former(name="tries"),
+        ),
+    )
+    select_by: Literal["scatter"] | None = field(
+        default=None,
+        metadata=option("what the best pattern is", group=_SCORES, former=Former(name="select")),
+    )
+    draw: int = field(
+        default=0,
+        metadata=option("which of the seed's patterns is taken", metavar="N", group=_SCORES, within=Range(least=0)),
+    )
+    batches: int = field(
+        default=1,
+        metadata=option("batches that scores are computed on", metavar="N", group=_SCORES, within=Range(least=1)),
+    )
+    batch_size: int = field(
+        default=128, metadata=option("samples in each of them", metavar="N", group=_SCORES, within=Range(least=1))
+    )
+    seed: int = field(
+        default=0,
+        metadata=option("every random draw derives from it", metavar="N", group=_SCORES, within=Range(least=0)),
+    )
 
     def __post_init__(self) -> None:
         """Raise UsageError for values out of range or in contradiction."""
-        if self.density is None and not self.junctions:
-            raise UsageError("neither a density nor the fan-out or density of any layer is given")
-        if self.density is not None and not 0 < self.density <= 1:
-            raise UsageError(f"density is {self.density}; it is the kept fraction and must lie in (0, 1]")
-        if self.junctions and (self.floor_per_layer or self.floor_per_channel):
-            raise UsageError("floors and fan-outs or densities of single layers exclude each other")
-        if self.skip_ratio != "auto" and not 0 <= self.skip_ratio < 1:
-            raise UsageError(f"skip ratio is {self.skip_ratio}; it must lie in [0, 1), or be 'auto'")
-        if self.skip == "n2n" and self.pattern == "random" and self.skip_ratio == "auto":
-            raise UsageError("skip ratio 'auto' is what one-to-one needs; a random pattern needs a number")
-        if self.skip != "n2n" and self.skip_ratio not in {"auto", 0}:
+        check_options(self)
+        given = [name for name in ("density", "sparsity", "compression") if getattr(self, name) is not None]
+        if len(given) != 1 and (given or not (self.fan_out or self.junction_density)):
+            seen = " and ".join(given) + " are given" if given else "none is given"
             raise UsageError(
-                f"skip ratio {self.skip_ratio} with skip '{self.skip}', which has no weights: leave it out"
+                f"exactly one of density, sparsity and compression sets the budget; {seen}",
+                field=given[0] if given else "density",
+                beside=tuple(given[1:]),
             )
+        if self.skip == "none" and self.skip_ratio not in {"auto", 0}:
+            raise UsageError(
+                f"is {self.skip_ratio}, but there are no skips; leave it out", field="skip_ratio", joint=" "
+            )
+        if (self.fan_out or self.junction_density) and (self.floor_layer or self.floor_channel):
+            raise UsageError(
+                "floors exclude what single layers keep (fan_out, junction_density)",
+                field="floor_layer" if self.floor_layer else "floor_channel",
+            )
+        if (self.num_candidates > 1) != (self.select_by is not None):
+            raise UsageError(
+                "num_candidates (how many patterns are drawn) and select_by (which is kept) belong together",
+                field="num_candidates" if self.num_candidates > 1 else "select_by",
+            )
+        for name in ("allocation", "granularity", "scope"):
+            if name in self.criterion_options and getattr(self, name) is not None:
+                raise UsageError("is given twice: as an option of its own and of the criterion", field=name, joint=" ")
+
+    @classmethod
+    def from_preset(
+        cls, preset: Preset | None = None, *, criterion: str = "random", **changes: Unpack[SurgeryOptions]
+    ) -> Self:
+        """The config with a preset's values where `changes` has none; raises UsageError as making one does."""
+        base: dict[str, Any] = {"criterion": criterion}
+        if preset is not None:
+            if preset not in PRESETS:
+                raise unknown("preset", preset, tuple(PRESETS), field="preset")
+            base |= PRESETS[preset]
+            if criterion in _RANDOM and "allocation" not in changes.get("criterion_options", {}):
+                base["allocation"] = _PRESET_ALLOCATION
+            if changes.get("skip", "n2n") != "n2n":
+                del base["skip_ratio"]  # the other kinds hold no weights
+        base |= changes
+        return cls(**base)
+
+    @property
+    def kept(self) -> float | None:
+        """The budget as a density in (0, 1], whichever synonym it was asked for in; None: layers say what they keep."""
+        if self.density is not None:
+            return self.density
+        if self.sparsity is not None:
+            return float(1 - Decimal(str(self.sparsity)))  # 0.95 is a density of 0.05, not of 0.05000000000000004
+        return None if self.compression is None else 1 / self.compression
+
+    @property
+    def pair_selection(self) -> PairSelection:
+        """Which pairs of layers are wanted, as `select_pairs` takes it."""
+        return PairSelection(
+            policy=self.pairs,
+            length=self.skip_length,
+            count=self.num_pairs,
+            include=self.include,
+            exclude=self.exclude,
+            include_classifier=self.include_classifier,
+            placement=self.skip_placement,
+        )
+
+    @property
+    def all_criterion_options(self) -> dict[str, Scalar]:
+        """The criterion's options, those included that have a field of their own."""
+        own = {name: getattr(self, name) for name in ("allocation", "granularity", "scope")}
+        return dict(self.criterion_options) | {name: value for name, value in own.items() if value is not None}
+
+    def canonical(self) -> Self:
+        """The same request, spelled in one way: by density, each option of the criterion in one place."""
+        options = dict(self.criterion_options)
+        own: dict[str, Any] = {
+            name: options.pop(name) for name in ("allocation", "granularity", "scope") if name in options
+        }
+        return replace(self, density=self.kept, sparsity=None, compression=None, criterion_options=options, **own)
+
+
+def pair_selection(**options: Unpack[PairOptions]) -> PairSelection:
+    """Which pairs of layers are wanted, by the names of SurgeryConfig's fields; raises UsageError as it does."""
+    return SurgeryConfig.from_preset(density=1.0, **options).pair_selection

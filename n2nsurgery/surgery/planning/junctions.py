@@ -14,6 +14,7 @@ from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.criterion import PatternCriterion
 from n2nsurgery.masks.grid import ChannelGrid, grid_of
 from n2nsurgery.masks.patterns.fans import fan_in_of, fan_out_at
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,14 @@ class JunctionRequest:
             raise UsageError(f"the fan-out of '{self.layers}' is {self.fan_out}; it must be at least 1")
         if self.density is not None and not 0 < self.density <= 1:
             raise UsageError(f"the density of '{self.layers}' is {self.density}; it must lie in (0, 1]")
+
+
+def junctions_of(config: SurgeryConfig) -> tuple[JunctionRequest, ...]:
+    """What `config` asks of single layers."""
+    return (
+        *(JunctionRequest(layers=layers, fan_out=number) for layers, number in config.fan_out.items()),
+        *(JunctionRequest(layers=layers, density=share) for layers, share in config.junction_density.items()),
+    )
 
 
 def junction_counts(

@@ -14,8 +14,9 @@ from n2nsurgery.masks.counts.budgets import Budget
 from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.route import REWRITE, EngineChoice
+from n2nsurgery.surgery.planning.schema_1 import upgraded
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +68,14 @@ class SurgeryPlan:
 
     @classmethod
     def from_json(cls, value: Any, where: str = "plan.json") -> SurgeryPlan:  # noqa: ANN401 - any JSON value
-        """The plan that `to_json` gave; InvalidFileError for a newer schema and for anything unknown or missing."""
+        """The plan that `to_json` gave; one of schema 1 in the names of today.
+
+        Raises InvalidFileError for a newer schema and for anything unknown or missing.
+        """
         schema = value.get("schema") if isinstance(value, dict) else None
         if not isinstance(schema, int) or schema < 1:
             raise InvalidFileError(f"{where} is not a surgery plan: it names no schema")
         if schema > SCHEMA:
             raise InvalidFileError(f"{where} has schema {schema}; this version reads up to {SCHEMA}: upgrade it")
-        return decode(cls, {"engine": asdict(REWRITE), **value}, where)
+        document = upgraded(value, where) if schema == 1 else value
+        return decode(cls, {"engine": asdict(REWRITE), **document}, where)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal
@@ -12,14 +11,8 @@ import torch
 
 from n2nsurgery.core.errors import RunError
 
-_NAMES = re.compile(r"auto|cpu|cuda(:\d+)?")
 _MEMORY: Any = torch.utils.deterministic  # a module with properties, which its annotations do not show
 _DTYPES = {"off": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def is_device_name(name: object) -> bool:
-    """Whether `name` is auto, cpu, cuda or cuda:N."""
-    return isinstance(name, str) and _NAMES.fullmatch(name) is not None
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:

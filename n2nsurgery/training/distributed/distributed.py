@@ -1,11 +1,12 @@
 """Several processes that train together: one group, DDP, sums over all, and proofs that all hold the same.
 
-The processes are those of torchrun, or of `distributed_launch`; either tells each its number in the environment.
+The processes are those of torchrun, of `distributed_launch` or of srun; each says in the environment which one it is.
 What lies on GPUs travels by NCCL between them; all else, and every small number, by gloo between CPUs, so that asking
 for one never waits for a GPU.
 
-A process that dies closes its connections, and whoever waits for it fails with a RunError: the cause is told by the one
-that died, by `distributed_launch` or by torchrun, which also end those that do not notice.
+A process that dies closes its connections, and whoever waits for it fails with a LostProcessError: the cause is told by
+the one that died, by `distributed_launch` or by torchrun, which also end those that do not notice. One that lives and
+does not answer is given up after `timeout` seconds.
 
 An interpreter that ends while DDP or gloo objects are alive may abort. So the wrapper is dropped and collected before
 the group is destroyed, and a process that failed ends at once, without taking the interpreter apart.
@@ -14,23 +15,31 @@ the group is destroyed, and a process that failed ends at once, without taking t
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 from torch.nn.parallel import DistributedDataParallel
 
-from n2nsurgery.core.errors import RunError, UsageError, VerificationError
+from n2nsurgery.core.errors import InterruptionError, LostProcessError, RunError, VerificationError
+from n2nsurgery.core.processes.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.training.config.device import choose_device
-from n2nsurgery.training.distributed.distributed_context import DistributedContext, SingleProcess
-from n2nsurgery.training.distributed.rank_report import REPORTS, exit_code_of, write_report
+from n2nsurgery.training.distributed.environment import Place, place_among_processes
+from n2nsurgery.training.distributed.error_files import LAUNCHED, done_file, exit_code_of
 
-_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_LOG = logging.getLogger(__name__)
+TIMEOUT = 1800.0
+_PATIENCE = 5.0  # seconds that the processes have to meet before a line says who is waited for
 
 
 class TorchDistributedContext:
@@ -44,11 +53,12 @@ class TorchDistributedContext:
         self._control = control
         self._parent = os.getppid()
 
-    def wrap_ddp(self, network: nn.Module) -> nn.Module:
+    def wrap_ddp(self, network: nn.Module, *, find_unused: bool = False) -> nn.Module:
         """`network` with its gradients averaged over all processes after every backward pass."""
         if not any(parameter.requires_grad for parameter in network.parameters()):
             return network
-        return DistributedDataParallel(network, device_ids=[self.device] if self.device.type == "cuda" else None)
+        devices = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(network, device_ids=devices, find_unused_parameters=find_unused)
 
     def no_sync(self, network: nn.Module) -> AbstractContextManager[None]:
         """Inside, backward passes add up locally."""
@@ -89,35 +99,46 @@ class TorchDistributedContext:
 
 
 @contextmanager
-def joined(device: str = "auto", environment: Mapping[str, str] | None = None) -> Iterator[DistributedContext]:
+def joined(
+    device: str = "auto", environment: Mapping[str, str] | None = None, *, timeout: float = TIMEOUT
+) -> Iterator[DistributedContext]:
     """The processes this one was started among; this one alone where nobody started others.
 
-    A failure inside ends a process that `distributed_launch` started at once, with the exit code of the error and the
-    error in its report. Raises UsageError for an incomplete environment, RunError for a GPU that is not there.
+    `timeout`: seconds after which one that does not answer is given up, at the start and later. A failure is written
+    to the error file that torch elastic asks for; inside a process of `distributed_launch` it ends it at once. Raises
+    UsageError for an incomplete environment, RunError where the processes do not meet or a GPU is not there.
     """
     environment = os.environ if environment is None else environment
-    if "RANK" not in environment and "WORLD_SIZE" not in environment:
+    place = place_among_processes(environment)
+    if place is None:
         yield SingleProcess(device=choose_device(device))
         return
-    reports = environment.get(REPORTS)
+    launched = LAUNCHED in environment
     try:
-        group = _group(device, environment)
-        with _losses_named():
+        group = _group(device, place, timeout)
+        with _losses_named(timeout):
             yield group
     except BaseException as error:
-        if reports is not None:  # before the others notice that we are gone, and report that
-            write_report(reports, environment, error)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(exit_code_of(error))
+        get_error_handler().record_exception(error)  # before the others notice that we are gone, and report that
+        if launched:
+            _leave(0 if isinstance(error, InterruptionError) else exit_code_of(error))
         _clear_frames(error)
         raise
     finally:
         gc.collect()
         if distributed.is_initialized():
             distributed.destroy_process_group()
-    if reports is not None:
-        write_report(reports, environment, None)
+    if launched:
+        if place.rank:
+            _leave(0)  # its work is done, and process 0 alone has something to say
+        done_file(Path(environment["TORCHELASTIC_ERROR_FILE"])).touch()
+
+
+def _leave(code: int) -> None:
+    """End this process without taking the interpreter apart."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _clear_frames(error: BaseException | None) -> None:
@@ -127,41 +148,66 @@ def _clear_frames(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _group(device: str, environment: Mapping[str, str]) -> TorchDistributedContext:
-    missing = [name for name in _VARIABLES if name not in environment]
-    if missing:
-        raise UsageError(f"the environment names a process among several but lacks {', '.join(missing)}; use torchrun")
-    local = int(environment["LOCAL_RANK"])
-    chosen = choose_device("cuda" if device.startswith("cuda") else device, local)
+def _group(device: str, place: Place, timeout: float) -> TorchDistributedContext:
+    chosen = choose_device("cuda" if device.startswith("cuda") else device, place.local_rank)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    place = f"{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}"
+    patience = timedelta(seconds=timeout)
     try:
-        distributed.init_process_group(
-            "nccl" if chosen.type == "cuda" else "gloo",
-            init_method=f"tcp://{place}",
-            rank=int(environment["RANK"]),
-            world_size=int(environment["WORLD_SIZE"]),
-        )
-    except distributed.DistError as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"the processes cannot meet at {place} (MASTER_ADDR, MASTER_PORT): {reason}") from error
-    control = distributed.new_group(backend="gloo") if chosen.type == "cuda" else distributed.group.WORLD
-    return TorchDistributedContext(chosen, control, local)
+        with _waiting_said(place):
+            distributed.init_process_group(
+                "nccl" if chosen.type == "cuda" else "gloo",
+                init_method=f"tcp://{place.address}",
+                rank=place.rank,
+                world_size=place.size,
+                timeout=patience,
+            )
+            control: Any = distributed.group.WORLD
+            if chosen.type == "cuda":
+                control = distributed.new_group(backend="gloo", timeout=patience)
+    except RuntimeError as error:  # a DistError of the store or of NCCL, or gloo in plain words
+        raise RunError(
+            f"{place.size} processes cannot meet at {place.address} (MASTER_ADDR, MASTER_PORT) within {timeout:g} "
+            f"seconds: {_first_line(error)}"
+        ) from error
+    return TorchDistributedContext(chosen, control, place.local_rank)
 
 
 @contextmanager
-def _losses_named() -> Iterator[None]:
+def _waiting_said(place: Place) -> Iterator[None]:
+    """Inside, a line says after some seconds that the others are waited for."""
+    line = "process %d is waiting for %d processes at %s (MASTER_ADDR, MASTER_PORT)"
+    timer = threading.Timer(_PATIENCE, _LOG.warning, (line, place.rank, place.size, place.address))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextmanager
+def _losses_named(timeout: float) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
         if not _lost(error):
             raise
-        reason = str(error).splitlines()[0]
-        message = f"another process failed or was killed, and its message says why; here it shows as: {reason}"
-        raise RunError(message) from error
+        reason = _first_line(error)
+        if "timed out" in reason.lower() or "timeout" in reason.lower():
+            raise RunError(
+                f"another process did not answer within {timeout:g} seconds: it was stopped, is much slower or does "
+                f"something else (train.distributed_timeout gives it longer); here it shows as: {reason}"
+            ) from error
+        raise LostProcessError(
+            f"another process failed or was killed, and its message says why; here it shows as: {reason}"
+        ) from error
 
 
 def _lost(error: RuntimeError) -> bool:
     """Whether this is what NCCL (a type of its own) or gloo (plain words) say of a process that is gone."""
     return isinstance(error, distributed.DistError) or "gloo" in str(error).lower()
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

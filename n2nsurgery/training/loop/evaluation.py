@@ -1,20 +1,19 @@
-"""Loss and accuracy of a network as it is deployed: eval mode, every sample once over all processes together."""
+"""Loss and metrics of a network as it is deployed: eval mode, every sample once over all processes together."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.outputs import primary_output
+from n2nsurgery.core.outputs import call, map_tensors, samples_in
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.training.config.device import autocast
-from n2nsurgery.training.distributed.distributed_context import DistributedContext
 from n2nsurgery.training.loop.batches import Batches
-from n2nsurgery.training.metrics.meter import Meter, Score, score_of
+from n2nsurgery.training.loop.components import Components
+from n2nsurgery.training.metrics.meter import Meter, Score
 
 
 class EvaluationStopped(Exception):  # noqa: N818 - no error: somebody asked for it
@@ -25,18 +24,19 @@ class EvaluationStopped(Exception):  # noqa: N818 - no error: somebody asked for
 def evaluate(  # noqa: PLR0913 - each is a choice of the run
     network: nn.Module,
     batches: Batches,
+    components: Components,
     *,
     processes: DistributedContext,
     amp: Literal["off", "bf16", "fp16"] = "off",
     channels_last: bool = False,
     stop: Callable[[], bool] = lambda: False,
 ) -> Score:
-    """The cross-entropy, top-1 and top-5 accuracy of `network` over one pass of `batches`.
+    """The loss and the metrics of `components` for `network` over one pass of `batches`.
 
     Processes may hold different numbers of samples; their sums are added. The modes of the modules come back. Raises
     UsageError where there is no sample, EvaluationStopped between two batches as soon as `stop` says so.
     """
-    meter = Meter(processes.device)
+    meter = Meter(processes.device, components.measure)
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -44,21 +44,34 @@ def evaluate(  # noqa: PLR0913 - each is a choice of the run
             if stop():
                 raise EvaluationStopped
             placed = placed_inputs(inputs, processes.device, channels_last=channels_last)
-            labels = targets.to(processes.device, non_blocking=True)
-            with autocast(processes.device, amp):
-                logits = primary_output(network(placed)).float()
-            meter.add(functional.cross_entropy(logits, labels), logits, labels)
+            answers = placed_targets(targets, processes.device)
+            outputs = outputs_of(network, placed, processes.device, amp)
+            loss = components.evaluation_loss(outputs, answers)
+            meter.add(loss, outputs, answers, samples=samples_in(inputs))
     finally:
         for module, mode in modes.items():
             module.training = mode
-    sums = processes.all_reduce(meter.sums)
-    if not sums[-1]:
-        raise UsageError("there is no sample to evaluate on")
-    return score_of(sums)
+    return meter.score(meter.total(processes))
 
 
-def placed_inputs(inputs: torch.Tensor, device: torch.device, *, channels_last: bool) -> torch.Tensor:
+def outputs_of(network: nn.Module, inputs: Any, device: torch.device, amp: Literal["off", "bf16", "fp16"]) -> Any:  # noqa: ANN401
+    """What `network` returns for `inputs`; half-precision tensors of autocast as float32."""
+    with autocast(device, amp):
+        outputs = call(network, inputs)
+    return outputs if amp == "off" else map_tensors(outputs, lambda t: t.float() if t.is_floating_point() else t)
+
+
+def placed_inputs(inputs: Any, device: torch.device, *, channels_last: bool) -> Any:  # noqa: ANN401
     """`inputs` on `device`; images (N, C, H, W) channels last where asked."""
-    images = channels_last and inputs.ndim == 4  # noqa: PLR2004 - N, C, H, W
-    layout = torch.channels_last if images else torch.preserve_format
-    return inputs.to(device, non_blocking=True, memory_format=layout)
+
+    def placed(tensor: torch.Tensor) -> torch.Tensor:
+        images = channels_last and tensor.ndim == 4  # noqa: PLR2004 - N, C, H, W
+        layout = torch.channels_last if images else torch.preserve_format
+        return tensor.to(device, non_blocking=True, memory_format=layout)
+
+    return map_tensors(inputs, placed)
+
+
+def placed_targets(targets: Any, device: torch.device) -> Any:  # noqa: ANN401
+    """`targets` on `device`."""
+    return map_tensors(targets, lambda tensor: tensor.to(device, non_blocking=True))

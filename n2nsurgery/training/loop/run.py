@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import RunError, UsageError
+from n2nsurgery.core.processes.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.core.sealed_folder import SealedFiles
+from n2nsurgery.core.version import __version__
 from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.device import choose_device, deterministic_mode
-from n2nsurgery.training.distributed.collectives import broadcast_from_rank_zero, on_rank_zero
-from n2nsurgery.training.distributed.distributed_context import DistributedContext, SingleProcess
+from n2nsurgery.training.distributed.collectives import broadcast_from_rank_zero, on_rank_zero, require_agreement
 from n2nsurgery.training.distributed.stop import stop_requests
-from n2nsurgery.training.loop.batches import Batches, Mixing
+from n2nsurgery.training.loop.batches import TrainData
+from n2nsurgery.training.loop.components import Components, components_of
+from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.train_state import TrainState
 from n2nsurgery.training.loop.trainer import Trainer
 from n2nsurgery.training.metrics.digests import digest
 from n2nsurgery.training.metrics.metrics import show, tensorboard, write_metrics
 from n2nsurgery.training.metrics.record import EpochRecord
-from n2nsurgery.training.metrics.throughput import StepProgress
-from n2nsurgery.training.state.checkpoints import STATE, Checkpoints
+from n2nsurgery.training.state.checkpoints import STATE, Checkpoints, trained_weights
 from n2nsurgery.training.state.randomness import own_randomness
 from n2nsurgery.training.state.saved_state import Identity, SavedState, require_same_run
 
@@ -48,37 +51,51 @@ class TrainOutcome:
     best: Path | None
     steps: int
 
+    def weights(self) -> Mapping[str, Tensor]:
+        """The weights of the best checkpoint, by the names of the model's state_dict; averaged ones where there are.
+
+        Raises UsageError in a process that writes no files.
+        """
+        if self.best is None:
+            raise UsageError("only process 0 writes checkpoints, and has the folder of the best")
+        return trained_weights(self.best)
+
 
 def run_training(  # noqa: PLR0913 - each is a part of the run that somebody else owns
     model: nn.Module,
-    train: Batches,
+    data: TrainData,
     config: TrainConfig,
     *,
     folder: Path,
-    evaluations: Mapping[str, Batches] | None = None,
+    components: Components | None = None,
+    callbacks: Callbacks | None = None,
     masks: Mapping[str, Tensor] | None = None,
-    mixing: Mixing | None = None,
     processes: DistributedContext | None = None,
     resume: bool = False,
+    allow_changes: bool = False,
     run_id: str = "",
-    on_epoch: Callable[[EpochRecord], object] = lambda _: None,
-    progress: Callable[[StepProgress], object] = lambda _: None,
 ) -> TrainOutcome:
     """Train `model` in place; checkpoints, metrics.jsonl and metrics.csv appear in `folder`.
 
-    `evaluations`: batches by split (`validation` ranks the checkpoints). `masks`: which weights are kept, by parameter
-    name; a pruned network has its own, whose gradient hooks are suspended meanwhile. `mixing`: mixup, cutmix.
-    `processes`: the processes that train together (`distributed.joined`). `resume`: go on from the newest whole
-    checkpoint in `folder`, from the start where there is none. `run_id`: a word for model and data, which a resumed run
-    must have in common.
+    `components`: loss, metrics, optimizer and scheduler; None for those that `config` names. `masks`: which weights are
+    kept, by parameter name; a pruned network has its own, whose gradient hooks are suspended meanwhile. `processes`:
+    the processes that train together (`distributed.joined`). `resume`: go on from the newest whole checkpoint in
+    `folder`, from the start where there is none; with `allow_changes` although learning rate, schedule or length have
+    changed. `run_id`: a word for model and data, which a resumed run must have in common.
 
     Raises UsageError (a config that does not fit, a folder that holds another run), RunError (loss not finite, no
     space, no device), VerificationError (a pruned weight moved), InterruptionError (state saved, resume to go on).
     """
     processes = processes if processes is not None else SingleProcess(device=choose_device(config.device))
+    components = components if components is not None else components_of(config)
+    callbacks = callbacks if callbacks is not None else Callbacks()
     enforcer = enforcer_of(model)
     masks = enforcer.masks if enforcer is not None else masks or {}
-    _require_batches({"train": train, **(evaluations or {})})
+    identity = Identity(
+        config=config, processes=processes.size, batches=len(data.train), masks=digest(masks), subject=run_id
+    )
+    require_agreement(processes, _facts(identity, data))
+    _require_ranking(config, components, data)
     store = Checkpoints(folder / CHECKPOINTS, keep_last=config.keep_last, keep_best=config.keep_best)
     files = broadcast_from_rank_zero(processes, on_rank_zero(processes, lambda: _newest(store, resume=resume)))
     with ExitStack() as stack:
@@ -86,30 +103,54 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
         stack.enter_context(own_randomness(config.seed, processes.device, processes.rank))
         stack.enter_context(enforcer.suspended() if enforcer is not None else nullcontext())
         stopped = stack.enter_context(stop_requests())
-        train_state = TrainState(model, config, processes, masks)
+        steps_per_epoch = -(-len(data.train) // config.accumulate)
+        train_state = TrainState(model, config, components, processes, masks, steps_per_epoch)
         stack.callback(train_state.close)
         processes.require_same("masks", digest(masks))
         trainer = Trainer(
-            train_state=train_state, train=train, evaluations=evaluations or {}, config=config,
-            identity=Identity(
-                config=config, processes=processes.size, batches=len(train), masks=digest(masks), subject=run_id
-            ),
-            processes=processes, store=store, folder=folder, stopped=stopped, mixing=mixing, on_step=progress,
-            on_epoch=on_epoch,
+            train_state=train_state, data=data, config=config, identity=identity, processes=processes, store=store,
+            folder=folder, stopped=stopped, callbacks=callbacks,
         )  # fmt: skip
         if files is not None:
-            _go_on(trainer, files)
+            _go_on(trainer, files, allow_changes=allow_changes)
         if config.tensorboard and processes.rank == 0:
-            trainer.on_epoch = _shown(stack, folder, trainer.position.step, on_epoch)
+            trainer.callbacks = _shown(stack, folder, trainer.position.step, callbacks)
         stack.enter_context(_memory_named(config, processes))
         trainer.run()
     return _outcome(trainer)
 
 
-def _require_batches(splits: Mapping[str, Batches]) -> None:
-    for name, batches in splits.items():
-        if not len(batches):
-            raise UsageError(f"the {name} split has no batch; it needs as many samples as one batch holds, at least")
+def _facts(identity: Identity, data: TrainData) -> dict[str, Any]:
+    """What all processes must have in common, by name; each has a device of its own."""
+    facts = asdict(identity)
+    config = facts.pop("config")
+    del config["device"]
+    return {
+        "batches of an epoch": facts.pop("batches"),
+        "splits to evaluate": sorted(data.evaluations),
+        "versions": {"n2nsurgery": __version__, "torch": torch.__version__},
+        **facts,
+        **dict(_named(config, "config")),
+    }
+
+
+def _named(value: Any, name: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - any JSON value
+    """The values of nested sections by their names: `config.optimizer.lr`."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _named(inner, f"{name}.{key}")
+    else:
+        yield name, value
+
+
+def _require_ranking(config: TrainConfig, components: Components, data: TrainData) -> None:
+    """Return where the metric of ranking is measured, and early stopping has a split to look at; raises UsageError."""
+    components.measure.best(config.best_metric)
+    if config.patience is not None and "validation" not in data.evaluations:
+        raise UsageError(
+            f"patience is {config.patience}, and there is no validation split to look at: set data.validation, or "
+            "leave patience out"
+        )
 
 
 def _newest(store: Checkpoints, *, resume: bool) -> SealedFiles | None:
@@ -119,31 +160,34 @@ def _newest(store: Checkpoints, *, resume: bool) -> SealedFiles | None:
     return store.open()
 
 
-def _go_on(trainer: Trainer, files: SealedFiles) -> None:
+def _go_on(trainer: Trainer, files: SealedFiles, *, allow_changes: bool) -> None:
     """Put everything back as it was when `files` were saved; lines of metrics written since then go."""
     where = f"'{files.folder}'"
     state = SavedState.from_json(files.document(STATE), where)
-    require_same_run(state.identity, trainer.identity, where)
+    if changes := require_same_run(state.identity, trainer.identity, where, allow_changes=allow_changes):
+        _LOG.warning(
+            "going on from %s with changes: %s; what follows may differ from a run that had them from its start",
+            where,
+            "; ".join(changes),
+        )
     trainer.train_state.load(files, state.averaged, state.scaler)
     trainer.position, trainer.seconds, trainer.history = state.position, state.seconds, list(state.history)
     if trainer.processes.rank == 0:
-        trainer.train_state.meter.reset(state.sums)
+        trainer.train_state.meter.reset(dict(state.sums))
         write_metrics(trainer.folder, trainer.history)
     _LOG.info("going on from %s: epoch %d, step %d", where, state.position.epoch + 1, state.position.step)
 
 
-def _shown(
-    stack: ExitStack, folder: Path, step: int, on_epoch: Callable[[EpochRecord], object]
-) -> Callable[[EpochRecord], object]:
-    """`on_epoch` after TensorBoard has been shown the epoch; the writer is closed with `stack`."""
+def _shown(stack: ExitStack, folder: Path, step: int, callbacks: Callbacks) -> Callbacks:
+    """`callbacks` that are told of an epoch after TensorBoard was shown it; the writer is closed with `stack`."""
     board = tensorboard(folder / "tensorboard", step)
     stack.callback(board.close)
 
     def shown(record: EpochRecord) -> None:
         show(board, record)
-        on_epoch(record)
+        callbacks.on_epoch(record)
 
-    return shown
+    return replace(callbacks, on_epoch=shown)
 
 
 @contextmanager

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery.core.outputs import primary_output
+from n2nsurgery.core.outputs import map_tensors, samples_in
 from n2nsurgery.core.seeds import torch_generator
-from n2nsurgery.training.config.device import autocast
 from n2nsurgery.training.loop.batches import Mixing, Pair
-from n2nsurgery.training.loop.evaluation import placed_inputs
+from n2nsurgery.training.loop.evaluation import outputs_of, placed_inputs
 from n2nsurgery.training.loop.train_state import TrainState
-from n2nsurgery.training.losses.cross_entropy import CrossEntropy
 from n2nsurgery.training.state.saved_state import Position
 
 
-def optimizer_step(  # noqa: PLR0913 - what one step depends on
+def optimizer_step(
     train_state: TrainState,
     group: list[Pair],
     *,
     position: Position,
-    lr: float,
     mixing: Mixing | None = None,
     uneven: bool = False,
 ) -> int:
@@ -32,10 +30,9 @@ def optimizer_step(  # noqa: PLR0913 - what one step depends on
     Every batch is weighted by its samples, so that a group equals one large batch. `uneven`: the processes may hold
     different numbers of samples, as in the last step of an epoch; they are then asked for, and count accordingly.
     """
-    for parameters in train_state.optimizer.param_groups:
-        parameters["lr"] = lr
+    train_state.rates.before_step(position.step)
     train_state.optimizer.zero_grad(set_to_none=True)
-    samples = sum(targets.shape[0] for _, targets in group)
+    samples = sum(samples_in(inputs) for inputs, _ in group)
     share = (
         float(train_state.processes.all_reduce(torch.tensor(samples))) / train_state.processes.size
         if uneven
@@ -47,37 +44,48 @@ def optimizer_step(  # noqa: PLR0913 - what one step depends on
         placed = _placed(train_state, (inputs, targets), batch, mixing)
         with nullcontext() if last else train_state.processes.no_sync(train_state.network):
             loss = _loss(train_state, *placed, position.step)
-            weight = targets.shape[0] / share  # the gradients of the processes are averaged
+            weight = samples_in(inputs) / share  # the gradients of the processes are averaged
             weighted = loss if weight == 1 else loss * weight
             train_state.scaler.scale(weighted).backward()  # type: ignore[no-untyped-call]
     train_state.masked.mask_gradients()
     if train_state.config.clip_norm is not None:
         train_state.scaler.unscale_(train_state.optimizer)
         nn.utils.clip_grad_norm_(train_state.module.parameters(), train_state.config.clip_norm)
-    train_state.scaler.step(train_state.optimizer)
-    train_state.scaler.update()
+    _apply_step(train_state)
+    train_state.rates.after_step()
     if train_state.average is not None:
         train_state.average.update()
     return samples
 
 
+def _apply_step(train_state: TrainState) -> None:
+    """The optimizer's step; where it may move zeros, pruned weights and their state are masked after it."""
+    train_state.scaler.step(train_state.optimizer)
+    train_state.scaler.update()
+    if train_state.components.mixes:
+        train_state.masked.apply()
+        train_state.masked.clear(train_state.optimizer)
+
+
 def _placed(train_state: TrainState, pair: Pair, position: Position, mixing: Mixing | None) -> Pair:
     """The batch on the device, mixed with a generator of its own: nothing to save, the same after a resume."""
     device = train_state.processes.device
-    inputs, targets = (tensor.to(device, non_blocking=True) for tensor in pair)
+    inputs, targets = (map_tensors(value, lambda t: t.to(device, non_blocking=True)) for value in pair)
     if mixing is not None:
         name = f"epoch {position.epoch} batch {position.batch} rank {train_state.processes.rank}"
         inputs, targets = mixing(inputs, targets, torch_generator(train_state.config.seed, "mixing", name))
     return placed_inputs(inputs, device, channels_last=train_state.config.channels_last), targets
 
 
-def _loss(train_state: TrainState, inputs: Tensor, targets: Tensor, step: int) -> Tensor:
-    config = train_state.config
-    with autocast(train_state.processes.device, config.amp):
-        logits = primary_output(train_state.network(inputs)).float()
-    loss = CrossEntropy(label_smoothing=config.label_smoothing)(logits, targets)
-    train_state.meter.add(loss.detach(), logits.detach(), targets, step=step)
+def _loss(train_state: TrainState, inputs: Any, targets: Any, step: int) -> Tensor:  # noqa: ANN401
+    """The loss that is differentiated; the meter gets that of the task alone."""
+    components, device = train_state.components, train_state.processes.device
+    teacher = components.teacher
+    outputs = outputs_of(train_state.network, inputs, device, train_state.config.amp)
+    loss = components.loss(outputs, targets)
+    answers = map_tensors(outputs, Tensor.detach)
+    train_state.meter.add(loss.detach(), answers, targets, samples=samples_in(inputs), step=step)
     # a GPU would have to be waited for; there it is looked up now and then
-    if train_state.processes.device.type == "cpu":
+    if device.type == "cpu":
         train_state.meter.require_finite()
-    return loss
+    return loss if teacher is None else teacher.loss(loss, outputs, teacher.scores(inputs))

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError, RunError, UsageError
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.training.config.config import TrainConfig
-from n2nsurgery.training.config.optimizer import make_optimizer
-from n2nsurgery.training.distributed.distributed_context import DistributedContext
+from n2nsurgery.training.loop.components import Components
+from n2nsurgery.training.loop.freezing import enter_train_mode, freeze
+from n2nsurgery.training.loop.rates import LearningRates
 from n2nsurgery.training.metrics.meter import Meter
 from n2nsurgery.training.state.average import WeightAverage
 from n2nsurgery.training.state.randomness import random_state, restore_random_state
@@ -24,20 +26,45 @@ from n2nsurgery.training.state.saved_state import ScalerState
 class TrainState:
     """`module`: the caller's, with clean names; `network`: the same, compiled and wrapped for several processes."""
 
-    def __init__(
-        self, module: nn.Module, config: TrainConfig, processes: DistributedContext, masks: Mapping[str, Tensor]
+    def __init__(  # noqa: PLR0913, PLR0917 - what a run is made of
+        self,
+        module: nn.Module,
+        config: TrainConfig,
+        components: Components,
+        processes: DistributedContext,
+        masks: Mapping[str, Tensor],
+        steps_per_epoch: int,
     ) -> None:
         self.config = config
+        self.components = components
         self.module = _placed(module, config, processes)
         self.processes = processes
         self.masked = _enforcer(self.module, masks)
         processes.broadcast(_tensors(self.module))
-        self.optimizer = make_optimizer(self.module, config.optimizer)
+        self._thaw = freeze(self.module, config.freeze)
+        self.optimizer = components.optimizer(self.module)
+        self.rates = LearningRates(self.optimizer, config, components, steps_per_epoch)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=config.amp == "fp16")
         self.average = WeightAverage(self.module, config.ema_decay) if config.ema_decay is not None else None
-        self.meter = Meter(processes.device)
+        self.meter = Meter(processes.device, components.measure)
+        if components.teacher is not None:
+            components.teacher.network.to(processes.device)
         compiled: Any = torch.compile(self.module) if config.compile else self.module
-        self.network: nn.Module = processes.wrap_ddp(compiled)
+        self.network: nn.Module = processes.wrap_ddp(compiled, find_unused=config.find_unused_parameters)
+
+    def require_gradients(self) -> None:
+        """Return where the last step gave every trainable parameter a gradient, or several processes need not care.
+
+        Raises RunError: without `find_unused_parameters` they would wait for the gradients that never come.
+        """
+        if self.processes.size == 1 or self.config.find_unused_parameters:
+            return
+        unused = [name for name, p in self.module.named_parameters() if p.requires_grad and p.grad is None]
+        if unused:
+            raise RunError(
+                f"{len(unused)} parameters got no gradient in the first step, '{unused[0]}' among them, and several "
+                "processes wait for the gradient of each: freeze them, or set train.find_unused_parameters"
+            )
 
     def require_sound(self, step: int) -> None:
         """Return where the state deserves to be kept: every weight is finite, every pruned one zero.
@@ -61,6 +88,7 @@ class TrainState:
             "model": self._model_state(),
             "optimizer": self._optimizer_state(),
             **({"average": self.average.values} if self.average is not None else {}),
+            **({"rates": rates} if (rates := self.rates.state()) else {}),
             "random": {f"{rank}/{name}": s for name, states in gathered.items() for rank, s in enumerate(states)},
         }
 
@@ -72,6 +100,8 @@ class TrainState:
         except (RuntimeError, KeyError) as error:
             raise InvalidFileError(f"'{files.folder}' holds the state of another model: {error}") from error
         self.masked.clear(self.optimizer)
+        if self.rates.state():
+            self.rates.load(files.tensor_set("rates"))
         if self.average is not None and averaged is not None:
             self.average.load(dict(files.tensor_set("average")), averaged)
         if scaler is not None and self.scaler.is_enabled():
@@ -89,8 +119,9 @@ class TrainState:
         return ScalerState(scale=float(state["scale"]), growth=int(state["_growth_tracker"]))
 
     def close(self) -> None:
-        """Let go of the wrapper, which must not outlive the group of processes."""
+        """Let go of the wrapper, which must not outlive the group of processes, and thaw what was frozen."""
         self.network = self.module
+        self._thaw()
 
     def _model_state(self) -> dict[str, Tensor]:
         state: dict[str, Any] = self.module.state_dict()
@@ -100,14 +131,22 @@ class TrainState:
         return state
 
     def _optimizer_state(self) -> dict[str, Tensor]:
-        """`<parameter>/<key>` -> value, for every parameter that the optimizer has seen."""
+        """`<parameter>/<key>` -> value, for every parameter that the optimizer has seen.
+
+        Raises UsageError for a value that is no tensor: nothing here could write it and read it back safely.
+        """
         names: dict[Tensor, str] = {parameter: name for name, parameter in self.module.named_parameters()}
-        return {
-            f"{names[parameter]}/{key}": value
-            for parameter, state in self.optimizer.state.items()
-            for key, value in state.items()
-            if isinstance(value, Tensor)
-        }
+        found: dict[str, Tensor] = {}
+        for parameter, state in self.optimizer.state.items():
+            for key, value in state.items():
+                if isinstance(value, Tensor):
+                    found[f"{names[parameter]}/{key}"] = value
+                elif value is not None:
+                    raise UsageError(
+                        f"{type(self.optimizer).__name__} keeps '{key}' as {type(value).__name__}, which cannot be "
+                        "saved; only optimizers whose state is tensors can be resumed"
+                    )
+        return found
 
     def _load_optimizer(self, saved: Mapping[str, Tensor]) -> None:
         """Give every parameter its saved state, laid out in memory like the parameter, as the optimizer would."""
@@ -129,7 +168,7 @@ def _placed(module: nn.Module, config: TrainConfig, processes: DistributedContex
                 f"sync_batch_norm is true and the device is {processes.device}; torch has it for CUDA alone"
             )
         module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
-    module.train()
+    enter_train_mode(module)
     module.to(processes.device)
     if config.channels_last:
         module.to(memory_format=torch.channels_last)

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
+import torch
+
 from n2nsurgery.core.errors import InterruptionError
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.training.config.config import TrainConfig
-from n2nsurgery.training.config.schedule import learning_rate
-from n2nsurgery.training.distributed.distributed_context import DistributedContext
-from n2nsurgery.training.loop.batches import Batches, Mixing, grouped
+from n2nsurgery.training.distributed.stop_agreement import StopAgreement
+from n2nsurgery.training.loop.batches import Batches, TrainData, grouped
 from n2nsurgery.training.loop.evaluation import EvaluationStopped, evaluate
+from n2nsurgery.training.loop.events import Callbacks, CheckpointEvent
 from n2nsurgery.training.loop.step import optimizer_step
 from n2nsurgery.training.loop.train_state import TrainState
 from n2nsurgery.training.metrics.digests import digest
-from n2nsurgery.training.metrics.meter import Score, score_of
+from n2nsurgery.training.metrics.meter import Score
 from n2nsurgery.training.metrics.metrics import write_metrics
-from n2nsurgery.training.metrics.record import EpochRecord, EvaluationRecord, Timing, evaluation_record
+from n2nsurgery.training.metrics.record import (
+    EpochRecord,
+    EvaluationRecord,
+    Timing,
+    evaluation_record,
+    finite_metrics,
+    ranking_score,
+)
 from n2nsurgery.training.metrics.throughput import StepProgress, Throughput
 from n2nsurgery.training.state.checkpoints import Checkpoints
 from n2nsurgery.training.state.saved_state import Identity, Position, SavedState
 
-_AGREED_EVERY = 8  # steps: several processes ask each other only so often whether one of them was told to stop
 _LOOKED_UP_EVERY = 64  # steps: how often a GPU is asked whether every loss was finite
 
 
@@ -33,48 +42,55 @@ class Trainer:
     """One run under way; `run` carries it on from `position` to its end."""
 
     train_state: TrainState
-    train: Batches
-    evaluations: Mapping[str, Batches]
+    data: TrainData
     config: TrainConfig
     identity: Identity
     processes: DistributedContext
     store: Checkpoints
     folder: Path
     stopped: Callable[[], str | None]
-    mixing: Mixing | None
-    on_step: Callable[[StepProgress], object]
-    on_epoch: Callable[[EpochRecord], object]
+    callbacks: Callbacks
     position: Position = field(default_factory=Position)
     history: list[EpochRecord] = field(default_factory=list)
     seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Begin to ask each other for the wish to stop."""
+        self._agreement = StopAgreement(self.processes, self.stopped)
+
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps in an epoch; the last group may hold fewer batches."""
-        return -(-len(self.train) // self.config.accumulate)
+        return -(-len(self.data.train) // self.config.accumulate)
 
     def run(self) -> None:
         """Train to the last epoch. Raises InterruptionError once a wish to stop is granted and the state is saved."""
-        while self.position.epoch < self.config.epochs:
+        while self.position.epoch < self.config.epochs and not self.out_of_patience:
             self._steps()
             self._close_epoch()
-            self._grant_stop(agreed=True)
+            if self._agreement.now():
+                self._leave()
 
-    def lr(self, step: int) -> float:
-        """The learning rate of optimizer step `step`."""
-        sizes = {"steps_per_epoch": self.steps_per_epoch, "epochs": self.config.epochs}
-        return learning_rate(self.config.schedule, self.config.optimizer.lr, step, **sizes)
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the last `patience` epochs have brought no better score than those before; a part of the history."""
+        scores = [record.score for record in self.history if record.score is not None]
+        patience = self.config.patience
+        if patience is None or not scores:
+            return False
+        return len(scores) - 1 - scores.index(max(scores)) >= patience
 
     def _steps(self) -> None:
         """The steps that are left of this epoch."""
-        throughput, before = Throughput(), self.seconds
-        batches = self.train.epoch(self.position.epoch, self.position.batch)
+        throughput, before, first = Throughput(), self.seconds, self.position.step
+        batches = self.data.train.epoch(self.position.epoch, self.position.batch)
         for group in grouped(batches, self.config.accumulate):
-            lr = self.lr(self.position.step)
-            uneven = self.processes.size > 1 and self.position.batch + len(group) >= len(self.train)
+            uneven = self.processes.size > 1 and self.position.batch + len(group) >= len(self.data.train)
             samples = optimizer_step(
-                self.train_state, group, position=self.position, lr=lr, mixing=self.mixing, uneven=uneven
+                self.train_state, group, position=self.position, mixing=self.data.mixing, uneven=uneven
             )
+            if self.position.step == first:
+                self.train_state.require_gradients()
             batch, step = self.position.batch + len(group), self.position.step + 1
             self.position = replace(self.position, batch=batch, step=step)
             throughput.add(samples * self.processes.size)
@@ -86,15 +102,10 @@ class Trainer:
         step, every = self.position.step, self.config.checkpoint_steps
         if step % _LOOKED_UP_EVERY == 0:
             self.train_state.meter.require_finite()
-        ended = self.position.batch >= len(self.train)
+        ended = self.position.batch >= len(self.data.train)
         if every is not None and step % every == 0 and not ended:
             self._save()
-        self._grant_stop(agreed=step % _AGREED_EVERY == 0)
-
-    def _grant_stop(self, *, agreed: bool) -> None:
-        """Save and raise where somebody asked for the end; several processes decide together, where `agreed`."""
-        alone = self.processes.size == 1
-        if (alone or agreed) and self.processes.all_reduce_any(self.stopped() is not None):
+        if self._agreement.at_boundary():
             self._leave()
 
     def _leave(self) -> NoReturn:
@@ -105,9 +116,15 @@ class Trainer:
         )
 
     def _close_epoch(self) -> None:
-        """Evaluate, write down and save; the epoch counts as done only when it is saved."""
+        """Save, evaluate, write down and save again, so that a process killed while it evaluates loses no epoch.
+
+        The second checkpoint takes the place of the first, from which a resumed run goes on with the evaluation.
+        """
         self.train_state.require_sound(self.position.step)
         self._require_one_state()
+        before = self.position
+        if self._is_evaluated and self.data.evaluations:
+            self._save()
         clock = Throughput()
         try:
             results = self._evaluate()
@@ -115,47 +132,75 @@ class Trainer:
             self._leave()
         record = self._record(results, clock.seconds)
         self.history.append(record)
+        self.train_state.rates.after_epoch(self._watched(record))
         self.position = Position(epoch=record.epoch, batch=0, step=self.position.step)
         self.train_state.meter.reset()
         self.seconds = 0.0
         if self.processes.rank == 0:
             write_metrics(self.folder, self.history)
-        self._save()
-        self.on_epoch(record)
+        self._save(instead_of=before)
+        if self.processes.rank == 0:
+            self.callbacks.on_epoch(record)
 
     def _require_one_state(self) -> None:
-        """Give every process the batch statistics of process 0; prove that all have the same masks and weights."""
-        if self.processes.size > 1:
-            self.processes.require_same("masks", digest(self.train_state.masked.in_force()))
-            self.processes.broadcast(list(self.train_state.module.buffers()))
-            self.processes.require_same("weights", digest(self.train_state.module.state_dict()))
+        """Give every process the batch statistics of process 0, which are those that are saved, their average too.
+
+        Raises VerificationError where masks, weights or averaged weights are then not the same in all of them.
+        """
+        if self.processes.size == 1:
+            return
+        state = self.train_state
+        self.processes.require_same("masks", digest(state.masked.in_force()))
+        self.processes.broadcast(list(state.module.buffers()))
+        self.processes.require_same("weights", digest(state.module.state_dict()))
+        if state.average is not None:
+            self.processes.broadcast(state.average.buffers())
+            self.processes.require_same("averaged weights", digest(state.average.values))
+
+    @property
+    def _is_evaluated(self) -> bool:
+        """Whether the epoch under way is evaluated at its end."""
+        epoch = self.position.epoch + 1
+        return epoch % self.config.evaluate_every == 0 or epoch == self.config.epochs
 
     def _evaluate(self) -> tuple[EvaluationRecord, ...]:
         """The scores of every split where this epoch is evaluated, with the averaged weights where there are any."""
-        epoch, average = self.position.epoch + 1, self.train_state.average
-        if epoch % self.config.evaluate_every and epoch != self.config.epochs:
+        average = self.train_state.average
+        if not self._is_evaluated:
             return ()
         with average.installed() if average is not None else nullcontext():
-            return tuple(evaluation_record(split, self._score(batches)) for split, batches in self.evaluations.items())
+            return tuple(
+                evaluation_record(split, self._score(batches)) for split, batches in self.data.evaluations.items()
+            )
 
     def _score(self, batches: Batches) -> Score:
         return evaluate(
             self.train_state.module,
             batches,
+            self.train_state.components,
             processes=self.processes,
             amp=self.config.amp,
             channels_last=self.config.channels_last,
-            stop=lambda: self.processes.size == 1 and self.stopped() is not None,
+            stop=self._stop_in(batches),
         )
 
+    def _stop_in(self, batches: Batches) -> Callable[[], bool]:
+        """Whether to stop before the next of `batches`; several processes ask before those that all of them have."""
+        common = min(int(count) for count in self.processes.all_gather(torch.tensor([len(batches)])))
+        left, agreement = iter(range(common)), StopAgreement(self.processes, self.stopped)
+        return lambda: next(left, None) is not None and agreement.at_boundary()
+
     def _record(self, results: tuple[EvaluationRecord, ...], evaluation_seconds: float) -> EpochRecord:
-        trained = score_of(self.processes.all_reduce(self.train_state.meter.sums))
+        meter = self.train_state.meter
+        trained = meter.score(meter.total(self.processes))
+        metric, higher = self.train_state.components.measure.best(self.config.best_metric)
         return EpochRecord(
             epoch=self.position.epoch + 1,
             step=self.position.step,
-            lr=self.lr(self.position.step - 1),
+            lr=self.train_state.rates.used(self.position.step - 1),
             loss=trained.loss,
-            top1=trained.top1,
+            metrics=finite_metrics(trained),
+            score=ranking_score(results, metric, higher_is_better=higher),
             evaluations=results,
             timing=Timing(
                 seconds=self.seconds,
@@ -164,26 +209,43 @@ class Trainer:
             ),
         )
 
+    def _watched(self, record: EpochRecord) -> float | None:
+        """What a scheduler looks at that waits for a plateau: the metric of ranking, the training loss without one."""
+        if "validation" not in self.data.evaluations:
+            return record.loss
+        higher = self.train_state.components.measure.best(self.config.best_metric)[1]
+        return record.score if higher or record.score is None else -record.score
+
     def _report(self, throughput: Throughput) -> None:
         steps = self.config.epochs * self.steps_per_epoch
-        self.on_step(
+        if self.processes.rank:
+            return
+        every = self.config.log_every
+        self.callbacks.on_step(
             StepProgress(
                 epoch=self.position.epoch + 1,
                 epochs=self.config.epochs,
                 step=self.position.step,
                 steps=steps,
+                lr=self.train_state.rates.used(self.position.step - 1),
+                loss=self.train_state.meter.mean_loss if every and self.position.step % every == 0 else None,
                 images_per_second=throughput.images_per_second,
                 seconds_left=throughput.seconds_for(steps - self.position.step),
             )
         )
 
-    def _save(self) -> None:
-        """Write a checkpoint of this moment; all processes hand in their part, process 0 alone writes."""
+    def _save(self, instead_of: Position | None = None) -> None:
+        """Write a checkpoint of this moment; all processes hand in their part, process 0 alone writes.
+
+        The one of the position `instead_of`, where there is one, goes.
+        """
         self.train_state.require_sound(self.position.step)
         tensors = self.train_state.tensors()
         state = SavedState(
             position=self.position,
-            sums=tuple(self.processes.all_reduce(self.train_state.meter.sums).tolist()),
+            sums=tuple(
+                (name, tuple(sums.tolist())) for name, sums in self.train_state.meter.total(self.processes).items()
+            ),
             seconds=self.seconds,
             history=tuple(self.history),
             averaged=self.train_state.average.updates if self.train_state.average is not None else None,
@@ -192,5 +254,10 @@ class Trainer:
             identity=self.identity,
         )
         if self.processes.rank == 0:
-            place = (self.position.epoch, self.position.batch)
-            self.store.save(place, state=state.to_json(), tensors=tensors)
+            place, former = ((p.epoch, p.batch) if p is not None else None for p in (self.position, instead_of))
+            assert place is not None
+            folder = self.store.save(place, state=state.to_json(), tensors=tensors, instead_of=former)
+            best = folder == self.store.best
+            self.callbacks.on_checkpoint(
+                CheckpointEvent(folder=folder, epoch=self.position.epoch, step=self.position.step, best=best)
+            )

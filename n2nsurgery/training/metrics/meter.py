@@ -1,47 +1,64 @@
-"""Running sums of loss and accuracy, kept on the device: a GPU is asked for a number only when one is reported.
+"""Running sums of the loss and of metrics, kept on the device: a GPU is asked for a number only when one is reported.
 
 The first step whose loss is not finite is noted there too, so that it can be named although it is looked up later.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from n2nsurgery.core.errors import RunError
+from n2nsurgery.core.errors import RunError, UsageError
+from n2nsurgery.training.metrics.measure import LOSS, Measure
 
-_RANKED = 5
+_OWN = 2  # sums of the meter itself: the loss, and the samples
+
+
+class Summing(Protocol):
+    """Processes that add up tensors, as `DistributedContext` does."""
+
+    def all_reduce(self, values: Tensor) -> Tensor:
+        """The sum over all processes, on the CPU."""
+
+    def all_gather(self, values: Tensor) -> list[Tensor]:
+        """The values of every process, on the CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """Means over `samples` predictions: the loss, and the fractions whose label is first, or among the first five."""
+    """Means over `samples` samples: the loss, and every metric by name."""
 
     loss: float
-    top1: float
-    top5: float
+    metrics: tuple[tuple[str, float], ...]
     samples: int
 
 
 class Meter:
-    """Sums over predictions since the last `reset`."""
+    """Sums over the samples since the last `reset`: loss times samples, samples, and those of each metric."""
 
-    def __init__(self, device: torch.device) -> None:
-        self._sums = torch.zeros(4, dtype=torch.float64, device=device)  # loss, top-1, top-5, predictions
+    def __init__(self, device: torch.device, measure: Measure) -> None:
+        self._measure = measure
+        self._own = torch.zeros(_OWN, dtype=torch.float64, device=device)
+        self._measured: dict[str, Tensor] = {}
         self._bad = torch.full((), -1, dtype=torch.int64, device=device)
 
     @torch.no_grad()
-    def add(self, loss: Tensor, logits: Tensor, targets: Tensor, *, step: int = 0) -> None:
-        """Take in one batch: its mean loss, logits (N, classes, ...) and class labels or probabilities."""
-        labels = targets.argmax(1) if targets.is_floating_point() else targets
-        ranked = logits.topk(min(_RANKED, logits.shape[1]), dim=1).indices == labels.unsqueeze(1)
-        count = labels.numel()
-        first, among = ranked.select(1, 0).sum(), ranked.sum()
-        self._sums += torch.stack(
-            [loss.double() * count, first.double(), among.double(), first.new_tensor(count).double()]
-        )
+    def add(self, loss: Tensor, outputs: Any, targets: Any, *, samples: int, step: int = 0) -> None:  # noqa: ANN401
+        """Take in one batch of `samples`: its mean loss, what the model returned, and the targets."""
+        if loss.ndim:
+            raise UsageError(
+                f"the loss has shape {tuple(loss.shape)}; it must be one number, the mean over the samples"
+            )
+        self._own += torch.stack([loss.double() * samples, loss.new_tensor(samples, dtype=torch.float64)])
+        for name, found in self._measure.sums(outputs, targets).items():
+            known = self._measured.get(name)
+            self._measured[name] = found.to(self._own.device) if known is None else known + found.to(known.device)
         self._bad = torch.where((self._bad < 0) & ~torch.isfinite(loss), step, self._bad)
 
     def require_finite(self) -> None:
@@ -51,16 +68,36 @@ class Meter:
             raise RunError(f"the loss of step {step:,} is not finite; a lower learning rate or clip_norm may help")
 
     @property
-    def sums(self) -> Tensor:
-        """The four sums: loss, top-1, top-5, predictions (float64)."""
-        return self._sums
+    def mean_loss(self) -> float:
+        """The mean loss of this process since the last `reset`."""
+        loss, count = self._own.tolist()
+        return float(loss / max(count, 1))
 
-    def reset(self, sums: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)) -> None:
-        """Start anew, or from saved sums."""
-        self._sums.copy_(torch.tensor(sums, dtype=torch.float64))
+    def total(self, processes: Summing) -> dict[str, Tensor]:
+        """The sums over all processes by name (float64, on the CPU); all of them call it at the same point.
 
+        A process that has seen no batch does not know how many sums a metric has; the others tell.
+        """
+        own = [self._measured.get(name, self._own.new_zeros(0)) for name in self._measure.metrics]
+        lengths = processes.all_gather(torch.tensor([_OWN, *map(len, own)]))
+        longest = torch.stack(lengths).amax(0).tolist()
+        values = zip((self._own, *own), longest, strict=True)
+        padded = [functional.pad(sums, (0, length - len(sums))) for sums, length in values]
+        total = processes.all_reduce(torch.cat(padded))
+        ends = list(accumulate(longest))
+        parts = [total[end - length : end] for end, length in zip(ends, longest, strict=True)]
+        return dict(zip((LOSS, *self._measure.metrics), parts, strict=True))
 
-def score_of(sums: Tensor) -> Score:
-    """The means that the four sums of one meter, or of several added up, stand for."""
-    loss, top1, top5, count = sums.tolist()
-    return Score(loss=loss / count, top1=top1 / count, top5=top5 / count, samples=int(count))
+    def reset(self, sums: Mapping[str, Sequence[float]] | None = None) -> None:
+        """Start anew, or from sums that `total` gave."""
+        given = sums if sums is not None else {LOSS: (0.0,) * _OWN}
+        found = {name: torch.tensor(values, dtype=torch.float64) for name, values in given.items()}
+        self._own.copy_(found.pop(LOSS))
+        self._measured = {name: values.to(self._own.device) for name, values in found.items() if values.numel()}
+
+    def score(self, sums: Mapping[str, Tensor]) -> Score:
+        """The means that `total` stands for. Raises UsageError where there was no sample."""
+        loss, count = sums[LOSS].tolist()
+        if not count:
+            raise UsageError("there is no sample to evaluate on")
+        return Score(loss=loss / count, metrics=self._measure.values(sums), samples=int(count))

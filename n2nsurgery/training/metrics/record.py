@@ -6,18 +6,35 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from n2nsurgery.core.names import unknown
+from n2nsurgery.training.metrics.measure import LOSS
 from n2nsurgery.training.metrics.meter import Score
+
+Metrics = tuple[tuple[str, float | None], ...]
+"""Metrics by name, in the order of their task; None for a value that is not finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationRecord:
-    """The scores of one split (`validation`, `test`); accuracies lie in [0, 1], a loss that is not finite is None."""
+    """The scores of one split (`validation`, `test`); a loss or metric that is not finite is None."""
 
     split: str
     loss: float | None
-    top1: float
-    top5: float
+    metrics: Metrics
     samples: int
+
+    def value(self, name: str) -> float | None:
+        """The metric called `name`, or the loss; raises UnknownNameError."""
+        return _value(name, self.loss, self.metrics)
+
+    @property
+    def top1(self) -> float:
+        """Top-1 accuracy in [0, 1] of a classification."""
+        return _value("top1", self.loss, self.metrics) or 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Loss, metrics and samples by name."""
+        return {"loss": self.loss, **dict(self.metrics), "samples": self.samples}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,38 +48,65 @@ class Timing:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRecord:
-    """Epoch `epoch` (from 1) ended after `step` steps in all; `lr`: of the last; `loss`, `top1`: of training."""
+    """Epoch `epoch` (from 1) ended after `step` steps in all; `lr`: of the last; `loss`, `metrics`: of training.
+
+    `score`: the metric of the validation split by which checkpoints are ranked, its sign turned where lower is better,
+    so that higher always is; None where nothing was validated.
+    """
 
     epoch: int
     step: int
     lr: float
     loss: float
-    top1: float
+    metrics: Metrics
+    score: float | None
     evaluations: tuple[EvaluationRecord, ...]
     timing: Timing
 
+    def value(self, name: str) -> float | None:
+        """The metric of training called `name`, or the loss; raises UnknownNameError."""
+        return _value(name, self.loss, self.metrics)
+
     @property
-    def score(self) -> float | None:
-        """Top-1 accuracy on the validation split, by which checkpoints are ranked; None where there was none."""
-        return next((result.top1 for result in self.evaluations if result.split == "validation"), None)
+    def top1(self) -> float:
+        """Top-1 accuracy in [0, 1] of a classification, on the training split as it was trained on."""
+        return _value("top1", self.loss, self.metrics) or 0.0
 
     def to_json(self) -> dict[str, Any]:
         """One line of metrics.jsonl: each split under its own name, everything measured with a clock under `timing`."""
-        splits = {
-            result.split: {k: v for k, v in asdict(result).items() if k != "split"} for result in self.evaluations
-        }
-        train = {"loss": self.loss, "top1": self.top1}
         return {
             "epoch": self.epoch,
             "step": self.step,
             "lr": self.lr,
-            "train": train,
-            **splits,
+            "train": {"loss": self.loss, **dict(self.metrics)},
+            **{result.split: result.to_json() for result in self.evaluations},
             "timing": asdict(self.timing),
         }
 
 
 def evaluation_record(split: str, score: Score) -> EvaluationRecord:
     """The record of `score` on the split called `split`."""
-    loss = score.loss if math.isfinite(score.loss) else None
-    return EvaluationRecord(split=split, loss=loss, top1=score.top1, top5=score.top5, samples=score.samples)
+    return EvaluationRecord(split=split, loss=_finite(score.loss), metrics=finite_metrics(score), samples=score.samples)
+
+
+def finite_metrics(score: Score) -> Metrics:
+    """The metrics of `score` as JSON knows numbers."""
+    return tuple((name, _finite(value)) for name, value in score.metrics)
+
+
+def ranking_score(evaluations: tuple[EvaluationRecord, ...], metric: str, *, higher_is_better: bool) -> float | None:
+    """The score of `EpochRecord` by `metric` of the validation split; None where there was none or it is not finite."""
+    values = [result.value(metric) for result in evaluations if result.split == "validation"]
+    value = values[0] if values else None
+    return value if value is None or higher_is_better else -value
+
+
+def _value(name: str, loss: float | None, metrics: Metrics) -> float | None:
+    found = {LOSS: loss, **dict(metrics)}
+    if name not in found:
+        raise unknown("metric", name, tuple(found))
+    return found[name]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -8,12 +8,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class StepProgress:
-    """After step `step` of `steps`, in epoch `epoch` (from 1) of `epochs`; samples over all processes."""
+    """After step `step` of `steps`, in epoch `epoch` (from 1) of `epochs`; samples over all processes.
+
+    `lr`: that of the step. `loss`: the mean training loss of the epoch so far, every `log_every` steps, None otherwise:
+    a GPU has to be waited for where it is asked.
+    """
 
     epoch: int
     epochs: int
     step: int
     steps: int
+    lr: float
+    loss: float | None
     images_per_second: float
     seconds_left: float
 

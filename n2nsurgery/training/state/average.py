@@ -2,6 +2,9 @@
 
 The ramp of d, as in TensorFlow's ExponentialMovingAverage, keeps the initial weights from lingering in short runs.
 Floating-point buffers (batch statistics) are averaged like weights, others copied. Zeros stay zeros.
+
+torch.optim.swa_utils.AveragedModel does not serve: it copies the module deeply, which not every module permits, and
+it hands the number of updates over as a tensor on the device, for which a GPU would have to be waited in every step.
 """
 
 from __future__ import annotations
@@ -32,6 +35,11 @@ class WeightAverage:
         torch._foreach_lerp_([self.values[n] for n in floating], [live[n] for n in floating], 1 - decay)
         for name in self.values.keys() - set(floating):
             self.values[name].copy_(live[name])
+
+    def buffers(self) -> list[Tensor]:
+        """The averages of the module's buffers, its batch statistics: what each of several processes has its own of."""
+        parameters = {name for name, _ in self._module.named_parameters(remove_duplicate=False)}
+        return [value for name, value in self.values.items() if name not in parameters]
 
     @contextmanager
     def installed(self) -> Iterator[None]:

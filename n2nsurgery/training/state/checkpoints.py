@@ -4,7 +4,7 @@
     checkpoints/index.json          which is `last`, `best`, and the best few; for readers, rewritten after each save
 
 A checkpoint is staged, flushed and renamed into place before an older one goes. What is there is found by looking, so
-a stale index or a folder that a killed run left half-written misleads nobody.
+a stale index or a folder that a killed run left half-written misleads nobody; opening tidies both up.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.core.files import atomic_file, clear_staging, remove_folder
+from n2nsurgery.core.files import clear_staging, remove_folder, write_text
 from n2nsurgery.core.sealed_folder import SealedFiles, read_document, read_sealed, write_sealed
 
 _LOG = logging.getLogger(__name__)
@@ -44,24 +44,34 @@ class Checkpoints:
         return sorted((name for name in found if _NAME.fullmatch(name)), key=_position)
 
     def open(self) -> SealedFiles | None:
-        """The newest checkpoint that is whole, or None; to be called before the first save, while nobody else writes.
+        """The newest checkpoint that is whole, None where there is none; called once, while nobody else writes.
 
-        Those passed over are named in a warning; they stay until a new one takes their place.
+        What a killed run left is tidied up: half-written files, checkpoints too many, an index that is out of date.
+        Damaged checkpoints are named in a warning and stay until a new one takes their place. Raises InvalidFileError
+        where all are damaged: training from the start would not be what was asked for.
         """
         for folder in (self.folder.parent, self.folder):  # metrics and checkpoints
             clear_staging(folder)
         newest: SealedFiles | None = None
-        scores: dict[str, float | None] = {}
+        states: dict[str, Any] = {}
+        damages: list[str] = []
         for name in reversed(self.names()):
             try:
                 if newest is None:
                     newest = read_sealed(self.folder / name, _KIND)
-                    scores[name] = newest.document(STATE)["score"]
+                    states[name] = newest.document(STATE)
                 else:
-                    scores[name] = read_document(self.folder / name, _KIND, STATE)["score"]
+                    states[name] = read_document(self.folder / name, _KIND, STATE)
             except InvalidFileError as error:
                 _LOG.warning("checkpoint '%s' is passed over: %s", name, error)
-        self._scores = scores
+                damages.append(f"\n  {error}")
+        if damages and newest is None:
+            raise InvalidFileError(
+                f"no checkpoint in '{self.folder}' is whole: restore one, or remove the folder to train from the start"
+                f"{''.join(damages)}"
+            )
+        self._scores = {name: state["score"] for name, state in states.items()}
+        self._tidy([name for name, state in states.items() if _is_evaluated_elsewhere(state, states)])
         return newest
 
     def save(
@@ -70,8 +80,9 @@ class Checkpoints:
         *,
         state: Mapping[str, Any],
         tensors: Mapping[str, Mapping[str, Tensor]],
+        instead_of: tuple[int, int] | None = None,
     ) -> Path:
-        """Write the checkpoint of `position` (epochs done, batches of the next), then let old ones go.
+        """Write the checkpoint of `position` (epochs done, batches of the next), then let old ones and `instead_of` go.
 
         `state["score"]`: the higher the better, None for unknown. Raises RunError where it cannot be written; what was
         there stays.
@@ -82,7 +93,7 @@ class Checkpoints:
                 remove_folder(self.folder / name)  # damaged, or it would be known
             write_sealed(self.folder / name, documents={STATE: dict(state)}, tensors=tensors)
             self._scores[name] = state["score"]
-            self._retire()
+            self._tidy([_name(instead_of)] if instead_of is not None else [])
         return self.folder / name
 
     @property
@@ -100,15 +111,29 @@ class Checkpoints:
         scored = {name: score for name, score in self._scores.items() if score is not None}
         return sorted(scored, key=lambda name: (-scored[name], _position(name)))
 
-    def _retire(self) -> None:
+    def _tidy(self, superseded: Sequence[str]) -> None:
+        """Let go of those that are `superseded` and of old ones, and write the index."""
+        for name in self._scores.keys() & set(superseded):
+            del self._scores[name]
+            remove_folder(self.folder / name)
+        if not self._scores:
+            return
         recent = sorted(self._scores, key=_position)[-self._keep_last :]
         top = self._ranked()[: self._keep_best]
         for name in set(self._scores) - {*recent, *top}:
             del self._scores[name]
             remove_folder(self.folder / name)
         index = {"last": recent[-1], "best": top[0] if top else recent[-1], "top": top}
-        with atomic_file(self.folder / _INDEX, overwrite=True) as staging:
-            staging.write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(index, indent=1) + "\n"
+        path = self.folder / _INDEX
+        if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != text:
+            write_text(path, text)
+
+
+def _is_evaluated_elsewhere(state: Mapping[str, Any], states: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint stands at the end of an epoch, and the one with its evaluation is there."""
+    position, batches = state["position"], state["identity"]["batches"]
+    return position["batch"] == batches and _name((position["epoch"] + 1, 0)) in states
 
 
 def _name(position: tuple[int, int]) -> str:
@@ -131,21 +156,18 @@ def trained_weights(folder: Path) -> Mapping[str, Tensor]:
 
 
 def best_checkpoint(run: Path) -> Path:
-    """The best checkpoint of the run in `run`: highest validation accuracy, the newest where nothing was validated.
+    """The best checkpoint of the run in `run`: best on the validation split, the newest where nothing was validated.
 
     Raises InvalidFileError where there is none that is whole.
     """
-    scores: dict[str, float] = {}
+    scores: dict[str, float | None] = {}
     store = Checkpoints(run / "checkpoints")
     for name in store.names():
         try:
-            score = read_document(store.folder / name, _KIND, STATE)["score"]
+            scores[name] = read_document(store.folder / name, _KIND, STATE)["score"]
         except InvalidFileError as error:
             _LOG.warning("checkpoint '%s' is passed over: %s", name, error)
-        else:
-            scores[name] = -1.0 if score is None else score
     if not scores:
         raise InvalidFileError(f"'{run}' holds no checkpoint that is whole")
-    best = max(scores.values())
-    equal = [name for name, score in scores.items() if score == best]
-    return store.folder / (equal[-1] if best < 0 else equal[0])
+    ranked = {name: score for name, score in scores.items() if score is not None}
+    return store.folder / (max(ranked, key=lambda name: ranked[name]) if ranked else list(scores)[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
 
@@ -9,9 +10,38 @@ from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.metrics.record import EpochRecord
+from n2nsurgery.training.state.older import upgraded
 
 # These may change between two parts of one run: its weights do not depend on them.
-_FREE = frozenset({"device", "keep_last", "keep_best", "checkpoint_steps", "tensorboard"})
+_FREE = frozenset(
+    {
+        "device",
+        "keep_last",
+        "keep_best",
+        "checkpoint_steps",
+        "tensorboard",
+        "log_every",
+        "distributed_timeout",
+        "find_unused_parameters",
+    }
+)
+# With leave: what is left of the run is done otherwise, from the same weights and the same state.
+_WITH_LEAVE = frozenset(
+    {
+        "config.epochs",
+        "config.optimizer.lr",
+        "config.optimizer.weight_decay",
+        "config.optimizer.nesterov",
+        "config.label_smoothing",
+        "config.clip_norm",
+        "config.channels_last",
+        "config.compile",
+        "config.deterministic",
+        "config.sync_batch_norm",
+        "config.evaluate_every",
+        "config.patience",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +77,13 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class SavedState:
-    """Everything that is no tensor. `sums`, `seconds`: of the epoch under way; `score`: of one that has just ended."""
+    """Everything that is no tensor.
+
+    `sums` (by metric), `seconds`: of the epoch under way; `score`: of one that has just ended.
+    """
 
     position: Position
-    sums: tuple[float, ...]
+    sums: tuple[tuple[str, tuple[float, ...]], ...]
     seconds: float
     history: tuple[EpochRecord, ...]
     averaged: int | None
@@ -65,28 +98,43 @@ class SavedState:
     @classmethod
     def from_json(cls, value: Any, where: str) -> SavedState:  # noqa: ANN401 - any JSON value
         """The state that `to_json` gave; InvalidFileError for anything unknown, missing or of another type."""
-        return decode(cls, value, where)
+        return decode(cls, upgraded(value), where)
 
 
-def require_same_run(saved: Identity, asked: Identity, where: str) -> None:
-    """Return where the run that is `asked` for may go on from the `saved` one; raises UsageError with what differs."""
-    differences = list(_differences(saved, asked))
+def require_same_run(saved: Identity, asked: Identity, where: str, *, allow_changes: bool = False) -> tuple[str, ...]:
+    """What is changed where the run that is `asked` for may go on from the `saved` one, in words; nothing is usual.
+
+    Another number of processes is accepted, and more or fewer epochs under a schedule that does not look at the end;
+    with `allow_changes` any learning rate, schedule and length. Raises UsageError with what differs beyond that.
+    """
     lengths = (saved.config.schedule.name, asked.config.schedule.name)
-    if "cosine" not in lengths:  # the others do not look at the end, so a run may be made longer or shorter
-        differences = [line for line in differences if not line.startswith("config.epochs ")]
-    if differences:
+    accepted = {"processes"} if "cosine" in lengths else {"processes", "config.epochs"}
+    accepted |= _WITH_LEAVE if allow_changes else set()
+
+    def is_accepted(name: str) -> bool:
+        return name in accepted or (allow_changes and name.startswith("config.schedule."))
+
+    differences = dict(_differences(saved, asked))
+    refused = [line for name, line in differences.items() if not is_accepted(name)]
+    if refused:
         raise UsageError(
-            f"{where} belongs to another run: {'; '.join(differences)}. Ask for the same to resume it, or train into "
+            f"{where} belongs to another run: {'; '.join(refused)}. Ask for the same to resume it, or train into "
             "another folder"
         )
+    return tuple(differences.values())
 
 
-def _differences(saved: Any, asked: Any, prefix: str = "") -> list[str]:  # noqa: ANN401 - two values of one dataclass
-    found: list[str] = []
+def _differences(saved: Any, asked: Any, prefix: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401 - dataclasses
+    """Names of what differs between two values of one dataclass, with a sentence for each."""
     for field in fields(saved):
         before, now = getattr(saved, field.name), getattr(asked, field.name)
         if is_dataclass(before):
-            found += _differences(before, now, f"{prefix}{field.name}.")
+            yield from _differences(before, now, f"{prefix}{field.name}.")
         elif before != now and field.name not in _FREE:
-            found.append(f"{prefix}{field.name} was {before!r} and is {now!r}")
-    return found
+            name = f"{prefix}{field.name}"
+            shown = _HASHED.get(name, f"{name} was {before!r} and is {now!r}")
+            yield name, shown
+
+
+# Hashes: that they differ says nothing to a reader.
+_HASHED = {"masks": "the masks are others", "subject": "it is of another model, data set, surgery or seed"}

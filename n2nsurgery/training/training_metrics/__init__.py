@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from n2nsurgery import registries
+from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.registry import Registry
 
 
@@ -48,3 +49,14 @@ def hits(outputs: Tensor, targets: Tensor, ranked: int) -> Tensor:
     best = outputs.topk(min(ranked, outputs.shape[1]), dim=1).indices
     found = (best == labels.unsqueeze(1)).sum()
     return torch.stack([found, found.new_tensor(labels.numel())]).double()
+
+
+def matching(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Outputs and targets of a regression as float64 of one shape (N, values); raises UsageError for other shapes."""
+    if outputs.shape != targets.shape:
+        raise UsageError(
+            f"a regression compares outputs of shape {tuple(outputs.shape)} with targets of shape "
+            f"{tuple(targets.shape)}; give targets of the outputs' shape"
+        )
+    count = outputs.shape[0]
+    return outputs.double().reshape(count, -1), targets.double().reshape(count, -1)

@@ -1,17 +1,16 @@
 from __future__ import annotations
 
-import inspect
 import json
 import logging
 import sys
-from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
 
+from n2nsurgery.core.config.options import config_fields
 from n2nsurgery.core.progress import SILENT
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
-from n2nsurgery_cli.commands.apply import apply
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 SKIP = {
     "name": "n2n_skips.0",
@@ -65,69 +64,160 @@ def requests(pipeline, outcome):
     return seen
 
 
-def test_every_field_of_the_request_is_an_option_with_the_same_default():
-    options = inspect.signature(apply).parameters
-    for field in fields(ApplyRequest):
-        default = inspect.Parameter.empty if field.default is MISSING else field.default
-        assert options[field.name].default == (default if default != () else None), field.name
-    assert options.keys() - {field.name for field in fields(ApplyRequest)} == {"context", "json", "quiet", "verbose"}
+def asked(model: str = "resnet18", **surgery) -> ApplyRequest:
+    return ApplyRequest(model=model, surgery=SurgeryConfig.from_preset(**surgery))
 
 
 def test_the_bare_call_asks_for_the_defaults(program, requests):
     assert program("apply", "resnet18", "--density", "0.1").code == 0
-    assert requests == [(ApplyRequest(model="resnet18", density=0.1), SILENT)]
+    assert requests == [(asked(density=0.1), SILENT)]
 
 
-def test_every_option_reaches_the_pipeline(program, requests):
+SURGERY = {
+    "--compression 20": {"compression": 20.0},
+    "--fan-out fc1=4 --fan-out re:x=y=2": {"fan_out": {"fc1": 4, "re:x=y": 2}},
+    "--junction-density re:x=y=.5": {"junction_density": {"re:x=y": 0.5}},
+    "--ignore fc --ignore conv1": {"ignore": ("fc", "conv1")},
+    "--floor-layer 5 --floor-channel 1": {"floor_layer": 5, "floor_channel": 1},
+    "--redistribute": {"redistribute": True},
+    "--criterion csp --scope layer": {"criterion": "csp", "scope": "layer"},
+    "--criterion-option rounds=3 --criterion-option mode=eval --criterion-option flag=true": {
+        "criterion_options": {"rounds": 3, "mode": "eval", "flag": True}
+    },
+    "--criterion-option temperature=2.5": {"criterion_options": {"temperature": 2.5}},
+    "--allocation uniform --granularity kernel": {"allocation": "uniform", "granularity": "kernel"},
+    "--skip residual": {"skip": "residual"},
+    "--skip-ratio 0.25 --skip-pattern random --skip-kernel target": {
+        "skip_ratio": 0.25,
+        "skip_pattern": "random",
+        "skip_kernel": "target",
+    },
+    "--skip-ratio auto": {"skip_ratio": "auto"},
+    "--skip-allocation equal --skip-norm always": {"skip_allocation": "equal", "skip_norm": "always"},
+    "--pairs random --num-pairs 4 --skip-length 2": {"pairs": "random", "num_pairs": 4, "skip_length": 2},
+    "--skip-placement two-blocks --include-classifier": {"skip_placement": "two-blocks", "include_classifier": True},
+    "--include layer1 --include layer2 --exclude re:conv3$": {
+        "include": ("layer1", "layer2"),
+        "exclude": ("re:conv3$",),
+    },
+    "--pooling max": {"pooling": "max"},
+    "--num-candidates 8 --select-by scatter --draw 2": {"num_candidates": 8, "select_by": "scatter", "draw": 2},
+    "--batches 2 --batch-size 8 --seed 7": {"batches": 2, "batch_size": 8, "seed": 7},
+    "--preset paper": {"preset": "paper"},
+}
+
+
+def test_every_option_of_surgery_is_tried_below():
+    tried = {name for values in SURGERY.values() for name in values}
+    assert tried >= {each.name for each in config_fields(SurgeryConfig)} - {"density", "sparsity"}
+
+
+@pytest.mark.parametrize(("line", "values"), SURGERY.items(), ids=SURGERY)
+def test_an_option_of_surgery_reaches_the_pipeline(program, requests, line, values):
+    budget = {} if {"compression", "fan_out", "junction_density"} & values.keys() else {"density": 0.1}
+    given = ("--density", "0.1") if budget else ()
+    finished = program("apply", "resnet18", *given, *line.split())
+    assert (finished.code, finished.stderr.count("warning")) == (0, 0), finished.stderr
+    assert requests == [(asked(**budget, **values), SILENT)]
+
+
+@pytest.mark.parametrize(
+    ("line", "values", "now"),
+    [
+        ("--tries 8 --select scatter", {"num_candidates": 8, "select_by": "scatter"}, "--num-candidates"),
+        ("--shortcuts plain", {"skip_placement": "all"}, "--skip-placement"),
+        ("--shortcuts around", {"skip_placement": "avoid-residual"}, "--skip-placement"),
+        ("--heads", {"include_classifier": True}, "--include-classifier"),
+        ("--no-heads", {"include_classifier": False}, "--include-classifier"),
+        ("--keep-dense fc --keep-dense x", {"ignore": ("fc", "x")}, "--ignore"),
+    ],
+)
+def test_a_former_spelling_means_the_new_option_and_says_so(program, requests, line, values, now):
+    finished = program("apply", "resnet18", "--density", "0.1", *line.split())
+    assert requests == [(asked(density=0.1, **values), SILENT)]
+    assert f"warning: {line.split()[0].replace('--no-', '--')} is {now} now" in finished.stderr
+
+
+def test_a_former_spelling_beside_the_new_one_is_refused(program):
+    finished = program("apply", "resnet18", "--density", "0.1", "--keep-dense", "fc", "--ignore", "fc")
+    assert finished.code == 2
+    assert "--keep-dense is the former name of --ignore: give one of them" in finished.stderr
+
+
+def test_where_and_how_the_work_is_done_reaches_the_pipeline(program, requests):
     line = (
-        "--compression 20 --skip-ratio 0.25 --criterion csp --allocation uniform --granularity kernel --scope layer "
-        "--skip n2n --skip-pattern random --skip-kernel target --skip-length 2 --pairs random --num-pairs 4 "
-        "--include layer1 --include layer2 --exclude re:conv3$ --keep-dense fc --pooling max --heads --redistribute "
-        "--shortcuts two-blocks --fan-out fc1=4 --fan-out fc2=2 --junction-density re:x=y=.5 "
-        "--tries 8 --select scatter --floor-layer 5 --floor-channel 1 --preset paper --batches 2 --batch-size 8 "
-        "--weights DEFAULT --num-classes 10 --input-size 3x32x32 --seed 7 --device cpu -o out --overwrite --dry-run"
+        "--weights DEFAULT --download --num-classes 10 --input-size 3x32x32 --device cpu -o out --overwrite --dry-run"
     )
-    assert program("apply", "timm:resnet18", *line.split()).code == 0
-    asked = ApplyRequest(
+    assert program("apply", "timm:resnet18", "--density", "0.1", *line.split()).code == 0
+    request = ApplyRequest(
         model="timm:resnet18",
-        compression=20.0,
-        skip_ratio=0.25,
-        criterion="csp",
-        allocation="uniform",
-        granularity="kernel",
-        scope="layer",
-        skip="n2n",
-        skip_pattern="random",
-        skip_kernel="target",
-        skip_length=2,
-        pairs="random",
-        shortcuts="two-blocks",
-        num_pairs=4,
-        include=("layer1", "layer2"),
-        exclude=("re:conv3$",),
-        keep_dense=("fc",),
-        pooling="max",
-        heads=True,
-        redistribute=True,
-        fan_out=(("fc1", 4), ("fc2", 2)),
-        junction_density=(("re:x=y", 0.5),),
-        tries=8,
-        select="scatter",
-        floor_layer=5,
-        floor_channel=1,
-        preset="paper",
-        batches=2,
-        batch_size=8,
+        surgery=SurgeryConfig(density=0.1),
         weights="DEFAULT",
+        download=True,
         num_classes=10,
         input_size=(3, 32, 32),
-        seed=7,
         device="cpu",
         output=Path("out"),
         overwrite=True,
         dry_run=True,
     )
-    assert requests == [(asked, SILENT)]
+    assert requests == [(request, SILENT)]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--skip-ratio half", "--skip-ratio is 'half'; it must be in [0, 1) or 'auto'"),
+        ("--skip-ratio 1.5", "--skip-ratio is 1.5; it must be in [0, 1) or 'auto'"),
+        ("--pairs overlaping", "--pairs is 'overlaping'; it must be one of overlapping, blocks, random, all; did you"),
+        ("--fan-out fc", "--fan-out is 'fc'; it must be LAYER=N"),
+        ("--fan-out fc=1.5", "--fan-out is 'fc=1.5'; it must be names with values, each a whole number at least 1"),
+        ("--fan-out fc=1 --fan-out fc=2", "--fan-out is given twice for 'fc'"),
+        ("--criterion-option temperature", "--criterion-option is 'temperature'; it must be NAME=VALUE"),
+        ("--input-size 3,4", "--input-size is '3,4'; it must be the shape of one sample, like 3x224x224"),
+        ("--input-size 0x3", "--input-size is '0x3'; it must be the shape of one sample, like 3x224x224"),
+        ("--device gpu", "--device is 'gpu'; it must be auto, cpu, cuda or cuda:N"),
+        ("--skip-length 1", "--skip-length is 1; it must be a whole number at least 2"),
+    ],
+)
+def test_what_cannot_be_meant_is_told_by_the_options_name(program, requests, line, message):
+    finished = program("apply", "resnet18", "--density", "0.1", *line.split())
+    assert (finished.code, requests) == (2, [])
+    assert f"error: {message}" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--criterion grasp --criterion-option temprature=2", "--criterion-option temprature: unknown option of the"),
+        ("--criterion grasp --criterion-option temperature=hot", "--criterion-option temperature is 'hot'; it must be"),
+        ("--criterion grasp --criterion-option temperature=-1", "--criterion-option temperature is -1; it must be pos"),
+        ("--criterion grsp", "--criterion: unknown criterion 'grsp'; did you mean 'grasp'?"),
+        ("--criterion snip --allocation erk", "--allocation: unknown option of the criterion 'snip' 'allocation'"),
+        ("--allocation urk", "unknown allocation 'urk'; did you mean 'erk'?"),
+        ("--skip n2m", "--skip: unknown skip kind 'n2m'; did you mean 'n2n'?"),
+    ],
+)
+def test_names_of_registries_and_their_options_are_told_by_the_options_name(program, line, message):
+    finished = program("apply", "mlp", "--density", "0.1", "--dry-run", *line.split())
+    assert (finished.code, message in finished.stderr) == (2, True), finished.stderr
+
+
+def test_the_help_lists_options_in_groups_and_what_each_criterion_does(program):
+    shown = program("apply", "--help").stdout
+    headings = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == [
+        "Arguments:", "Budget:", "Which weights survive:", "Skip connections:", "Scores and draws:", "Model:", "Run:",
+        "Options:", "Criteria:",
+    ]  # fmt: skip
+    assert "--keep-dense" not in shown
+    for text in (
+        "equal|erk|global|later-denser|uniform",
+        "n2n|residual|none",
+        "default: one-",
+        "large weights survive",
+    ):
+        assert text in shown
 
 
 @pytest.mark.usefixtures("requests")

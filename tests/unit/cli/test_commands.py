@@ -95,10 +95,7 @@ def test_inspect_shows_layers_pairs_and_the_commonest_refusals(program, pipeline
         (
             ("resnet18",),
             {
-                "skip_length": 3,
                 "pairs": "all",
-                "shortcuts": "around",
-                "heads": False,
                 "num_classes": None,
                 "input_size": (3, 64, 64),
                 "seed": 0,

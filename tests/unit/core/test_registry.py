@@ -149,12 +149,11 @@ def test_the_name_of_an_instance_is_that_of_its_member(fruits, installed):
     assert fruits.name_of(BlackCherry(stones=2)) == "cherry"
     assert fruits.name_of(BlackCherry) == "cherry"
     assert fruits.name_of(fruits.get("fig")()) == "fig"
-    assert fruits.name_of("BO") == "blood-orange"
 
 
-def test_a_class_that_is_no_member_becomes_one_by_its_own_name(fruits):
-    assert fruits.name_of(BlackCherry()) == "black-cherry"
-    assert fruits.get("black-cherry") is BlackCherry
+def test_what_is_of_no_member_has_no_name(fruits):
+    assert fruits.name_of(BlackCherry()) is None
+    assert "orchard.apple" not in sys.modules
 
 
 def test_whether_a_member_is_foreign(fruits):

@@ -184,7 +184,7 @@ def test_npz_vectors_keep_their_values_without_normalization(tmp_path):
         ({"x_train": np.zeros((0, 4))}, {}, InvalidFileError, "no samples"),
         ({"x_train": vectors(30)}, {"augment": "standard"}, UsageError, "holds vectors"),
         ({"x_train": np.zeros((30, 4, 4))}, {"size": 5}, UsageError, "resizes images in uint8"),
-        ({"x_train": np.array([{}] * 30)}, {}, InvalidFileError, "Python objects"),
+        ({"x_train": np.array([{}] * 30)}, {}, InvalidFileError, "Object arrays cannot be loaded"),
     ],
 )
 def test_other_arrays_are_refused(tmp_path, changes, options, error, message):
@@ -198,7 +198,7 @@ def test_an_array_that_declares_more_than_is_stored_is_refused(tmp_path):
     np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": (10**15,)})
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("a.npy", buffer.getvalue() + bytes(10))
-    with pytest.raises(InvalidFileError, match=r"declares 1000000000000\d* bytes"):
+    with pytest.raises(InvalidFileError, match="does not fit into memory"):
         read_npz(tmp_path / "x.npz", ("a",))
 
 

@@ -56,11 +56,11 @@ def test_an_experiment_runs_without_any_data_and_claims_nothing(folder, name):
 def test_equal_budgets_are_equal_and_skips_cost_operations(folder):
     subject = table1_subjects(ExperimentConfig(folder=folder, scale="smoke"))[0]
     results = train_grid(list(points_of([subject])), ExperimentConfig(folder=folder, scale="smoke", device="cpu"))
-    runs = {method: results.runs(subject, method, 0.1)[0] for method in subject.methods}
+    runs = {method: results.runs(subject.at(method, 0.1))[0] for method in subject.methods}
     assert {run.nonzeros for run in runs.values()} == {51_256}
     assert (runs["RP"].skip_nonzeros, runs["N2NSkip-RP"].skip_nonzeros) == (0, 25_628)
     assert runs["N2NSkip-RP"].flops > runs["RP"].flops
-    dense = results.runs(subject, "dense", 1.0)[0]
+    dense = results.runs(subject.at("dense", 1.0))[0]
     assert (dense.nonzeros, dense.weights) == (512_560, 512_560)
     assert dense.flops == runs["RP"].flops == 2 * dense.macs  # dense kernels do not see the mask
 
@@ -116,7 +116,7 @@ def test_a_run_that_was_killed_before_it_began_is_begun_again(tmp_path):
     point = next(points_of([table2_subject(config)]))
     trial = point.subject.trial(point.method, point.density, 0, download=False)
     (tmp_path / "cells" / trial.key / "surgery").mkdir(parents=True)
-    assert train_grid([point], config).runs(point.subject, "dense", 1.0)[0].test
+    assert train_grid([point], config).runs(point)[0].test
 
 
 @pytest.mark.parametrize("name", ["table1", "predefined-fig2"])
@@ -126,7 +126,9 @@ def test_missing_data_say_where_they_are_looked_for_and_how_to_do_without(tmp_pa
 
 
 def test_a_result_of_another_version_is_refused():
-    with pytest.raises(InvalidFileError, match="'x' is the result of another version"):
+    with pytest.raises(
+        InvalidFileError, match=r"'x': unknown keys \[\], missing keys .*; remove the file to train that trial again"
+    ):
         TrialResult.from_json({"name": "a"}, "'x'")
 
 
@@ -181,8 +183,8 @@ def test_what_two_experiments_ask_for_alike_is_one_cell(tmp_path):
 
 
 def test_methods_differ_in_where_skips_lead_and_how_weights_are_shared():
-    where = {method: surgery_of(method, 0.05).filled() for method in (NORMALIZED, ONE_TO_ONE, TWO_BLOCKS)}
-    assert [request.shortcuts for request in where.values()] == ["two-blocks", "around", "two-blocks"]
+    where = {method: surgery_of(method, 0.05) for method in (NORMALIZED, ONE_TO_ONE, TWO_BLOCKS)}
+    assert [asked.skip_placement for asked in where.values()] == ["two-blocks", "avoid-residual", "two-blocks"]
     for method in ("RP", ONE_TO_ONE, "ResSkip-RP"):
         assert replace(surgery_of(equal(method), 0.05), allocation="erk") == surgery_of(method, 0.05)
 
@@ -249,7 +251,7 @@ def test_networks_of_junctions_alone_are_trained_at_their_fan_outs(tmp_path):
     runs = train_junctions(asked, config, 1)
     assert not runs.failures
     for junctions, fan in asked:
-        run = runs.found[junctions, fan][0]
+        run = runs.runs((junctions, fan))[0]
         assert (run.nonzeros, run.weights) == (junctions.network.weights(fan), junctions.network.dense_weights)
 
 

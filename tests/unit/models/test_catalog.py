@@ -41,7 +41,7 @@ def test_the_callers_global_generator_neither_matters_nor_moves():
     assert same(first.module, small().module)
 
 
-def test_a_recipe_comes_back_from_text_and_builds_the_same_patient():
+def test_a_spec_comes_back_from_text_and_builds_the_same_model():
     first = small()
     spec = ModelSpec.from_text(first.spec.to_text())
     again = rebuild(spec)
@@ -62,8 +62,8 @@ def test_a_recipe_comes_back_from_text_and_builds_the_same_patient():
         '{"arguments":{},"input_shapes":[[6]],"name":"mlp","seed":true,"source":"family","weights":null}',
     ],
 )
-def test_a_damaged_recipe_is_refused(text):
-    with pytest.raises(InvalidFileError, match="recipe"):
+def test_a_damaged_spec_is_refused(text):
+    with pytest.raises(InvalidFileError, match="the model's spec"):
         ModelSpec.from_text(text)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from n2nsurgery.core.errors import InvalidFileError, UsageError
+from n2nsurgery.core.errors import InvalidFileError, UnknownNameError, UsageError
 from n2nsurgery.models.catalog import resolve_model
 
 SMALL = {"widths": [6, 4], "num_classes": 3}
@@ -15,8 +15,8 @@ def state(**changes):
     return {name: tensor for name, tensor in {**own, **changes}.items() if tensor is not None}
 
 
-def load(path):
-    return resolve_model("mlp", seed=0, options=SMALL, weights=str(path))
+def load(path, **options):
+    return resolve_model("mlp", seed=0, options=SMALL, weights=str(path), **options)
 
 
 def test_a_safetensors_file_is_loaded_and_named_by_its_hash(tmp_path):
@@ -45,15 +45,46 @@ def test_weights_that_do_not_fit_are_refused_with_what_differs(tmp_path, changes
 
 def test_a_damaged_or_missing_file_is_named(tmp_path):
     path = tmp_path / "w.safetensors"
-    with pytest.raises(InvalidFileError, match=r"w\.safetensors cannot be read"):
+    with pytest.raises(InvalidFileError, match=r"w\.safetensors' cannot be read"):
         load(path)
     path.write_bytes(b"\x10")
-    with pytest.raises(InvalidFileError, match=r"w\.safetensors cannot be read"):
+    with pytest.raises(InvalidFileError, match=r"w\.safetensors' cannot be read"):
         load(path)
 
 
-def test_a_pickle_is_refused_unread(tmp_path):
+def test_tensors_of_torch_save_are_read_and_objects_are_refused(tmp_path):
     path = tmp_path / "w.pth"
     torch.save(state(), path)
-    with pytest.raises(UsageError, match=r"is not a .safetensors file"):
+    bundle = load(path)
+    assert all(torch.equal(tensor, state()[name]) for name, tensor in bundle.module.state_dict().items())
+    torch.save(bundle.module, path)
+    with pytest.raises(InvalidFileError, match=r"cannot be read as tensors .*save the state_dict alone"):
         load(path)
+
+
+def test_a_checkpoint_is_opened_by_its_key_and_names_lose_their_prefixes(tmp_path):
+    path = tmp_path / "w.pth"
+    inside = {f"module.encoder.{name}": tensor for name, tensor in state().items()} | {"module.other": torch.zeros(1)}
+    torch.save({"epoch": 3, "ema": {"state_dict": inside}}, path)
+    bundle = load(path, weights_key="ema.state_dict", weights_prefix="encoder.")
+    assert all(torch.equal(tensor, state()[name]) for name, tensor in bundle.module.state_dict().items())
+    with pytest.raises(UsageError, match=r"say where they are with weights_key: there are epoch, ema"):
+        load(path)
+    with pytest.raises(UsageError, match=r"has no key 'emma': there are epoch, ema; did you mean 'ema'\?"):
+        load(path, weights_key="emma")
+    with pytest.raises(UsageError, match=r"begins with 'decoder\.'"):
+        load(path, weights_key="ema.state_dict", weights_prefix="decoder.")
+
+
+def test_a_head_for_other_classes_is_left_out_on_request_alone(tmp_path):
+    path = tmp_path / "w.safetensors"
+    head = list(state())[-1].rpartition(".")[0]
+    save_file(state(**{f"{head}.weight": torch.zeros(7, 4), f"{head}.bias": torch.zeros(7)}), path)
+    with pytest.raises(InvalidFileError, match=f"2 of another shape .*weights_ignore = {head}"):
+        load(path)
+    own = resolve_model("mlp", seed=0, options=SMALL).module.state_dict()
+    loaded = load(path, weights_ignore=[head]).module.state_dict()
+    for name, tensor in loaded.items():
+        assert torch.equal(tensor, own[name] if name.startswith(head) else state()[name])
+    with pytest.raises(UnknownNameError, match="weight pattern 'classifier'"):
+        load(path, weights_ignore=["classifier"])

@@ -7,14 +7,13 @@ import pytest
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.recipe.overrides import overridden, parse_override
-from n2nsurgery.recipe.recipe import Recipe, differences
+from n2nsurgery.recipe.recipe import ArtifactRequest, Recipe, differences
 from n2nsurgery.recipe.resolve import read_recipe, resolve
 from n2nsurgery.recipe.yaml_text import parse_yaml
-from n2nsurgery.surgery.planning.request import ArtifactRequest
 from n2nsurgery.training.config.config import TrainConfig
 
 RECIPE = """\
-version: 1
+version: 2
 seed: 3
 model:
   name: cifar-plain17
@@ -23,7 +22,7 @@ data:
   train_limit: 6000
 surgery:
   density: 0.05
-  keep_dense: [classifier]
+  ignore: [classifier]
 train:
   epochs: 6
   optimizer:
@@ -42,7 +41,7 @@ def test_a_recipe_is_composed_of_the_sections_own_types():
         epochs=6, seed=3, schedule=replace(TrainConfig().schedule, name="cosine", floor=0)
     )
     assert (recipe.model.name, recipe.data.options.train_limit, recipe.surgery.kept) == ("cifar-plain17", 6000, 0.05)
-    assert recipe.surgery.keep_dense == ("classifier",)
+    assert recipe.surgery.ignore == ("classifier",)
     assert recipe.export is None
 
 
@@ -85,21 +84,21 @@ def test_without_surgery_the_dense_model_is_trained_and_an_artifact_needs_no_mod
         ("name: cosine", "name: cosin", "did you mean 'cosine'?"),
         ("  schedule: {name: cosine, floor: 0}", "  schedule: 3", "r.yaml:15:13: train.schedule is 3; keys with"),
         ("name: cifar10", "name: cifar11", "r.yaml:6:9: data.name: unknown data set 'cifar11'; did you mean"),
-        ("train_limit: 6000", "train_limit: 0", "r.yaml:7:16: data.train_limit = 0: it must be at least 1"),
+        ("train_limit: 6000", "train_limit: 0", "r.yaml:7:16: data.train_limit is 0; it must be at least 1"),
         ("train_limit: 6000", "trainlimit: 5", "unknown key 'data.trainlimit' = 5; did you mean 'train_limit'?"),
         ("train_limit: 6000", "rot: x", "r.yaml:7:3: unknown key 'data.rot' = \"x\"; did you mean 'root'?"),
         ("train_limit: 6000", "workers: -1", "r.yaml:7:12: data.workers is -1; it must be at least 0"),
         ("train_limit: 6000", "mixing: {kind: mix}", "data.mixing.kind is \"mix\"; it must be 'mixup' or 'cutmix'"),
         ("train_limit: 6000", "mixing: {kind: mixup, alpha: 0}", "r.yaml:7:32: data.mixing.alpha is 0.0; it must be"),
-        ("density: 0.05", "density: 5", r"r.yaml:9:12: surgery.density is 5.0; it must be in (0, 1]"),
+        ("density: 0.05", "density: 5", r"r.yaml:9:12: surgery.density is 5.0; it must be in (0, 1] or left out"),
         ("density: 0.05", "density: 0.05\n  sparsity: 0.9", "density and sparsity are given"),
-        ("density: 0.05", "pairs: al\n  density: 0.1", "r.yaml:9:10: surgery: unknown pairs 'al'; did you mean 'all'?"),
+        ("density: 0.05", "pairs: al\n  density: 0.1", 'r.yaml:9:10: surgery.pairs is "al"; it must be'),
         ("density: 0.05", "artifact: x", "r.yaml:9:13: surgery.artifact is a pruning that was done before"),
-        ("keep_dense: [classifier]", "keep_dense: classifier", 'surgery.keep_dense is "classifier"; it must be a list'),
-        ("keep_dense: [classifier]", "keep_dense: [1]", "surgery.keep_dense is [1]; it must be text"),
-        ("version: 1", "version: 2", "r.yaml:1:10: version is 2; this n2nsurgery reads version 1"),
-        ("version: 1\n", "", "the version of the recipe's format is missing"),
-        ("seed: 3", "seed: -3", "r.yaml:2:7: seed: -3 is below 0"),
+        ("ignore: [classifier]", "ignore: classifier", 'surgery.ignore is "classifier"; it must be a list'),
+        ("ignore: [classifier]", "ignore: [1]", "surgery.ignore is [1]; it must be text"),
+        ("version: 2", "version: 3", "r.yaml:1:10: version is 3; this n2nsurgery reads version 2"),
+        ("version: 2\n", "", "the version of the recipe's format is missing"),
+        ("seed: 3", "seed: -3", "r.yaml:2:7: seed is -3; it must be at least 0"),
         ("seed: 3", "sed: 3", "r.yaml:2:1: unknown key 'sed' = 3; did you mean 'seed'?"),
         ("model:\n  name: cifar-plain17\n", "", "the section 'model' is missing"),
         ("model:\n  name: cifar-plain17", "model: {weights: x}", "r.yaml:3:1: model.name is missing"),
@@ -127,7 +126,7 @@ def test_all_problems_are_told_at_once():
         ("train.epochs=many", '--set train.epochs=many: train.epochs is "many"; it must be a whole number'),
         ("train.epoch=1", "--set train.epoch=1: unknown key 'train.epoch' = 1; did you mean 'epochs'?"),
         ("train.optimizer.lr=0", "--set train.optimizer.lr=0: train.optimizer.lr is 0.0; it must be above 0"),
-        ("surgery.sparsity=0.5", "--set surgery.sparsity=0.5: surgery: exactly one of density, sparsity and"),
+        ("surgery.sparsity=0.5", "--set surgery.sparsity=0.5: surgery.sparsity: exactly one of density, sparsity and"),
         ("seed.x=1", "--set seed.x=1: 'x' is looked for inside 3 (r.yaml:2:7), which has no keys"),
         ("train.epochs", "give KEY=VALUE"),
         ("=1", "give KEY=VALUE"),
@@ -149,9 +148,11 @@ def test_overrides_replace_begin_and_clear_in_their_order():
 
 
 def test_what_single_layers_keep_is_a_mapping():
-    recipe = read(RECIPE, "surgery={fan_out: {features.0: 4}, junction_density: {classifier: 0.5}}")
-    assert recipe.surgery.fan_out == (("features.0", 4),)
-    assert recipe.surgery.junction_density == (("classifier", 0.5),)
+    recipe = read(
+        RECIPE, "surgery={criterion: fixed-fan, fan_out: {features.0: 4}, junction_density: {classifier: 0.5}}"
+    )
+    assert recipe.surgery.fan_out == {"features.0": 4}
+    assert recipe.surgery.junction_density == {"classifier": 0.5}
     assert read(recipe.to_yaml()) == recipe
 
 

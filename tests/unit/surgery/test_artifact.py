@@ -43,7 +43,7 @@ def require_same(one: PrunedModel, other: PrunedModel, images: Tensor) -> None:
 OPTIONS = {
     "one-to-one": {},
     "remainder": {"skip_ratio": 0.2},
-    "random with norm": {"skip_ratio": 0.3, "pattern": "random", "norm": "always"},
+    "random with norm": {"skip_ratio": 0.3, "skip_pattern": "random", "skip_norm": "always"},
     "residual": {"skip": "residual"},
     "none": {"skip": "none"},
     "snip": {"criterion": "snip"},
@@ -123,7 +123,7 @@ def rewrite(folder: Path, name: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("plan.json", {"schema": 99}, r"plan\.json' has schema 99; this version reads up to 1: upgrade it"),
+        ("plan.json", {"schema": 99}, r"plan\.json' has schema 99; this version reads up to 2: upgrade it"),
         ("plan.json", {"surprise": 1}, r"plan\.json': unknown keys \['surprise'\]"),
         ("plan.json", {"weights": 1}, r"plan\.json'\.weights is 1; a list is needed"),
         ("record.json", {"surprise": 1}, r"record\.json': unknown keys \['surprise'\]"),

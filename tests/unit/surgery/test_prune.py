@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from n2nsurgery import PairSelection, apply
+from n2nsurgery import apply
 from n2nsurgery.core.errors import BudgetError, UnknownNameError, UsageError
 from n2nsurgery.skips.initialize import effective_fan_in
 
-BESIDE = PairSelection(shortcuts="two-blocks")
+BESIDE = "two-blocks"
 
 
 def skip_weights(pruned) -> dict[str, torch.Tensor]:
@@ -40,7 +40,7 @@ def test_the_remainder_of_a_one_to_one_skip_is_random_near_zero_and_not_zero(pla
 
 
 def test_kernels_of_the_target_hold_their_one_to_one_weights_in_the_centre(plain, images):
-    pruned = apply(plain, density=0.5, skip_ratio=0.08, kernel="target", example_inputs=images)
+    pruned = apply(plain, density=0.5, skip_ratio=0.08, skip_kernel="target", example_inputs=images)
     for weight in skip_weights(pruned).values():
         ones = (weight == 1).nonzero()
         assert ones[:, 0].tolist() == list(range(8))
@@ -55,7 +55,9 @@ def test_redistribution_may_serve_some_channels_alone(plain, images):
 
 
 def test_random_skips_follow_kaiming_with_the_fan_in_that_is_left(plain, images):
-    pruned = apply(plain, density=0.6, skip_ratio=0.2, pattern="random", kernel="target", example_inputs=images)
+    pruned = apply(
+        plain, density=0.6, skip_ratio=0.2, skip_pattern="random", skip_kernel="target", example_inputs=images
+    )
     for skip, weight in zip(pruned.plan.skips, skip_weights(pruned).values(), strict=True):
         mask = pruned.masks[f"{skip.name}.weight"]
         expected = sqrt(2 / effective_fan_in(mask))
@@ -69,7 +71,7 @@ def test_random_skips_follow_kaiming_with_the_fan_in_that_is_left(plain, images)
 
 
 def test_beside_a_shortcut_one_to_one_starts_at_a_quarter(residual, images):
-    pruned = apply(residual, density=0.3, pairs=BESIDE, example_inputs=images)
+    pruned = apply(residual, density=0.3, skip_placement=BESIDE, example_inputs=images)
     assert {skip.pair.target for skip in pruned.plan.skips if skip.pair.shortcut} == {
         "blocks.1.conv2",
         "blocks.2.conv2",
@@ -79,7 +81,9 @@ def test_beside_a_shortcut_one_to_one_starts_at_a_quarter(residual, images):
 
 
 def test_beside_a_shortcut_a_random_branch_is_normalized_and_elsewhere_it_is_not(residual, images):
-    pruned = apply(residual, density=0.5, skip_ratio=0.3, pattern="random", pairs=BESIDE, example_inputs=images)
+    pruned = apply(
+        residual, density=0.5, skip_ratio=0.3, skip_pattern="random", skip_placement=BESIDE, example_inputs=images
+    )
     assert {skip.pair.shortcut for skip in pruned.plan.skips} == {True, False}
     for skip in pruned.plan.skips:
         norm = pruned.module.get_submodule(skip.name).norm
@@ -103,7 +107,7 @@ def test_kept_weights_are_those_of_the_dense_model(plain, pruned):
 
 
 def test_layers_kept_dense_lose_nothing_and_are_part_of_the_budget(plain, images):
-    pruned = apply(plain, density=0.3, keep_dense=("conv0", "head"), example_inputs=images)
+    pruned = apply(plain, density=0.3, ignore=("conv0", "head"), example_inputs=images)
     assert pruned.masks["conv0.weight"].all()
     assert pruned.masks["head.weight"].all()
     assert pruned.masks.kept == pruned.plan.budget.total == round(0.3 * pruned.plan.budget.reference)
@@ -189,8 +193,8 @@ def test_a_nearly_empty_layer_is_warned_about_loudly_and_recorded(plain, images,
 def test_a_floor_keeps_every_channel_alive_and_is_recorded(plain, images):
     with torch.no_grad():
         plain.conv2.weight.mul_(1e-3)
-    pruned = apply(plain, density=0.2, criterion="magnitude", floor_per_channel=2, example_inputs=images)
-    assert pruned.plan.config.floor_per_channel == 2
+    pruned = apply(plain, density=0.2, criterion="magnitude", floor_channel=2, example_inputs=images)
+    assert pruned.plan.config.floor_channel == 2
     assert all(line.silent == 0 for line in pruned.record.kept)
     assert pruned.masks["conv2.weight"].flatten(1).sum(dim=1).min() == 2
     assert pruned.masks.kept == pruned.plan.budget.total
@@ -198,7 +202,7 @@ def test_a_floor_keeps_every_channel_alive_and_is_recorded(plain, images):
 
 def test_floors_that_do_not_fit_are_an_error_with_the_numbers(plain, images):
     with pytest.raises(BudgetError, match=r"the floors ask for \d+"):
-        apply(plain, density=0.05, floor_per_layer=100, example_inputs=images)
+        apply(plain, density=0.05, floor_layer=100, example_inputs=images)
 
 
 def test_the_record_counts_what_is_kept_and_names_the_versions(pruned):
@@ -235,8 +239,8 @@ def test_what_stayed_opaque_to_the_tracer_is_recorded(images):
         ({"criterion_options": {"alocation": "erk"}}, UnknownNameError, "did you mean 'allocation'"),
         ({"criterion_options": {"allocation": "urk"}}, UnknownNameError, "'urk'; did you mean 'erk'"),
         ({"criterion": "synflow", "criterion_options": {"rounds": 0}}, UsageError, "rounds is 0"),
-        ({"floor_per_layer": -1}, UsageError, "the floor per layer is -1"),
-        ({"pairs": PairSelection(length=1)}, UsageError, "a skip spans at least 2"),
+        ({"floor_layer": -1}, UsageError, "floor_layer is -1; it must be a whole number at least 0"),
+        ({"skip_length": 1}, UsageError, "skip_length is 1; it must be a whole number at least 2"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_changed(plain, images, options, error, message):

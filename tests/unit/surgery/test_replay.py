@@ -29,10 +29,10 @@ def again(pruned: PrunedModel, model: nn.Module, images: Tensor, **changed) -> P
     [
         {},
         {"skip_ratio": 0.1},
-        {"skip_ratio": 0.3, "pattern": "random", "norm": "always"},
+        {"skip_ratio": 0.3, "skip_pattern": "random", "skip_norm": "always"},
         {"skip": "residual"},
         {"skip": "none"},
-        {"criterion": "magnitude", "keep_dense": ("head",)},
+        {"criterion": "magnitude", "ignore": ("head",)},
     ],
 )
 def test_replay_rebuilds_what_operate_made_to_the_bit(either, images, options):

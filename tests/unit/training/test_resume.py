@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +21,13 @@ import torch
 from n2nsurgery.core import sealed_folder
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UsageError
 from n2nsurgery.core.sealed_folder import read_sealed
-from n2nsurgery.training.loop import train_state
+from n2nsurgery.training.loop import train_state, trainer
+from n2nsurgery.training.loop.batches import TrainData
+from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import run_training
+from n2nsurgery.training.state import checkpoints
 from n2nsurgery.training.state.checkpoints import best_checkpoint, trained_weights
+from n2nsurgery.training.state.saved_state import Identity, Position, SavedState, require_same_run
 
 
 class Killed(BaseException):
@@ -61,19 +67,22 @@ def jittered(inputs, targets, generator):
 def train(convnet, blobs, masks_of, config):
     """Train a small network with everything that has state: dropout, batch statistics, momentum, average, masks."""
 
-    def train(folder, *, resume=False, batches=None, on_step=lambda _: None, **changes):
+    def train(folder, *, resume=False, allow_changes=False, batches=None, on_step=lambda _: None, **changes):
         model = convnet()
         fields = {"epochs": 2, "checkpoint_steps": 2, "accumulate": 2, "ema_decay": 0.9, "clip_norm": 1.0, **changes}
         run_training(
             model,
-            batches or blobs(5, size=4, shape=(2, 4, 4)),
+            TrainData(
+                train=batches or blobs(5, size=4, shape=(2, 4, 4)),
+                evaluations={"validation": blobs(2, size=8, shape=(2, 4, 4))},
+                mixing=jittered,
+            ),
             config(**fields),
             folder=folder,
-            evaluations={"validation": blobs(2, size=8, shape=(2, 4, 4))},
             masks=masks_of(model),
-            mixing=jittered,
             resume=resume,
-            progress=on_step,
+            callbacks=Callbacks(on_step=on_step),
+            allow_changes=allow_changes,
         )
         return outcome_of(folder)
 
@@ -201,8 +210,6 @@ def test_a_signal_saves_at_the_next_step_boundary(train, expected, tmp_path, nam
 
 
 def test_a_signal_during_the_evaluation_saves_before_it(train, expected, tmp_path, monkeypatch):
-    from n2nsurgery.training.loop import trainer
-
     evaluate = trainer.evaluate
 
     def interrupted(*arguments, **options):
@@ -257,11 +264,46 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(train, expected, tmp
     assert file in caplog.text
 
 
-def test_with_every_checkpoint_damaged_the_run_starts_anew(train, expected, tmp_path, caplog):
-    for folder in (tmp_path / "whole" / "checkpoints").glob("e*"):
-        (folder / "manifest.json").unlink()
-    assert train(tmp_path / "whole", resume=True) == expected
-    assert "is passed over" in caplog.text
+@pytest.mark.usefixtures("expected")
+def test_with_every_checkpoint_damaged_nothing_is_trained_from_the_start(train, tmp_path):
+    names = sorted(path.name for path in (tmp_path / "whole" / "checkpoints").glob("e*"))
+    for name in names:
+        (tmp_path / "whole" / "checkpoints" / name / "manifest.json").unlink()
+    with pytest.raises(InvalidFileError, match="is whole: restore one, or remove the folder") as caught:
+        train(tmp_path / "whole", resume=True)
+    assert all(name in str(caught.value) for name in names)
+
+
+def test_a_run_killed_while_it_evaluates_loses_no_epoch(train, expected, tmp_path, monkeypatch):
+    evaluate, calls, steps = trainer.evaluate, [], []
+
+    def deadly(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise Killed
+        return evaluate(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "evaluate", deadly)
+        with pytest.raises(Killed):
+            train(tmp_path / "killed")
+    assert train(tmp_path / "killed", resume=True, on_step=steps.append) == expected
+    assert steps == []  # the second epoch was there, and only its evaluation was missing
+
+
+def test_opening_removes_what_a_killed_run_had_no_time_to_remove(train, expected, tmp_path):
+    def listing(folder):
+        names = sorted(path.name for path in (folder / "checkpoints").iterdir())
+        return names, json.loads((folder / "checkpoints" / "index.json").read_text())
+
+    undisturbed = listing(tmp_path / "whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "_tidy", lambda *_: None)
+        train(tmp_path / "untidy")
+    (tmp_path / "untidy" / "checkpoints" / "index.json").write_text('{"last": "e00001-b0000000"}')
+    assert len(list((tmp_path / "untidy" / "checkpoints").glob("e*"))) == 6  # three of each epoch
+    assert train(tmp_path / "untidy", resume=True) == expected
+    assert listing(tmp_path / "untidy") == undisturbed
 
 
 def test_a_full_disk_is_said_and_the_checkpoint_before_stays(train, expected, tmp_path, monkeypatch):
@@ -301,6 +343,63 @@ def test_another_run_cannot_be_resumed(train, tmp_path, changes, difference):
         train(tmp_path / "whole", resume=True, **changes)
 
 
+def test_with_leave_a_run_goes_on_with_another_rate_and_says_that_it_is_no_longer_the_same(train, tmp_path, caplog):
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", on_step=die_at_four)
+    with caplog.at_level(logging.WARNING, logger="n2nsurgery"):
+        _, lines, state, _ = train(
+            tmp_path / "killed",
+            resume=True,
+            allow_changes=True,
+            optimizer={"lr": 0.2},
+            schedule={"name": "cosine", "floor": 0.0},
+        )
+    assert "config.optimizer.lr was 0.1 and is 0.2" in caplog.text
+    assert "config.schedule.name was 'constant' and is 'cosine'" in caplog.text
+    assert "may differ from a run that had them from its start" in caplog.text
+    assert [line["lr"] for line in lines] == [0.1, pytest.approx(0.2 * (1 + math.cos(math.pi * 5 / 6)) / 2)]
+    assert state["identity"]["config"]["optimizer"]["lr"] == 0.2
+
+
+@pytest.mark.usefixtures("expected")
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"accumulate": 1}, "config.accumulate was 2 and is 1"),
+        ({"ema_decay": None}, "config.ema_decay was 0.9 and is None"),
+        ({"optimizer": {"name": "adamw"}}, "config.optimizer.name was 'sgd' and is 'adamw'"),
+        ({"batches": "six"}, "batches was 5 and is 6"),
+    ],
+)
+def test_what_a_saved_state_does_not_fit_is_refused_with_leave_too(train, blobs, tmp_path, changes, difference):
+    if "batches" in changes:
+        changes = {"batches": blobs(6, size=4, shape=(2, 4, 4))}
+    with pytest.raises(UsageError, match=difference):
+        train(tmp_path / "whole", resume=True, allow_changes=True, **changes)
+
+
+def test_another_number_of_processes_is_accepted_and_said(config):
+    one = Identity(config=config(), processes=1, batches=5, masks="a", subject="b")
+    assert require_same_run(one, one, "here") == ()
+    assert require_same_run(one, replace(one, processes=4), "here") == ("processes was 1 and is 4",)
+    with pytest.raises(UsageError, match="belongs to another run: it is of another model, data set, surgery or seed"):
+        require_same_run(one, replace(one, subject="c"), "here", allow_changes=True)
+
+
+def test_a_state_of_a_version_with_fewer_options_is_read_with_their_defaults(config):
+    saved = SavedState(
+        position=Position(epoch=1), sums=(), seconds=1.0, history=(), averaged=None, scaler=None, score=None,
+        identity=Identity(config=config(), processes=1, batches=5, masks="a", subject="b"),
+    )  # fmt: skip
+    document = saved.to_json()
+    del document["identity"]["config"]["distributed_timeout"]
+    del document["identity"]["config"]["optimizer"]["nesterov"]
+    assert SavedState.from_json(json.loads(json.dumps(document)), "here") == saved
+    document["identity"]["config"]["unheard_of"] = 1
+    with pytest.raises(InvalidFileError, match="unknown keys \\['unheard_of'\\]"):
+        SavedState.from_json(document, "here")
+
+
 @pytest.mark.usefixtures("expected")
 def test_a_run_may_be_made_longer(train, tmp_path):
     longer = train(tmp_path / "whole", resume=True, epochs=3)
@@ -322,6 +421,7 @@ def test_the_best_checkpoint_is_found_again_and_holds_the_averaged_weights(tmp_p
 
 SCRIPT = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -329,12 +429,15 @@ import importlib.util
 specification = importlib.util.spec_from_file_location("conftest", sys.argv[2])
 tools = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(tools)
+from n2nsurgery.training.loop.batches import TrainData
+from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import run_training
 model = tools.convolutional()
 run_training(
-    model, tools.Blobs(10, size=4, shape=(2, 4, 4)), tools.train_config(epochs=3, checkpoint_steps=1, ema_decay=0.9),
+    model, TrainData(train=tools.Blobs(10, size=4, shape=(2, 4, 4))),
+    tools.train_config(epochs=3, checkpoint_steps=1, ema_decay=0.9),
     folder=Path(sys.argv[1]), masks=tools.random_masks(model), resume=True,
-    progress=lambda progress: print(progress.step, flush=True),
+    callbacks=Callbacks(on_step=lambda progress: print(progress.step, flush=True)),
 )
 """
 
@@ -344,7 +447,7 @@ def test_a_process_that_was_really_killed_resumes_bit_identically(convnet, blobs
         model = convnet()
         run_training(
             model,
-            blobs(10, size=4, shape=(2, 4, 4)),
+            TrainData(train=blobs(10, size=4, shape=(2, 4, 4))),
             config(epochs=3, checkpoint_steps=1, ema_decay=0.9),
             folder=folder,
             masks=masks_of(model),

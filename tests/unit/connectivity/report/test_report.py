@@ -137,7 +137,7 @@ def test_a_planted_bottleneck_of_paths_is_named():
     thin = finding(about(with_layer(DENSE.graph, 1, mask)), "Thinnest layer")
     assert thin.severity == "warning"
     assert thin.sentence.startswith("'1' is the bottleneck of paths: it has only 0.5 weights")
-    assert "--keep-dense 1" in thin.remedy
+    assert "--ignore 1" in thin.remedy
 
 
 def test_a_large_layer_of_low_density_is_not_thin():

@@ -2,7 +2,12 @@
 
 import hashlib
 import struct
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
 
+import pooch
 import pytest
 
 from n2nsurgery.core.errors import RunError, UsageError, VerificationError
@@ -13,13 +18,32 @@ from n2nsurgery.data.sets import mnist
 CONTENT = b"content" * 1000
 
 
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        """Write nothing."""
+
+
 @pytest.fixture
-def published(tmp_path):
+def server(tmp_path, monkeypatch):
+    """A folder, and the address at which its files are published."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)  # between attempts
+    folder = tmp_path / "published"
+    folder.mkdir()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def published(server):
     """The address of a file with CONTENT."""
-    path = tmp_path / "published" / "set.bin"
-    path.parent.mkdir()
-    path.write_bytes(CONTENT)
-    return path.as_uri()
+    folder, address = server
+    (folder / "set.bin").write_bytes(CONTENT)
+    return f"{address}/set.bin"
 
 
 @pytest.mark.parametrize("algorithm", ["md5", "sha256"])
@@ -40,23 +64,52 @@ def test_a_file_that_is_not_what_it_should_be_is_not_kept(tmp_path, published, s
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_an_address_that_does_not_answer_is_a_failed_run(tmp_path):
-    remote = Remote(url=(tmp_path / "nothing").as_uri(), size=1, digest="0" * 64)
-    with pytest.raises(RunError, match="cannot fetch file:///"):
+def test_a_file_that_is_far_too_large_is_given_up(tmp_path, server):
+    folder, address = server
+    (folder / "set.bin").write_bytes(bytes(3 << 20))
+    remote = Remote(url=f"{address}/set.bin", size=10, digest="0" * 64)
+    with pytest.raises(VerificationError, match="more than 10 bytes"):
         fetch(remote, tmp_path / "data")
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_a_set_fetches_what_is_missing_and_only_where_permitted(tmp_path, monkeypatch):
-    published, remotes = tmp_path / "published", []
-    published.mkdir()
+def test_a_file_is_readable_for_everyone(tmp_path, published):
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    path = fetch(Remote(url=published, size=len(CONTENT), digest=digest), tmp_path / "data")
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_failed_attempt_is_repeated(tmp_path, published, monkeypatch):
+    answers = [CONTENT[:-1], CONTENT]
+    real = pooch.HTTPDownloader.__call__
+
+    def flaky(self, url, output_file, *rest):
+        real(self, url, output_file, *rest)
+        Path(output_file).write_bytes(answers.pop(0))
+
+    monkeypatch.setattr(pooch.HTTPDownloader, "__call__", flaky)
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    path = fetch(Remote(url=published, size=len(CONTENT), digest=digest), tmp_path / "data")
+    assert path.read_bytes() == CONTENT
+    assert answers == []
+
+
+def test_an_address_that_does_not_answer_is_a_failed_run(tmp_path, server):
+    remote = Remote(url=f"{server[1]}/nothing", size=1, digest="0" * 64)
+    with pytest.raises(RunError, match="cannot fetch http://127"):
+        fetch(remote, tmp_path / "data")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_set_fetches_what_is_missing_and_only_where_permitted(tmp_path, server, monkeypatch):
+    published, remotes = server[0], []
     for remote in mnist._MNIST.remotes:
         shape = (30, 4, 4) if "images" in remote.name else (30,)
         values = bytes(16 * 30) if "images" in remote.name else bytes(n % 10 for n in range(30))
         data = b"\0\0\x08" + bytes([len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + values
         name = remote.name.removesuffix(".gz")
         (published / name).write_bytes(data)
-        url = (published / name).as_uri()
+        url = f"{server[1]}/{name}"
         remotes.append(Remote(url=url, size=len(data), digest=hashlib.sha256(data).hexdigest()))
     changed = mnist.IdxSet(
         name="mnist", folders=mnist._MNIST.folders, remotes=tuple(remotes), normalization=mnist._MNIST.normalization

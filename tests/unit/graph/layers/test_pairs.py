@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.graph.layers.layer_graph import LayerGraph
 from n2nsurgery.graph.layers.layering import layer_graph
-from n2nsurgery.graph.layers.pairs import POLICIES, PairSelection, select_pairs
+from n2nsurgery.graph.layers.pair_selection import POLICIES, PairSelection
+from n2nsurgery.graph.layers.pairs import select_pairs
 from n2nsurgery.graph.tracing.trace import trace
 
 
@@ -196,7 +197,7 @@ def test_random_pairs_default_to_none_where_no_pair_has_the_length(plain):
 
 def test_heads_are_targets_on_request_only(resnet):
     assert "8" not in {pair.partition("->")[2] for pair in chosen(resnet, policy="all")}
-    assert "4.conv2->8" in chosen(resnet, heads=True)
+    assert "4.conv2->8" in chosen(resnet, include_classifier=True)
 
 
 @pytest.mark.parametrize(
@@ -261,16 +262,16 @@ def test_skips_lead_into_blocks_and_leave_their_ends_alone(resnet):
 
 
 def test_a_target_with_an_identity_is_reached_from_one_block_before_on_request(resnet):
-    asked = PairSelection(shortcuts="two-blocks")
-    assert sorted(chosen(resnet, shortcuts="two-blocks")) == sorted([*OTHERS, "0->3.conv2", "3.conv2->5.conv2"])
-    assert refused(resnet, shortcuts="two-blocks") == PROJECTED | {"2.conv2": NO_BLOCK}
+    asked = PairSelection(placement="two-blocks")
+    assert sorted(chosen(resnet, placement="two-blocks")) == sorted([*OTHERS, "0->3.conv2", "3.conv2->5.conv2"])
+    assert refused(resnet, placement="two-blocks") == PROJECTED | {"2.conv2": NO_BLOCK}
     lengths = {(pair.source, pair.target): pair.length for pair in select_pairs(resnet, asked, seed=0)[0]}
     assert lengths["0", "3.conv2"] == lengths["3.conv2", "5.conv2"] == 4
 
 
 def test_a_target_with_an_identity_is_treated_as_any_other_on_request(resnet):
-    assert sorted(chosen(resnet, shortcuts="plain")) == sorted([*OTHERS, "2.conv1->3.conv2", "4.conv1->5.conv2"])
-    assert refused(resnet, shortcuts="plain") == PROJECTED
+    assert sorted(chosen(resnet, placement="all")) == sorted([*OTHERS, "2.conv1->3.conv2", "4.conv1->5.conv2"])
+    assert refused(resnet, placement="all") == PROJECTED
 
 
 def test_the_policy_all_and_random_pairs_ignore_the_rule_of_sums(resnet):
@@ -307,5 +308,5 @@ def test_a_stream_of_sums_that_starts_at_no_activation_is_no_shortcut_to_double(
     assert all(pair.shortcut for pair in graph.pairs if pair.target.endswith("narrow"))
     # Three layers back from 3.widen lies no activation: blocks of two layers are reached from two layers back.
     assert chosen(graph) == ["0.c0->2.widen", "2.widen->3.widen"]
-    assert chosen(graph, shortcuts="two-blocks") == ["0.c0->2.widen", "1.widen->2.narrow", "2.widen->3.narrow"]
+    assert chosen(graph, placement="two-blocks") == ["0.c0->2.widen", "1.widen->2.narrow", "2.widen->3.narrow"]
     assert {pair.source for pair in graph.pairs} == {"0.c0", "1.widen", "2.widen", "3.widen"}  # no sum is a source

@@ -18,6 +18,7 @@ from n2nsurgery.pipelines.deploy import export as pipeline
 from n2nsurgery.pipelines.deploy.export import run
 from n2nsurgery.pipelines.prune.apply import run as run_apply
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.summary import summary
 
 
@@ -156,7 +157,7 @@ def artifact(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for age, name in enumerate(("second", "first")):
         folder = Path("exported") / name
-        run_apply(ApplyRequest(model="mlp", density=0.01, output=folder))
+        run_apply(ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.01), output=folder))
         os.utime(folder / "manifest.json", ns=(0, 10**9 * (10 - age)))
     return Path("exported/first")
 

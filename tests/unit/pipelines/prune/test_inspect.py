@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery import PairSelection, apply, inspect
+from n2nsurgery import apply, inspect
 from n2nsurgery.core.errors import InvalidFileError, UnknownNameError, UsageError
 from n2nsurgery.pipelines.prune.apply import run as run_apply
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.inspect import ArtifactInspection, Inspection, run
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 
 class Mixed(nn.Module):
@@ -71,12 +72,12 @@ def test_everything_that_is_refused_has_its_reason(inspection):
 
 
 def test_a_selection_chooses_the_pairs():
-    shorter = inspect(Mixed(), example_inputs=X, pairs=PairSelection(length=2))
+    shorter = inspect(Mixed(), example_inputs=X, skip_length=2)
     assert {pair.length for pair in shorter.pairs} == {2}
-    everything = inspect(Mixed(), example_inputs=X, pairs=PairSelection(policy="all", heads=True))
+    everything = inspect(Mixed(), example_inputs=X, pairs="all", include_classifier=True)
     assert "head" in {pair.target for pair in everything.pairs}
     with pytest.raises(UnknownNameError, match=r"did you mean 'convs\.0'"):
-        inspect(Mixed(), example_inputs=X, pairs=PairSelection(include=("conv.0",)))
+        inspect(Mixed(), example_inputs=X, include=("conv.0",))
 
 
 def test_inspecting_changes_nothing():
@@ -88,10 +89,10 @@ def test_inspecting_changes_nothing():
 
 
 def test_a_model_is_inspected_by_name():
-    shown = document(run("mlp", pairs="all", heads=True))
+    shown = document(run("mlp", pairs="all", include_classifier=True))
     assert shown["model"] == "mlp"
     assert [layer["out_channels"] for layer in shown["layers"]] == [512, 256, 128, 64]
-    assert shown == document(inspect("mlp", pairs=PairSelection(policy="all", heads=True)))
+    assert shown == document(inspect("mlp", pairs="all", include_classifier=True))
 
 
 def test_options_of_the_command_reach_the_model():
@@ -102,7 +103,9 @@ def test_options_of_the_command_reach_the_model():
 
 
 def test_an_artifact_is_shown_as_apply_printed_it(tmp_path):
-    outcome = run_apply(ApplyRequest(model="mlp", density=0.05, criterion="snip", output=tmp_path / "artifact"))
+    outcome = run_apply(
+        ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05, criterion="snip"), output=tmp_path / "artifact")
+    )
     assert document(run(str(tmp_path / "artifact"))) == json.loads(json.dumps(outcome.to_json()))
 
 

@@ -13,6 +13,7 @@ from n2nsurgery.core.errors import InvalidFileError, TraceError, UnknownNameErro
 from n2nsurgery.models.families.mlp import Perceptron
 from n2nsurgery.pipelines.prune.apply import run
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 
 class Tiny(nn.Module):
@@ -38,7 +39,7 @@ def anonymous(tmp_path) -> Path:
 @pytest.fixture
 def named(tmp_path) -> Path:
     """The artifact of a model with a name."""
-    return run(ApplyRequest(model="mlp", density=0.05, output=tmp_path / "named")).artifact
+    return run(ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05), output=tmp_path / "named")).artifact
 
 
 def test_a_named_model_is_built_again(named):
@@ -95,7 +96,9 @@ def factory(monkeypatch) -> list[int]:
 
 
 def test_code_of_a_factory_is_run_only_where_that_is_allowed(factory, tmp_path):
-    request = ApplyRequest(model="patients:build", density=0.5, input_size=(6,), output=tmp_path / "artifact")
+    request = ApplyRequest(
+        model="patients:build", surgery=SurgeryConfig(density=0.5), input_size=(6,), output=tmp_path / "artifact"
+    )
     pruned = run(request).pruned
     factory.clear()
     with pytest.raises(UsageError, match="model 'models:build' imports code, which is barred here"):
@@ -107,7 +110,9 @@ def test_code_of_a_factory_is_run_only_where_that_is_allowed(factory, tmp_path):
 
 
 def test_a_factory_is_not_needed_where_its_model_is_given(factory, tmp_path):
-    pruned = run(ApplyRequest(model="patients:build", density=0.5, input_size=(6,), output=tmp_path / "a")).pruned
+    pruned = run(
+        ApplyRequest(model="patients:build", surgery=SurgeryConfig(density=0.5), input_size=(6,), output=tmp_path / "a")
+    ).pruned
     factory.clear()
     assert torch.equal(load(tmp_path / "a", Tiny()).module(X), pruned.module(X))
     assert factory == []
@@ -115,7 +120,9 @@ def test_a_factory_is_not_needed_where_its_model_is_given(factory, tmp_path):
 
 @pytest.mark.usefixtures("factory")
 def test_a_factory_that_is_gone_is_named(tmp_path, monkeypatch):
-    run(ApplyRequest(model="patients:build", density=0.5, input_size=(6,), output=tmp_path / "a"))
+    run(
+        ApplyRequest(model="patients:build", surgery=SurgeryConfig(density=0.5), input_size=(6,), output=tmp_path / "a")
+    )
     monkeypatch.delitem(sys.modules, "patients")
     with pytest.raises(UnknownNameError, match="'models:build' cannot be imported"):
         load(tmp_path / "a", allow_import=True)

@@ -147,7 +147,7 @@ def test_another_recipe_does_not_go_on_with_a_run_unless_training_permits_it():
     longer = train("train.epochs=4", resume="auto", allow_changes=True)
     assert longer.to_json()["history"][-1]["epoch"] == 4
     assert "epochs: 4" in Path("run/recipe.yaml").read_text(encoding="utf-8")
-    with pytest.raises(UsageError, match="subject"):
+    with pytest.raises(UsageError, match="it is of another model, data set, surgery or seed"):
         train("train.epochs=4", "surgery.density=0.3", resume="auto", allow_changes=True)
     assert "density: 0.4" in Path("run/recipe.yaml").read_text(encoding="utf-8")
 

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from n2nsurgery import PairSelection, PrunedModel, apply
+from n2nsurgery import PrunedModel, apply
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.surgery.engines.graft import graft
 
-RANDOM = {"skip_ratio": 0.4, "pattern": "random", "kernel": "target"}
+RANDOM = {"skip_ratio": 0.4, "skip_pattern": "random", "skip_kernel": "target"}
 
 
 class Convolutions(nn.Module):
@@ -87,9 +87,7 @@ def test_a_residual_skip_adds_the_activation_itself(images):
 
 
 def test_several_skips_at_one_target_add_up(images):
-    pruned = apply(
-        Convolutions(), engine="rewrite", density=0.5, example_inputs=images, pairs=PairSelection(policy="all")
-    )
+    pruned = apply(Convolutions(), engine="rewrite", density=0.5, example_inputs=images, pairs="all")
     convs, skips = pruned.module.convs, pruned.module.n2n_skips
     at = {(skip.pair.source, skip.pair.target): skip.name.rpartition(".")[2] for skip in pruned.plan.skips}
     values: dict[str, Tensor] = {}
@@ -109,9 +107,9 @@ OPTIONS = {
     "one-to-one": {"density": 0.5},
     "with a remainder": {"density": 0.5, "skip_ratio": 0.4},
     "random": {"density": 0.5, **RANDOM},
-    "random with norm": {"density": 0.5, **RANDOM, "norm": "always"},
-    "every pair": {"density": 0.9, "pairs": PairSelection(policy="all", heads=True)},
-    "beside shortcuts": {"density": 0.5, "pairs": PairSelection(shortcuts="plain")},
+    "random with norm": {"density": 0.5, **RANDOM, "skip_norm": "always"},
+    "every pair": {"density": 0.9, "pairs": "all", "include_classifier": True},
+    "beside shortcuts": {"density": 0.5, "skip_placement": "all"},
     "max pooling": {"density": 0.5, "pooling": "max"},
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from n2nsurgery.core.errors import RunError, UsageError
+from n2nsurgery.core.errors import LostProcessError, UsageError
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.training.distributed.collectives import broadcast_from_rank_zero, on_rank_zero, on_ranks
 
@@ -47,7 +47,7 @@ def test_the_first_process_works_and_the_others_wait():
 def test_a_failure_ends_all_of_them():
     with pytest.raises(UsageError, match="no"):
         on_rank_zero(DistributedContext(0), refuse)
-    with pytest.raises(RunError, match="another process failed; its message says why"):
+    with pytest.raises(LostProcessError, match="another process failed; its message says why"):
         on_rank_zero(DistributedContext(1, elsewhere=True), refuse)
 
 

@@ -14,11 +14,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from n2nsurgery.core.errors import InterruptionError, RunError, UsageError
+from n2nsurgery.core.errors import InterruptionError, LostProcessError, RunError, UsageError
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.sealed_folder import read_sealed
-from n2nsurgery.training.distributed.distributed import joined
-from n2nsurgery.training.distributed.distributed_context import SingleProcess
+from n2nsurgery.training.distributed.distributed import _losses_named, joined
 from n2nsurgery.training.distributed.distributed_launch import launch
+from n2nsurgery.training.loop.batches import TrainData
+from n2nsurgery.training.loop.components import components_of
+from n2nsurgery.training.loop.evaluation import evaluate
 from n2nsurgery.training.loop.run import run_training
 
 TRAINING = """
@@ -31,33 +34,58 @@ tools = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(tools)
 from n2nsurgery.core.errors import InterruptionError, UsageError, VerificationError
 from n2nsurgery.training.distributed.distributed import joined
-from n2nsurgery.training.loop.evaluation import evaluate
+from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.run import run_training
 
-def train(processes, name, dropout, **options):
+class Stopping(tools.Blobs):
+    def epoch(self, number, start=0):
+        for index, pair in enumerate(super().epoch(number, start), start):
+            if (number, index, self.rank) == (0, 5, 1):
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield pair
+
+def train(processes, name, dropout, batches_of=tools.Blobs, **options):
     model = tools.perceptron(dropout)
     if processes.rank:
         for parameter in model.parameters():
             parameter.data.zero_()  # process 0 says where to start
     config = tools.train_config(clip_norm=1.0, ema_decay=0.9, accumulate=2, checkpoint_steps=2)
-    batches = tools.Blobs(6, last=7, rank=processes.rank, processes=2)
+    batches = batches_of(6, last=7, rank=processes.rank, processes=2)
     uneven = {"validation": tools.Blobs(3, size=4, last=3, rank=processes.rank, processes=2)}
     run_training(
-        model, batches, config, folder=Path(sys.argv[1], name), processes=processes, masks=tools.random_masks(model),
-        evaluations=uneven, **options
+        model, TrainData(train=batches, evaluations=uneven), config, folder=Path(sys.argv[1], name),
+        processes=processes, masks=tools.random_masks(model), **options
     )
     return model
 
-def stop_one(progress):
-    if progress.step == 3 and os.environ["RANK"] == "1":
-        os.kill(os.getpid(), signal.SIGTERM)
+def train_with_batch_statistics(processes):
+    # Each process sees other samples, so each has statistics of its own until they are shared.
+    options = {"shape": (2, 4, 4), "rank": processes.rank, "processes": 2}
+    data = TrainData(
+        train=tools.Blobs(4, size=8, **options), evaluations={"validation": tools.Blobs(2, size=8, **options)}
+    )
+    run_training(
+        tools.convolutional(), data, tools.train_config(ema_decay=0.9, batch_size=8),
+        folder=Path(sys.argv[1], "statistics"), processes=processes,
+    )
 
 with joined("cpu") as processes:
     assert processes.size == 2
+    train_with_batch_statistics(processes)
+    try:
+        tools_of_one = {"accumulate": 1 + processes.rank, "clip_norm": 1.0}
+        run_training(
+            tools.perceptron(), TrainData(train=tools.Blobs(6)), tools.train_config(**tools_of_one),
+            folder=Path(sys.argv[1], "none"), processes=processes,
+        )
+    except UsageError as error:
+        assert "config.accumulate is 2, in process 0 1" in str(error)
+    else:
+        raise AssertionError("another configuration in one process was not noticed")
     train(processes, "plain", 0.0)
     train(processes, "whole", 0.3)
     try:
-        train(processes, "stopped", 0.3, progress=stop_one)
+        train(processes, "stopped", 0.3, batches_of=Stopping)
     except InterruptionError as error:
         assert "resume" in str(error)
     else:
@@ -84,8 +112,10 @@ def outcome_of(folder):
     return [{k: v for k, v in line.items() if k != "timing"} for line in lines], tensors
 
 
-def test_two_processes_train_as_one_resume_exactly_and_end_with_one_message(mlp, blobs, masks_of, config, tmp_path):
-    tools = Path(__file__).with_name("conftest.py")
+def test_two_processes_train_as_one_resume_exactly_and_end_with_one_message(
+    mlp, convnet, blobs, masks_of, config, tmp_path
+):
+    tools = Path(__file__).parents[1] / "conftest.py"
     with pytest.raises(UsageError, match=r"^planted \(process 1 of 2\)$"):
         launch([sys.executable, "-c", TRAINING, str(tmp_path), str(tools)], 2)
     assert (tmp_path / "reached-0").exists()
@@ -102,11 +132,10 @@ def test_two_processes_train_as_one_resume_exactly_and_end_with_one_message(mlp,
     model = mlp()
     run_training(
         model,
-        blobs(6, last=7),
+        TrainData(train=blobs(6, last=7), evaluations={"validation": blobs(3, size=4, last=3)}),
         config(clip_norm=1.0, ema_decay=0.9, accumulate=2),
         folder=tmp_path / "alone",
         masks=masks_of(model),
-        evaluations={"validation": blobs(3, size=4, last=3)},
     )
     alone, _ = outcome_of(tmp_path / "alone")
     both, _ = outcome_of(tmp_path / "plain")
@@ -116,14 +145,28 @@ def test_two_processes_train_as_one_resume_exactly_and_end_with_one_message(mlp,
         assert one["validation"]["loss"] == pytest.approx(two["validation"]["loss"], rel=1e-5)
         assert one["validation"]["top1"] == two["validation"]["top1"]
 
+    files = read_sealed(tmp_path / "statistics" / "checkpoints" / "e00002-b0000000", "checkpoint")
+    network = convnet()
+    network.load_state_dict(dict(files.tensor_set("average")))
+    whole = blobs(2, size=8, shape=(2, 4, 4))
+    measured = evaluate(
+        network, whole, components=components_of(config()), processes=SingleProcess(device=torch.device("cpu"))
+    )
+    reported, _ = outcome_of(tmp_path / "statistics")
+    # The losses of 16 samples, added in another order: float32 roundings.
+    assert reported[-1]["validation"]["loss"] == pytest.approx(measured.loss, rel=1e-6)
+    assert reported[-1]["validation"]["top1"] == dict(measured.metrics)["top1"]
+
 
 def script(body: str) -> list[str]:
-    """A command whose processes do not import torch."""
-    head = "import os, sys, signal, time\nfrom n2nsurgery.core.errors import *\n"
-    head += "from n2nsurgery.training.distributed.rank_report import REPORTS, exit_code_of, write_report\n"
+    """A command whose processes end as those of `joined` do, without importing torch."""
+    head = "import json, os, sys, signal, time\nfrom pathlib import Path\nfrom n2nsurgery.core.errors import *\n"
+    head += "from n2nsurgery.training.distributed.error_files import done_file, exit_code_of\n"
     head += "rank = int(os.environ['RANK'])\n"
-    head += "def end(error):\n    write_report(os.environ[REPORTS], os.environ, error)\n"
-    head += "    os._exit(exit_code_of(error) if error else 0)\n"
+    head += "def end(error):\n    words = {'message': f'{type(error).__name__}: {error}'}\n"
+    head += "    words['extraInfo'] = {'timestamp': '0'}\n"
+    head += "    Path(os.environ['TORCHELASTIC_ERROR_FILE']).write_text(json.dumps({'message': words}))\n"
+    head += "    os._exit(0 if isinstance(error, InterruptionError) else exit_code_of(error))\n"
     return [sys.executable, "-c", head + body]
 
 
@@ -145,16 +188,17 @@ def script(body: str) -> list[str]:
     ],
     ids=["killed", "raised", "unknown", "exited"],
 )
-def test_a_process_that_fails_ends_all_with_one_message(body, kind, message, monkeypatch):
-    monkeypatch.setattr("n2nsurgery.training.distributed.distributed_launch._GRACE", 1.0)
+def test_a_process_that_fails_ends_all_with_one_message(body, kind, message):
     with pytest.raises(kind, match=message):
         launch(script(body), 2)
 
 
 def test_processes_that_end_well_end_in_silence(capfd):
-    launch(script("print(rank)\nend(None)"), 2)
-    launch(script("write_report(os.environ[REPORTS], os.environ, None)\nos.abort()"), 2)  # after its work was done
-    assert capfd.readouterr().err.replace("Aborted", "").strip() == ""
+    launch(script("print(rank)\nsys.stderr.write('x')"), 2)
+    done = "if rank: time.sleep(600)\ndone_file(Path(os.environ['TORCHELASTIC_ERROR_FILE'])).touch()\nos.abort()"
+    launch(script(done), 2)  # aborted after its work was done
+    written = capfd.readouterr()
+    assert (written.out, written.err) == ("0\n", "x")  # those of process 0 alone
 
 
 def test_a_wish_to_stop_is_passed_on_once(tmp_path):
@@ -188,7 +232,10 @@ def test_an_address_that_is_taken_is_named():
         listening.listen()
         port = str(listening.getsockname()[1])
         group = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        with pytest.raises(RunError, match=f"cannot meet at 127.0.0.1:{port} .*address"), joined("cpu", group):
+        with (
+            pytest.raises(RunError, match=f"2 processes cannot meet at 127.0.0.1:{port} .*address"),
+            joined("cpu", group),
+        ):
             pass
 
 
@@ -198,3 +245,31 @@ def test_an_incomplete_environment_is_refused():
         joined("cpu", {"RANK": "0", "WORLD_SIZE": "2"}),
     ):
         pass
+
+
+def test_a_place_where_nobody_meets_is_named_while_waiting_and_given_up(monkeypatch, caplog):
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))  # bound, and not listening: nobody can be met there
+        port = listening.getsockname()[1]
+        group = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1"}
+        group["MASTER_PORT"] = str(port)
+        monkeypatch.setattr("n2nsurgery.training.distributed.distributed._PATIENCE", 0.05)
+        message = f"2 processes cannot meet at 127.0.0.1:{port} .* within 1 seconds"
+        with pytest.raises(RunError, match=message), joined("cpu", group, timeout=1.0):
+            pass
+    assert f"process 1 is waiting for 2 processes at 127.0.0.1:{port}" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "message"),
+    [
+        ("[gloo/transport/tcp/pair.cc:1] Connection closed by peer [x]", LostProcessError, "failed or was killed"),
+        ("[gloo/x.cc:8] Timed out waiting 7000ms for recv", RunError, "did not answer within 7 seconds: .*longer"),
+    ],
+)
+def test_a_process_that_is_gone_and_one_that_does_not_answer_are_told_apart(words, kind, message):
+    with pytest.raises(RunError, match=message) as caught, _losses_named(7.0):
+        raise RuntimeError(words)
+    assert type(caught.value) is kind
+    with pytest.raises(ValueError, match="ours"), _losses_named(7.0):
+        raise ValueError("ours")

@@ -5,10 +5,13 @@ import torch
 from torch import nn
 
 from n2nsurgery.core.errors import UnknownNameError, UsageError, VerificationError
+from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.masks.attachment import apply_masks, enforcer_of
 from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.training.distributed.distributed_context import SingleProcess
+from n2nsurgery.training.loop.batches import TrainData
+from n2nsurgery.training.loop.components import components_of
+from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import run_training
 from n2nsurgery.training.loop.step import optimizer_step
 from n2nsurgery.training.loop.train_state import TrainState
@@ -31,14 +34,14 @@ CASES = {
 
 
 def session_of(model, config, masks) -> TrainState:
-    return TrainState(model, config, SingleProcess(device=CPU), masks)
+    return TrainState(model, config, components_of(config), SingleProcess(device=CPU), masks, 10)
 
 
 def steps(train_state: TrainState, batches, count: int = 4):
     """Take steps, and yield after each."""
     for step, pair in zip(range(count), batches.epoch(0), strict=False):
         group = [pair] * train_state.config.accumulate
-        optimizer_step(train_state, group, position=Position(batch=step, step=step), lr=train_state.config.optimizer.lr)
+        optimizer_step(train_state, group, position=Position(batch=step, step=step))
         yield step
 
 
@@ -121,7 +124,7 @@ def test_gradients_that_are_not_masked_are_found(mlp, blobs, masks_of, config, m
     monkeypatch.setattr(MaskEnforcer, "mask_gradients", lambda _: None)
     model = mlp()
     with pytest.raises(VerificationError, match="are no longer zero in the weights"):
-        run_training(model, blobs(), config(), folder=tmp_path, masks=masks_of(model))
+        run_training(model, TrainData(train=blobs()), config(), folder=tmp_path, masks=masks_of(model))
     assert not list(tmp_path.rglob("manifest.json"))
 
 
@@ -140,17 +143,19 @@ def test_the_hooks_of_a_pruned_network_are_suspended_while_the_loop_masks(mlp, b
     hooked = []
     run_training(
         model,
-        blobs(),
+        TrainData(train=blobs()),
         config(clip_norm=1.0),
         folder=tmp_path / "kept",
-        progress=lambda _: hooked.append(bool(enforcer._handles)),
+        callbacks=Callbacks(on_step=lambda _: hooked.append(bool(enforcer._handles))),
     )
     assert set(hooked) == {False}
-    run_training(reference, blobs(), config(clip_norm=1.0), folder=tmp_path / "own", masks=masks_of(reference))
+    run_training(
+        reference, TrainData(train=blobs()), config(clip_norm=1.0), folder=tmp_path / "own", masks=masks_of(reference)
+    )
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, reference.get_parameter(name))
     longer = config(clip_norm=1.0, epochs=3)
-    run_training(model, blobs(), longer, folder=tmp_path / "kept", resume=True)
+    run_training(model, TrainData(train=blobs()), longer, folder=tmp_path / "kept", resume=True)
     model.zero_grad()
     model(next(blobs().epoch(0))[0]).sum().backward()  # and afterwards it is at work again
     for name, mask in enforcer.masks.items():

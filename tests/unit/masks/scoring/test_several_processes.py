@@ -12,8 +12,7 @@ import torch
 from torch import nn
 
 from n2nsurgery.masks import draw_masks, make_criterion
-from n2nsurgery.masks.scoring.context import gradients, over_batches
-from n2nsurgery.masks.scoring.distributed_context import SINGLE_PROCESS
+from n2nsurgery.masks.scoring.context import SINGLE_PROCESS, gradients, over_batches
 from n2nsurgery.masks.scoring.loss import cross_entropy
 
 COUNT = 40

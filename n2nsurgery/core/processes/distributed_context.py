@@ -1,22 +1,27 @@
-"""DistributedContext: the processes that train together; and the case of one process alone."""
+"""The processes that train or score together, as everything but torch.distributed sees them.
+
+`SingleProcess` is the case of one process; `train.distributed` makes the one of several. It stands in core because
+scoring (masks) and training (train) use the same object and neither may import the other.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import torch
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 
 class DistributedContext(Protocol):
-    """This process among `size`; every method but `rank`'s own data is called by all of them at the same point."""
+    """This process among `size`. Every method is called by all of them at the same point; attributes are local."""
 
     @property
     def rank(self) -> int:
-        """Number of this process, from 0; process 0 writes the files."""
+        """Number of this process, from 0. Process 0 writes the files and decides which weights are kept."""
 
     @property
     def size(self) -> int:
@@ -30,8 +35,11 @@ class DistributedContext(Protocol):
     def device(self) -> torch.device:
         """Where this process computes."""
 
-    def wrap_ddp(self, network: nn.Module) -> nn.Module:
-        """`network` as the forward pass calls it, its gradients averaged over all processes."""
+    def wrap_ddp(self, network: nn.Module, *, find_unused: bool = False) -> nn.Module:
+        """`network` as the forward pass calls it, its gradients averaged over all processes.
+
+        `find_unused`: look in every step for parameters that got no gradient, and do not wait for them.
+        """
 
     def no_sync(self, network: nn.Module) -> AbstractContextManager[None]:
         """Inside, backward passes of a wrapped network add up locally."""
@@ -61,7 +69,7 @@ class SingleProcess:
     size: int = 1
     local_rank: int = 0
 
-    def wrap_ddp(self, network: nn.Module) -> nn.Module:
+    def wrap_ddp(self, network: nn.Module, *, find_unused: bool = False) -> nn.Module:  # noqa: ARG002
         """`network` itself."""
         return network
 

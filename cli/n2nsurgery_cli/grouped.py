@@ -1,0 +1,35 @@
+"""GroupedCommand: a command whose `--help` lists its options under headings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+from n2nsurgery.registries import CRITERIA
+
+
+class GroupedCommand(TyperCommand):
+    """Arguments first, then each group of options under its own heading, in the order in which they are declared."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - of the parser that typer brings
+        """Write the help of all parameters."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                heading = getattr(parameter, "rich_help_panel", None) or "Options"
+                named = "Arguments" if parameter.param_type_name == "argument" else heading
+                sections.setdefault(named, []).append(record)
+        last = sections.pop("Options", [])
+        for heading, records in [*sections.items(), ("Options", last)]:
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
+        """Write what each criterion does, below the options of a command that takes one."""
+        if any(parameter.name == "criterion" for parameter in self.get_params(ctx)):
+            with formatter.section("Criteria"):
+                formatter.write_dl(list(CRITERIA.summaries().items()))
+        super().format_epilog(ctx, formatter)

@@ -1,0 +1,1 @@
+"""Data of torch.utils.data: any Dataset, and whatever yields batches."""

@@ -1,0 +1,71 @@
+"""n2nsurgery.evaluate: the loss and the metrics of a network from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from n2nsurgery.core.processes.distributed_context import SingleProcess
+from n2nsurgery.data.torch_data.sources import BatchOptions, batches_of
+from n2nsurgery.pipelines.python.parts import Metrics, measure_of_caller
+from n2nsurgery.pipelines.saved.load import load
+from n2nsurgery.pipelines.training.evaluate import run as evaluate_saved
+from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
+from n2nsurgery.surgery.pruned_model import PrunedModel
+from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.config.device import choose_device
+from n2nsurgery.training.config.task import TaskName
+from n2nsurgery.training.loop.components import Loss, OwnParts, components_of
+from n2nsurgery.training.loop.evaluation import evaluate as evaluate_network
+from n2nsurgery.training.metrics.record import EvaluationRecord, evaluation_record
+
+
+def evaluate(  # noqa: PLR0913 - the options of the command
+    model: PrunedModel | nn.Module | str | Path,
+    data: Any = None,  # noqa: ANN401 - a dataset, a DataLoader, an iterable, or a name
+    *,
+    split: str = "test",
+    task: TaskName = "classification",
+    loss: Loss | None = None,
+    metrics: Metrics | None = None,
+    batch_size: int = 256,
+    device: str = "auto",
+    amp: Literal["off", "bf16", "fp16"] = "off",
+    collate: Callable[[list[Any]], Any] | None = None,
+    workers: int = 0,
+    allow_import: bool = False,
+    last: bool = False,
+) -> EvaluationRecord:
+    """The loss and the metrics of `model` in eval mode over one pass of `data`; the modes of its modules come back.
+
+    `model`: a pruned model, a module, or the folder of an artifact or a run (with `last` its newest weights). `data`,
+    `loss`, `metrics`, `collate`, `workers` as for `train`. For a folder, `data` may be the name of a data set, or left
+    out for the run's own, and `split` is that which is evaluated. A module is moved to `device`. Raises UsageError
+    where there is no sample or no data, and the errors of `load`.
+
+        n2nsurgery.evaluate(pruned, dataset, task="segmentation").value("mean-iou")
+    """
+    if isinstance(model, str | Path) and (data is None or isinstance(data, str)):
+        request = EvaluationRequest(
+            folder=Path(model), data=data, split=split, batch_size=batch_size, device=device,
+            allow_import=allow_import, last=last,
+        )  # fmt: skip
+        return evaluate_saved(request).scores
+    if isinstance(model, str | Path):
+        model = load(model, allow_import=allow_import, last=last)
+    module = model.module if isinstance(model, PrunedModel) else model
+    config = TrainConfig(task=task, device=device)
+    own = OwnParts(loss=loss, measure=measure_of_caller(metrics, alone=loss is not None))
+    options = BatchOptions(batch_size=batch_size, seed=config.seed, collate=collate, workers=workers)
+    place = choose_device(device)
+    score = evaluate_network(
+        module.to(place),
+        batches_of(data, split, options, training=False),
+        components_of(config, own),
+        processes=SingleProcess(device=place),
+        amp=amp,
+    )
+    return evaluation_record(split, score)

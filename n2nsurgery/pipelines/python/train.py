@@ -1,0 +1,209 @@
+"""n2nsurgery.train: training from Python, of a recipe or of a caller's own model on a caller's own data."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.files import atomic_file
+from n2nsurgery.core.fingerprint import fingerprint
+from n2nsurgery.core.names import unknown
+from n2nsurgery.core.version import __version__
+from n2nsurgery.data.torch_data.sources import BatchOptions, batches_of, is_exact
+from n2nsurgery.pipelines.python.parts import Metrics, measure_of_caller
+from n2nsurgery.pipelines.saved.run_folder import RUN, SURGERY, is_run
+from n2nsurgery.pipelines.training.train import run as run_recipe
+from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
+from n2nsurgery.pipelines.training.training_text import epoch_line, step_line
+from n2nsurgery.surgery.pruned_model import PrunedModel
+from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.config.schedule import ScheduleConfig
+from n2nsurgery.training.distributed.collectives import on_rank_zero
+from n2nsurgery.training.distributed.distributed import joined
+from n2nsurgery.training.loop.batches import TrainData
+from n2nsurgery.training.loop.components import Loss, OptimizerFactory, OwnParts, SchedulerFactory, components_of
+from n2nsurgery.training.loop.events import Callbacks
+from n2nsurgery.training.loop.run import TrainOutcome, run_training
+from n2nsurgery.training.metrics.record import EpochRecord
+from n2nsurgery.training.metrics.throughput import StepProgress
+
+_LOG = logging.getLogger("n2nsurgery.train")
+_RECIPES = (".yaml", ".yml")
+
+
+def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's own
+    model: PrunedModel | nn.Module | str | Path,
+    data: Any = None,  # noqa: ANN401 - a dataset, a DataLoader, an iterable
+    *,
+    folder: str | Path | None = None,
+    validation: Any = None,  # noqa: ANN401
+    test: Any = None,  # noqa: ANN401
+    loss: Loss | None = None,
+    metrics: Metrics | None = None,
+    optimizer: OptimizerFactory | None = None,
+    scheduler: SchedulerFactory | None = None,
+    scheduler_interval: Literal["epoch", "step"] = "epoch",
+    callbacks: Callbacks | None = None,
+    teacher: PrunedModel | nn.Module | None = None,
+    collate: Callable[[list[Any]], Any] | None = None,
+    workers: int = 0,
+    batches_per_epoch: int | None = None,
+    resume: bool = False,
+    **options: Any,  # noqa: ANN401 - fields of TrainConfig
+) -> TrainOutcome:
+    """Train `model` in place on `data`, or carry out the recipe in the file `model`; what came of it.
+
+    `folder` gets checkpoints, metrics.jsonl and metrics.csv; that of a pruned model is a run, which `load` reads.
+    Pruned weights stay at exactly zero under any optimizer. `options` are the fields of `TrainConfig`: epochs,
+    batch_size, task, amp, patience, ...; of a recipe they replace what the file says.
+
+    `data`, `validation`, `test`: a map-style `torch.utils.data.Dataset` of (inputs, targets), which is shuffled here;
+    or a DataLoader or another iterable of such batches, `batches_per_epoch` of them where it has no length. Inputs are
+    a tensor, a tuple (by position) or a dict (by name). Checkpoints are ranked by `validation`. `collate`, `workers`:
+    as DataLoader's `collate_fn` and `num_workers`.
+
+    `loss`: a function of what the model returns and the targets, the mean over the samples. `metrics`: functions of the
+    same two by name, or objects as in `training.training_metrics`; with a loss of your own and no metrics, the loss
+    alone is measured. `optimizer`: makes an optimizer from parameters, `scheduler` a scheduler from that. `teacher`: a
+    network whose scores are learned from, see `DistillationConfig`. `callbacks`: see `training.loop.events`.
+
+    `resume` goes on from the newest checkpoint, on the CPU to the bit where the data is a map-style dataset whose items
+    depend on nothing but their index and the global random generators (`data.torch_data.require_repeatable` finds out).
+    Raises UsageError for what does not fit, a source that cannot be resumed among it; and the errors of `run_training`.
+
+        n2nsurgery.train(pruned, dataset, folder="runs/mine", loss=focal, epochs=10,
+                         optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=1e-3))
+    """
+    alone = loss is not None and not any(options.get(name) is not None for name in ("task", "metrics"))
+    own = OwnParts(
+        loss=loss, measure=measure_of_caller(metrics, alone=alone), optimizer=optimizer, scheduler=scheduler,
+        scheduler_interval=scheduler_interval, teacher=_module(teacher) if teacher is not None else None,
+    )  # fmt: skip
+    callbacks = callbacks if callbacks is not None else Callbacks()
+    if isinstance(model, str | Path):
+        _require_recipe(model, data)
+        return _train_recipe(Path(model), folder, own, callbacks, options, resume=resume)
+    if data is None or folder is None:
+        raise UsageError("training a model needs `data`, a dataset or batches, and `folder`, where its run is written")
+    config = _config(options, optimizer)
+    with joined(config.device) as processes:
+        made = BatchOptions(
+            batch_size=config.batch_size // config.accumulate, seed=config.seed, rank=processes.rank,
+            world_size=processes.size, collate=collate, workers=workers,
+            pin_memory=processes.device.type == "cuda", batches_per_epoch=batches_per_epoch,
+        )  # fmt: skip
+        config.local_batch(processes.size)
+        fed = _data(data, {"validation": validation, "test": test}, made, resume=resume)
+        if isinstance(model, PrunedModel):
+            on_rank_zero(processes, lambda: _begin(Path(folder), model, resume=resume))
+        return run_training(
+            _module(model), fed, config, folder=Path(folder), components=components_of(config, own),
+            callbacks=_told(callbacks, config), processes=processes, resume=resume,
+            run_id=_run_id(data, own),
+        )  # fmt: skip
+
+
+def _module(model: PrunedModel | nn.Module) -> nn.Module:
+    return model.module if isinstance(model, PrunedModel) else model
+
+
+def _config(options: Mapping[str, Any], optimizer: OptimizerFactory | None) -> TrainConfig:
+    """The config of the options; the learning rate of an optimizer of one's own stays, unless a schedule is given."""
+    known = tuple(field.name for field in fields(TrainConfig))
+    for name in options:
+        if name not in known:
+            raise unknown("option of train", name, known)
+    constant = {"schedule": ScheduleConfig(name="constant")} if optimizer is not None else {}
+    return TrainConfig(**{**constant, **options})
+
+
+def _data(data: Any, splits: Mapping[str, Any], options: BatchOptions, *, resume: bool) -> TrainData:  # noqa: ANN401
+    batches = batches_of(data, "training", options, training=True)
+    if not is_exact(batches):
+        kind = type(data).__name__
+        if resume:
+            raise UsageError(
+                f"a {kind} cannot be asked for the batches of an epoch again, so this run cannot be resumed: give its "
+                "map-style Dataset instead"
+            )
+        _LOG.info("the batches come from a %s as they are: this run cannot be resumed to the bit", kind)
+    given = {
+        name: batches_of(split, name, options, training=False) for name, split in splits.items() if split is not None
+    }
+    return TrainData(train=batches, evaluations=given)
+
+
+def _begin(folder: Path, model: PrunedModel, *, resume: bool) -> None:
+    """Make `folder` a run that `load` reads: the artifact of the pruning, and what marks a run."""
+    if is_run(folder):
+        if not resume:
+            raise UsageError(f"'{folder}' is a run already; go on with it by resume=True, or choose another folder")
+        return
+    model.save(folder / SURGERY, overwrite=True)
+    document = {
+        "n2nsurgery": __version__,
+        "recipe": None,
+        "plan": model.plan.fingerprint,
+        "masks": model.masks.fingerprint,
+    }
+    with atomic_file(folder / RUN, overwrite=True) as staging:
+        staging.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def _told(callbacks: Callbacks, config: TrainConfig) -> Callbacks:
+    """`callbacks`, and lines in the log."""
+
+    def on_step(step: StepProgress) -> None:
+        if step.loss is not None:
+            _LOG.info(step_line(step))
+        callbacks.on_step(step)
+
+    def on_epoch(record: EpochRecord) -> None:
+        _LOG.info(epoch_line(record, config.epochs))
+        callbacks.on_epoch(record)
+
+    return replace(callbacks, on_step=on_step, on_epoch=on_epoch)
+
+
+def _run_id(data: Any, own: OwnParts) -> str:  # noqa: ANN401
+    """What a resumed run must have in common: the kind and size of its data, and the names of what it was given."""
+    size = len(data) if hasattr(data, "__len__") else None
+    parts = (own.loss, own.optimizer, own.scheduler)
+    names = [None if part is None else getattr(part, "__qualname__", type(part).__qualname__) for part in parts]
+    return fingerprint({"data": type(data).__qualname__, "size": size, "parts": names})
+
+
+def _require_recipe(model: str | Path, data: object) -> None:
+    if Path(model).suffix not in _RECIPES:
+        raise UsageError(
+            f"'{model}' is no recipe ({', '.join(_RECIPES)}); a model by name is built first, by `n2nsurgery.apply`"
+        )
+    if data is not None:
+        raise UsageError("a recipe names its data; leave `data` out, or train a model instead of a recipe")
+
+
+def _train_recipe(  # noqa: PLR0913
+    recipe: Path,
+    folder: str | Path | None,
+    own: OwnParts,
+    callbacks: Callbacks,
+    options: Mapping[str, Any],
+    *,
+    resume: bool,
+) -> TrainOutcome:
+    request = TrainRequest(
+        recipe=recipe,
+        overrides=tuple(f"train.{name}={json.dumps(value)}" for name, value in options.items()),
+        output=Path(folder) if folder is not None else None,
+        resume=AUTO if resume else None,
+    )
+    outcome = run_recipe(request, log=_LOG.info, own=own, callbacks=callbacks)
+    trained = outcome.trained if outcome is not None else None
+    return trained if trained is not None else TrainOutcome(history=(), last=None, best=None, steps=0)

@@ -1,0 +1,128 @@
+"""Components: the parts of a run that are objects, whether a config names them or a caller brings them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.outputs import primary_output
+from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.config.distillation import DistillationConfig
+from n2nsurgery.training.config.optimizer import make_optimizer
+from n2nsurgery.training.config.task import TASKS
+from n2nsurgery.training.loop.distillation import Teacher
+from n2nsurgery.training.losses import LOSSES
+from n2nsurgery.training.metrics.measure import Measure
+from n2nsurgery.training.optimizers import OPTIMIZERS
+from n2nsurgery.training.training_metrics import TRAINING_METRICS
+
+Loss = Callable[[Any, Any], Tensor]
+"""What a model returns, and the targets -> the mean loss over the samples of the batch, one number."""
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+"""The trainable parameters -> an optimizer of torch.optim, or one made like those."""
+
+SchedulerFactory = Callable[[Optimizer], LRScheduler]
+"""The optimizer -> a scheduler of torch.optim.lr_scheduler."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Components:
+    """`loss` is trained with; `evaluation_loss` is reported; `measure`: the metrics.
+
+    `optimizer`: module -> its optimizer. `mixes`: whether that optimizer may move zeros, so that weights have to be
+    masked after each of its steps. `scheduler`: None where the config's schedule gives the learning rate; it is stepped
+    after every epoch or every step.
+    """
+
+    loss: Loss
+    evaluation_loss: Loss
+    measure: Measure
+    optimizer: Callable[[nn.Module], Optimizer]
+    mixes: bool = False
+    scheduler: SchedulerFactory | None = None
+    scheduler_interval: Literal["epoch", "step"] = "epoch"
+    teacher: Teacher | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OwnParts:
+    """What a caller brings in place of what a config names; None for the config's.
+
+    `scheduler` takes the place of the config's schedule; it is stepped after every `scheduler_interval`.
+    """
+
+    loss: Loss | None = None
+    measure: Measure | None = None
+    optimizer: OptimizerFactory | None = None
+    scheduler: SchedulerFactory | None = None
+    scheduler_interval: Literal["epoch", "step"] = "epoch"
+    teacher: nn.Module | None = None
+
+
+NOTHING = OwnParts()
+
+
+def components_of(config: TrainConfig, own: OwnParts = NOTHING) -> Components:
+    """The objects that `config` names, and in their place those that are a caller's `own`.
+
+    Raises UnknownNameError for a loss or metric that there is not, UsageError where a teacher is needed.
+    """
+    distillation = config.distillation
+    if distillation is not None and own.teacher is None:
+        raise UsageError("distillation needs a teacher: name one (distillation.teacher), or pass a module as teacher")
+    factory, teacher = own.optimizer, own.teacher
+    return Components(
+        loss=own.loss if own.loss is not None else _named_loss(config, training=True),
+        evaluation_loss=own.loss if own.loss is not None else _named_loss(config, training=False),
+        measure=own.measure if own.measure is not None else measure_of(config),
+        optimizer=(lambda module: make_optimizer(module, config.optimizer))
+        if factory is None
+        else (lambda module: _made(factory, module)),
+        mixes=factory is not None or OPTIMIZERS.is_foreign(config.optimizer.name),
+        scheduler=own.scheduler,
+        scheduler_interval=own.scheduler_interval,
+        teacher=Teacher(teacher, distillation or DistillationConfig()) if teacher is not None else None,
+    )
+
+
+def measure_of(config: TrainConfig) -> Measure:
+    """The metrics that `config` names, those of its task where it names none; raises UnknownNameError."""
+    task = TASKS[config.task]
+    names = task.metrics if config.metrics is None else config.metrics
+    known = [TRAINING_METRICS.canonical(name) for name in names]
+    return Measure(metrics={name: TRAINING_METRICS.get(name)(**task.options.get(name, {})) for name in known})
+
+
+def _named_loss(config: TrainConfig, *, training: bool) -> Loss:
+    """The loss that `config` names, or that of its task, on the primary output; labels are smoothed in training."""
+    task = TASKS[config.task]
+    name = LOSSES.canonical(config.loss if config.loss is not None else task.loss)
+    options = dict(task.options.get(name, {}))
+    if training and config.label_smoothing:
+        options["label_smoothing"] = config.label_smoothing
+    member = LOSSES.get(name)(**options)
+    return lambda outputs, targets: member(primary_output(outputs), targets)
+
+
+def _made(factory: OptimizerFactory, module: nn.Module) -> Optimizer:
+    """The optimizer of a caller's factory; raises UsageError where it makes none, or one of other parameters."""
+    if isinstance(factory, Optimizer):
+        raise UsageError(
+            "an optimizer was given; give what makes one from parameters, as lambda parameters: "
+            f"torch.optim.{type(factory).__name__}(parameters, lr=0.1), since the parameters may be other objects now"
+        )
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    made = factory(parameters)
+    if not isinstance(made, Optimizer):
+        raise UsageError(f"the optimizer's factory gave a {type(made).__name__}; an optimizer of torch.optim is needed")
+    own = {id(parameter) for group in made.param_groups for parameter in group["params"]}
+    if not own <= {id(parameter) for parameter in parameters}:
+        raise UsageError(f"{type(made).__name__} holds parameters that it was not given: make it of those that it gets")
+    return made

@@ -1,0 +1,32 @@
+"""Training metric `pixel-accuracy`: the fraction of pixels, in [0, 1], where the highest class score is the label's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from n2nsurgery.training.training_metrics import ratio
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelAccuracy:
+    """`ignore_index`: a label that does not count."""
+
+    ignore_index: int = -100
+
+    higher_is_better: ClassVar[bool] = True
+
+    def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """(Hits, pixels that count); `outputs` (N, classes, ...), `targets` labels (N, ...)."""
+        counted = targets != self.ignore_index
+        return torch.stack([((outputs.argmax(1) == targets) & counted).sum(), counted.sum()]).double()
+
+    def value(self, sums: Tensor) -> float:
+        """Hits over pixels."""
+        return ratio(sums[0], sums[1])
+
+
+MEMBER = PixelAccuracy

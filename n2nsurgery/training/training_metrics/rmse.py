@@ -1,0 +1,36 @@
+"""Training metric `rmse`: the root of the mean squared error of a regression.
+
+    sqrt(mean (outputs - targets)^2)
+
+The mean is taken over all elements.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from n2nsurgery.training.training_metrics import matching, ratio
+
+
+@dataclass(frozen=True, kw_only=True)
+class RootMeanSquaredError:
+    """In the unit of the targets; the smaller, the better."""
+
+    higher_is_better: ClassVar[bool] = False
+
+    def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """(Squared errors, elements); `targets` of the outputs' shape. Raises UsageError for another shape."""
+        predicted, true = matching(outputs, targets)
+        return torch.stack([(predicted - true).square().sum(), true.new_tensor(true.numel())])
+
+    def value(self, sums: Tensor) -> float:
+        """The root of the mean over elements."""
+        return math.sqrt(ratio(sums[0], sums[1]))
+
+
+MEMBER = RootMeanSquaredError

@@ -1,0 +1,260 @@
+"""n2nsurgery.train: a caller's own model, data, loss, optimizer and scheduler."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+import n2nsurgery
+from n2nsurgery.core.errors import InterruptionError, UnknownNameError, UsageError
+from n2nsurgery.training.loop.events import Callbacks
+
+CPU = {"device": "cpu", "batch_size": 8}
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+def network(outputs=3, *layers):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(6, 12), *layers, nn.ReLU(), nn.Dropout(0.2), nn.Linear(12, outputs))
+
+
+def samples(count=40, outputs=3):
+    generator = torch.Generator().manual_seed(1)
+    return TensorDataset(
+        torch.randn(count, 6, generator=generator), torch.randint(outputs, (count,), generator=generator)
+    )
+
+
+class Noisy(Dataset):
+    """Items with noise from the global generator, as torchvision's transforms draw it."""
+
+    def __len__(self):
+        return 40
+
+    def __getitem__(self, index):
+        return torch.full((6,), float(index)) / 40 + torch.randn(6), index % 3
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+
+
+def history(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "timing"} for line in lines]
+
+
+def test_a_loss_and_an_optimizer_of_ones_own_train_a_pruned_model_that_load_reads(tmp_path):
+    pruned = n2nsurgery.apply(network(), example_inputs=torch.zeros(2, 6), density=0.5, skip="none")
+
+    def focal(outputs, targets):
+        likelihood = nn.functional.cross_entropy(outputs, targets, reduction="none")
+        return ((1 - torch.exp(-likelihood)) ** 2 * likelihood).mean()
+
+    outcome = n2nsurgery.train(
+        pruned, samples(), folder=tmp_path / "run", validation=samples(), loss=focal,
+        optimizer=lambda parameters: torch.optim.RMSprop(parameters, lr=0.01), epochs=3, **CPU,
+    )  # fmt: skip
+    assert outcome.history[-1].loss < outcome.history[0].loss
+    assert outcome.history[-1].metrics == ()  # nothing but the loss was asked for
+    loaded = n2nsurgery.load(tmp_path / "run", model=network())
+    best = max(outcome.history, key=lambda record: record.score)
+    assert best.score == -best.evaluations[0].loss
+    weights = dict(outcome.weights())
+    assert all(torch.equal(value, weights[name]) for name, value in loaded.module.state_dict().items())
+    for name, mask in pruned.masks.items():
+        assert not pruned.module.get_parameter(name)[~mask].any()
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "interval"),
+    [
+        (lambda optimizer: StepLR(optimizer, 3, gamma=0.5), "step"),
+        (lambda optimizer: torch.optim.lr_scheduler.MultiStepLR(optimizer, [1, 2]), "epoch"),
+        (lambda optimizer: ReduceLROnPlateau(optimizer, patience=0, threshold=10.0), "epoch"),
+        (lambda optimizer: torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.2, total_steps=20), "step"),
+    ],
+)
+def test_a_run_with_a_torch_scheduler_resumes_to_the_bit(tmp_path, scheduler, interval):
+    def run(folder, *, resume=False, stop_at=None):
+        def stop(progress):
+            if progress.step == stop_at:
+                os.kill(os.getpid(), 15)
+
+        return n2nsurgery.train(
+            model, Noisy(), folder=folder, validation=samples(), optimizer=sgd, scheduler=scheduler,
+            scheduler_interval=interval, callbacks=Callbacks(on_step=stop), resume=resume, epochs=4, **CPU,
+        )  # fmt: skip
+
+    model = network()
+    run(tmp_path / "whole")
+    expected = model.state_dict()
+    for stop_at in (7, 10):  # within an epoch, and at its end
+        folder, model = tmp_path / str(stop_at), network()
+        with pytest.raises(InterruptionError):
+            run(folder, stop_at=stop_at)
+        model = network()
+        run(folder, resume=True)
+        assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
+        assert history(folder) == history(tmp_path / "whole")
+
+
+def test_the_learning_rate_is_that_of_the_scheduler(tmp_path):
+    n2nsurgery.train(
+        network(), samples(), folder=tmp_path, optimizer=sgd, scheduler=lambda made: StepLR(made, 1, gamma=0.5),
+        epochs=3, **CPU,
+    )  # fmt: skip
+    assert [line["lr"] for line in history(tmp_path)] == [0.1, 0.05, 0.025]
+
+
+def test_the_learning_rate_of_ones_own_optimizer_stays_without_a_schedule(tmp_path):
+    n2nsurgery.train(network(), samples(), folder=tmp_path, optimizer=sgd, epochs=2, **CPU)
+    assert [line["lr"] for line in history(tmp_path)] == [0.1, 0.1]
+
+
+def test_batches_of_a_data_loader_are_taken_as_they_are_and_cannot_be_resumed(tmp_path):
+    loader = DataLoader(samples(), batch_size=10)
+    outcome = n2nsurgery.train(network(), loader, folder=tmp_path, epochs=2, **CPU)
+    assert outcome.steps == 8
+    with pytest.raises(UsageError, match="a DataLoader cannot be asked for the batches of an epoch again"):
+        n2nsurgery.train(network(), loader, folder=tmp_path, epochs=2, resume=True, **CPU)
+
+
+def test_an_iterable_without_a_length_needs_the_batches_of_an_epoch(tmp_path):
+    class Stream:
+        def __iter__(self):
+            yield from DataLoader(samples(24), batch_size=8)
+
+    with pytest.raises(UsageError, match="say how many batches are an epoch with batches_per_epoch"):
+        n2nsurgery.train(network(), Stream(), folder=tmp_path / "none", epochs=1, **CPU)
+    outcome = n2nsurgery.train(network(), Stream(), folder=tmp_path / "two", batches_per_epoch=2, epochs=4, **CPU)
+    assert outcome.steps == 8  # the third epoch begins the source anew in its second batch
+
+
+def test_inputs_may_be_a_dict_and_metrics_functions(tmp_path):
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = network(1)
+
+        def forward(self, x, scale):
+            return {"prediction": self.layer(x).squeeze(1) * scale}
+
+    class Rows(Dataset):
+        def __len__(self):
+            return 16
+
+        def __getitem__(self, index):
+            return {"x": torch.full((6,), index / 16), "scale": torch.tensor(2.0)}, torch.tensor(index / 16)
+
+    outcome = n2nsurgery.train(
+        Named(), Rows(), folder=tmp_path, validation=Rows(), epochs=2, **CPU,
+        loss=lambda outputs, targets: nn.functional.l1_loss(outputs["prediction"], targets),
+        metrics={"largest": lambda outputs, targets: (outputs["prediction"] - targets).abs().max()},
+        best_metric="loss",
+    )  # fmt: skip
+    record = outcome.history[-1]
+    assert record.score == -record.evaluations[0].loss
+    assert record.value("largest") > 0
+
+
+def test_regression_is_a_task(tmp_path):
+    inputs = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+    data = TensorDataset(inputs, inputs[:, :1] * 2)
+    outcome = n2nsurgery.train(network(1), data, folder=tmp_path, validation=data, task="regression", epochs=3, **CPU)
+    assert [name for name, _ in outcome.history[-1].metrics] == ["rmse", "mae", "r2"]
+    assert outcome.history[-1].score == -outcome.history[-1].evaluations[0].value("rmse")
+
+
+def test_a_batch_norm_that_is_in_eval_mode_stays_frozen(tmp_path):
+    model = network(3, nn.BatchNorm1d(12))
+    model[1].eval()
+    before = model[1].running_mean.clone()
+    n2nsurgery.train(model, samples(), folder=tmp_path / "frozen", epochs=1, **CPU)
+    assert torch.equal(model[1].running_mean, before)
+    assert not model[1].training
+    model.eval()  # the whole network is in eval mode, as after an evaluation: it is trained as a whole
+    n2nsurgery.train(model, samples(), folder=tmp_path / "whole", epochs=1, **CPU)
+    assert not torch.equal(model[1].running_mean, before)
+
+
+def test_frozen_layers_keep_weights_and_statistics_and_are_trainable_afterwards(tmp_path):
+    model = network(3, nn.BatchNorm1d(12))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    n2nsurgery.train(model, samples(), folder=tmp_path, freeze=("0", "1"), epochs=1, **CPU)
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed == {"4.weight", "4.bias"}
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert model[1].training
+
+
+def test_training_stops_where_the_metric_gets_no_better_and_a_resume_does_not_go_on(tmp_path):
+    def run(**more):
+        return n2nsurgery.train(
+            network(), samples(), folder=tmp_path, validation=samples(), patience=2, epochs=9,
+            optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.0), **CPU, **more,
+        )  # fmt: skip
+
+    # Weights that do not move give the same score in every epoch: the first stays the best.
+    assert len(run().history) == 3
+    assert len(run(resume=True).history) == 3
+
+
+def test_a_teacher_pulls_the_students_scores_to_its_own(tmp_path):
+    class Same(nn.Module):
+        def forward(self, x):
+            return torch.tensor([0.0, 0.0, 4.0]).expand(len(x), 3)
+
+    student = network()
+    n2nsurgery.train(
+        student, samples(), folder=tmp_path, teacher=Same(), epochs=8, optimizer=sgd,
+        distillation=n2nsurgery.training.config.distillation.DistillationConfig(weight=1.0, temperature=1.0), **CPU,
+    )  # fmt: skip
+    assert (student.eval()(samples()[:][0]).argmax(1) == 2).all()
+
+
+def test_callbacks_are_told_of_steps_epochs_and_checkpoints(tmp_path):
+    steps, epochs, written = [], [], []
+    heard = Callbacks(on_step=steps.append, on_epoch=epochs.append, on_checkpoint=written.append)
+    outcome = n2nsurgery.train(
+        network(), samples(), folder=tmp_path, validation=samples(), callbacks=heard, epochs=2, log_every=2, **CPU
+    )
+    assert tuple(epochs) == outcome.history
+    assert [event.step for event in written] == [5, 10]
+    assert written[0].best
+    assert written[-1].folder == outcome.last
+    assert [step.step for step in steps if step.loss is not None] == [2, 4, 6, 8, 10]
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"epoch": 1}, UnknownNameError, "unknown option of train 'epoch'; did you mean 'epochs'"),
+        ({"optimizer": sgd(network().parameters())}, UsageError, "give what makes one from parameters"),
+        ({"optimizer": lambda _: 3}, UsageError, "the optimizer's factory gave a int"),
+        ({"scheduler": lambda _: 3, "optimizer": sgd}, UsageError, "the scheduler's factory gave a int"),
+        ({"loss": lambda outputs, _: outputs}, UsageError, r"the loss has shape \(8, 3\); it must be one number"),
+        ({"patience": 2}, UsageError, "there is no validation split to look at"),
+        ({"best_metric": "top3"}, UnknownNameError, "unknown best_metric 'top3'"),
+        ({"freeze": ("conv",)}, UnknownNameError, "unknown layer pattern 'conv'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(tmp_path, options, error, message):
+    with pytest.raises(error, match=message):
+        n2nsurgery.train(network(), samples(), folder=tmp_path, **{"epochs": 1, **CPU, **options})
+
+
+def test_a_model_by_name_is_no_recipe(tmp_path):
+    with pytest.raises(UsageError, match="'resnet18' is no recipe"):
+        n2nsurgery.train("resnet18", samples(), folder=tmp_path)

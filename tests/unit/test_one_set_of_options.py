@@ -1,0 +1,156 @@
+"""The command line, recipes, the JSON schema and Python's keyword arguments have the same options, field by field."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+import n2nsurgery
+from n2nsurgery.core.config.options import ConfigField, config_fields
+from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.recipe.resolve import resolve
+from n2nsurgery.recipe.schema import json_schema
+from n2nsurgery.recipe.yaml_text import parse_yaml
+from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
+from n2nsurgery.surgery.planning.keywords import PairOptions, SurgeryOptions
+from n2nsurgery_cli.commands.apply import apply as apply_command
+from n2nsurgery_cli.config_options import flag_of
+
+FIELDS = {each.name: each for each in config_fields(SurgeryConfig)}
+KEYS = [name for name in FIELDS if name not in {"seed", "criterion_options"}]
+"""Of a recipe's section: the seed is the recipe's, and options of the criterion stand beside its name."""
+SECTION = json_schema()["properties"]["surgery"]["anyOf"][0]["properties"]
+
+
+def options_of_the_command() -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(apply_command).parameters)
+
+
+def keyword(hint: Any) -> Any:
+    """The type of a field as a caller may give it: any sequence in the place of a tuple."""
+    return Sequence[str] if hint == tuple[str, ...] else hint
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_the_command_has_an_option_for_the_field(name):
+    parameter = options_of_the_command()[name]
+    _, option = get_args(parameter.annotation)
+    assert flag_of(name) in (option.default, *option.param_decls)  # typer takes the first declaration for a default
+    assert option.help.startswith(FIELDS[name].option.help)
+    assert parameter.default is None  # left out, so that the config says it
+    choices = FIELDS[name].choices
+    listed = "|".join(choices)
+    assert not choices or FIELDS[name].option.metavar or option.metavar in {listed, "NAME"}
+    assert [option.autocompletion(first[:2]) for first in choices if first[:2]] == [
+        [each for each in choices if each.startswith(first[:2])] for first in choices
+    ]
+
+
+def test_the_command_has_no_option_of_surgery_beside_the_fields_and_the_preset():
+    own = {"model", "preset", "json", "quiet", "verbose"}
+    request = {"weights", "download", "num_classes", "input_size", "device", "output", "overwrite", "dry_run"}
+    former = {f"former_{name}" for name, each in FIELDS.items() if each.option.former is not None}
+    assert options_of_the_command().keys() == {*FIELDS, *own, *request, *former}
+
+
+def test_python_takes_the_fields_as_keywords_of_the_same_types():
+    hints = get_type_hints(SurgeryOptions)
+    assert hints == {name: keyword(each.hint) for name, each in FIELDS.items() if name != "criterion"}
+    assert get_type_hints(PairOptions).items() <= hints.items()
+
+
+def test_editors_and_notebooks_see_every_keyword_with_its_default():
+    shown = inspect.signature(n2nsurgery.apply).parameters
+    assert {
+        name: (each.default, each.annotation) for name, each in shown.items() if name in SurgeryOptions.__annotations__
+    } == {name: (each.default, each.hint) for name, each in FIELDS.items() if name != "criterion"}
+    others = ["model_or_name", "example_inputs", "data", "loss", "config", "preset", "criterion"]
+    assert [name for name in shown if name not in SurgeryOptions.__annotations__] == others
+    pairs = inspect.signature(n2nsurgery.inspect).parameters
+    assert [name for name in pairs if name in FIELDS] == [
+        "seed",
+        *(n for n in FIELDS if n in get_type_hints(PairOptions)),
+    ]
+
+
+def test_a_recipes_section_and_the_schema_have_the_fields_as_keys():
+    assert [name for name in SECTION if name != "preset"] == KEYS
+    text = "version: 2\nmodel: {name: mlp}\ndata: {name: fake}\ntrain: {}\nsurgery: {density: 0.1}\n"
+    assert list(resolve(parse_yaml(text, "r.yaml")).to_json()["surgery"]) == KEYS
+
+
+def kinds(schema: Mapping[str, Any]) -> set[str]:
+    """The JSON types that a schema allows, at its top."""
+    if "anyOf" in schema:
+        return {kind for each in schema["anyOf"] for kind in kinds(each)}
+    values = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    return {"string"} if values else {schema["type"]}
+
+
+JSON_TYPES = {int: "integer", float: "number", bool: "boolean", str: "string", type(None): "null"}
+
+
+def expected_kinds(each: ConfigField) -> set[str]:
+    if each.hint == tuple[str, ...]:
+        return {"array"}
+    if "Mapping" in str(each.hint):
+        return {"object"}
+    parts = get_args(each.hint) or (each.hint,)
+    found = {JSON_TYPES[part] for part in parts if part in JSON_TYPES}
+    return found | ({"string"} if each.literals else set())
+
+
+@pytest.mark.parametrize("name", [name for name in KEYS if name != "criterion"])
+def test_the_schema_says_type_default_choices_range_and_help_of_the_field(name):
+    each, schema = FIELDS[name], SECTION[name]
+    assert kinds(schema) == expected_kinds(each)
+    default = list(each.default) if isinstance(each.default, tuple) else each.default
+    assert schema.get("default", {}) == default
+    assert schema["description"] == each.option.help
+    text = str(schema)
+    assert all(repr(choice) in text for choice in each.choices)
+    bounds = {"minimum": "least", "exclusiveMinimum": "above", "maximum": "most", "exclusiveMaximum": "below"}
+    for word, bound in bounds.items():
+        value = getattr(each.option.within, bound, None)
+        assert (f"'{word}': {value}" in text) == (value is not None)
+
+
+def test_the_schema_lists_each_criterion_by_name_and_with_its_options():
+    named, text, *objects = SECTION["criterion"]["anyOf"]
+    assert named["enum"] == list(FIELDS["criterion"].choices)
+    assert text == {"type": "string"}
+    assert [each["properties"]["name"]["const"] for each in objects] == named["enum"]
+    grasp = next(each for each in objects if each["properties"]["name"]["const"] == "grasp")
+    assert grasp["properties"].keys() == {"name", "temperature", "mode"}
+
+
+def test_the_preset_is_one_everywhere():
+    (names, _none) = SECTION["preset"]["anyOf"]
+    assert names["enum"] == list(get_args(Preset))
+    assert options_of_the_command()["preset"].default is None
+    assert inspect.signature(n2nsurgery.apply).parameters["preset"].default is None
+
+
+WRONG = {
+    "skip_ratio": (1.5, "it must be in [0, 1) or 'auto'"),
+    "num_pairs": (0, "it must be a whole number at least 1 or left out"),
+    "density": (0.0, "it must be in (0, 1] or left out"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "allowed"), [(name, *wrong) for name, wrong in WRONG.items()])
+def test_each_front_end_tells_a_wrong_value_in_its_own_spelling(name, value, allowed):
+    given = {"density": 0.1, name: value}
+    with pytest.raises(n2nsurgery.N2NSurgeryError) as in_python:
+        SurgeryConfig(**given)
+    assert str(in_python.value) == f"{name} is {value}; {allowed}"
+    section = ", ".join(f"{key}: {number}" for key, number in given.items())
+    text = f"version: 2\nmodel: {{name: mlp}}\ndata: {{name: fake}}\ntrain: {{}}\nsurgery: {{{section}}}\n"
+    with pytest.raises(InvalidFileError) as in_a_recipe:
+        resolve(parse_yaml(text, "r.yaml"))
+    column = len("surgery: {") + section.index(f"{name}: ") + len(name) + 3
+    assert str(in_a_recipe.value) == f"r.yaml:5:{column}: surgery.{name} is {value}; {allowed}"
+    assert in_python.value.spelled(flag_of(name)) == f"--{name.replace('_', '-')} is {value}; {allowed}"
