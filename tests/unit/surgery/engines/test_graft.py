@@ -58,7 +58,8 @@ def test_equation_2_is_a_block_of_three_convolutions_with_a_gated_branch_beside_
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
-def test_a_one_to_one_skip_is_pooled_and_added_after_the_targets_norm(pruned, images, training):
+def test_a_one_to_one_skip_is_pooled_and_added_after_the_targets_norm(plain, images, training):
+    pruned = apply(plain, engine="rewrite", density=0.3, example_inputs=images)
     module = pruned.module.train(training)
     reference = copy.deepcopy(module)
 
