@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from n2nsurgery.export.bench.bench import BenchReport
+from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.pipelines.deploy import bench, export
 from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
 from n2nsurgery.pipelines.prune import apply
@@ -56,7 +57,7 @@ CASES = {
     "vgg19-uniform": Case(model="vgg19", options=UNIFORM, bars={0.02: 12, 0.05: 6, 0.1: 3.5}),
 }  # fmt: skip
 HEADER = (
-    "network", "density", "MAC density", "times as fast", "bar", "dense ms", "sparse ms", "file MB", "of the bound",
+    "network", "density", "MAC density", "times as fast", "target", "dense ms", "sparse ms", "file MB", "of the bound",
     "load s, of dense", "memory MB, of dense", "first / warm", "layers dense",
 )  # fmt: skip
 
@@ -68,8 +69,8 @@ def measured(case: Case, density: float, options: argparse.Namespace, folder: Pa
         model=case.model, surgery=SurgeryConfig(density=density, **case.options), output=artifact, device="cpu"
     )
     outcome = apply.run(request)
-    portable = export.run(artifact, folder / "portable.onnx", measure=options.measure).report
-    dense = export.run(artifact, folder / "dense.onnx", format="dense").report
+    portable = export.run(artifact, folder / "portable.onnx", config=ExportConfig(measure=options.measure)).report
+    dense = export.run(artifact, folder / "dense.onnx", config=ExportConfig(format="dense")).report
     report = bench.run(
         portable.path, against=dense.path, threads=options.threads, batch=options.batch, seconds=0.01,
         rounds=options.rounds,

@@ -30,7 +30,7 @@ from n2nsurgery.training.state.saved_state import Position
 
 DENSITY = 0.05
 Step = Callable[[], object]
-BAR = 1.03
+TARGET = 1.03
 D17 = ((16, 2), (32, 1), (32, 1), (64, 1), *((64, 1),) * 13)
 
 
@@ -128,15 +128,15 @@ def main() -> None:
     rounds = in_turns(steps, arguments.rounds, device)
     for name in steps:
         print(f"{name}: {1000 * statistics.median(measured[name] for measured in rounds):.2f} ms")
-    for one, two, bar in (
-        ("masked", "dense", BAR),
-        ("hooks", "dense", BAR),
+    for one, two, target in (
+        ("masked", "dense", TARGET),
+        ("hooks", "dense", TARGET),
         ("dense", "plain", 1.0),
         ("masked", "plain", 1.0),
     ):
         ratios = sorted(measured[one] / measured[two] for measured in rounds)
         low, middle, high = statistics.quantiles(ratios, n=4)
-        print(f"{one} / {two}: {middle:.3f} [{low:.3f}, {high:.3f}]; bar {bar}")
+        print(f"{one} / {two}: {middle:.3f} [{low:.3f}, {high:.3f}]; target {target}")
 
 
 if __name__ == "__main__":

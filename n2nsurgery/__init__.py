@@ -5,11 +5,11 @@ Everything public is imported when it is first used, so that `import n2nsurgery`
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from typing import TYPE_CHECKING, Any
 
 from n2nsurgery.core.version import __version__ as __version__
+from n2nsurgery.imports import public_names
 
 if TYPE_CHECKING:
     from n2nsurgery.core.errors import N2NSurgeryError
@@ -28,44 +28,42 @@ if TYPE_CHECKING:
     from n2nsurgery.surgery.record import SurgeryRecord
     from n2nsurgery.training.loop.events import Callbacks
 
-_HOMES = {
-    "MaskSet": "n2nsurgery.masks.maskset",
-    "N2NSurgeryError": "n2nsurgery.core.errors",
-    "PrunedModel": "n2nsurgery.surgery.pruned_model",
-    "SkipSpec": "n2nsurgery.skips.spec",
-    "SurgeryConfig": "n2nsurgery.surgery.planning.config",
-    "SurgeryPlan": "n2nsurgery.surgery.planning.plan",
-    "SurgeryRecord": "n2nsurgery.surgery.record",
-    "apply": "n2nsurgery.pipelines.prune.apply",
-    "export_onnx": "n2nsurgery.pipelines.deploy.export",
-    "inspect": "n2nsurgery.pipelines.prune.inspect",
-    "load": "n2nsurgery.pipelines.saved.load",
-    "diff": "n2nsurgery.pipelines.python.report",
-    "evaluate": "n2nsurgery.pipelines.python.evaluate",
-    "report": "n2nsurgery.pipelines.python.report",
-    "train": "n2nsurgery.pipelines.python.train",
-    "Callbacks": "n2nsurgery.training.loop.events",
-}
-_RENAMED = {"Operated": "PrunedModel"}
 __all__ = [  # noqa: RUF022 - the verbs first
     "apply", "train", "evaluate", "report", "diff", "load", "inspect", "export_onnx",
     "Callbacks",
     "MaskSet", "N2NSurgeryError", "PrunedModel", "SkipSpec", "SurgeryConfig", "SurgeryPlan", "SurgeryRecord",
 ]  # fmt: skip
 
+_PACKAGES = (
+    "adapters", "connectivity", "core", "data", "experiments", "export", "graph", "masks", "models", "pipelines",
+    "plugins", "recipe", "register", "registries", "runtime", "skips", "surgery", "testing", "training",
+)  # fmt: skip
+_public, __dir__ = public_names(
+    __name__,
+    {
+        "MaskSet": "n2nsurgery.masks.maskset:MaskSet",
+        "N2NSurgeryError": "n2nsurgery.core.errors:N2NSurgeryError",
+        "PrunedModel": "n2nsurgery.surgery.pruned_model:PrunedModel",
+        "SkipSpec": "n2nsurgery.skips.spec:SkipSpec",
+        "SurgeryConfig": "n2nsurgery.surgery.planning.config:SurgeryConfig",
+        "SurgeryPlan": "n2nsurgery.surgery.planning.plan:SurgeryPlan",
+        "SurgeryRecord": "n2nsurgery.surgery.record:SurgeryRecord",
+        "apply": "n2nsurgery.pipelines.prune.apply:apply",
+        "export_onnx": "n2nsurgery.pipelines.deploy.export:export_onnx",
+        "inspect": "n2nsurgery.pipelines.prune.inspect:inspect",
+        "load": "n2nsurgery.pipelines.saved.load:load",
+        "diff": "n2nsurgery.pipelines.python.report:diff",
+        "evaluate": "n2nsurgery.pipelines.python.evaluate:evaluate",
+        "report": "n2nsurgery.pipelines.python.report:report",
+        "train": "n2nsurgery.pipelines.python.train:train",
+        "Callbacks": "n2nsurgery.training.loop.events:Callbacks",
+        **{package: f"{__name__}.{package}" for package in _PACKAGES},  # n2nsurgery.masks, without a second import
+    },
+)
+_RENAMED = {"Operated": "PrunedModel"}
+
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
     if name in _RENAMED:
         warnings.warn(f"n2nsurgery.{name} is now n2nsurgery.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
-        name = _RENAMED[name]
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    # n2nsurgery.masks, n2nsurgery.graph, ... without a second import statement
-    try:
-        return importlib.import_module(f"{__name__}.{name}")
-    except ModuleNotFoundError as error:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'") from error
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return _public(_RENAMED.get(name, name))

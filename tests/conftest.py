@@ -1,9 +1,10 @@
-"""What every test shares: the hypothesis profile, Ctrl-C's signal, and the skip of GPU tests without a GPU."""
+"""What every test shares: the hypothesis profile, Ctrl-C's signal, and what a missing tool does to a test."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +14,8 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+INSTALLED_IN_CI = ("the sparse runtime is not built", "install chromium", "could not import 'timm'")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,3 +37,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device; torch.cuda.is_available() is False here")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test in CI that was skipped for want of a tool that CI installs: a skip would hide that it broke."""
+    report = yield
+    reason = str(call.excinfo.value) if call.excinfo is not None else ""
+    if report.skipped and os.environ.get("CI") and any(tool in reason for tool in INSTALLED_IN_CI):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} may not be skipped in CI: {reason}"
+    return report

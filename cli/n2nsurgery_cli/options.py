@@ -19,7 +19,7 @@ AnyModel = Annotated[
     str,
     typer.Argument(metavar="MODEL|ARTIFACT|FILE", help="a model as for apply, an artifact's folder, or an .onnx file"),
 ]
-AllowImport = Annotated[bool, typer.Option("--allow-import", help="run the factory that names the model")]
+AllowImport = Annotated[bool, typer.Option("--allow-import", help="run named code: a model's factory, plugins")]
 NumClasses = Annotated[int | None, typer.Option(metavar="N", help="outputs of the model; default: the source's own")]
 InputSize = Annotated[str | None, typer.Option(metavar="CxHxW", help="shape of one sample; default: the source's own")]
 
@@ -34,6 +34,10 @@ Set = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="a value of the recipe, like train.epochs=5; repeatable"),
 ]
 Gpus = Annotated[int | None, typer.Option(metavar="N", help="processes, one for each GPU; default: this one alone")]
+Timeout = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="give up a process of several that does not answer; default: 1800"),
+]
 Resume = Annotated[
     str | None,
     typer.Option(metavar="[auto|RUN]", help="go on: auto with this recipe's run, begun where there is none"),
@@ -50,16 +54,6 @@ Last = Annotated[bool, typer.Option("--last", help="of a run, its newest weights
 
 # The file
 OnnxFile = Annotated[Path, typer.Argument(metavar="FILE", help="an .onnx file")]
-Format = Annotated[
-    str,
-    typer.Option(metavar="portable|dense|inlined", help="coded weights, ordinary ones, or codes in standard operators"),
-]
-Values = Annotated[str, typer.Option(metavar="fp32|fp16|int8", help="what coded weights are stored as")]
-Summarize = Annotated[bool, typer.Option("--report", help="put a summary of its connectivity into the metadata")]
-Measure = Annotated[
-    bool, typer.Option("--measure", help="time each layer, sparse against dense, and keep what is faster here")
-]
-Compact = Annotated[bool, typer.Option("--compact", help="remove channels that are provably constant or unused")]
 Library = Annotated[
     Path | None, typer.Option(metavar="FILE", help="the sparse runtime's library; default: the installed one")
 ]

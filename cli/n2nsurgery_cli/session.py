@@ -14,7 +14,7 @@ from n2nsurgery.core.progress import SILENT, Progress
 def session(*, quiet: bool = False, verbose: int = 0) -> Iterator[Progress]:
     """The progress callback for a pipeline; it shows nothing where nobody watches (no terminal, or `quiet`).
 
-    Inside, whatever libraries print goes to stderr: stdout belongs to the result alone.
+    Inside, whatever libraries print goes to stderr: only the result goes to stdout.
     """
     logger = logging.getLogger("n2nsurgery")
     logger.setLevel(logging.ERROR if quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)])

@@ -11,13 +11,15 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from n2nsurgery.core.errors import RunError, UsageError
 
 _STAGING = ".staging-"
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+# What a disk or a network file system says while somebody writes; other errors may come from what is written.
+_DISK = _NO_SPACE | {errno.EIO, errno.ESTALE, errno.EROFS, errno.EFBIG, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT}
 
 
 def ensure_writable(path: Path, *, overwrite: bool = False, marker: str | None = None) -> None:
@@ -37,7 +39,8 @@ def ensure_writable(path: Path, *, overwrite: bool = False, marker: str | None =
 
 def require_space(folder: Path, size: int) -> None:
     """Return where the disk of `folder` (which need not exist yet) has `size` bytes free; raises RunError."""
-    free = _free(folder)
+    with _as_run_error(folder, folder):
+        free = _free(folder)
     if free < size:
         raise RunError(
             f"no space left in '{folder}': {_megabytes(size)} are needed, {_megabytes(free)} are available; "
@@ -63,7 +66,7 @@ def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     with _as_run_error(path, staging):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _as_run_error(path, staging, only=_NO_SPACE):
+        with _as_run_error(path, staging, only=_DISK):
             yield staging
         with _as_run_error(path, staging):
             _flush(staging)
@@ -71,7 +74,8 @@ def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             staging.replace(path)
             _flush(path.parent)
     finally:
-        staging.unlink(missing_ok=True)
+        with suppress(OSError):  # a disk that failed is told by the error that is under way
+            staging.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -92,7 +96,7 @@ def atomic_folder(path: Path, *, overwrite: bool = False, marker: str | None = N
     with _as_run_error(path, staging):
         staging.mkdir(parents=True)
     try:
-        with _as_run_error(path, staging, only=_NO_SPACE):
+        with _as_run_error(path, staging, only=_DISK):
             yield staging
         with _as_run_error(path, staging):
             for file in (*staging.rglob("*"), staging):
@@ -154,12 +158,17 @@ def _as_run_error(path: Path, staging: Path, *, only: frozenset[int] | None = No
     try:
         yield
     except OSError as error:
+        if error.errno == errno.EDQUOT:
+            raise RunError(
+                f"the disk quota is used up while writing '{path}': at least {_megabytes(_size(staging))} are needed; "
+                "free some or choose another output"
+            ) from error
         if error.errno in _NO_SPACE:
             raise RunError(
                 f"no space left while writing '{path}': at least {_megabytes(_size(staging))} are needed, "
                 f"{_megabytes(_free(path.parent))} are available; free some or choose another output"
             ) from error
-        if only is None:
+        if only is None or error.errno in only:
             raise RunError(f"cannot write '{path}': {error.strerror or error}") from error
         raise
 

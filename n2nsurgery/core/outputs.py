@@ -1,10 +1,12 @@
-"""What a model is called with and what it returns: tensors, alone or inside of tuples, lists and mappings."""
+"""How a model is called and what it returns: device, mode, and tensors, alone or in tuples, lists and mappings."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UsageError
@@ -78,3 +80,31 @@ def _plain(value: tuple[Any, ...] | list[Any]) -> bool:
 
 def _named(value: Any, function: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401 - a named tuple
     return type(value)(*(map_tensors(item, function) for item in value))
+
+
+def device_of(module: nn.Module) -> torch.device | None:
+    """The device of the module's first parameter; None where it has no parameter."""
+    return next((parameter.device for parameter in module.parameters()), None)
+
+
+@contextmanager
+def modes_kept(*modules: nn.Module) -> Iterator[None]:
+    """Inside, modes may be switched; afterwards the `training` flag of every submodule is as before.
+
+    `module.train(was_training)` would not do: it thaws a BatchNorm that its author has put into eval mode.
+    """
+    flags = [(part, part.training) for module in modules for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, flag in flags:
+            part.training = flag
+
+
+@contextmanager
+def evaluation_mode(*modules: nn.Module) -> Iterator[None]:
+    """Inside, `modules` are in eval mode; afterwards every submodule is in the mode it was in."""
+    with modes_kept(*modules):
+        for module in modules:
+            module.eval()
+        yield

@@ -11,8 +11,8 @@ artifacts (surgery) and checkpoints (train) are such folders; `kind` is the word
 
 from __future__ import annotations
 
-import errno
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -254,10 +254,15 @@ def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     try:
         save_file(tensors, path)
     except SafetensorError as error:
-        # The library reports a full disk in its own words; the number of the operating system's error is in them.
-        if f"os error {errno.ENOSPC}" in str(error):
-            raise OSError(errno.ENOSPC, "No space left on device", str(path)) from error
+        _raise_of_system(error, path)
         raise
+
+
+def _raise_of_system(error: SafetensorError, path: Path) -> None:
+    """Raise OSError where safetensors reports one of the operating system: its number is among the words."""
+    if found := re.search(r"os error (\d+)", str(error)):
+        number = int(found[1])
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def _read_tensors(path: Path, aliases: Mapping[str, str]) -> dict[str, Tensor]:
@@ -268,6 +273,7 @@ def _read_tensors(path: Path, aliases: Mapping[str, str]) -> dict[str, Tensor]:
     try:
         stored = load_file(path)
     except SafetensorError as error:
+        _raise_of_system(error, path)
         raise InvalidFileError(f"'{path}' is not a safetensors file: {error}") from error
     try:
         return stored | {alias: stored[name] for alias, name in aliases.items()}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.names import nearest
 
 
 def require(holds: bool, field: str, value: object, allowed: str) -> None:  # noqa: FBT001 - a verdict
@@ -15,8 +16,10 @@ def require(holds: bool, field: str, value: object, allowed: str) -> None:  # no
 
 
 def require_choice(field: str, value: object, choices: Sequence[str]) -> None:
-    """Return where `value` is one of `choices`; raises UsageError."""
-    require(value in choices, field, value, f"one of {', '.join(choices)}")
+    """Return where `value` is one of `choices`; raises UsageError with the nearest one."""
+    near = nearest(value, choices) if isinstance(value, str) else None
+    hint = f"; did you mean '{near}'?" if near else ""
+    require(value in choices, field, value, f"one of {', '.join(choices)}{hint}")
 
 
 def is_number(value: object) -> bool:

@@ -19,6 +19,7 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.capture.capture import capture
 from n2nsurgery.export.compaction.channel_folding import Compaction, compact
+from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.export.files import metadata as metadata_document
 from n2nsurgery.export.files.load import load_model
 from n2nsurgery.export.files.onnx_file import ModelFiles, require_free, staged, write
@@ -26,11 +27,14 @@ from n2nsurgery.export.proof.parity import TOLERANCE
 from n2nsurgery.export.proof.proofs import Proofs
 from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.export.proof.verify import require_interface, require_pruned_zero, require_valid
-from n2nsurgery.export.sparse.formats import ExportFormat, apply_form
+from n2nsurgery.export.sparse.formats import apply_form
 from n2nsurgery.export.sparse.layer_race import race_with
 from n2nsurgery.export.sparse.stored_weights import tensors_of
 from n2nsurgery.export.sparse.weight_coding import Race, WeightCoding, codings, rounded
 from n2nsurgery.export.sparse.weight_record import WeightRecord
+
+DEFAULT = ExportConfig()
+"""A portable file in fp32."""
 
 
 def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat what is there
@@ -41,9 +45,8 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     path: Path,
     metadata: Mapping[str, Any],
     masks: Mapping[str, Tensor] | None = None,
-    format: ExportFormat | None = None,  # noqa: A002 - the word for it
+    config: ExportConfig = DEFAULT,
     libraries: Sequence[Path] = (),
-    measure: bool = False,
     overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> ExportReport:
@@ -51,25 +54,23 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
 
     `module` is in eval mode, on the CPU, in float32 or float64. `example_inputs` are its positional inputs with
     the batch as dimension 0; that dimension stays dynamic in the file. `metadata` becomes one JSON document in the
-    file. `masks` maps parameter names to boolean tensors (False = pruned). `format`: portable, in fp32, where None.
-    `libraries`: custom operators (the sparse runtime) that the file is proven with besides. `measure`: where sparse
-    kernels are used is measured with them, layer by layer, and not predicted; the file then depends on the machine.
-    `progress` sees each stage begin.
+    file. `masks` maps parameter names to boolean tensors (False = pruned). `config`: its form; its `report`
+    is the caller's. `libraries`: custom operators (the sparse runtime) that the file is proven with besides, and that
+    layers are measured with. `progress` sees each stage begin.
 
     Raises UsageError for an unfit module, an existing file or nothing to measure, TraceError where torch cannot
     capture the module, VerificationError where the file does not reproduce it, RunError where it cannot be translated
     or written.
     """
     _require_exportable(module, example_inputs, input_names)
-    wanted = format or ExportFormat()
-    _require_measurable(wanted, libraries, measure=measure)
+    _require_measurable(config, libraries)
     target = ModelFiles(model=path)
     require_free(target, overwrite=overwrite)
     batches = _batches(example_inputs)
     progress("capturing the graph", 0.0)
     model = capture(module, batches[-1], input_names)
     progress("coding the weights", 0.5)
-    export = _decided(model, wanted, metadata, race_with(libraries) if measure else None)
+    export = _decided(model, config, metadata, race_with(libraries) if config.measure else None)
     with staged(target) as files:
         progress("writing", 0.6)
         proofs = Proofs(module, batches, tuple(str(value.name) for value in model.graph.outputs))
@@ -85,7 +86,7 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
             path=path,
             external_data=target.data if files.data.exists() else None,
             size=files.size,
-            format=export.format,
+            config=config,
             opset=next(entry.version for entry in proto.opset_import if not entry.domain),
             ir_version=proto.ir_version,
             inputs=tuple(input_names),
@@ -106,7 +107,7 @@ class _Decided:
     """A captured model, and what is to become of it."""
 
     model: ir.Model
-    format: ExportFormat
+    config: ExportConfig
     compaction: Compaction
     codings: tuple[WeightCoding, ...]
     document: str
@@ -116,28 +117,28 @@ class _Decided:
         return tuple(coding.record for coding in self.codings)
 
 
-def _decided(model: ir.Model, wanted: ExportFormat, metadata: Mapping[str, Any], race: Race | None) -> _Decided:
-    compaction = compact(model.graph) if wanted.compact else Compaction()
-    decided = tuple(codings(model.graph, None if wanted.form == "dense" else wanted.values, race))
+def _decided(model: ir.Model, config: ExportConfig, metadata: Mapping[str, Any], race: Race | None) -> _Decided:
+    compaction = compact(model.graph) if config.compact else Compaction()
+    decided = tuple(codings(model.graph, None if config.format == "dense" else config.values, race))
     deployment = {
-        "format": wanted.form,
-        "values": wanted.values,
+        "format": config.format,
+        "values": config.values,
         "weights": [coding.record.to_json() for coding in decided],
         "compaction": compaction.to_json(),
     }
     document = metadata_document.encode({**metadata, "deployment": deployment})
-    return _Decided(model=model, format=wanted, compaction=compaction, codings=decided, document=document)
+    return _Decided(model=model, config=config, compaction=compaction, codings=decided, document=document)
 
 
 def _write(export: _Decided, files: ModelFiles, proofs: Proofs) -> None:
     """Writes the model in its format, after its dense form has been proven."""
-    wanted = export.format
-    if wanted.form != "dense":
+    config = export.config
+    if config.format != "dense":
         proofs.dense_form(export.model, files)
-        if wanted.values != "fp32":
+        if config.values != "fp32":
             rounded(export.codings)
-            proofs.dense_form(export.model, files, wanted.values)
-    model = apply_form(export.model, wanted.form, export.codings)
+            proofs.dense_form(export.model, files, config.values)
+    model = apply_form(export.model, config.format, export.codings)
     model.metadata_props[metadata_document.KEY] = export.document
     write(model, files)
 
@@ -154,13 +155,11 @@ def _one_more_sample(tensor: Tensor) -> Tensor:
     return torch.cat([tensor, first.flip(tuple(range(1, tensor.dim())))])
 
 
-def _require_measurable(wanted: ExportFormat, libraries: Sequence[Path], *, measure: bool) -> None:
-    if not measure:
-        return
-    if wanted.form != "portable":
-        raise UsageError(f"--measure needs sparse kernels, which --format {wanted.form} has not: choose portable")
-    if not libraries:
-        raise UsageError("--measure needs the sparse runtime; build it with `python -m n2nsurgery.runtime.build`")
+def _require_measurable(config: ExportConfig, libraries: Sequence[Path]) -> None:
+    if config.measure and not libraries:
+        raise UsageError(
+            "needs the sparse runtime; build it with `python -m n2nsurgery.runtime.build`", field="measure", joint=" "
+        )
 
 
 def _require_exportable(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[str]) -> None:

@@ -9,8 +9,9 @@ Every piece can be used on its own; each is imported when it is first asked for.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from n2nsurgery.imports import public_names
 
 if TYPE_CHECKING:
     from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair
@@ -19,21 +20,18 @@ if TYPE_CHECKING:
     from n2nsurgery.graph.layers.pairs import select_pairs
     from n2nsurgery.graph.tracing.trace import Trace, trace
 
-_HOMES = {
-    "LayerGraph": "layers.layer_graph",
-    "LayerPair": "layers.layer_graph",
-    "PairSelection": "layers.pair_selection",
-    "Trace": "tracing.trace",
-    "layer_graph": "layers.layering",
-    "pairs": "layers.pairs",
-    "select_pairs": "layers.pairs",
-    "trace": "tracing.trace",
-}
 __all__ = ["LayerGraph", "LayerPair", "PairSelection", "Trace", "layer_graph", "select_pairs", "trace"]
 
-
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object of the package
-    if name not in _HOMES:
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
-    return home if name == _HOMES[name] else getattr(home, name)
+__getattr__, __dir__ = public_names(
+    __name__,
+    {
+        "LayerGraph": "n2nsurgery.graph.layers.layer_graph:LayerGraph",
+        "LayerPair": "n2nsurgery.graph.layers.layer_graph:LayerPair",
+        "PairSelection": "n2nsurgery.graph.layers.pair_selection:PairSelection",
+        "Trace": "n2nsurgery.graph.tracing.trace:Trace",
+        "layer_graph": "n2nsurgery.graph.layers.layering:layer_graph",
+        "pairs": "n2nsurgery.graph.layers.pairs",
+        "select_pairs": "n2nsurgery.graph.layers.pairs:select_pairs",
+        "trace": "n2nsurgery.graph.tracing.trace:trace",
+    },
+)

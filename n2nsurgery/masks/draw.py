@@ -96,7 +96,8 @@ def draw_masks(  # noqa: PLR0913 - each is a separate question
     `context` is needed by every criterion that `needs` more than nothing; its weights are replaced by `weights`.
     `seed` is for patterns, scores have the context's. `counts` by name, which sum to `count`, take the place of a
     pattern's own allocation. `progress` is called after each round of scoring.
-    Raises BudgetError where `count` does not fit between the floors and the number of weights.
+    Raises BudgetError where `count` does not fit between the floors and the number of weights, UsageError where the
+    criterion needs a `context` and none is given, UnknownNameError for an unknown name.
     """
     chosen = make_criterion(criterion) if isinstance(criterion, str) else criterion
     _require_fit(weights, count, floors)

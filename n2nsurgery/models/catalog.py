@@ -51,7 +51,7 @@ def resolve_model(  # noqa: PLR0913 - one parameter for each thing that a user m
 ) -> ModelBundle:
     """The ModelBundle called `name`, in training mode, on the CPU in float32.
 
-    Parameters and example inputs (batch 2) are functions of `seed` and `name` alone; the global generator is left as
+    Parameters and example inputs (batch 2) depend only on `seed` and `name`; the global generator is left as
     it was. `weights`: pretrained weights of the source (`DEFAULT`, `IMAGENET1K_V1`, ...) or a file of tensors, see
     `weights.read` for `weights_key` and `weights_prefix`, `weights.load` for `weights_ignore`.
     `input_size`: a number for height and width, or the shape of one sample. `options`: further arguments of the

@@ -1,1 +1,1 @@
-"""The use cases, one file each: apply, train, evaluate, load, inspect, export, ...; it alone sees all others."""
+"""The use cases: apply, train, evaluate, load, inspect, export, ...; only this package sees all others."""

@@ -104,8 +104,8 @@ def read_values(  # noqa: PLR0913
     also: Collection[str] = (),
 ) -> dict[str, Any]:
     """The fields of `cls` that `node` gives, each of its type; arguments and errors as for `read_section`."""
-    members = keys_of(node, path, problems)
     known = {entry.name: entry for entry in fields(cls) if entry.name not in without}
+    members = keys_of(node, path, problems, known)
     hints = get_type_hints(cls)
     before = len(problems.found)
     values: dict[str, Any] = {}
@@ -138,12 +138,13 @@ def read_value(hint: Any, node: Node, path: str, problems: Problems) -> Any:  # 
         raise BrokenError from error
 
 
-def keys_of(node: Node, path: str, problems: Problems) -> dict[str, Node]:
-    """The members of a section by key; an empty section has none. Notes anything that is no mapping."""
+def keys_of(node: Node, path: str, problems: Problems, known: Collection[str] = ()) -> dict[str, Node]:
+    """The members of a section by key; an empty section has none. Notes anything that is no mapping, with `known`."""
     if node.content is None:
         return {}
     if node.members is None:
-        problems.note(node.place, f"{path or 'the recipe'} is {node.shown()}; keys with values are needed")
+        shown = f": {', '.join(known)}" if known else ""
+        problems.note(node.place, f"{path or 'the recipe'} is {node.shown()}; keys with values are needed{shown}")
         raise BrokenError
     return dict(node.members)
 

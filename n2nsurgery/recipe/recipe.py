@@ -1,12 +1,13 @@
 """Recipe: one training run as a value, composed of the sections' own types; and its canonical form.
 
     version, seed    of the format; of everything that is drawn
+    plugins          modules to import first, for what they register
     model            ModelRequest; may be left out where an artifact is trained
     data             DataRequest
     surgery          SurgeryConfig without its seed, or ArtifactRequest; left out, the dense model is trained
     train            TrainConfig without its seed
-    export           ExportRequest; left out, nothing is exported
-    report           ReportRequest; left out, no report is made
+    export           ExportConfig; left out, nothing is exported
+    report           ReportConfig; left out, no report is made
 
 Nothing here has a default of its own.
 """
@@ -20,16 +21,16 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from n2nsurgery.connectivity.graph.request import ReportRequest
+from n2nsurgery.connectivity.graph.report_config import ReportConfig
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.data.request import DataRequest
-from n2nsurgery.export.request import ExportRequest
+from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.training.config.config import TrainConfig
 
 VERSION: Final = 2
-# Where a run computes and where its data lies, and what is made of it afterwards: neither changes what is trained.
+# Where a run computes, where its data and its plugins lie, and what is made of it afterwards: not what is trained.
 _PLACES = (
     ("data", "root"),
     ("data", "workers"),
@@ -38,7 +39,7 @@ _PLACES = (
     ("train", "distributed_timeout"),
     ("train", "find_unused_parameters"),
 )
-_AFTERWARDS = ("export", "report")
+_BESIDE = ("plugins", "export", "report")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +55,13 @@ class Recipe:
 
     version: Literal[2] = VERSION
     seed: int = 0
+    plugins: tuple[str, ...] = ()
     model: ModelRequest | None
     data: DataRequest
     surgery: SurgeryConfig | ArtifactRequest | None
     train: TrainConfig
-    export: ExportRequest | None = None
-    report: ReportRequest | None = None
+    export: ExportConfig | None = None
+    report: ReportConfig | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Every value, defaults included, as JSON values; reading it gives an equal recipe."""
@@ -70,6 +72,7 @@ class Recipe:
         document = {
             "version": self.version,
             "seed": self.seed,
+            "plugins": self.plugins,
             "model": self.model and asdict(self.model),
             "data": data,
             "surgery": self.surgery and _surgery(self.surgery),
@@ -88,7 +91,7 @@ class Recipe:
         document = self.to_json()
         for section, key in _PLACES:
             del document[section][key]
-        return {section: value for section, value in document.items() if section not in _AFTERWARDS}
+        return {section: value for section, value in document.items() if section not in _BESIDE}
 
     @property
     def subject(self) -> str:
@@ -104,12 +107,17 @@ class Recipe:
 
 def differences(one: Recipe, other: Recipe) -> tuple[str, ...]:
     """Where two recipes differ in what they train: `train.epochs: 6 -> 300`."""
-    before, after = _flat(one.trained()), _flat(other.trained())
+    before, after = options_of(one), options_of(other)
     return tuple(
         f"{path}: {before.get(path, 'absent')} -> {after.get(path, 'absent')}"
         for path in sorted(before.keys() | after.keys())
         if before.get(path, "absent") != after.get(path, "absent")
     )
+
+
+def options_of(recipe: Recipe) -> dict[str, Any]:
+    """Every option that changes what is trained, by its name: `train.epochs`."""
+    return _flat(recipe.trained())
 
 
 def _surgery(asked: SurgeryConfig | ArtifactRequest) -> dict[str, Any]:

@@ -7,12 +7,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from n2nsurgery.connectivity.graph.request import ReportRequest
+from n2nsurgery.connectivity.graph.report_config import ReportConfig
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
-from n2nsurgery.export.request import ExportRequest
+from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.recipe.foreign import import_named, plugins_of
 from n2nsurgery.recipe.node import Node
 from n2nsurgery.recipe.overrides import Override, overridden
 from n2nsurgery.recipe.reading import (
@@ -39,13 +40,16 @@ _SURGERY_KEYS = ("preset", "criterion", "artifact")
 _AROUND = tuple(field.name for field in fields(DataRequest) if field.name not in {"name", "options"})
 
 
-def read_recipe(path: Path, overrides: Iterable[Override] = ()) -> Recipe:
+def read_recipe(path: Path, overrides: Iterable[Override] = (), *, allow_import: bool = False) -> Recipe:
     """The recipe in the file `path` with `overrides` in place.
 
+    `allow_import` permits to import its `plugins`, which runs their code; what was imported before is not refused.
     Raises InvalidFileError with file, line, column and key of everything that is wrong in the file, UsageError where
     only the overrides are.
     """
-    return resolve(overridden(upgraded(read_yaml(path)), map(renamed, overrides)))
+    document = overridden(upgraded(read_yaml(path)), map(renamed, overrides))
+    import_named(document, allow_import=allow_import)
+    return resolve(document)
 
 
 def resolve(root: Node) -> Recipe:
@@ -80,6 +84,7 @@ def _recipe(root: Node, problems: Problems) -> Recipe:
     _require_version(sections.get("version"), root, problems)
     read = _Reader(root, sections, problems)
     seed = read("seed", _seed) if "seed" in sections else 0
+    plugins = read("plugins", plugins_of)
     surgery = read("surgery", _surgery)
     model = read("model", _model, needed=not read.gives("surgery", "artifact"))
     data = read("data", _data, needed=True)
@@ -90,6 +95,7 @@ def _recipe(root: Node, problems: Problems) -> Recipe:
         raise BrokenError
     recipe = Recipe(
         seed=seed or 0,
+        plugins=plugins or (),
         model=model,
         data=data,
         surgery=surgery,
@@ -151,12 +157,12 @@ def _train(node: Node, problems: Problems) -> TrainConfig:
     return read_section(TrainConfig, node, "train", problems, without=_SEED)
 
 
-def _export(node: Node, problems: Problems) -> ExportRequest:
-    return read_section(ExportRequest, node, "export", problems)
+def _export(node: Node, problems: Problems) -> ExportConfig:
+    return read_section(ExportConfig, node, "export", problems)
 
 
-def _report(node: Node, problems: Problems) -> ReportRequest:
-    return read_section(ReportRequest, node, "report", problems)
+def _report(node: Node, problems: Problems) -> ReportConfig:
+    return read_section(ReportConfig, node, "report", problems)
 
 
 def _data(node: Node, problems: Problems) -> DataRequest:

@@ -11,11 +11,11 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter
 
-from n2nsurgery.connectivity.graph.request import ReportRequest
+from n2nsurgery.connectivity.graph.report_config import ReportConfig
 from n2nsurgery.core.config.options import ConfigField, Range, config_fields
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
-from n2nsurgery.export.request import ExportRequest
+from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.recipe.recipe import VERSION, ArtifactRequest
@@ -33,12 +33,13 @@ def json_schema() -> Schema:
     properties: Schema = {
         "version": {"const": VERSION},
         "seed": {"type": "integer", "minimum": 0, "default": 0},
+        "plugins": {"type": "array", "items": {"type": "string"}, "default": []},
         "model": {"anyOf": [_section(ModelRequest, shared), _NULL]},
         "data": {"oneOf": [_data_set(name, shared) for name in DATA_SETS.names()]},
         "surgery": {"anyOf": surgery},
         "train": _section(TrainConfig, shared, without=("seed",)),
-        "export": {"anyOf": [_section(ExportRequest, shared), _NULL]},
-        "report": {"anyOf": [_section(ReportRequest, shared), _NULL]},
+        "export": {"anyOf": [_section(ExportConfig, shared), _NULL]},
+        "report": {"anyOf": [_section(ReportConfig, shared), _NULL]},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

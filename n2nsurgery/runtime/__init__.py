@@ -55,7 +55,9 @@ def library_path() -> Path:
 def register(session_options: AcceptsCustomOps) -> None:
     """Adds the sparse kernels to a session's options, before the session is made.
 
-    Raises LibraryNotBuiltError if the library is not there.
+    The kernels run on the CPU provider, in the threads that the session has (`intra_op_num_threads`). A session on
+    another provider should not get them: it would copy every input of a sparse layer to the CPU. Raises
+    LibraryNotBuiltError if the library is not there.
     """
     session_options.register_custom_ops_library(str(library_path()))
 

@@ -3,7 +3,7 @@
 Every instruction set is a translation unit of its own, compiled for that set alone; which one runs is decided when the
 library is loaded. Nothing is tuned to the building machine, so the library may be copied to others of its architecture.
 
-This file needs the standard library alone: the installation runs it before there is a package to import.
+This file needs only the standard library: the installation runs it before there is a package to import.
 """
 
 from __future__ import annotations

@@ -44,7 +44,11 @@ def plan_alignment(source: Signal, target: Signal, pooling: Pooling = "average")
 
 
 def align(tensor: Tensor, alignment: Alignment) -> Tensor:
-    """`tensor` (batch first) in the target's layout and spatial size, with its own channels; never modified."""
+    """`tensor` in the target's layout and spatial size, with its own channels; the input is never modified.
+
+    Maps: (N, C, H, W) -> (N, C, H', W'), pooled, cropped or repeated to the size that `alignment` was planned for; with
+    `vector`, (N, C, ...) -> (N, C), the mean over all positions. Layouts with channels last stay or become such.
+    """
     if alignment.permute_in:
         tensor = tensor.movedim(-1, 1)
     if alignment.vector:

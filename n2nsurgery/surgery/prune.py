@@ -53,11 +53,12 @@ def prune(
     progress: Progress = SILENT,
     criterion: Criterion | None = None,
 ) -> PrunedModel:
-    """Carry out `plan` on the module that its engine changes, in place; equal plans, weights and data give equal masks.
+    """Prune the module that the plan's engine changes, in place; equal plans, weights and data give equal masks.
 
+    `data`: the batches, loss and device that a criterion scores with; unused by criteria that look at weights only.
     `progress` is called while a criterion scores. `criterion`: the object, where no registry has the one that the plan
-    names. Raises UsageError where the criterion needs data and
-    has none, InternalError where the counts are not exactly the plan's.
+    names. Raises UsageError where the criterion needs data and has none, InternalError where the counts are not exactly
+    the plan's.
     """
     draw = _draw(trace, plan, data, progress, criterion)
     module = add_skips(trace, plan)

@@ -21,7 +21,7 @@ def parameter_of(skip: SkipSpec) -> str:
 def settle_skip(skip: SkipSpec, weight: nn.Parameter, *, seed: int) -> Tensor:
     """Draw the mask of a skip that has weights, fill `weight` with its start values, and return the mask.
 
-    A function of (seed, the skip's name, pattern and count) alone.
+    It depends only on the seed and on the skip's name, pattern and count.
     """
     generator = numpy_generator(seed, "skip pattern", skip.name)
     mask, primary = _random(skip, generator) if skip.pattern == "random" else _one_to_one(skip, weight.shape, generator)

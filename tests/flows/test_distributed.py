@@ -33,7 +33,8 @@ from pathlib import Path
 import torch
 from torch import nn
 from n2nsurgery import apply
-from n2nsurgery.core.errors import InterruptionError, RunError
+from n2nsurgery.core.errors import InterruptionError, RunError, UsageError
+from n2nsurgery.core.progress import SILENT
 from n2nsurgery.pipelines.training import train
 from n2nsurgery.pipelines.training.train_request import TrainRequest
 from n2nsurgery.training.distributed.distributed import joined
@@ -67,6 +68,14 @@ def train_by_hand(processes):
 def run(recipe, output, progress=SILENT, **options):
     return train.run(TrainRequest(recipe=Path(recipe), output=Path(output), device="cpu", **options), progress)
 
+def refuse(difference, *overrides):
+    try:
+        run("recipe.yaml", "refused", overrides=overrides if rank else ())
+    except UsageError as error:
+        assert difference in str(error), error
+    else:
+        raise AssertionError(f"{difference} was not noticed")
+
 def interrupt(stage, done, sent=[]):
     if stage.startswith("epoch") and not sent:
         sent.append(os.kill(os.getpid(), signal.SIGTERM))
@@ -74,8 +83,11 @@ def interrupt(stage, done, sent=[]):
 try:
     with joined("cpu") as processes:
         assert (processes.rank, processes.size, processes.local_rank) == (rank, 2, rank)
-        train.joined = lambda device: nullcontext(processes)
+        train.joined = lambda device, timeout: nullcontext(processes)
         train_by_hand(processes)
+        refuse("train.optimizer.lr is 0.2, in process 0 0.1", "train.optimizer.lr=0.2")
+        refuse("data.train is 64, in process 0 80", "data.train=64")
+        assert not Path("refused").exists()
         outcome = run("recipe.yaml", "whole")
         assert (outcome is None) == bool(rank)
         try:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import n2nsurgery
-from n2nsurgery import registries
+from n2nsurgery import plugins, registries
 from n2nsurgery.core.registry import Registry
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plugin"
@@ -56,6 +56,7 @@ def installed(site, here, monkeypatch):  # noqa: ARG001 - it works in an empty f
 
 
 def _forget() -> None:
+    plugins._IMPORTED.clear()
     for name in [name for name in sys.modules if name.partition(".")[0] in {"n2n_example", "my_score"}]:
         del sys.modules[name]
     for registry in vars(registries).values():
@@ -157,6 +158,28 @@ def test_a_plugin_that_is_missing_is_wrong_usage(program):
     refused = program(*APPLY, "--plugin", "my_scores")
     assert refused.code == 2
     assert "the plugin 'my_scores' is not found" in refused.stderr
+
+
+RECIPE = """
+version: 2
+plugins: [my_score]
+model: {name: mlp, options: {widths: [8, 8]}}
+data: {name: fake, shape: [8], classes: 3, train: 30, test: 15}
+surgery: {density: 0.5, criterion: my-score, skip: none}
+train: {epochs: 1, batch_size: 15}
+"""
+
+
+def test_a_recipes_plugins_run_only_where_that_is_allowed(program):
+    Path("my_score.py").write_text(MY_SCORE)
+    Path("mine.yaml").write_text(RECIPE.lstrip())
+    refused = program("train", "mine.yaml", "--output", "run", "--quiet")
+    assert refused.code == 3
+    assert "mine.yaml:2:10: plugins: importing my_score runs code; allow it with --allow-import" in refused.stderr
+    assert "my_score" not in sys.modules
+    trained = program("train", "mine.yaml", "--output", "run", "--quiet", "--allow-import")
+    assert trained.code == 0, trained.stderr
+    assert "plugins:\n- my_score" in Path("run", "recipe.yaml").read_text()
 
 
 def test_python_takes_an_object_of_the_plugin():

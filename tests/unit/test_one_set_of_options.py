@@ -11,12 +11,14 @@ import pytest
 import n2nsurgery
 from n2nsurgery.core.config.options import ConfigField, config_fields
 from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.export.config import ExportConfig, ExportOptions
 from n2nsurgery.recipe.resolve import resolve
 from n2nsurgery.recipe.schema import json_schema
 from n2nsurgery.recipe.yaml_text import parse_yaml
 from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import PairOptions, SurgeryOptions
 from n2nsurgery_cli.commands.apply import apply as apply_command
+from n2nsurgery_cli.commands.export import export as export_command
 from n2nsurgery_cli.config_options import flag_of
 
 FIELDS = {each.name: each for each in config_fields(SurgeryConfig)}
@@ -154,3 +156,22 @@ def test_each_front_end_tells_a_wrong_value_in_its_own_spelling(name, value, all
     column = len("surgery: {") + section.index(f"{name}: ") + len(name) + 3
     assert str(in_a_recipe.value) == f"r.yaml:5:{column}: surgery.{name} is {value}; {allowed}"
     assert in_python.value.spelled(flag_of(name)) == f"--{name.replace('_', '-')} is {value}; {allowed}"
+
+
+EXPORT = {each.name: each for each in config_fields(ExportConfig)}
+
+
+def test_the_options_of_an_export_are_the_same_everywhere():
+    command = inspect.signature(export_command).parameters
+    shown = inspect.signature(n2nsurgery.export_onnx).parameters
+    (section, _none) = json_schema()["properties"]["export"]["anyOf"]
+    assert list(section["properties"]) == list(EXPORT) == list(get_type_hints(ExportOptions))
+    assert get_type_hints(ExportOptions) == {name: each.hint for name, each in EXPORT.items()}
+    for name, each in EXPORT.items():
+        _, option = get_args(command[name].annotation)
+        assert option.help.startswith(each.option.help)
+        assert option.metavar == ("|".join(each.choices) or None)
+        assert (shown[name].default, shown[name].annotation) == (each.default, each.hint)
+        schema = section["properties"][name]
+        assert (schema["default"], schema["description"]) == (each.default, each.option.help)
+        assert schema.get("enum", []) == list(each.choices)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from n2nsurgery_cli import options
+from n2nsurgery_cli.config_options import Given
 from n2nsurgery_cli.session import session
 
 A_NETWORK = "MODEL|ARTIFACT|FILE"
@@ -32,13 +33,13 @@ def diff(
         from n2nsurgery.pipelines.connectivity.diff import run
         from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest
 
+        rules: Given = {
+            "conductance": conductance, "identity": identity, "batchnorm": batchnorm, "max_nodes": max_nodes,
+        }  # fmt: skip
         requests = [
             GraphRequest(
                 model=name,
-                conductance=conductance,
-                identity=identity,
-                batchnorm=batchnorm,
-                max_nodes=max_nodes,
+                **rules,
                 allow_import=allow_import,
                 num_classes=num_classes,
                 input_size=options.input_size(input_size),

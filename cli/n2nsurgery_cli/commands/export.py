@@ -7,21 +7,19 @@ from typing import Annotated
 
 import typer
 
-from n2nsurgery.core.errors import UsageError
+from n2nsurgery.export.config import ExportConfig
 from n2nsurgery_cli import options
+from n2nsurgery_cli.config_options import Given, options_of
 from n2nsurgery_cli.session import session
 
 
+@options_of("asked", ExportConfig)
 def export(
+    asked: Given,
     artifact: Annotated[
         Path | None, typer.Argument(help="folder of an artifact or a run; default: the newest", show_default=False)
     ] = None,
-    onnx: Annotated[bool, typer.Option("--onnx", help="write an ONNX file, checked in ONNX Runtime")] = False,
-    format: options.Format = "portable",  # noqa: A002 - the option's name
-    values: options.Values = "fp32",
-    compact: options.Compact = False,
-    measure: options.Measure = False,
-    report: options.Summarize = False,
+    _onnx: Annotated[bool, typer.Option("--onnx", hidden=True, help="what is written in any case")] = False,
     output: options.Output = None,
     overwrite: options.Overwrite = False,
     allow_import: options.AllowImport = False,
@@ -35,19 +33,14 @@ def export(
     It is small everywhere, and fast where the sparse runtime is registered. It appears only after ONNX Runtime has
     reproduced the output of the artifact.
     """
-    if not onnx:
-        raise UsageError("no format is given; pass --onnx to write an ONNX file")
+    config = ExportConfig(**asked)
     with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.pipelines.deploy.export import run
 
         outcome = run(
             artifact,
             output,
-            format=format,
-            values=values,
-            compact=compact,
-            measure=measure,
-            report=report,
+            config=config,
             overwrite=overwrite,
             allow_import=allow_import,
             last=last,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from n2nsurgery_cli import options
+from n2nsurgery_cli.config_options import Given
 from n2nsurgery_cli.session import session
 
 
@@ -46,13 +47,14 @@ def report(
         from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest
         from n2nsurgery.pipelines.connectivity.report import run
 
+        rules: Given = {
+            "conductance": conductance, "identity": identity, "batchnorm": batchnorm, "max_nodes": max_nodes,
+        }  # fmt: skip
+
         def request(name: str) -> GraphRequest:
             return GraphRequest(
                 model=name,
-                conductance=conductance,
-                identity=identity,
-                batchnorm=batchnorm,
-                max_nodes=max_nodes,
+                **rules,
                 allow_import=allow_import,
                 last=last,
                 num_classes=num_classes,

@@ -31,7 +31,7 @@ def reproduce(
         list[str] | None,
         typer.Option(
             metavar="PATTERN",
-            help="train these alone, by name ('*-fo-512-32-s*', '*-s0'), and show what is finished; repeatable",
+            help="train only these, by name ('*-fo-512-32-s*', '*-s0'), and show what is finished; repeatable",
         ),
     ] = None,
     finished: Annotated[
@@ -43,7 +43,7 @@ def reproduce(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Carry out a table or figure of the papers again, with their numbers beside ours.
+    """Reproduce a table or figure of the papers, with their numbers beside ours.
 
     Finished parts are kept in the output folder: the same command goes on where it stopped.
     """

@@ -20,6 +20,7 @@ def train(
     recipe: options.RecipeFile,
     set_: options.Set = None,
     gpus: options.Gpus = None,
+    timeout: options.Timeout = None,
     resume: options.Resume = None,
     allow_changes: options.AllowChanges = False,
     output: options.Output = None,
@@ -42,6 +43,7 @@ def train(
     request = TrainRequest(
         recipe=recipe,
         overrides=tuple(set_ or ()),
+        timeout=timeout,
         resume=resume,
         allow_changes=allow_changes,
         output=output,
@@ -81,7 +83,9 @@ def _spelled_out(arguments: Sequence[str]) -> Iterator[str]:
 
 def _starts_others(request: TrainRequest, processes: int) -> bool:
     """Whether this process had others do the work: it has, unless it is one of them or there is nothing to train."""
-    if "RANK" in os.environ:
+    from n2nsurgery.training.distributed.environment import place_among_processes
+
+    if place_among_processes(os.environ) is not None:
         return False
     from n2nsurgery.pipelines.training.check_recipe import check_processes
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from n2nsurgery.core.names import unknown
+from n2nsurgery.core.config.options import check_options, option
 
 WeightRule = Literal["l1", "l2", "count", "binary"]
 IdentityRule = Literal["edges", "none"]
@@ -37,27 +37,23 @@ _SUMS = (
 
 @dataclass(frozen=True, kw_only=True)
 class GraphOptions:
-    """What stands behind a conductance; raises UnknownNameError for an unknown rule."""
+    """What stands behind a conductance; raises UnknownNameError, with the field, for an unknown rule."""
 
-    weight: WeightRule = "l1"
-    identity: IdentityRule = "edges"
-    batchnorm: BatchNormRule = "folded"
+    conductance: WeightRule = field(default="l1", metadata=option("what the weights between two channels add up to"))
+    identity: IdentityRule = field(default="edges", metadata=option("whether shortcuts without weights make edges"))
+    batchnorm: BatchNormRule = field(
+        default="folded", metadata=option("whether BatchNorm scales the weights before it")
+    )
 
     def __post_init__(self) -> None:
         """Check the names."""
-        for what, value, rules in (
-            ("weight convention", self.weight, get_args(WeightRule)),
-            ("identity convention", self.identity, get_args(IdentityRule)),
-            ("BatchNorm convention", self.batchnorm, get_args(BatchNormRule)),
-        ):
-            if value not in rules:
-                raise unknown(what, value, rules)
+        check_options(self)
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """The conventions in words."""
         return (
-            _WEIGHT[self.weight],
+            _WEIGHT[self.conductance],
             _IDENTITY[self.identity],
             _BATCHNORM[self.batchnorm],
             _NODES,
@@ -67,7 +63,7 @@ class GraphOptions:
 
     def to_json(self) -> dict[str, Any]:
         """The rules and the sentences."""
-        rules = {"weight": self.weight, "identity": self.identity, "batchnorm": self.batchnorm}
+        rules = {"conductance": self.conductance, "identity": self.identity, "batchnorm": self.batchnorm}
         return {**rules, "sentences": list(self.sentences)}
 
 

@@ -32,7 +32,7 @@ def channel_graph(
 def dense_reference(
     network: ChannelNetwork, options: GraphOptions = DEFAULT, *, max_nodes: int = MAX_NODES
 ) -> ChannelGraph:
-    """The graph of the network before it was pruned, as far as it can be told; errors as `channel_graph`.
+    """The graph of the network before it was pruned, as far as it is known; errors as `channel_graph`.
 
     Without skips, and every absent weight with the mean magnitude of its layer's kept ones. The nodes are the same.
     """
@@ -87,7 +87,7 @@ def _graph(network: ChannelNetwork, options: GraphOptions, *, left_out: frozense
         if step.name in left_out:
             continue
         if isinstance(step, LayerCall):
-            blocks.append(block_of(step, _held(network, step, options), options.weight, dense=dense))
+            blocks.append(block_of(step, _held(network, step, options), options.conductance, dense=dense))
         elif step.kind == "hub" or options.identity == "edges":
             blocks.append(_weightless(step))
     return ChannelGraph(groups=flow.groups, sources=flow.sources, sinks=flow.sinks, blocks=tuple(blocks))

@@ -15,11 +15,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from n2nsurgery.connectivity.heat.laplacian import Laplacian, Panel
+from n2nsurgery.connectivity.heat.laplacian import Laplacian, LaplacianBlock
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Components:
+class GraphComponents:
     """`labels[i]` is the component of node i, in [0, count); `sizes[c]` the number of nodes of component c."""
 
     labels: NDArray[np.int32]
@@ -53,16 +53,16 @@ class Components:
         return means[self.labels]
 
 
-def components(operator: Laplacian) -> Components:
+def components(operator: Laplacian) -> GraphComponents:
     """The components of the graph whose Laplacian is `operator`."""
     forests = [_spanning(panel, operator.nodes) for panel in operator.panels]
     edges = [np.concatenate(ends) for ends in zip(operator.sparse.nonzero(), *forests, strict=True)]
     links = sp.coo_array((np.ones(len(edges[0]), dtype=np.int8), tuple(edges)), shape=operator.sparse.shape)
     _, labels = connected_components(links, directed=False)
-    return Components(labels=labels, sizes=np.bincount(labels))
+    return GraphComponents(labels=labels, sizes=np.bincount(labels))
 
 
-def _spanning(panel: Panel, nodes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _spanning(panel: LaplacianBlock, nodes: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Edges of `panel` that connect whatever all its edges connect: for a full layer one for each of its nodes.
 
     The sources of the busiest target form one group; every other target needs only one edge into that group, besides

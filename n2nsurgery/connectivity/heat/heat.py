@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from n2nsurgery.connectivity.heat.components import Components
+from n2nsurgery.connectivity.heat.components import GraphComponents
 from n2nsurgery.connectivity.heat.laplacian import Vector
 from n2nsurgery.connectivity.heat.modes import Modes
 
@@ -27,7 +27,7 @@ class Heat:
     for the 2-norm of the error at every time up to `until`.
     """
 
-    parts: Components
+    parts: GraphComponents
     initial: Vector
     saturated: Vector
     amplitude: float

@@ -25,7 +25,7 @@ from math import inf, isfinite, log
 
 import numpy as np
 
-from n2nsurgery.connectivity.heat.components import Components, components
+from n2nsurgery.connectivity.heat.components import GraphComponents, components
 from n2nsurgery.connectivity.heat.heat import Heat
 from n2nsurgery.connectivity.heat.lanczos import Krylov, lanczos
 from n2nsurgery.connectivity.heat.laplacian import Laplacian, Vector
@@ -44,7 +44,7 @@ def solve_heat(
     operator: Laplacian,
     initial: Vector,
     *,
-    parts: Components | None = None,
+    parts: GraphComponents | None = None,
     until: float = inf,
     tolerance: float = TOLERANCE,
 ) -> Heat:

@@ -33,7 +33,7 @@ heat takes 1e14 times longer than others', and would be noise. Weight decay leav
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Panel:
+class LaplacianBlock:
     """A dense layer's conductances between two ranges of nodes, or two lists of nodes where they are no ranges."""
 
     targets: slice | Nodes
@@ -49,7 +49,7 @@ class Laplacian:
     """
 
     nodes: int
-    panels: tuple[Panel, ...]
+    panels: tuple[LaplacianBlock, ...]
     sparse: Matrix
     negligible_edges: int = 0
 
@@ -98,7 +98,7 @@ def laplacian(graph: ChannelGraph) -> Laplacian:
     dense = tuple(block for block in graph.blocks if _stays_dense(block))
     sparse = tuple(block for block in graph.blocks if not _stays_dense(block))
     panels = tuple(
-        Panel(
+        LaplacianBlock(
             targets=_as_range(block.targets),
             sources=_as_range(block.sources),
             weights=np.ascontiguousarray(_as_array(block.weights), dtype=np.float64),
@@ -168,7 +168,7 @@ def _as_range(nodes: Nodes) -> slice | Nodes:
     return slice(first, last + 1) if consecutive else nodes
 
 
-def _as_block(panel: Panel) -> Block:
+def _as_block(panel: LaplacianBlock) -> Block:
     def numbers(nodes: slice | Nodes) -> Nodes:
         return np.arange(nodes.start, nodes.stop) if isinstance(nodes, slice) else nodes
 

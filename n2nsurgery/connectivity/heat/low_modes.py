@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from n2nsurgery.connectivity.heat.components import Components
+from n2nsurgery.connectivity.heat.components import GraphComponents
 from n2nsurgery.connectivity.heat.lanczos import Krylov, lanczos
 from n2nsurgery.connectivity.heat.laplacian import Laplacian, Vector
 from n2nsurgery.core.seeds import numpy_generator
@@ -43,7 +43,7 @@ class LowModes:
 
 
 def low_modes(
-    operator: Laplacian, parts: Components, count: int, *, within: NDArray[np.bool_], seed: int = 0
+    operator: Laplacian, parts: GraphComponents, count: int, *, within: NDArray[np.bool_], seed: int = 0
 ) -> LowModes:
     """At most `count` of the slowest modes on the nodes `within` (whole components), the first of them accurate.
 

@@ -20,7 +20,7 @@ from scipy.sparse import eye_array
 from scipy.sparse.linalg import splu
 
 from n2nsurgery.connectivity.graph.channel_graph import Matrix
-from n2nsurgery.connectivity.heat.components import Components
+from n2nsurgery.connectivity.heat.components import GraphComponents
 from n2nsurgery.connectivity.heat.lanczos import Krylov, lanczos
 from n2nsurgery.connectivity.heat.laplacian import Laplacian, Vector
 from n2nsurgery.connectivity.heat.modes import Modes
@@ -38,7 +38,7 @@ def factorable(operator: Laplacian) -> bool:
 
 
 def inverse_modes(
-    operator: Laplacian, start: Vector, parts: Components, *, times: tuple[float, float], tolerance: float
+    operator: Laplacian, start: Vector, parts: GraphComponents, *, times: tuple[float, float], tolerance: float
 ) -> tuple[Modes, float]:
     """The modes for times[0] <= t <= times[1], and an estimate of |error| / |start|.
 

@@ -5,7 +5,7 @@
 K percent of the n eigenvalues, that is ceil(K n / 100) of them, at least 1 and at most n - 1. alpha grows from K % at
 t = 0 to 1, the earlier the better connected. Computed with e^{-t (lambda_k - lambda_2)}, since the plain form becomes
 0 / 0 for large t. A graph of c components has c - 1 further zero eigenvalues, so that alpha(K, inf) =
-min(K, c - 1) / (c - 1) there: look at the giant component alone as well.
+min(K, c - 1) / (c - 1) there: look at the giant component by itself as well.
 """
 
 from __future__ import annotations
@@ -49,10 +49,12 @@ def scree(  # noqa: PLR0913 - three that are always given, three that seldom are
     exact_to: int = EXACT_TO,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """alpha(K, t): (len(times),) for one K, (len(percent), len(times)) for several.
+    """alpha(K, t): (len(times),) for one K, (len(percent), len(times)) for several; in [0, 1].
 
+    alpha is the share of the sum of exp(-t lambda) over all eigenvalues but the first, 0, that the smallest K percent
+    of them hold.
     `adjacency`: symmetric, non-negative, scipy.sparse, (n, n), n >= 2. `percent`: K in (0, 100]. `times`: t >= 0.
-    `giant`: the largest component alone. Exact up to `exact_to` nodes, estimated beyond; `scree_curves` tells the
+    `giant`: only the largest component. Exact up to `exact_to` nodes, estimated beyond; `scree_curves` tells the
     standard error. Raises UsageError where an argument does not hold.
     """
     operator = laplacian_of(adjacency)

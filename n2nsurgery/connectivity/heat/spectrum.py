@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh, eigh_tridiagonal
 
-from n2nsurgery.connectivity.heat.components import Components
+from n2nsurgery.connectivity.heat.components import GraphComponents
 from n2nsurgery.connectivity.heat.laplacian import Laplacian, Vector
 from n2nsurgery.connectivity.heat.low_modes import LowModes
 from n2nsurgery.core.seeds import numpy_generator
@@ -54,7 +54,7 @@ class Spectrum:
         )
 
 
-def exact_spectrum(operator: Laplacian, parts: Components, within: NDArray[np.bool_]) -> Spectrum:
+def exact_spectrum(operator: Laplacian, parts: GraphComponents, within: NDArray[np.bool_]) -> Spectrum:
     """All eigenvalues on the nodes `within` (whole components), by dense eigensolves component by component."""
     matrix = operator.assembled().tocsr()
     labels = np.unique(parts.labels[within])
@@ -68,7 +68,7 @@ def exact_spectrum(operator: Laplacian, parts: Components, within: NDArray[np.bo
 
 
 def estimated_spectrum(
-    operator: Laplacian, parts: Components, slow: LowModes, *, within: NDArray[np.bool_], seed: int = 0
+    operator: Laplacian, parts: GraphComponents, slow: LowModes, *, within: NDArray[np.bool_], seed: int = 0
 ) -> Spectrum:
     """The spectrum on the nodes `within` (whole components): the modes `slow` exactly, the rest from 8 probes."""
     zeros = len(np.unique(parts.labels[within]))
@@ -89,7 +89,7 @@ def estimated_spectrum(
 
 
 def _lanczos_of_columns(
-    operator: Laplacian, parts: Components, start: NDArray[np.float32], steps: int
+    operator: Laplacian, parts: GraphComponents, start: NDArray[np.float32], steps: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Lanczos for every column of `start` at once: alphas and betas, (steps, columns). No basis is kept."""
     alphas, betas = np.zeros((2, steps, start.shape[1]))

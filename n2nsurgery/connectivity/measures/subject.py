@@ -10,7 +10,7 @@ import numpy as np
 
 from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.heat.bottleneck_shares import SETTLED, BottleneckShares, bottleneck_shares
-from n2nsurgery.connectivity.heat.components import Components, components
+from n2nsurgery.connectivity.heat.components import GraphComponents, components
 from n2nsurgery.connectivity.heat.heat import Heat
 from n2nsurgery.connectivity.heat.heat_solver import solve_heat
 from n2nsurgery.connectivity.heat.laplacian import Laplacian, laplacian
@@ -63,7 +63,7 @@ class Subject:
         return laplacian(self.graph)
 
     @cached_property
-    def parts(self) -> Components:
+    def parts(self) -> GraphComponents:
         """The components of the heat graph."""
         return components(self.operator)
 

@@ -21,7 +21,7 @@ from n2nsurgery.connectivity.measures.subject import Subject
 
 @dataclass(frozen=True, kw_only=True)
 class ScreeOfNetwork:
-    """`percent`: the K of the curves. `giant`: the largest component alone.
+    """`percent`: the K of the curves. `giant`: only the largest component.
 
     `exact_to`: nodes up to which all eigenvalues are computed, which for 6000 of them takes a quarter of a minute.
     """

@@ -27,7 +27,7 @@ COLOURS = {LAYER: (42, 120, 214), "skip": (235, 104, 52), IDENTITY: (137, 135, 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class PictureCell:
     """The edges between two groups: from group `source` to group `target`, by number."""
 
     source: int
@@ -43,7 +43,7 @@ class AdjacencyPicture:
     image: str
     pixels: int
     nodes: int
-    cells: tuple[Cell, ...]
+    cells: tuple[PictureCell, ...]
 
 
 def adjacency_picture(graph: ChannelGraph, skips: Mapping[str, str], *, most: int = PIXELS) -> AdjacencyPicture:
@@ -101,7 +101,7 @@ def _palette() -> list[Colour]:
     return [(0, 0, 0, 0), *((*colour, shade) for colour in COLOURS.values() for shade in shades)]
 
 
-def _cells(graph: ChannelGraph, block: Block, kind: str) -> list[Cell]:
+def _cells(graph: ChannelGraph, block: Block, kind: str) -> list[PictureCell]:
     starts = np.array([group.start for group in graph.groups])
     rows, columns = (np.searchsorted(starts, ends, side="right") - 1 for ends in (block.targets, block.sources))
     found = []
@@ -109,5 +109,5 @@ def _cells(graph: ChannelGraph, block: Block, kind: str) -> list[Cell]:
         for source in np.unique(columns):
             edges = int(block.mask[rows == target][:, columns == source].sum())
             if edges:
-                found.append(Cell(source=int(source), target=int(target), edges=edges, kind=kind))
+                found.append(PictureCell(source=int(source), target=int(target), edges=edges, kind=kind))
     return found

@@ -77,7 +77,7 @@ GLOSSARY = (
     ),
     Term(
         word="Scree curve, alpha(K, t)",
-        meaning="Which share of the diffusion is held by the slowest K % of its modes at time t.",
+        meaning="Which share of the diffusion lies in the slowest K % of its modes at time t.",
         source=f"{N2NSKIP}, Eq. 7",
     ),
     Term(

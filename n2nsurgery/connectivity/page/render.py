@@ -13,8 +13,6 @@ import json
 from collections.abc import Iterable
 from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
@@ -24,6 +22,11 @@ from n2nsurgery.connectivity.page.glossary import GLOSSARY
 from n2nsurgery.connectivity.page.numbers import several, shown, tied
 from n2nsurgery.connectivity.report.findings import ReportedQuantity
 from n2nsurgery.connectivity.report.report import ConnectivityReport
+from n2nsurgery.imports import extra
+
+with extra("report", "the page of a report"):
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+    from jinja2.utils import htmlsafe_json_dumps
 
 SCRIPTS = ("marks.js", "figures.js", "raster.js", "page.js")
 HIGHLIGHTS = (

@@ -77,8 +77,8 @@ class ConnectivityDifference:
 def difference(a: Subject, b: Subject) -> ConnectivityDifference:
     """What differs between `a` and `b`, layer by layer and in all.
 
-    Layers are matched by name, and one that only one network has stands alone. F compares channel by channel: where the
-    two do not have the same channels, `distance` is empty and `incomparable` says why. Raises no error for that.
+    Layers are matched by name; one that only one network has is listed without a counterpart. F compares channel by
+    channel: where the two do not have the same channels, `distance` is empty and `incomparable` says why.
     """
     mine, theirs = _layers(a.graph), _layers(b.graph)
     names = [*mine, *(name for name in theirs if name not in mine)]

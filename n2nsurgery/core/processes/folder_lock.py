@@ -42,9 +42,11 @@ def locked_folder(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):
-            (folder / LOCK).unlink(missing_ok=True)  # before it is let go: nobody may lock a file that is about to go
-        os.close(descriptor)
+        try:
+            with suppress(OSError):
+                (folder / LOCK).unlink(missing_ok=True)  # first, for nobody may lock a file that is about to go
+        finally:
+            os.close(descriptor)
         if made:
             with suppress(OSError):  # it is not empty
                 folder.rmdir()

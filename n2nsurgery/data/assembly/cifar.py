@@ -66,7 +66,8 @@ def load_cifar(cifar: Cifar, options: ImageOptions, root: Path | None, *, downlo
     normalization = cifar.normalization if options.normalize else unit(3)
     train, test = (_part(cifar, files, names, options, normalization) for names in (cifar.train, cifar.test))
     augmented = options.augment != "none"
-    transforms = [describe.shift_and_mirror(padding_of(train.source.shape[-1]))] if augmented else []
+    padding = padding_of(train.source.shape[-1])
+    transforms = describe.small_images(padding, options.augmentation) if augmented else ()
     return assemble(
         classes=cifar.classes,
         train=train,
@@ -120,7 +121,8 @@ def _part(
         raise InvalidFileError(f"{cifar.name}: {', '.join(absent)} not found beside the other files; fetch it again")
     images, targets = zip(*(_records(cifar, name, files[name]) for name in names), strict=True)
     values = resized(torch.cat(images), options.size)
-    return Part(source=InMemoryDataset(values=values, normalization=normalization), targets=torch.cat(targets))
+    held = InMemoryDataset(values=values, normalization=normalization, augmentation=options.augmentation)
+    return Part(source=held, targets=torch.cat(targets))
 
 
 def _records(cifar: Cifar, name: str, data: bytes) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from n2nsurgery.data.assembly.options import Selection
+from n2nsurgery.data.pipeline.augmentation import Augmentation
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
 
 
@@ -32,14 +33,16 @@ def selection(chosen: Selection) -> tuple[str, ...]:
     return (f"{' and '.join([*carved, *cut])}, by seed {chosen.seed}",) if carved or cut else ()
 
 
-def shift_and_mirror(padding: int) -> str:
-    """The sentence of the augmentation of small images."""
-    return f"training images are padded by {padding} zeros, cropped at random and mirrored by chance"
+def small_images(padding: int, augmentation: Augmentation) -> tuple[str, ...]:
+    """The sentences of the augmentation of small images."""
+    standard = f"training images are padded by {padding} zeros, cropped at random and mirrored by chance"
+    return (standard, *augmentation.sentence())
 
 
-def random_window(size: int) -> str:
+def large_images(size: int, augmentation: Augmentation) -> tuple[str, ...]:
     """The sentences of the augmentation of large images, which evaluation does without."""
-    return f"training images are random windows of 8 to 100 % of the area, resized to {size} and mirrored by chance"
+    standard = f"training images are random windows of 8 to 100 % of the area, resized to {size} and mirrored by chance"
+    return (standard, *augmentation.sentence())
 
 
 def centre(size: int) -> str:

@@ -59,12 +59,20 @@ def image_splits(files: ImageFiles, options: ImageOptions, layout: ImageLayout, 
     source: InMemoryDataset | LazyDataset
     if size is None or size <= _LARGEST_HELD:
         values = decode_all(files.read, files.names, size)
-        source = InMemoryDataset(values=values, normalization=_in_memory(values, members["train"], options, layout))
-        transforms = [describe.shift_and_mirror(padding_of(values.shape[-1]))] if augmented else []
+        normalization = _in_memory(values, members["train"], options, layout)
+        source = InMemoryDataset(values=values, normalization=normalization, augmentation=options.augmentation)
+        transforms = describe.small_images(padding_of(values.shape[-1]), options.augmentation) if augmented else ()
     else:
         normalization = (layout.normalization or IMAGENET) if options.normalize else unit(3)
-        source = LazyDataset(encoded=files.read, names=files.names, size=size, normalization=normalization)
-        transforms = [*([describe.random_window(size)] if augmented else []), describe.centre(size)]
+        source = LazyDataset(
+            encoded=files.read,
+            names=files.names,
+            size=size,
+            normalization=normalization,
+            augmentation=options.augmentation,
+        )
+        drawn = describe.large_images(size, options.augmentation) if augmented else ()
+        transforms = (*drawn, describe.centre(size))
     parts = {
         split: Part(source=source, positions=torch.tensor(index), targets=torch.tensor(label))
         for split, (index, label) in members.items()

@@ -41,7 +41,8 @@ def load_idx_set(idx_set: IdxSet, options: ImageOptions, root: Path | None, *, d
     normalization = idx_set.normalization if options.normalize else unit(1)
     train, test = (_part(paths[start], paths[start + 1], options, normalization) for start in (0, 2))
     augmented = options.augment != "none"
-    transforms = [describe.shift_and_mirror(padding_of(train.source.shape[-1]))] if augmented else []
+    padding = padding_of(train.source.shape[-1])
+    transforms = describe.small_images(padding, options.augmentation) if augmented else ()
     return assemble(
         classes=_CLASSES,
         train=train,
@@ -80,5 +81,6 @@ def _part(images: Path, labels: Path, options: ImageOptions, normalization: Norm
     values, targets = read_idx(images, 3), read_idx(labels, 1)
     if values.shape[0] != targets.shape[0]:
         raise InvalidFileError(f"'{images}' has {values.shape[0]} images, '{labels}' has {targets.shape[0]} labels")
-    held = InMemoryDataset(values=resized(values[:, None], options.size), normalization=normalization)
+    pixels = resized(values[:, None], options.size)
+    held = InMemoryDataset(values=pixels, normalization=normalization, augmentation=options.augmentation)
     return Part(source=held, targets=targets.long())

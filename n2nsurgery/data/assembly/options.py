@@ -7,8 +7,9 @@ from typing import Literal, get_args
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.names import require_choice
+from n2nsurgery.data.pipeline.augmentation import Augmentation
 
-Augment = Literal["none", "standard"]
+Augment = Literal["none", "standard", "randaugment", "trivialaugment"]
 LARGEST_SIZE = 4096
 
 
@@ -64,18 +65,31 @@ class SplitOptions(LimitOptions):
 class ImageOptions(SplitOptions):
     """`size` is the height and width of an image in pixels, `augment` what training images go through.
 
+    `standard`: a random crop and mirror; `randaugment` and `trivialaugment` change the image after that, see
+    `pipeline.augmentation`. `random_erasing`: the probability that a rectangle of a training image is erased.
+
     With `normalize`, each channel has mean 0 and deviation 1 over the training set; without, values are in [0, 1].
     """
 
     normalize: bool = True
     augment: Augment = "none"
+    random_erasing: float = 0.0
     size: int | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError for a value out of range."""
         super().__post_init__()
         require_choice("augment", self.augment, get_args(Augment))
+        erasing = self.random_erasing
+        if not 0 <= erasing <= 1 or (erasing and self.augment == "none"):
+            raise UsageError(f"random_erasing = {erasing}: it must be from 0 to 1, and 0 where augment is none")
         require_count("size", self.size, LARGEST_SIZE)
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What comes after crop and mirror."""
+        policy = self.augment if self.augment in {"randaugment", "trivialaugment"} else "none"
+        return Augmentation(policy=policy, erasing=self.random_erasing)
 
 
 def require_count(name: str, value: int | None, most: int | None = None) -> None:

@@ -87,7 +87,7 @@ def fetch(remote: Remote, folder: Path) -> Path:
 
 
 def _retrieve(remote: Remote, target: Path) -> None:
-    pooch.get_logger().setLevel(logging.WARNING)  # what it does is told by our own log
+    pooch.get_logger().setLevel(logging.WARNING)  # our own log says what is fetched
     files = pooch.create(
         path=target.parent,
         base_url="",
@@ -98,7 +98,7 @@ def _retrieve(remote: Remote, target: Path) -> None:
     bound = _SizeBound(remote)
     downloader = pooch.HTTPDownloader(progressbar=bound, timeout=_SECONDS, chunk_size=_BLOCK)
     files.fetch(target.name, downloader=downloader)
-    target.chmod(0o644)  # pooch's temporary file is its owner's alone, and data folders are shared
+    target.chmod(0o644)  # pooch's temporary file is readable only for its owner, and data folders are shared
 
 
 def _unexpected(remote: Remote, found: str) -> str:

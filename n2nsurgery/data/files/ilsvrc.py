@@ -58,7 +58,7 @@ def _validation(folder: Path) -> ImageFiles:
         return images_of_folder(folder / _FOLDER)
     if not (folder / VALIDATION).is_file():
         raise UsageError(
-            f"'{folder / TRAIN}' holds the images for training alone; put {VALIDATION} beside it, with {DEVKIT} for "
+            f"'{folder / TRAIN}' holds only the images for training; put {VALIDATION} beside it, with {DEVKIT} for "
             f"the classes, or a folder {_FOLDER}/synset/image"
         )
     files = images_of_archive(folder / VALIDATION)

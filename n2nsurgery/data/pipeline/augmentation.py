@@ -55,7 +55,7 @@ class Augmentation:
         if self.policy == "none":
             return images
         if images.dtype != torch.uint8:
-            raise UsageError(f"policy = {self.policy} needs images in uint8; they are {images.dtype}")
+            raise UsageError(f"augment = {self.policy} needs images in uint8; they are {images.dtype}")
         count = _OPERATIONS if self.policy == "randaugment" else 1
         numbers = rng.named("policy").uniform(positions, 3 * count).view(len(positions), count, 3)
         return torch.stack([self._augmented(image, row) for image, row in zip(images, numbers.tolist(), strict=True)])
@@ -82,11 +82,20 @@ class Augmentation:
         wide = self.policy == "trivialaugment"
         for choice, size, sign in rows:
             step = int(size * (_STEPS + 1)) if wide else _MAGNITUDE
-            image = operated(image, OPERATIONS[int(choice * len(OPERATIONS))], step, negative=sign < 0.5, wide=wide)  # noqa: PLR2004 - a fair coin
+            image = augmented(
+                image,
+                OPERATIONS[int(choice * len(OPERATIONS))],
+                step,
+                negative=sign < 0.5,  # noqa: PLR2004 - a fair coin
+                wide=wide,
+            )
         return image
 
 
-def operated(image: Tensor, operation: str, step: int, *, negative: bool, wide: bool) -> Tensor:
+PLAIN = Augmentation()
+
+
+def augmented(image: Tensor, operation: str, step: int, *, negative: bool, wide: bool) -> Tensor:
     """`image` (C, H, W) in uint8 after one of OPERATIONS with magnitude `step` of 30; `wide`: of TrivialAugment."""
     part = step / _STEPS
     if operation in _SIGNED:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as v2
 
 from n2nsurgery.data.files.memory import require_memory
+from n2nsurgery.data.pipeline.augmentation import PLAIN, Augmentation
 from n2nsurgery.data.pipeline.normalization import Normalization
 from n2nsurgery.data.pipeline.sample_rng import SampleRng
 
@@ -26,6 +27,7 @@ class InMemoryDataset:
 
     values: Tensor
     normalization: Normalization
+    augmentation: Augmentation = PLAIN
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -33,11 +35,13 @@ class InMemoryDataset:
         return tuple(self.values.shape[1:])
 
     def read(self, positions: Tensor, rng: SampleRng | None) -> Tensor:
-        """The samples at `positions`, shifted and mirrored where there are draws."""
+        """The samples at `positions`, shifted, mirrored and augmented where there are draws."""
         values = self.values[positions]
-        if rng is not None:
-            values = shift_and_mirror(values, rng.uniform(positions, 3), padding_of(values.shape[-1]))
-        return self.normalization.apply(values)
+        if rng is None:
+            return self.normalization.apply(values)
+        values = shift_and_mirror(values, rng.uniform(positions, 3), padding_of(values.shape[-1]))
+        values = self.normalization.apply(self.augmentation.images(values, positions, rng))
+        return self.augmentation.erased(values, positions, rng)
 
 
 def padding_of(size: int) -> int:

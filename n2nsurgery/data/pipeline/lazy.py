@@ -17,6 +17,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as v2
 
 from n2nsurgery.data.files.decoding import decoded
+from n2nsurgery.data.pipeline.augmentation import PLAIN, Augmentation
 from n2nsurgery.data.pipeline.normalization import Normalization
 from n2nsurgery.data.pipeline.sample_rng import SampleRng
 
@@ -34,6 +35,7 @@ class LazyDataset:
     names: tuple[str, ...]
     size: int
     normalization: Normalization
+    augmentation: Augmentation = PLAIN
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,7 +50,10 @@ class LazyDataset:
             image = decoded(self.encoded(index), self.names[index])
             image = centre(image, self.size) if numbers is None else random_window(image, numbers[row], self.size)
             images[row] = v2.pil_to_tensor(image)
-        return self.normalization.apply(images)
+        if rng is None:
+            return self.normalization.apply(images)
+        values = self.normalization.apply(self.augmentation.images(images, positions, rng))
+        return self.augmentation.erased(values, positions, rng)
 
 
 def centre(image: Image.Image, size: int) -> Image.Image:

@@ -18,7 +18,7 @@ def noise_batches(
     """`count` batches on the CPU with the shapes and dtypes of `example_inputs` (batch first, at least one).
 
     Floating-point values are standard normal; others are uniform over the example's range. With `num_classes`, the
-    targets are uniform class indices, otherwise there are none. Each batch is a function of (seed, its index) alone.
+    targets are uniform class indices, otherwise there are none. Each batch depends only on the seed and its index.
     """
     if count < 1 or batch_size < 1:
         raise UsageError(f"{count} batches of {batch_size} samples: both must be at least 1")

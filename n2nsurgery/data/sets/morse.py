@@ -52,7 +52,7 @@ class Morse(LimitOptions):
             augmented=False,
             description=(
                 f"Morse codewords, {self.difficulty}, generated from seed {seed}",
-                "two of the 64 classes share a codeword, so at most 99.2 % of the samples can be told",
+                "two of the 64 classes share a codeword, so at most 99.2 % of the samples can be classified",
                 f"values are levels from 0 to {LEVELS}, divided by {LEVELS}",
             ),
         )

@@ -62,9 +62,10 @@ class Npz(ImageOptions):
 
     def _assembled(self, path: Path, values: dict[str, Tensor], targets: dict[str, Tensor], seed: int) -> DataSplits:
         normalization = self._normalization(values["train"])
-        parts = {name: _part(path, name, values[name], targets[name], normalization) for name in values}
+        parts = {name: self._part(path, name, values[name], targets[name], normalization) for name in values}
         augmented = self.augment != "none"
-        transforms = [describe.shift_and_mirror(padding_of(values["train"].shape[-1]))] if augmented else []
+        padding = padding_of(values["train"].shape[-1])
+        transforms = describe.small_images(padding, self.augmentation) if augmented else ()
         return assemble(
             classes=int(targets["train"].max()) + 1 if self.classes is None else self.classes,
             train=parts["train"],
@@ -74,6 +75,17 @@ class Npz(ImageOptions):
             augmented=augmented,
             description=(f"arrays in '{path}'", *transforms, normalization.sentence()),
         )
+
+    def _part(self, path: Path, name: str, values: Tensor, targets: Tensor, normalization: Normalization) -> Part:
+        if values.shape[0] != targets.shape[0]:
+            raise InvalidFileError(f"'{path}': x_{name} has {values.shape[0]} samples, y_{name} has {targets.shape[0]}")
+        channels = 1 if values.ndim == _VECTORS else values.shape[1]
+        if channels != len(normalization.mean):
+            raise InvalidFileError(f"'{path}': x_{name} has {channels} channels, x_train has {len(normalization.mean)}")
+        shared = normalization.mean * values.shape[1], normalization.std * values.shape[1]
+        own = replace(normalization, mean=shared[0], std=shared[1]) if values.ndim == _VECTORS else normalization
+        held = InMemoryDataset(values=values, normalization=own, augmentation=self.augmentation)
+        return Part(source=held, targets=targets)
 
     def _normalization(self, values: Tensor) -> Normalization:
         value_range = 255.0 if values.dtype == torch.uint8 else 1.0
@@ -94,17 +106,6 @@ class Npz(ImageOptions):
         if self.size is not None and values.dtype != torch.uint8:
             raise UsageError(f"size = {self.size} resizes images in uint8; {where} is {array.dtype}")
         return resized(values, self.size)
-
-
-def _part(path: Path, name: str, values: Tensor, targets: Tensor, normalization: Normalization) -> Part:
-    if values.shape[0] != targets.shape[0]:
-        raise InvalidFileError(f"'{path}': x_{name} has {values.shape[0]} samples, y_{name} has {targets.shape[0]}")
-    channels = 1 if values.ndim == _VECTORS else values.shape[1]
-    if channels != len(normalization.mean):
-        raise InvalidFileError(f"'{path}': x_{name} has {channels} channels, x_train has {len(normalization.mean)}")
-    shared = normalization.mean * values.shape[1], normalization.std * values.shape[1]
-    own = replace(normalization, mean=shared[0], std=shared[1]) if values.ndim == _VECTORS else normalization
-    return Part(source=InMemoryDataset(values=values, normalization=own), targets=targets)
 
 
 def _floats(array: np.ndarray, where: str) -> np.ndarray:

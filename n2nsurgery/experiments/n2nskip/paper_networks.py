@@ -1,4 +1,4 @@
-"""The accuracies of the N2NSkip paper; their deviations over three runs are printed in its slides alone.
+"""The accuracies of the N2NSkip paper; their deviations over three runs are printed only in its slides.
 
 Source: "N2NSkip: Learning Highly Sparse Networks using Neuron-to-Neuron Skip Connections", BMVC 2019, Tables 1 and 2.
 """

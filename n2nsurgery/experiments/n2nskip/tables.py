@@ -8,7 +8,7 @@ from statistics import mean
 from n2nsurgery.experiments.n2nskip.grid import GridResults, NetworkUnderStudy
 from n2nsurgery.experiments.n2nskip.methods import DENSE
 from n2nsurgery.experiments.n2nskip.paper_networks import printed
-from n2nsurgery.experiments.paper.reproduction import Cell, Outcome, Scale, Table, Verdict
+from n2nsurgery.experiments.paper.reproduction import Outcome, Scale, Table, TableCell, Verdict
 from n2nsurgery.experiments.trials.paired import SampleStats, paired, together
 
 Comparison = tuple[str, str]
@@ -36,10 +36,10 @@ def accuracy_table(
     )  # fmt: skip
 
 
-def _row(results: GridResults, subject: NetworkUnderStudy, method: str, density: float) -> tuple[Cell, ...]:
+def _row(results: GridResults, subject: NetworkUnderStudy, method: str, density: float) -> tuple[TableCell, ...]:
     runs = list(results.runs(subject.at(method, density)).values())
     paper = printed(subject.network, subject.dataset, method, density)
-    measured: tuple[Cell, ...] = (None,) * 5
+    measured: tuple[TableCell, ...] = (None,) * 5
     if runs:
         measured = (
             _same([run.nonzeros for run in runs]),
@@ -58,7 +58,7 @@ def _row(results: GridResults, subject: NetworkUnderStudy, method: str, density:
     )
 
 
-def _same(counts: Sequence[int]) -> Cell:
+def _same(counts: Sequence[int]) -> TableCell:
     """The one count of all runs, or what they lie between."""
     return counts[0] if len(set(counts)) == 1 else f"{min(counts):,} to {max(counts):,}"
 
@@ -104,7 +104,7 @@ def paired_table(
 
 def _paired_row(
     results: GridResults, subject: NetworkUnderStudy, comparison: Comparison, density: float
-) -> tuple[Cell, ...]:
+) -> tuple[TableCell, ...]:
     found = accuracy_difference(results, subject, comparison, density)
     interval = found.interval
     return (
@@ -120,7 +120,7 @@ def _paired_row(
     )
 
 
-def _printed_difference(subject: NetworkUnderStudy, comparison: Comparison, density: float) -> Cell:
+def _printed_difference(subject: NetworkUnderStudy, comparison: Comparison, density: float) -> TableCell:
     one, other = (printed(subject.network, subject.dataset, m, _density(m, density)) for m in comparison)
     return None if one is None or other is None else f"{one[0] - other[0]:+.2f}"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from n2nsurgery.core.files import atomic_file
+from n2nsurgery.imports import extra
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,8 +22,9 @@ _STAMPS = {".png": "Software", ".svg": "Date"}  # left out, so that equal figure
 @contextmanager
 def figure_file(path: Path, *, width: float = 6.4, height: float = 4.2, **options: Any) -> Iterator[Figure]:  # noqa: ANN401 - options of matplotlib's Figure
     """A figure of `width` x `height` inches, which is written to `path` (PNG, SVG) when the block ends well."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with extra("report", "a figure"):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained", **options)
     FigureCanvasAgg(figure)

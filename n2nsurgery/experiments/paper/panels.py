@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from n2nsurgery.experiments.paper.figures import COLOURS, MARKERS, figure_file
+from n2nsurgery.imports import extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,7 @@ _SEEN_THROUGH = 0.6  # opacity of points without a line, which may lie on one an
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curve:
+class PanelCurve:
     """Points under one `label`; `spread`: one standard deviation at each. `colour`: its number, the order by default.
 
     `paper`: numbers of the paper. `joined`: whether a line runs through the points.
@@ -43,14 +44,15 @@ class Panel:
     title: str
     x_label: str
     y_label: str
-    curves: tuple[Curve, ...]
+    curves: tuple[PanelCurve, ...]
     x_scale: Literal["linear", "log"] = "linear"
     vertical: tuple[float, str] | None = None
 
 
 def draw(folder: Path, name: str, panels: Sequence[Panel]) -> tuple[str, ...]:
     """The names of `<name>.png` and `<name>.svg`, written into `folder`."""
-    import matplotlib as mpl
+    with extra("report", "a figure"):
+        import matplotlib as mpl
 
     names = (f"{name}.png", f"{name}.svg")
     for file in names:

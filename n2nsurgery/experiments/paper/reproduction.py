@@ -16,7 +16,7 @@ from n2nsurgery.core.registry import Registry
 Scale = Literal["smoke", "small", "paper"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 Outcome = Literal["reproduced", "refuted", "undecided", "needs full scale"]
-Cell = str | int | float | None
+TableCell = str | int | float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Table:
 
     title: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,13 +105,13 @@ def markdown(found: Reproduction) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def shown(cell: Cell) -> str:
+def shown(cell: TableCell) -> str:
     """A cell as text."""
     if cell is None:
         return ""
     return f"{cell:.4g}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else cell
 
 
-def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[TableCell]]) -> str:
     lines = [columns, ["---"] * len(columns), *([shown(cell) for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(text.replace("|", "\\|") for text in line) + " |" for line in lines)

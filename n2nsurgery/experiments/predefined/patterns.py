@@ -34,14 +34,14 @@ from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import run_training
 
-Kind = Literal["fixed fan", "clustered", "skewed"]
+PatternKind = Literal["fixed fan", "clustered", "skewed"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pattern:
     """One draw of a kind; `strengths` (of clustering or skew) for each junction."""
 
-    kind: Kind
+    kind: PatternKind
     strengths: tuple[float, ...]
     seed: int
 

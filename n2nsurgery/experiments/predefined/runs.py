@@ -13,7 +13,7 @@ from typing import Any
 
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.request import DataRequest
-from n2nsurgery.experiments.paper.panels import Curve, Panel
+from n2nsurgery.experiments.paper.panels import Panel, PanelCurve
 from n2nsurgery.experiments.paper.reproduction import ExperimentConfig
 from n2nsurgery.experiments.predefined.networks import FanOuts, Network
 from n2nsurgery.experiments.trials.grid import TrialResults, run_grid
@@ -91,7 +91,7 @@ def epoch_panel(runs: JunctionRuns, junctions: Junctions, fans: Sequence[FanOuts
     for fan in fans:
         spreads = runs.by_epoch((junctions, fan))
         curves.append(
-            Curve(
+            PanelCurve(
                 label=f"{100 * junctions.density(fan):.2f} %",
                 x=tuple(range(1, len(spreads) + 1)),
                 y=tuple(stats.mean for stats in spreads),

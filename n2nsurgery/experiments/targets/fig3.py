@@ -17,7 +17,7 @@ from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.connectivity.metrics.heat_distance import HeatDistance
 from n2nsurgery.experiments.n2nskip.diffusion_networks import SENTENCES, dense_network, pruned_networks
 from n2nsurgery.experiments.paper.figures import figure_file
-from n2nsurgery.experiments.paper.reproduction import Cell, ExperimentConfig, Reproduction, Table, Verdict
+from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Reproduction, Table, TableCell, Verdict
 
 _MODEL = "mlp"
 _DENSITY = 0.2
@@ -74,7 +74,7 @@ class Fig3:
         )
 
 
-def _float(cell: Cell) -> float:
+def _float(cell: TableCell) -> float:
     assert isinstance(cell, float)
     return cell
 
@@ -90,7 +90,7 @@ def _picture(graph: ChannelGraph) -> NDArray[np.float32]:
     return np.sqrt(np.minimum(share, 1))  # the eye sees single edges, too
 
 
-def _row(title: str, subject: Subject, reference: Subject) -> tuple[Cell, ...]:
+def _row(title: str, subject: Subject, reference: Subject) -> tuple[TableCell, ...]:
     graph = subject.graph
     starts = np.array([group.start for group in graph.groups])
     spans: dict[int, int] = {}

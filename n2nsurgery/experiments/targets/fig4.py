@@ -17,7 +17,7 @@ from n2nsurgery.connectivity.heat.scree_curves import ScreeCurves, scree_curves
 from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.experiments.n2nskip.diffusion_networks import SENTENCES, dense_network, pruned_networks
 from n2nsurgery.experiments.paper.figures import COLOURS, figure_file
-from n2nsurgery.experiments.paper.reproduction import Cell, ExperimentConfig, Outcome, Reproduction, Table, Verdict
+from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Outcome, Reproduction, Table, TableCell, Verdict
 
 _MODEL = "cifar-vgg19"
 _DENSITY = 0.05
@@ -103,7 +103,7 @@ def _times(reference: Subject) -> np.ndarray:
     return np.geomspace(1e-4 * slowest, 1e3 * slowest, _POINTS)
 
 
-def _reached(curves: ScreeCurves, times: np.ndarray) -> tuple[Cell, ...]:
+def _reached(curves: ScreeCurves, times: np.ndarray) -> tuple[TableCell, ...]:
     alpha = curves.alpha[0]
     return tuple(float(times[np.argmax(alpha >= level)]) if (alpha >= level).any() else None for level in _LEVELS)
 

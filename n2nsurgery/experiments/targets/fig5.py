@@ -1,7 +1,7 @@
 """Experiment `fig5`: test accuracy after every epoch, at 20 times compression.
 
 The paper draws ResNet50 on CIFAR-10 and says that networks with N2NSkip are nearly as good as the dense one during the
-first 50 of 300 epochs. Its curves are in an image alone; what is printed are the accuracies at the end (Table 1).
+first 50 of 300 epochs. Its curves are only in an image; printed are the accuracies at the end (Table 1).
 Source: the N2NSkip paper, Fig. 5 and section 4.
 """
 
@@ -16,8 +16,8 @@ from n2nsurgery.experiments.n2nskip.grid import GridPoint, GridResults, NetworkU
 from n2nsurgery.experiments.n2nskip.methods import CONVENTIONS, DENSE, NORMALIZED, ONE_TO_ONE
 from n2nsurgery.experiments.n2nskip.paper_networks import SOURCE, printed
 from n2nsurgery.experiments.n2nskip.tables import at_scale
-from n2nsurgery.experiments.paper.panels import Curve, Panel, draw
-from n2nsurgery.experiments.paper.reproduction import Cell, ExperimentConfig, Reproduction, Scale, Table, Verdict
+from n2nsurgery.experiments.paper.panels import Panel, PanelCurve, draw
+from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Reproduction, Scale, Table, TableCell, Verdict
 from n2nsurgery.experiments.trials.paired import SampleStats, paired
 from n2nsurgery.experiments.trials.trial import TrialResult
 
@@ -110,7 +110,9 @@ def _panel(results: GridResults, subject: NetworkUnderStudy, group: Sequence[str
         paper = printed(subject.network, subject.dataset, method, 1.0 if method == DENSE else _density(subject))
         if paper is not None and subject.model == "cifar-resnet50":
             label = f"{method}, printed"
-            curves.append(Curve(label=label, x=(epochs,), y=(paper[0],), spread=(paper[1],), colour=number, paper=True))
+            curves.append(
+                PanelCurve(label=label, x=(epochs,), y=(paper[0],), spread=(paper[1],), colour=number, paper=True)
+            )
     return Panel(
         title=f"{subject.title}, density {100 * _density(subject):g} %",
         x_label="epoch",
@@ -119,9 +121,9 @@ def _panel(results: GridResults, subject: NetworkUnderStudy, group: Sequence[str
     )
 
 
-def _curve(results: GridResults, subject: NetworkUnderStudy, method: str, number: int) -> Curve:
+def _curve(results: GridResults, subject: NetworkUnderStudy, method: str, number: int) -> PanelCurve:
     spreads = _by_epoch(results, subject, method)
-    return Curve(
+    return PanelCurve(
         label=method,
         x=tuple(range(1, len(spreads) + 1)),
         y=tuple(stats.mean for stats in spreads),
@@ -133,7 +135,7 @@ def _curve(results: GridResults, subject: NetworkUnderStudy, method: str, number
 def _table(results: GridResults, subject: NetworkUnderStudy) -> Table:
     epochs = subject.train.epochs
     shown = [epoch for epoch in (1, 2, 3, 4, 5, 6, 10, 20, 30, 50, 100, 150, 200, 250, 300) if epoch <= epochs]
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[TableCell, ...]] = []
     for method in (DENSE, *_of(subject, _GROUPS[0]), *_of(subject, _GROUPS[1])):
         spreads = _by_epoch(results, subject, method)
         rows.append((method, *(spreads[epoch - 1].text(1) if spreads else None for epoch in shown)))

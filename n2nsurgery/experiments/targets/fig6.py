@@ -1,6 +1,6 @@
 """Experiment `fig6`: test error against compression, N2NSkip beside conventional skips.
 
-The values of the paper's ResSkip curves are in an image alone; those of N2NSkip are in its Table 1.
+The values of the paper's ResSkip curves are only in an image; those of N2NSkip are in its Table 1.
 Source: the N2NSkip paper, Fig. 6 and section 4.1.
 """
 
@@ -14,7 +14,7 @@ from n2nsurgery.experiments.n2nskip.grid import GridPoint, GridResults, NetworkU
 from n2nsurgery.experiments.n2nskip.methods import CONVENTIONS, ONE_TO_ONE
 from n2nsurgery.experiments.n2nskip.paper_networks import SOURCE, printed
 from n2nsurgery.experiments.n2nskip.tables import accuracy_table, better, paired_table
-from n2nsurgery.experiments.paper.panels import Curve, Panel, draw
+from n2nsurgery.experiments.paper.panels import Panel, PanelCurve, draw
 from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Reproduction
 
 _METHODS = ("RP", "N2NSkip-RP", ONE_TO_ONE, "ResSkip-RP", "CSP", "N2NSkip-CSP", "ResSkip-CSP")
@@ -66,7 +66,7 @@ def _panel(results: GridResults, subject: NetworkUnderStudy, methods: Sequence[s
         if not any(stats.values for stats in spreads):
             continue
         curves.append(
-            Curve(
+            PanelCurve(
                 label=method,
                 x=_compressions(subject.densities),
                 y=tuple(100 - stats.mean for stats in spreads),
@@ -79,7 +79,7 @@ def _panel(results: GridResults, subject: NetworkUnderStudy, methods: Sequence[s
         if subject.model == "cifar-vgg19" and len(values) == len(paper):
             y, spread = zip(*((100 - mean, deviation) for mean, deviation in values), strict=True)
             x = _compressions(subject.densities)
-            curves.append(Curve(label=f"{method}, printed", x=x, y=y, spread=spread, colour=number, paper=True))
+            curves.append(PanelCurve(label=f"{method}, printed", x=x, y=y, spread=spread, colour=number, paper=True))
     return Panel(
         title=subject.title,
         x_label="compression (dense weights / kept weights)",

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.experiments.n2nskip.tables import at_scale
 from n2nsurgery.experiments.paper.panels import draw
-from n2nsurgery.experiments.paper.reproduction import Cell, ExperimentConfig, Reproduction, Scale, Table, Verdict
+from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Reproduction, Scale, Table, TableCell, Verdict
 from n2nsurgery.experiments.predefined import networks as nets
 from n2nsurgery.experiments.predefined.networks import FanOuts, Network
 from n2nsurgery.experiments.predefined.runs import (
@@ -102,7 +102,7 @@ def _training(junctions: Junctions) -> str:
 
 def _table(runs: JunctionRuns, junctions: Junctions, fans: Sequence[FanOuts]) -> Table:
     epochs = [epoch for epoch in _SHOWN if epoch <= junctions.train.epochs]
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[TableCell, ...]] = []
     for fan in fans:
         best = [tuple(runs.best_until((junctions, fan), epoch).values()) for epoch in epochs]
         rows.append(

@@ -13,8 +13,8 @@ from typing import ClassVar
 
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.experiments.n2nskip.tables import at_scale
-from n2nsurgery.experiments.paper.panels import Curve, Panel, draw
-from n2nsurgery.experiments.paper.reproduction import Cell, ExperimentConfig, Reproduction, Scale, Table, Verdict
+from n2nsurgery.experiments.paper.panels import Panel, PanelCurve, draw
+from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Reproduction, Scale, Table, TableCell, Verdict
 from n2nsurgery.experiments.predefined import networks as nets
 from n2nsurgery.experiments.predefined.networks import FanOuts, Network
 from n2nsurgery.experiments.predefined.runs import (
@@ -122,7 +122,7 @@ def _training(conv: Junctions, alone: Sequence[tuple[Junctions, tuple[FanOuts, .
 
 
 def _table(runs: JunctionRuns, networks: Sequence[tuple[Junctions, tuple[FanOuts, ...]]], title: str) -> Table:
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[TableCell, ...]] = []
     for junctions, fans in networks:
         for fan in fans:
             stats = runs.stats((junctions, fan))
@@ -138,7 +138,7 @@ def _by_density(runs: JunctionRuns, alone: Sequence[tuple[Junctions, tuple[FanOu
     for junctions, fans in alone:
         spreads = [runs.stats((junctions, fan)) for fan in fans]
         curves.append(
-            Curve(
+            PanelCurve(
                 label=junctions.network.name,
                 x=tuple(100 * junctions.density(fan) for fan in fans),
                 y=tuple(stats.mean for stats in spreads),

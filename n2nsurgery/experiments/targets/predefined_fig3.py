@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from n2nsurgery.experiments.n2nskip.tables import at_scale
-from n2nsurgery.experiments.paper.panels import Curve, Panel, draw
+from n2nsurgery.experiments.paper.panels import Panel, PanelCurve, draw
 from n2nsurgery.experiments.paper.reproduction import (
-    Cell,
     ExperimentConfig,
     Outcome,
     Reproduction,
     Scale,
     Table,
+    TableCell,
     Verdict,
 )
 from n2nsurgery.experiments.predefined import networks as nets
@@ -112,7 +112,7 @@ def _sweep(density: float, scale: Scale) -> tuple[FanOuts, ...]:
 
 
 def _table(runs: JunctionRuns, junctions: Junctions, settings: Sequence[FanOuts], title: str) -> Table:
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[TableCell, ...]] = []
     for fans in settings:
         one, two = junctions.network.densities(fans)
         stats = runs.stats((junctions, fans))
@@ -129,7 +129,7 @@ def _panel(
 ) -> Panel:  # fmt: skip
     x = tuple(100 * junctions.network.densities(fans)[0] for fans in settings)
     spreads = [runs.stats((junctions, fans)) for fans in settings]
-    curve = Curve(
+    curve = PanelCurve(
         label="" if equal is None else "measured",
         x=x,
         y=tuple(stats.mean for stats in spreads),
@@ -138,7 +138,7 @@ def _panel(
     curves = [curve]
     if equal is not None:
         printed = _PRINTED[equal / 100]
-        curves.append(Curve(label="printed (appendix 5.1)", x=(x[0], x[-1]), y=printed, paper=True, joined=False))
+        curves.append(PanelCurve(label="printed (appendix 5.1)", x=(x[0], x[-1]), y=printed, paper=True, joined=False))
     return Panel(
         title=title,
         x_label="density of both junctions, %" if equal is None else "density of junction 1, %",

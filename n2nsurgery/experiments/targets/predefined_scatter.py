@@ -14,14 +14,14 @@ from typing import ClassVar
 
 from n2nsurgery.connectivity.paths.scatter_vector import Shape
 from n2nsurgery.experiments.n2nskip.tables import at_scale
-from n2nsurgery.experiments.paper.panels import Curve, Panel, draw
+from n2nsurgery.experiments.paper.panels import Panel, PanelCurve, draw
 from n2nsurgery.experiments.paper.reproduction import (
-    Cell,
     ExperimentConfig,
     Outcome,
     Reproduction,
     Scale,
     Table,
+    TableCell,
     Verdict,
 )
 from n2nsurgery.experiments.predefined import networks as nets
@@ -169,7 +169,7 @@ def _entries(documents: Sequence[Document]) -> dict[str, RankCorrelation | None]
 
 
 def _correlations(title: str, found: Mapping[_Subject, Mapping[str, RankCorrelation | None]]) -> Table:
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[TableCell, ...]] = []
     for subject, some in found.items():
         for group, correlation in some.items():
             if correlation is None:
@@ -238,7 +238,7 @@ def _panel(subject: _Subject, documents: Sequence[Document]) -> Panel:
         chosen = _of(documents, group)
         if chosen:
             curves.append(
-                Curve(
+                PanelCurve(
                     label=f"{group} ({len(chosen)})",
                     x=tuple(one["scatter"] for one in chosen),
                     y=tuple(one["accuracy"] for one in chosen),

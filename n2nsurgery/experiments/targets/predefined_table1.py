@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.experiments.paper.reproduction import Cell, ExperimentConfig, Reproduction, Table, Verdict
+from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Reproduction, Table, TableCell, Verdict
 from n2nsurgery.experiments.predefined.networks import NETWORKS, FanOuts, Network
 from n2nsurgery.masks.patterns.fans import fixed_fan
 
@@ -52,7 +52,7 @@ class PredefinedTable1:
         )  # fmt: skip
 
 
-def _row(network: Network, fan_outs: FanOuts, printed: str, seed: int) -> tuple[Cell, ...]:
+def _row(network: Network, fan_outs: FanOuts, printed: str, seed: int) -> tuple[TableCell, ...]:
     masks = [
         fixed_fan(n_out, n_in, fan_out=fan_out, seed=seed)
         for (n_out, n_in), fan_out in zip(network.junctions, fan_outs, strict=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.experiments.paper.reproduction import Cell, ExperimentConfig, Reproduction, Table, Verdict
+from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Reproduction, Table, TableCell, Verdict
 from n2nsurgery.experiments.predefined import networks as nets
 from n2nsurgery.experiments.predefined.networks import FanOuts, Network
 
@@ -39,7 +39,7 @@ class PredefinedTable2:
 
     def run(self, config: ExperimentConfig) -> Reproduction:  # noqa: ARG002 - nothing here is drawn
         """The table: every number as counted, with the printed one in brackets where it differs."""
-        rows: list[tuple[Cell, ...]] = []
+        rows: list[tuple[TableCell, ...]] = []
         differing: list[str] = []
         for network, fan_outs, printed in _PRINTED:
             values = _savings(network, fan_outs)

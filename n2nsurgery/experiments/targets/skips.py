@@ -1,6 +1,6 @@
 """Experiment `skips`: which skips help, and where, at equal non-zeros, in plain networks and in ResNets.
 
-Ours, beyond the paper: it compares its skips with conventional ones on VGG19 alone (section 4.1), and divides the
+Ours, beyond the paper: it compares its skips with conventional ones only on VGG19 (section 4.1), and divides the
 budget among layers by a rule that it does not state. Here one-to-one skips stand against none and against ResSkip;
 in ResNets those that lead into the insides of blocks against those that run beside the shortcuts, too; and in plain
 networks layers that all keep the same number of weights against ERK's.

@@ -37,12 +37,12 @@ _PRINTED: Mapping[tuple[str, str], tuple[float, ...]] = {
     ("ResNet50", "CSP"): (7.9e-3, 6.7e-5, 6.1e-2, 9.2e0),
     ("ResNet50", "N2NSkip-CSP"): (5.3e-6, 1.7e-5, 4.2e-5, 8.9e-4),
 }
-_RULES = (GraphOptions(weight="l1"), GraphOptions(weight="binary"))
+_RULES = (GraphOptions(conductance="l1"), GraphOptions(conductance="binary"))
 _TIMES = {"t*": "F", "10 t*": "F_10", "inf": "F_inf"}
-_COLUMNS = tuple(f"{rules.weight}, {time}" for rules in _RULES for time in _TIMES)
+_COLUMNS = tuple(f"{rules.conductance}, {time}" for rules in _RULES for time in _TIMES)
 
 
-Place = tuple[str, str, float]
+NetworkAtDensity = tuple[str, str, float]
 """Network, method, density."""
 
 
@@ -71,7 +71,7 @@ class Table3:
             for method in pair
             for density in densities
         }
-        found: dict[Place, Distances] = {}
+        found: dict[NetworkAtDensity, Distances] = {}
         references: dict[str, tuple[Subject, ...]] = {}
         for place, cell in enumerate(cells):
             config.progress(f"{cell[1]} at {cell[2]:.0%} of {cell[0]}", place / len(cells))
@@ -79,7 +79,7 @@ class Table3:
         return _reproduction(found)
 
 
-def _cell(cell: Place, config: ExperimentConfig, references: dict[str, tuple[Subject, ...]]) -> Distances:
+def _cell(cell: NetworkAtDensity, config: ExperimentConfig, references: dict[str, tuple[Subject, ...]]) -> Distances:
     """The cell's distances, computed or found in the folder."""
     label, method, density = cell
     path = config.folder / TRIALS / f"{label}-{method}-{density:g}-s{config.seed}.json"
@@ -100,7 +100,7 @@ def _cell(cell: Place, config: ExperimentConfig, references: dict[str, tuple[Sub
     return distances
 
 
-def _reproduction(found: Mapping[Place, Distances]) -> Reproduction:
+def _reproduction(found: Mapping[NetworkAtDensity, Distances]) -> Reproduction:
     pairs = [(cell, (cell[0], dict(_PAIRS)[cell[1]], cell[2])) for cell in found if cell[1] in dict(_PAIRS)]
     orders = {plain: _orders(found[plain], found[skipped]) for plain, skipped in pairs}
     return Reproduction(
@@ -158,7 +158,7 @@ def _overall(column: str, answers: list[str]) -> Verdict:
     )
 
 
-def _verdict(cell: Place, answers: tuple[str, ...]) -> Verdict:
+def _verdict(cell: NetworkAtDensity, answers: tuple[str, ...]) -> Verdict:
     """On the order alone, at the finite times: at infinity connected networks are all equal, and late both may be 0."""
     asked = [(c, a) for c, a in zip(_COLUMNS, answers, strict=True) if not c.endswith("inf") and a != "equal"]
     holds = [column for column, answer in asked if answer == "yes"]

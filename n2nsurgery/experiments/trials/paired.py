@@ -87,7 +87,7 @@ class SampleStats:
 
 
 def paired(one: Mapping[int, float], other: Mapping[int, float]) -> SampleStats:
-    """`one` minus `other` for every seed that both have, in the seeds' order."""
+    """`one` minus `other` for every seed that both have, in the seeds' order; accuracies give points of percent."""
     return SampleStats(values=tuple(one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())))
 
 

@@ -2,6 +2,9 @@
 
 Results go through files, so that a process which dies loses nothing but the job it was at. Ctrl-C reaches this process
 alone, which passes it on: every job then saves what it can and ends.
+
+The pool of concurrent.futures does not serve: it has no way to pass a wish to stop on to its processes (before Python
+3.14), does not tell how one of them ended, and leaves them behind where this process is killed.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ _CONTEXT = multiprocessing.get_context("spawn")  # a forked process cannot use C
 
 @dataclass(frozen=True, kw_only=True)
 class _Message:
-    """What a process tells: job `number` is done, or (`problem`) failed; `error` ends everything, by its class."""
+    """What a process reports: job `number` is done, or (`problem`) failed; `error` ends everything, by its class."""
 
     number: int
     problem: str | None = None
@@ -73,7 +76,7 @@ def in_processes(
 
 
 def _received(running: dict[Connection, BaseProcess]) -> list[_Message]:
-    """What has been told since the last look; processes that are through are taken out of `running`."""
+    """The messages since the last look; finished processes are removed from `running`."""
     messages: list[_Message] = []
     for inbox in wait(list(running), timeout=_POLL):
         assert isinstance(inbox, Connection)

@@ -1,6 +1,6 @@
 """A trial: one training run of an experiment, and what it gave.
 
-<key>.yaml      the recipe; `n2nsurgery train` carries it out alone
+<key>.yaml      the recipe; `n2nsurgery train` runs it by itself
 <key>/          the run
 <key>.json      the result, once the run is through
 """
@@ -14,12 +14,12 @@ from typing import Any, Self
 
 from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.core.files import remove_folder, write_text
+from n2nsurgery.core.files import write_text
+from n2nsurgery.core.outputs import device_of, evaluation_mode
 from n2nsurgery.core.progress import Progress
 from n2nsurgery.data.pipeline.splits import DataSplits
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.experiments.trials.job import Document
-from n2nsurgery.pipelines.saved.run_folder import is_run
 from n2nsurgery.pipelines.training.train import run
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training.training_outcome import TrainingOutcome
@@ -46,8 +46,6 @@ class Trial:
         recipe = replace(self.recipe, train=replace(self.recipe.train, device=device))
         file, trained = folder / f"{self.key}.yaml", folder / self.key
         write_text(file, recipe.to_yaml())
-        if trained.exists() and not is_run(trained):
-            remove_folder(trained)  # a run that was killed before it began
         outcome = run(
             TrainRequest(recipe=file, output=trained, resume=AUTO, download=self.download),
             progress,
@@ -143,10 +141,7 @@ def _flops(pruned: PrunedModel) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     module = pruned.module
-    device = next((parameter.device for parameter in module.parameters()), None)
-    inputs = [torch.zeros((1, *spec.shape[1:]), device=device) for spec in pruned.plan.inputs]
-    training = module.training
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module.eval()(*inputs)
-    module.train(training)
+    inputs = [torch.zeros((1, *spec.shape[1:]), device=device_of(module)) for spec in pruned.plan.inputs]
+    with evaluation_mode(module), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(*inputs)
     return int(counter.get_total_flops())

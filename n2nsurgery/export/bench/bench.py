@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.bench.bench_layers import LayerTime, layer_times
@@ -22,6 +21,10 @@ from n2nsurgery.export.ort.bench_inputs import feed_of
 from n2nsurgery.export.ort.interleaved import run_interleaved
 from n2nsurgery.export.ort.providers import session
 from n2nsurgery.export.proof.inspect_file import inspect_file
+from n2nsurgery.imports import extra
+
+with extra("cpu", "an ONNX Runtime session"):
+    import onnxruntime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Loading a model in a process of its own, where its memory can be told from everything else's.
+"""Loading a model in a process of its own, so that its memory is measured apart from everything else's.
 
 Run as a program with one argument, a JSON request; it answers with one line of JSON.
 """

@@ -1,1 +1,1 @@
-"""The channels of a network, read from its ONNX file alone."""
+"""The channels of a network, read from nothing but its ONNX file."""

@@ -8,12 +8,13 @@ value of its sign, so that the zeros of a file are those of its masks and a bloc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-Values = Literal["fp32", "fp16", "int8"]
+from n2nsurgery.export.config import Values
+
 VALUES: tuple[Values, ...] = get_args(Values)
 BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 

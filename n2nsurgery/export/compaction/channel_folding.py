@@ -54,7 +54,7 @@ def kept_from_json(kept: dict[str, list[str]], shapes: dict[str, tuple[int, ...]
 
 
 def compact(graph: ir.Graph) -> Compaction:
-    """Remove every channel that provably cannot be told from its absence, in place; says what went."""
+    """Remove every channel that provably changes nothing when it is removed, in place; says what went."""
     found = channel_constraints(graph)
     gone = removed_channels(found)
     result = Compaction(refused=found.refused)

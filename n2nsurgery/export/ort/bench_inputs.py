@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.seeds import numpy_generator
+from n2nsurgery.imports import extra
+
+with extra("cpu", "an ONNX Runtime session"):
+    import onnxruntime
 
 _TYPES = {
     "tensor(float)": np.float32,

@@ -11,10 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
-import onnxruntime
-
 from n2nsurgery.core.errors import RunError, VerificationError
 from n2nsurgery.core.names import unknown
+from n2nsurgery.imports import extra
+
+with extra("cpu", "an ONNX Runtime session"):
+    import onnxruntime
 
 _LOG = logging.getLogger(__name__)
 _PROVIDERS = {

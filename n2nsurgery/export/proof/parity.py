@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from n2nsurgery.core.errors import VerificationError
 from n2nsurgery.export.capture.outputs import flatten
-from n2nsurgery.export.codec.values import Values
+from n2nsurgery.export.config import Values
 from n2nsurgery.export.ort.providers import session
 from n2nsurgery.export.proof.report import Parity
 

@@ -12,7 +12,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from n2nsurgery.export.codec.values import Values
+from n2nsurgery.export.config import Values
 from n2nsurgery.export.files.onnx_file import ModelFiles, write
 from n2nsurgery.export.proof.parity import TOLERANCE, file_outputs, require_parity, rounding_tolerance, torch_outputs
 from n2nsurgery.export.proof.report import Parity

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.export.files.ideal_size import ideal_size
-from n2nsurgery.export.sparse.formats import ExportFormat
 from n2nsurgery.export.sparse.weight_record import WeightRecord
 
 
@@ -43,7 +43,7 @@ class ExportReport:
     path: Path
     external_data: Path | None
     size: int
-    format: ExportFormat
+    config: ExportConfig
     opset: int
     ir_version: int
     inputs: tuple[str, ...]

@@ -8,43 +8,16 @@ functions (OpenVINO). dense: ordinary tensors.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
 
 import onnx_ir as ir
 from onnx import inliner
 
-from n2nsurgery.core.errors import RunError, UsageError
-from n2nsurgery.core.names import unknown
-from n2nsurgery.export.codec.values import VALUES, Values
+from n2nsurgery.core.errors import RunError
+from n2nsurgery.export.config import Form
 from n2nsurgery.export.files.load import MAX_BYTES
 from n2nsurgery.export.sparse.operators import DOMAIN
 from n2nsurgery.export.sparse.portable import rewrite
 from n2nsurgery.export.sparse.weight_coding import WeightCoding
-
-Form = Literal["portable", "dense", "inlined"]
-FORMS: tuple[Form, ...] = get_args(Form)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportFormat:
-    """What the file looks like: its form, the type of coded values, and whether constant channels are removed.
-
-    Raises UnknownNameError for an unknown form or type, UsageError for values other than fp32 in a dense file.
-    """
-
-    form: Form = "portable"
-    values: Values = "fp32"
-    compact: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what no file can be."""
-        if self.form not in FORMS:
-            raise unknown("format", self.form, FORMS)
-        if self.values not in VALUES:
-            raise unknown("type of values", self.values, VALUES)
-        if self.form == "dense" and self.values != "fp32":
-            raise UsageError(f"--values {self.values} needs coded weights: choose --format portable or inlined")
 
 
 def apply_form(model: ir.Model, form: Form, codings: Sequence[WeightCoding]) -> ir.Model:

@@ -1,4 +1,4 @@
-"""One layer alone, sparse against dense, on the machine at hand.
+"""A single layer, sparse against dense, on the machine at hand.
 
 The layer is a model of one node of our domain with its function. With the sparse runtime the node is its kernel;
 without, ONNX Runtime folds it into the ordinary dense layer. Both take turns on one sample and one thread. What is
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime
 from numpy.typing import NDArray
 
 from n2nsurgery.core.seeds import numpy_generator
@@ -25,6 +24,10 @@ from n2nsurgery.export.sparse.fusion_matches import FusionMatch
 from n2nsurgery.export.sparse.operators import DOMAIN, VERSION
 from n2nsurgery.export.sparse.portable import attributes_of, operator_of
 from n2nsurgery.export.sparse.weight_coding import Race
+from n2nsurgery.imports import extra
+
+with extra("cpu", "an ONNX Runtime session"):
+    import onnxruntime
 
 _SECONDS, _ROUNDS = 0.05, 9
 

@@ -14,12 +14,13 @@ from n2nsurgery.core.errors import InternalError
 from n2nsurgery.export.capture.capture import TRANSPOSED
 from n2nsurgery.export.codec.choose import choose
 from n2nsurgery.export.codec.coded import CodedWeight, encode
-from n2nsurgery.export.codec.values import BYTES, Values, store, unfit
+from n2nsurgery.export.codec.values import BYTES, store, unfit
+from n2nsurgery.export.config import Values
 from n2nsurgery.export.sparse.fusion_matches import WEIGHT_INPUT, FusionMatch, match_at
 from n2nsurgery.export.sparse.weight_record import MAX_NUMEL, WeightRecord
 from n2nsurgery.export.sparse.where_sparse_pays import (
+    KernelChoice,
     LayerShape,
-    Verdict,
     measured_verdict,
     obstacle,
     predict,
@@ -94,7 +95,7 @@ def _coding(
     verdict = (
         _verdict(matches, coded, race, network_bytes - array.nbytes)
         if no_match is None
-        else Verdict(sparse=False, reason=no_match)
+        else KernelChoice(sparse=False, reason=no_match)
     )
     record = WeightRecord(
         name=_parameter(initializer), initializer=str(initializer.name), shape=coded.shape,
@@ -108,7 +109,7 @@ def _coding(
     )
 
 
-def _verdict(matches: tuple[FusionMatch, ...], coded: CodedWeight, race: Race | None, beside: int) -> Verdict:
+def _verdict(matches: tuple[FusionMatch, ...], coded: CodedWeight, race: Race | None, beside: int) -> KernelChoice:
     """Sparse where it pays at every fusion match.
 
     The worst measurement counts, else the first prediction against it.

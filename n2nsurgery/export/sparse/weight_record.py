@@ -9,7 +9,7 @@ from typing import Any, Literal
 from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.export.codec.choose import Code
-from n2nsurgery.export.codec.values import Values
+from n2nsurgery.export.config import Values
 
 MAX_NUMEL = 2**31 - 1
 """Places that the positions of a code, 32-bit integers in every runtime, can name."""

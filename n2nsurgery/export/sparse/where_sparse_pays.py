@@ -58,7 +58,7 @@ class LayerShape:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class KernelChoice:
     """Whether a layer is computed sparsely, and why; `measured`: how many times as fast as dense, where measured."""
 
     sparse: bool
@@ -86,20 +86,22 @@ def obstacle(layer: LayerShape) -> str | None:
     return None
 
 
-def predict(layer: LayerShape) -> Verdict:
-    """The Verdict for a layer without measuring it."""
+def predict(layer: LayerShape) -> KernelChoice:
+    """The choice for a layer without measuring it."""
     if reason := obstacle(layer):
-        return Verdict(sparse=False, reason=reason)
+        return KernelChoice(sparse=False, reason=reason)
     limit, name = _limit(layer)
     if layer.density > limit:
-        return Verdict(sparse=False, reason=f"density {layer.density:.3g} is above {limit:g}, the limit of {name}")
-    return Verdict(sparse=True, reason=f"density {layer.density:.3g} is at most {limit:g}, the limit of {name}")
+        return KernelChoice(sparse=False, reason=f"density {layer.density:.3g} is above {limit:g}, the limit of {name}")
+    return KernelChoice(sparse=True, reason=f"density {layer.density:.3g} is at most {limit:g}, the limit of {name}")
 
 
-def measured_verdict(ratio: float) -> Verdict:
-    """The Verdict for a layer whose sparse kernel was measured to be `ratio` times as fast as the dense one."""
+def measured_verdict(ratio: float) -> KernelChoice:
+    """The choice for a layer whose sparse kernel was measured to be `ratio` times as fast as the dense one."""
     comparison = "times as fast as dense" if ratio > 1 else "times as fast as dense, so dense stays"
-    return Verdict(sparse=ratio > 1, reason=f"measured: sparse is {ratio:.2f} {comparison}", measured=round(ratio, 3))
+    return KernelChoice(
+        sparse=ratio > 1, reason=f"measured: sparse is {ratio:.2f} {comparison}", measured=round(ratio, 3)
+    )
 
 
 def _limit(layer: LayerShape) -> tuple[float, str]:

@@ -21,7 +21,15 @@ from n2nsurgery.graph.tracing.trace import Trace
 
 
 def layer_graph(trace: Trace) -> LayerGraph:
-    """The LayerGraph of a traced model: layers in execution order (eval mode first), weights, pairs, rejections."""
+    """The LayerGraph of a traced model: everything that surgery has to know of it, without tensors.
+
+    `layers` holds every call of a convolution or linear map in execution order, those of eval mode first; `weights`
+    each prunable parameter once; `pairs` the layers between which a skip can run; `refusals` what was passed over, with
+    the reason. A model without prunable weights has an empty graph: nothing is raised for that.
+
+        graph = layer_graph(trace(model, inputs))
+        sum(weight.numel for weight in graph.weights)  # what a density is a share of
+    """
     module = trace.module
     canonical = {id(parameter): name for name, parameter in module.named_parameters()}
     views = [GraphView(graph, module) for graph in module.graphs[::-1]]  # eval first

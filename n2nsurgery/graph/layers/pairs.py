@@ -111,10 +111,11 @@ def _input_behind(view: GraphView, node: fx.Node) -> fx.Node | None:
 def select_pairs(
     graph: LayerGraph, selection: PairSelection, *, seed: int
 ) -> tuple[tuple[LayerPair, ...], tuple[Rejection, ...]]:
-    """The pairs that a selection takes from a LayerGraph, in execution order of their targets, and those it leaves out.
+    """The pairs that a selection takes from a LayerGraph, in execution order of their targets, and the others.
 
-    Raises UnknownNameError for an unknown rule or where a pattern matches nothing, UsageError for a length below 2 or
-    more random pairs than there are.
+    The others are Rejections: source, target and the rule of the selection that left them out. `seed`: of the policy
+    `random`. Raises UnknownNameError for an unknown rule or where a pattern matches nothing, UsageError for a length
+    below 2 or more random pairs than there are.
     """
     if selection.policy not in POLICIES:
         raise unknown("pairs", selection.policy, POLICIES)

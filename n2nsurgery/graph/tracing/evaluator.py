@@ -25,7 +25,7 @@ Arguments = tuple[tuple[Any, Any], tuple[Any, Any]]  # (args, kwargs) at the two
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluation:
+class ValuePair:
     """What an expression is at both batch sizes, and which storages of the first its evaluation wrote into."""
 
     values: tuple[Any, Any]
@@ -50,20 +50,20 @@ class Evaluator:
         first, second = self._uses
         return {n: per_sample(first[p], second[p]) for n, p in root.named_parameters() if p in first}
 
-    def inputs(self, example: Any) -> Evaluation:  # noqa: ANN401 - whatever the model takes
+    def inputs(self, example: Any) -> ValuePair:  # noqa: ANN401 - whatever the model takes
         """An example input at both batch sizes; what is no tensor stays as it is."""
         with self._fake:
             first, second = (
                 tree_map_only(torch.Tensor, functools.partial(_resized, batch), example) for batch in BATCH_SIZES
             )
-        return Evaluation(values=(first, second))
+        return ValuePair(values=(first, second))
 
-    def call(self, function: Callable[..., Any], arguments: Arguments) -> Evaluation:
+    def call(self, function: Callable[..., Any], arguments: Arguments) -> ValuePair:
         """What `function` returns for the arguments at the first and at the second batch size."""
         with self._evaluation():
             return self._run(function, arguments)
 
-    def call_on_data(self, module: nn.Module, arguments: Arguments) -> Evaluation:
+    def call_on_data(self, module: nn.Module, arguments: Arguments) -> ValuePair:
         """As `call`, for a module that reads its data: evaluated on zeros first, on ones second.
 
         What depends on the data then differs between the two like what depends on the batch, and is no fact either.
@@ -87,9 +87,9 @@ class Evaluator:
                 found = self._run(module, (given[0], given[1]))
             first, second = tree_map_only(torch.Tensor, without_data, found.values)
         overwrites = frozenset(storage_of(fakes[storage]) for storage in found.overwrites & fakes.keys())
-        return Evaluation(values=(first, second), overwrites=overwrites)
+        return ValuePair(values=(first, second), overwrites=overwrites)
 
-    def _run(self, function: Callable[..., Any], arguments: Arguments) -> Evaluation:
+    def _run(self, function: Callable[..., Any], arguments: Arguments) -> ValuePair:
         results: list[Any] = []
         written: set[int] = set()
         for uses, (args, kwargs) in zip(self._uses, arguments, strict=True):
@@ -105,7 +105,7 @@ class Evaluator:
             written |= {i for i, tensor in enumerate(tensors) if _version(tensor) != versions[i]}
         of_first = _tensors(arguments[0])
         overwrites = frozenset(storage_of(of_first[index]) for index in written)
-        return Evaluation(values=(results[0], results[1]), overwrites=overwrites)
+        return ValuePair(values=(results[0], results[1]), overwrites=overwrites)
 
     @contextmanager
     def apart(self) -> Iterator[None]:

@@ -18,6 +18,7 @@ import torch
 from torch import fx, nn
 
 from n2nsurgery.core.errors import InternalError, TraceError, UsageError
+from n2nsurgery.core.outputs import modes_kept
 from n2nsurgery.graph.tracing.inplace import functionalize, memory_of
 from n2nsurgery.graph.tracing.modes import merge_modes
 from n2nsurgery.graph.tracing.traced_module import TracedModule
@@ -69,10 +70,8 @@ def trace(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -
         root = copy.deepcopy(model)
     except Exception as error:
         raise TraceError(f"{type(model).__name__} cannot be copied, so it cannot be pruned: {error}") from error
-    flags = {path: module.training for path, module in root.named_modules()}
-    graphs, leaves, uses = _trace_modes(root, examples)
-    for path, module in root.named_modules():
-        module.training = flags[path]
+    with modes_kept(root):
+        graphs, leaves, uses = _trace_modes(root, examples)
     for graph in graphs.values():
         _keep_shapes(graph)
     merged = merge_modes(graphs[True], graphs[False], root)

@@ -21,7 +21,7 @@ from torch import fx, nn
 from torch.fx.node import map_aggregate
 from torch.fx.proxy import TraceError as FxTraceError
 
-from n2nsurgery.graph.tracing.evaluator import Evaluation, Evaluator
+from n2nsurgery.graph.tracing.evaluator import Evaluator, ValuePair
 from n2nsurgery.graph.tracing.leaves import is_leaf, leaf_functions
 from n2nsurgery.graph.tracing.side_effects import drawn, unchanged
 from n2nsurgery.graph.tracing.value_proxy import ValueProxy, is_fact
@@ -146,13 +146,13 @@ class ValueTracer(fx.Tracer):
 
     # -- values -----------------------------------------------------------------------------------------------
 
-    def _evaluate(self, kind: str, target: Any, args: Any, kwargs: Any) -> Evaluation:  # noqa: ANN401
+    def _evaluate(self, kind: str, target: Any, args: Any, kwargs: Any) -> ValuePair:  # noqa: ANN401
         if kind == "placeholder":
             return self._evaluator.inputs(self.examples[target.lstrip("*")])
         if kind == "get_attr":
             with self._evaluator.apart():  # reading the attribute makes no further node
                 found = attrgetter(target)(self.root)
-            return Evaluation(values=(found, found))
+            return ValuePair(values=(found, found))
         arguments = _at(0, (args, kwargs)), _at(1, (args, kwargs))
         if kind == "call_function":
             return self._evaluator.call(target, arguments)

@@ -39,7 +39,8 @@ def allocate(  # noqa: PLR0913 - each is a separate question
     item whose share is over its capacity becomes full and the others get the surplus; with `exceeds="error"` this
     raises BudgetError with the numbers instead, except for rules of which it is a part (`erk`). Also raises
     BudgetError where `total` does not fit between the sums of `least` and `capacities`. Only the rule `global`
-    needs the `generator`.
+    needs the `generator`. Each rule names its source in its own file; `erk` is that of Evci et al. 2020, "Rigging the
+    Lottery", section 3.
     """
     most = {name: prod(shape) if capacities is None else capacities[name] for name, shape in shapes.items()}
     floors = {name: min((least or {}).get(name, 0), most[name]) for name in shapes}

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.outputs import primary_output
+from n2nsurgery.core.outputs import modes_kept, primary_output
 from n2nsurgery.core.processes.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.core.seeds import derive, torch_generator
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
@@ -72,16 +72,11 @@ def weight_values(context: ScoreContext) -> dict[str, Tensor]:
 @contextmanager
 def undisturbed(module: nn.Module, *, training: bool, seed: int) -> Iterator[None]:
     """Train or eval mode with gradients on and seeded global generators (dropout); all of it restored afterwards."""
-    modes = [(child, child.training) for child in module.modules()]
     devices = {parameter.device for parameter in module.parameters() if parameter.device.type == "cuda"}
-    with torch.random.fork_rng(devices=sorted(devices, key=str)), torch.enable_grad():
+    with modes_kept(module), torch.random.fork_rng(devices=sorted(devices, key=str)), torch.enable_grad():
         torch.manual_seed(derive(seed, "scoring"))
-        try:
-            module.train(training)
-            yield
-        finally:
-            for child, mode in modes:
-                child.training = mode
+        module.train(training)
+        yield
 
 
 def stand_ins(

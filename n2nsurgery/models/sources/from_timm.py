@@ -10,6 +10,7 @@ from torch import nn
 
 from n2nsurgery.core.errors import RunError
 from n2nsurgery.core.names import unknown
+from n2nsurgery.imports import extra
 from n2nsurgery.models.sources.source import Arguments, Design, InputSize, Shape, StateDict, call_builder, sized
 
 _IMAGE = (3, 224, 224)
@@ -21,7 +22,7 @@ def names() -> tuple[str, ...]:
 
 
 def design(name: str, requested: Arguments, *, input_size: InputSize | None, weights: str | None) -> Design:  # noqa: ARG001 - one interface
-    """The input size of the model's default configuration; another one is told to models of a fixed size."""
+    """The input size of the model's default configuration; models of a fixed size are built for another one."""
     default, fixed = _configuration(name)
     shape = sized(default, input_size)
     arguments = dict(requested)
@@ -65,7 +66,5 @@ def _configuration(name: str) -> tuple[Shape, bool]:
 
 
 def _timm() -> ModuleType:
-    try:
+    with extra("timm", "a model of timm"):
         return importlib.import_module("timm")
-    except ImportError as error:
-        raise RunError("models of timm need the package timm: pip install 'n2nsurgery[timm]'") from error

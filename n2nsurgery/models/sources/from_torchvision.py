@@ -108,7 +108,7 @@ def _default_shapes(builder: Callable[..., nn.Module]) -> tuple[Shape, ...]:
 
 
 def _size_arguments(family: str, shape: Shape) -> dict[str, Any]:
-    """What builders must be told of an input of this shape; most networks take any."""
+    """What builders must know of an input of this shape; most networks take any."""
     if family == "vision_transformer":
         return {"image_size": shape[-1]} if shape != _IMAGE else {}
     if family == "maxvit":

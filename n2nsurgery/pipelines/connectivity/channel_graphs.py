@@ -12,6 +12,7 @@ from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.graph.graph_options import DEFAULT, GraphOptions
 from n2nsurgery.connectivity.graph.network_graph import MAX_NODES, channel_graph, dense_reference, require_size
 from n2nsurgery.connectivity.measures.subject import Origin, Subject
+from n2nsurgery.core.outputs import device_of
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.channels.network import channel_network_of_onnx
 from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
@@ -126,7 +127,7 @@ def skips_of(pruned: PrunedModel) -> tuple[Skip, ...]:
 
 
 def _on_device(module: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    device = next((parameter.device for parameter in module.parameters()), None)
+    device = device_of(module)
     return {name: tensor.to(device) for name, tensor in inputs.items()}
 
 

@@ -79,7 +79,7 @@ def write_report(
     if path.suffix.lower() == ".json":
         text = json.dumps(found.to_json(), indent=2, allow_nan=False) + "\n"
     else:
-        from n2nsurgery.connectivity.page.render import render  # jinja2 is needed for the page alone
+        from n2nsurgery.connectivity.page.render import render  # only the page needs jinja2
 
         text = render(found, subject.graph, reference.graph)
     with atomic_file(path, overwrite=overwrite) as staging:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from n2nsurgery import runtime
-from n2nsurgery.export.ort.providers import available_providers
+from n2nsurgery.core.errors import RunError
 
 _PACKAGES = (
     "n2nsurgery",
@@ -28,6 +28,12 @@ _PACKAGES = (
     "onnxscript",
     "onnxruntime",
     "onnxruntime-gpu",
+    "matplotlib",
+    "jinja2",
+    "tensorboard",
+    "lightning",
+    "transformers",
+    "accelerate",
 )
 
 
@@ -72,7 +78,7 @@ def run() -> Diagnosis:
         python=platform.python_version(),
         packages={name: _installed(name) for name in _PACKAGES},
         devices=_devices(),
-        onnxruntime_providers=available_providers(),
+        onnxruntime_providers=_providers(),
         compiler=_compiler(),
         sparse_runtime=_sparse_runtime(),
     )
@@ -90,6 +96,15 @@ def _devices() -> tuple[str, ...]:
     cpu = f"cpu ({os.cpu_count()} cores, {torch.get_num_threads()} threads used by torch)"
     properties = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     return (cpu, *(f"cuda:{i} ({p.name}, {p.total_memory / 1e9:.0f} GB)" for i, p in enumerate(properties)))
+
+
+def _providers() -> tuple[str, ...]:
+    """ONNX Runtime's execution providers; none where no ONNX Runtime is installed."""
+    try:
+        from n2nsurgery.export.ort.providers import available_providers
+    except RunError:
+        return ()
+    return available_providers()
 
 
 def _compiler() -> CompilerInfo | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
+from n2nsurgery.core.config.signature import keywords_of, require_known
 from n2nsurgery.core.files import ensure_writable
 from n2nsurgery.core.progress import SILENT, Progress, part_of
-from n2nsurgery.export.exporter import export_module
+from n2nsurgery.export.config import ExportConfig, ExportOptions
+from n2nsurgery.export.exporter import DEFAULT, export_module
 from n2nsurgery.export.proof.report import ExportReport
-from n2nsurgery.export.sparse.formats import ExportFormat
 from n2nsurgery.pipelines.connectivity.summary import connectivity_summary
 from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
 from n2nsurgery.pipelines.saved.load import load
@@ -40,31 +41,30 @@ class ExportOutcome:
         }
 
 
-def export_onnx(  # noqa: PLR0913 - every argument is an option of the command
+@keywords_of(ExportConfig, ExportOptions)
+def export_onnx(
     pruned: PrunedModel,
     path: str | Path,
     *,
-    format: str = "portable",  # noqa: A002 - the option's name
-    values: str = "fp32",
-    compact: bool = False,
-    measure: bool = False,
-    report: bool = False,
+    config: ExportConfig | None = None,
     overwrite: bool = False,
     progress: Progress = SILENT,
+    **options: Unpack[ExportOptions],
 ) -> ExportReport:
     """Write `pruned` to `path` as an ONNX file with a dynamic batch, and return what was proven of it.
 
-    `format`: `portable` (small everywhere, fast with the sparse runtime), `inlined` (small, standard operators only)
-    or `dense`. `values`: kept weights as `fp32`, `fp16` or `int8`. `compact`: remove channels that are provably
-    constant or unused. `measure`: choose sparse or dense layer by layer by measuring both on this machine, which needs
-    the sparse runtime; otherwise the choice is predicted from the network alone, so that an export can be repeated.
-    `report`: measure the network's connectivity and put a summary of it into the metadata.
+    `options`: the fields of ExportConfig (`format`, `values`, `compact`, `measure`, `report`); or all of them in one
+    `config`, of which `options` replace some.
+
+        export_onnx(pruned, "net.onnx", values="int8", compact=True)
 
     The plan and its outcome are in the model's metadata under the key `n2nsurgery`. The file appears only after ONNX
     Runtime has reproduced torch's output. Raises VerificationError where it does not, or where pruned weights of
-    `pruned` are no longer zero, and UsageError where the file exists.
+    `pruned` are no longer zero, UsageError where the file exists or `measure` has no sparse runtime, TraceError where
+    torch cannot capture the model, and RunError where it cannot be translated or written.
     """
-    wanted = ExportFormat(form=format, values=values, compact=compact)  # type: ignore[arg-type] # checked there
+    require_known(options, ExportOptions, "export_onnx")
+    config = replace(config or DEFAULT, **options)
     require_masked(pruned.module, pruned.masks)  # a copy would set them to zero, and be another network
     module = copy.deepcopy(pruned.module).cpu().eval()
     inputs = pruned.plan.inputs
@@ -76,26 +76,21 @@ def export_onnx(  # noqa: PLR0913 - every argument is an option of the command
         metadata={
             "plan": pruned.plan.to_json(),
             "summary": summary(pruned.plan, pruned.masks, pruned.record),
-            **({"connectivity": connectivity_summary(pruned)} if report else {}),
+            **({"connectivity": connectivity_summary(pruned)} if config.report else {}),
         },
         masks=pruned.masks,
-        format=wanted,
+        config=config,
         libraries=sparse_runtime(),
-        measure=measure,
         overwrite=overwrite,
         progress=progress,
     )
 
 
-def run(  # noqa: PLR0913 - every argument is an option of the command
+def run(  # noqa: PLR0913 - where from, where to, and how
     artifact: Path | None = None,
     output: Path | None = None,
     *,
-    format: str = "portable",  # noqa: A002 - the option's name
-    values: str = "fp32",
-    compact: bool = False,
-    measure: bool = False,
-    report: bool = False,
+    config: ExportConfig = DEFAULT,
     overwrite: bool = False,
     allow_import: bool = False,
     last: bool = False,
@@ -104,17 +99,15 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     """Export an artifact or a run by its folder (the newest in `exported/` and `runs/` where None) to `output`.
 
     Without `output`, an artifact goes to `<folder>.onnx`, a run to `<folder>/model.onnx`: its best weights, or with
-    `last` its newest. `format`, `values`, `compact`, `measure` and `report` as for `export_onnx`.
+    `last` its newest.
     """
-    ExportFormat(form=format, values=values, compact=compact)  # type: ignore[arg-type] # refuse before the work starts
     folder = artifact if artifact is not None else newest_result()
     path = output or (folder / MODEL if is_run(folder) else folder.with_name(f"{folder.name}.onnx"))
     ensure_writable(path, overwrite=overwrite)
     progress(f"loading {folder.name}", 0.1)
     pruned = load(folder, allow_import=allow_import, last=last)
     exported = export_onnx(
-        pruned, path, format=format, values=values, compact=compact, measure=measure, report=report,
-        overwrite=overwrite,
+        pruned, path, config=config, overwrite=overwrite,
         progress=part_of(progress, 0.2, 1),
     )  # fmt: skip
     return ExportOutcome(artifact=folder, report=exported)

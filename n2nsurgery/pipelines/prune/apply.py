@@ -11,6 +11,7 @@ from typing import Any, Unpack
 
 from torch import Tensor, nn
 
+from n2nsurgery.core.config.signature import keywords_of, require_known
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable
 from n2nsurgery.core.processes.distributed_context import DistributedContext
@@ -20,6 +21,7 @@ from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.batch import batches as batches_of
 from n2nsurgery.data.pipeline.noise import noise_batches
 from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.tracing.equality import require_equal
 from n2nsurgery.graph.tracing.trace import Trace, bind_inputs, trace
 from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.masks.criterion import Criterion, described
@@ -30,7 +32,6 @@ from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.models.model_spec import ModelSpec
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
-from n2nsurgery.pipelines.prune.signature import keywords_of, require_known
 from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
 from n2nsurgery.surgery.engines.carry_out import operand
 from n2nsurgery.surgery.engines.choice import plan_with_engine
@@ -175,6 +176,8 @@ class PruningRun:
         self.progress("tracing", 0.2)
         inputs = inputs_of(bundle)
         self.trace: Trace = trace(bundle.module, inputs)
+        if config.engine == "rewrite":
+            require_equal(bundle.module, self.trace.module, inputs)
         self.progress("planning", 0.5)
         model = PlannedModel(
             recipe=bundle.spec.to_text() if bundle.spec else None,
@@ -192,7 +195,11 @@ class PruningRun:
             require_harmless(bundle.module, self.plan, inputs)
             self.trace = replace(self.trace, inplace=inplace)
         elif inplace:
-            raise UsageError(f"the model can only be rewritten into a copy, not changed: {self.plan.engine.reason}")
+            raise UsageError(
+                "needs the engine 'hooks', which 'auto' could not take or 'rewrite' excludes",
+                field="inplace",
+                joint=" ",
+            )
 
     def choose_draw(self) -> None:
         """Plan with the pattern of highest scatter among the candidates."""

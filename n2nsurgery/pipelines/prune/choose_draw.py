@@ -50,7 +50,7 @@ def choose_by_scatter(plan: SurgeryPlan, criterion: Criterion) -> DrawChoice:
     counts = planned_counts(plan)
     if counts is None or not isinstance(criterion, PatternCriterion):
         raise UsageError(
-            f"scatter chooses among patterns, and '{plan.config.criterion}' scores weights: there is one result alone",
+            f"scatter chooses among patterns, and '{plan.config.criterion}' scores weights: it has a single result",
             field="select_by",
         )
     pruned = [weight for weight in plan.weights if weight.name not in plan.dense]

@@ -8,6 +8,7 @@ from typing import Any, Unpack
 
 from torch import nn
 
+from n2nsurgery.core.config.signature import keywords_of, require_known
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.export.proof.inspect_file import FileInspection, inspect_file
@@ -19,7 +20,6 @@ from n2nsurgery.graph.tracing.trace import Leaf, trace
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.pipelines.prune.apply import bundle_of, inputs_of
-from n2nsurgery.pipelines.prune.signature import keywords_of, require_known
 from n2nsurgery.pipelines.saved.run_folder import SURGERY, is_run
 from n2nsurgery.skips.kind import KINDS, SkipOptions
 from n2nsurgery.surgery.artifact import read

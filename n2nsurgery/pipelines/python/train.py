@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import atomic_file
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.core.names import unknown
+from n2nsurgery.core.processes.folder_lock import locked_folder
 from n2nsurgery.core.version import __version__
 from n2nsurgery.data.torch_data.sources import BatchOptions, batches_of, is_exact
 from n2nsurgery.pipelines.python.parts import Metrics, measure_of_caller
@@ -93,7 +95,8 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
     if data is None or folder is None:
         raise UsageError("training a model needs `data`, a dataset or batches, and `folder`, where its run is written")
     config = _config(options, optimizer)
-    with joined(config.device) as processes:
+    with joined(config.device, timeout=config.distributed_timeout) as processes, ExitStack() as held:
+        on_rank_zero(processes, lambda: held.enter_context(locked_folder(Path(folder))))
         made = BatchOptions(
             batch_size=config.batch_size // config.accumulate, seed=config.seed, rank=processes.rank,
             world_size=processes.size, collate=collate, workers=workers,

@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from n2nsurgery.core.errors import TraceError, UsageError
+from n2nsurgery.core.outputs import device_of
 from n2nsurgery.graph.tracing.trace import Trace, trace
 from n2nsurgery.models.catalog import rebuild
 from n2nsurgery.models.model_spec import ModelSpec
@@ -55,7 +56,7 @@ def _dense(plan: SurgeryPlan, model: nn.Module | None, allow_import: bool) -> Tr
         dense = rebuild(ModelSpec.from_text(plan.model), allow_import=allow_import).module
     else:
         dense = model
-    device = next((parameter.device for parameter in dense.parameters()), None)
+    device = device_of(dense)
     try:
         return replace(trace(dense, zero_inputs(plan.inputs, device)), inplace=model is None)
     except (TraceError, UsageError) as error:

@@ -13,7 +13,7 @@ from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
 from n2nsurgery.data.request import DataRequest
 from n2nsurgery.pipelines.saved.load import load
-from n2nsurgery.pipelines.saved.run_folder import content_of, is_run
+from n2nsurgery.pipelines.saved.run_folder import RECIPE, content_of, is_run
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
 from n2nsurgery.pipelines.training.fitted import require_fit
 from n2nsurgery.pipelines.training.run_recipe import recipe_of
@@ -50,7 +50,7 @@ class Evaluation:
 
 def run(request: EvaluationRequest, progress: Progress = SILENT) -> Evaluation:
     """Evaluate; nothing is written. Raises UsageError where the data is not known or does not fit the network."""
-    recipe = recipe_of(request.folder) if is_run(request.folder) else None
+    recipe = _recipe(request)
     wanted = _data(request, recipe)
     device = choose_device(request.device)
     progress(f"loading {request.folder.name}", 0.1)
@@ -75,10 +75,17 @@ def run(request: EvaluationRequest, progress: Progress = SILENT) -> Evaluation:
     )
 
 
+def _recipe(request: EvaluationRequest) -> Recipe | None:
+    """The recipe of a run; None for an artifact, and for a run that Python began without a recipe."""
+    if not is_run(request.folder) or not (request.folder / RECIPE).is_file():
+        return None
+    return recipe_of(request.folder, allow_import=request.allow_import)
+
+
 def _data(request: EvaluationRequest, recipe: Recipe | None) -> DataRequest:
     """The data that is named, else the run's own, with the overrides in place."""
     if request.data is None and recipe is None:
-        raise UsageError(f"'{request.folder}' is no run and does not say which data it is for: name it with --data")
+        raise UsageError(f"'{request.folder}' has no recipe and does not say which data it is for: name it with --data")
     overrides = [parse_override(text) for text in request.overrides]
     if request.data_root is not None:
         overrides.append(option_override("data.root", str(request.data_root), "--data-root"))

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from n2nsurgery.core.errors import N2NSurgeryError, UsageError
-from n2nsurgery.core.outputs import primary_output
+from n2nsurgery.core.outputs import device_of, evaluation_mode, primary_output
 from n2nsurgery.data.pipeline.splits import DataSplits
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model
@@ -94,11 +94,9 @@ def require_outputs(name: str, module: nn.Module, splits: DataSplits, *, num_cla
 
 
 def _output_shape(name: str, module: nn.Module, sample: tuple[int, ...]) -> tuple[int, ...]:
-    training = module.training
-    device = next((parameter.device for parameter in module.parameters()), None)
     try:
-        with torch.no_grad():
-            output: Any = module.eval()(torch.zeros(_TRIED, *sample, device=device))
+        with evaluation_mode(module), torch.no_grad():
+            output: Any = module(torch.zeros(_TRIED, *sample, device=device_of(module)))
         return tuple(primary_output(output).shape)
     except N2NSurgeryError:
         raise
@@ -106,8 +104,6 @@ def _output_shape(name: str, module: nn.Module, sample: tuple[int, ...]) -> tupl
         raise UsageError(
             f"model '{name}' cannot take the data's samples of shape {_shown(sample)}: {type(error).__name__}: {error}"
         ) from error
-    finally:
-        module.train(training)
 
 
 def _shown(shape: tuple[int, ...]) -> str:

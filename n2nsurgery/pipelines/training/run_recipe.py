@@ -1,48 +1,117 @@
-"""What a run was asked: its recipe, written before training begins and compared before it goes on."""
+"""What a run was asked, whether a folder may become one, and how it is begun: a run can be killed at any moment of it.
+
+nothing but hidden files        a new folder, or a run that was killed before it wrote anything
+run.json, neither surgery/ nor checkpoints/      a run that was killed while it began: it is begun again
+run.json and surgery/           a run: it goes on
+anything else                   somebody else's folder
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.files import atomic_file
+from n2nsurgery.core.errors import InvalidFileError, UsageError
+from n2nsurgery.core.files import clear_staging, remove_folder, write_text
+from n2nsurgery.core.processes.folder_lock import LOCK
 from n2nsurgery.core.version import __version__
-from n2nsurgery.pipelines.saved.run_folder import RECIPE, RUN, SURGERY
+from n2nsurgery.pipelines.saved.run_folder import RECIPE, RUN, SURGERY, is_run
+from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery.recipe.recipe import Recipe, differences
 from n2nsurgery.recipe.resolve import read_recipe
 from n2nsurgery.surgery.pruned_model import PrunedModel
+from n2nsurgery.training.loop.run import CHECKPOINTS
 
 
-def recipe_of(run: Path) -> Recipe:
-    """The resolved recipe of a run; InvalidFileError where it is missing or damaged."""
-    return read_recipe(run / RECIPE)
+def recipe_of(run: Path, *, allow_import: bool = False) -> Recipe:
+    """The resolved recipe of a run; InvalidFileError where it is missing or damaged, or has plugins nobody allowed."""
+    return read_recipe(run / RECIPE, allow_import=allow_import)
 
 
-def begin(run: Path, recipe: Recipe, pruned: PrunedModel) -> None:
-    """Write what stands before training; from then on `run` is a run that can be resumed."""
-    write_recipe(run, recipe)
+def write_recipe(run: Path, recipe: Recipe) -> None:
+    """Write the resolved recipe of a run, in place of one that it had."""
+    write_text(run / RECIPE, recipe.to_yaml())
+
+
+def require_same_recipe(run: Path, asked: Recipe, *, allow_changes: bool = False) -> None:
+    """Return where the run was begun with a recipe that trains the same, or with leave for other training.
+
+    Raises UsageError with the differences, in words.
+    """
+    lines = differences(recipe_of(run), asked)
+    if others := [line for line in lines if not line.startswith("train.")]:
+        raise UsageError(
+            f"'{run}' was begun with another model, data set, surgery or seed: {'; '.join(others)}. That is another "
+            "run: train it into another folder with --output"
+        )
+    if lines and not allow_changes:
+        raise UsageError(
+            f"'{run}' was begun with another recipe: {'; '.join(lines)}. Give the same one, train into another folder "
+            "with --output, or pass --allow-changes to go on where training permits it"
+        )
+
+
+def is_begun(folder: Path) -> bool:
+    """Whether the run in `folder` has everything that stands before training."""
+    return is_run(folder) and (folder / SURGERY).is_dir()
+
+
+def require_admission(folder: Path, recipe: Recipe, request: TrainRequest) -> None:
+    """Return where `recipe` may be begun in `folder`, or gone on with, as `request` asks.
+
+    Raises UsageError, and InvalidFileError for a run that lacks what was done before its checkpoints.
+    """
+    if not is_run(folder):
+        if strange := _visible(folder):
+            raise UsageError(
+                f"'{folder}' is no run's folder: it holds '{strange[0]}' and no {RUN}; choose another --output"
+            )
+        if request.resume not in {None, AUTO} and not folder.is_dir():
+            raise UsageError(f"'{folder}' is not the folder of a run (it has no {RUN}), so it cannot be resumed")
+    elif request.resume is not None:
+        if is_begun(folder):
+            require_same_recipe(folder, recipe, allow_changes=request.allow_changes)
+        elif (folder / CHECKPOINTS).is_dir():
+            raise InvalidFileError(
+                f"'{folder}' has checkpoints and no {SURGERY}, which they belong to: restore it, or --overwrite the run"
+            )
+    elif not request.overwrite:
+        raise UsageError(
+            f"'{folder}' is a run already; go on with it by --resume, replace it by --overwrite, or choose another "
+            "--output"
+        )
+
+
+def begin(folder: Path, recipe: Recipe, pruned: PrunedModel) -> None:
+    """Write what stands before training, in place of whatever run was there.
+
+    run.json comes first and goes last: at any moment in between the folder is one that `require_admission` knows.
+    """
+    _clear(folder)
     document = {
         "n2nsurgery": __version__,
         "recipe": recipe.hash,
         "plan": pruned.plan.fingerprint,
         "masks": pruned.masks.fingerprint,
     }
-    with atomic_file(run / RUN, overwrite=True) as staging:
-        staging.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    pruned.save(run / SURGERY, overwrite=True)
+    write_text(folder / RUN, json.dumps(document, indent=1) + "\n")
+    write_recipe(folder, recipe)
+    pruned.save(folder / SURGERY)
 
 
-def write_recipe(run: Path, recipe: Recipe) -> None:
-    """Write the resolved recipe of a run, in place of one that it had."""
-    with atomic_file(run / RECIPE, overwrite=True) as staging:
-        staging.write_text(recipe.to_yaml(), encoding="utf-8")
+def _visible(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
 
 
-def require_same_recipe(run: Path, asked: Recipe) -> None:
-    """Return where the run was begun with a recipe that trains the same; raises UsageError with the differences."""
-    if lines := differences(recipe_of(run), asked):
-        raise UsageError(
-            f"'{run}' was begun with another recipe: {'; '.join(lines)}. Give the same one, train into another folder "
-            "with --output, or pass --allow-changes to go on where training permits it"
-        )
+def _clear(folder: Path) -> None:
+    """Remove a former run but for the lock: its checkpoints first, for they mean nothing without the rest."""
+    clear_staging(folder)
+    for name in (CHECKPOINTS, SURGERY):
+        if (folder / name).is_dir():
+            remove_folder(folder / name)
+    others = sorted((path for path in folder.iterdir() if path.name not in {LOCK, RUN}), key=lambda path: path.name)
+    for path in [*others, *([folder / RUN] if is_run(folder) else [])]:
+        if path.is_dir() and not path.is_symlink():
+            remove_folder(path)
+        else:
+            path.unlink()

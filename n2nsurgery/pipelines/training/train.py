@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.files import ensure_writable, remove_folder
 from n2nsurgery.core.processes.distributed_context import DistributedContext
+from n2nsurgery.core.processes.folder_lock import locked_folder
 from n2nsurgery.core.progress import SILENT, Progress, part_of
+from n2nsurgery.core.version import __version__
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
 from n2nsurgery.export.proof.report import ExportReport
@@ -21,20 +23,22 @@ from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest
 from n2nsurgery.pipelines.connectivity.report import run as report_on
 from n2nsurgery.pipelines.deploy.export import export_onnx
 from n2nsurgery.pipelines.saved.load import load
-from n2nsurgery.pipelines.saved.run_folder import MODEL, REPORT, RUN, RUNS, SURGERY, content_of, is_run
-from n2nsurgery.pipelines.training.run_recipe import begin, require_same_recipe, write_recipe
+from n2nsurgery.pipelines.saved.run_folder import MODEL, REPORT, RUNS, SURGERY, content_of
+from n2nsurgery.pipelines.training.data_facts import facts_of, missing_classes
+from n2nsurgery.pipelines.training.run_recipe import begin, is_begun, require_admission, write_recipe
 from n2nsurgery.pipelines.training.teacher import teacher_of
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training.training_outcome import TrainingOutcome
 from n2nsurgery.pipelines.training.training_surgery import planned_surgery, sent
 from n2nsurgery.pipelines.training.training_text import epoch_line, progress_line, step_line
 from n2nsurgery.recipe.overrides import option_override, parse_override
-from n2nsurgery.recipe.recipe import ArtifactRequest, Recipe
+from n2nsurgery.recipe.recipe import ArtifactRequest, Recipe, options_of
 from n2nsurgery.recipe.resolve import read_recipe
 from n2nsurgery.surgery.artifact import Artifact
 from n2nsurgery.surgery.pruned_model import PrunedModel
-from n2nsurgery.training.distributed.collectives import on_rank_zero, on_ranks
+from n2nsurgery.training.distributed.collectives import on_rank_zero, on_ranks, require_agreement
 from n2nsurgery.training.distributed.distributed import joined
+from n2nsurgery.training.distributed.stop import stops_at_once
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.components import NOTHING, OwnParts, components_of
 from n2nsurgery.training.loop.events import Callbacks
@@ -43,6 +47,7 @@ from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.metrics.throughput import StepProgress
 
 LogLine = Callable[[str], None]
+_STOPPED = "outside of training; nothing is lost, and the same command with --resume goes on"
 _BEFORE, _AFTER, _REPORTED = 0.3, 0.9, 0.95  # parts of the whole: training begins and ends; the report begins
 
 
@@ -53,7 +58,10 @@ def resolved(request: TrainRequest) -> Recipe:
         overrides.append(option_override("train.device", request.device, "--device"))
     if request.data_root is not None:
         overrides.append(option_override("data.root", str(request.data_root), "--data-root"))
-    return read_recipe(request.recipe, overrides)
+    if request.timeout is not None:
+        timeout = parse_override(f"train.distributed_timeout={request.timeout}")
+        overrides.append(replace(timeout, option=f"--timeout {request.timeout}"))
+    return read_recipe(request.recipe, overrides, allow_import=request.allow_import)
 
 
 def run(  # noqa: PLR0913 - what a caller may bring beside the request
@@ -73,7 +81,7 @@ def run(  # noqa: PLR0913 - what a caller may bring beside the request
     and of `run_training`; InterruptionError where somebody asked for the end and the state is saved.
     """
     recipe = resolved(request)
-    with joined(recipe.train.device) as processes:
+    with joined(recipe.train.device, timeout=recipe.train.distributed_timeout) as processes, stops_at_once(_STOPPED):
         first = processes.rank == 0
         watched = (progress, log or _no_log) if first else (SILENT, _no_log)
         outcome = _Run(request, recipe, processes, *watched, splits, own, callbacks or Callbacks()).run()
@@ -101,12 +109,26 @@ class _Run:
         return self.request.output or RUNS / f"{self.request.recipe.stem}-{self.recipe.hash[:8]}"
 
     def run(self) -> TrainingOutcome:
-        """All of it."""
-        if not self.request.dry_run:
-            on_rank_zero(self.processes, self._admit)
-            self.log(f"run: {self.folder}, {'begun' if self._done is None else 'gone on with'}")
+        """All of it, with the run's folder held by process 0."""
+        require_agreement(self.processes, self._asked())
+        with ExitStack() as held:
+            if not self.request.dry_run:
+                on_rank_zero(self.processes, lambda: self._admit(held))
+            return self._run()
+
+    def _asked(self) -> dict[str, Any]:
+        """What every process has to be started with."""
+        request = self.request
+        named = {"--resume": request.resume is not None, "--overwrite": request.overwrite, "--dry-run": request.dry_run}
+        named |= {"--allow-changes": request.allow_changes, "--download": request.download}
+        return options_of(self.recipe) | named | {"version": __version__}
+
+    def _run(self) -> TrainingOutcome:
+        if self._done is not None:
+            self.log(f"run: {self.folder}, gone on with")
         splits = self._splits()
-        for sentence in splits.description:
+        require_agreement(self.processes, facts_of(splits) if self.processes.size > 1 else {})
+        for sentence in (*splits.description, *missing_classes(splits)):
             self.log(f"data: {sentence}")
         given, resumed = self._given()
         planned = planned_surgery(
@@ -136,21 +158,11 @@ class _Run:
             reported=reported,
         )
 
-    def _admit(self) -> None:
-        """Return where the run may be begun or gone on with; raises UsageError."""
-        folder, resume = self.folder, self.request.resume
-        if is_run(folder) and resume is not None:
-            if not self.request.allow_changes:
-                require_same_recipe(folder, self.recipe)
-        elif is_run(folder) and not self.request.overwrite:
-            raise UsageError(
-                f"'{folder}' is a run already; go on with it by --resume, replace it by --overwrite, or choose another "
-                "--output"
-            )
-        elif resume not in {None, AUTO}:
-            raise UsageError(f"'{folder}' is not the folder of a run (it has no {RUN}), so it cannot be resumed")
-        else:
-            ensure_writable(folder, overwrite=self.request.overwrite, marker=RUN)
+    def _admit(self, held: ExitStack) -> None:
+        """Return where the run may be begun or gone on with, and hold its folder; raises UsageError, RunError."""
+        require_admission(self.folder, self.recipe, self.request)
+        held.enter_context(locked_folder(self.folder))
+        require_admission(self.folder, self.recipe, self.request)  # whoever held it until now may have made a run of it
 
     def _splits(self) -> DataSplits:
         """The data in every process; only the first of each machine may download it."""
@@ -202,14 +214,13 @@ class _Run:
     @property
     def _done(self) -> Path | None:
         """The pruning artifact, where this run goes on after it; only the machine of process 0 has it for sure."""
-        folder = self.folder / SURGERY
-        return folder if self.request.resume is not None and not self.request.dry_run and folder.is_dir() else None
+        goes_on = self.request.resume is not None and not self.request.dry_run and is_begun(self.folder)
+        return self.folder / SURGERY if goes_on else None
 
     def _begin(self, pruned: PrunedModel) -> None:
         if self._done is None:
-            if is_run(self.folder) and self.request.overwrite:
-                remove_folder(self.folder)
             begin(self.folder, self.recipe, pruned)
+            self.log(f"run: {self.folder}, begun")
         elif not self.request.allow_changes:
             write_recipe(self.folder, self.recipe)  # it trains the same; what is made of it may be new
 
@@ -229,6 +240,7 @@ class _Run:
             callbacks=replace(self.callbacks, on_step=self._step_done, on_epoch=self._epoch_done),
             processes=self.processes,
             resume=self.request.resume is not None,
+            allow_changes=self.request.allow_changes,
             run_id=self.recipe.subject,
         )
 
@@ -263,7 +275,7 @@ class _Run:
         assert self.recipe.export is not None
         self.progress("exporting", _AFTER)
         best = load(self.folder, allow_import=self.request.allow_import)
-        return export_onnx(best, self.folder / MODEL, overwrite=True, **asdict(self.recipe.export))
+        return export_onnx(best, self.folder / MODEL, overwrite=True, config=self.recipe.export)
 
     def _report_page(self) -> Path:
         assert self.recipe.report is not None

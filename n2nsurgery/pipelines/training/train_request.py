@@ -16,7 +16,8 @@ class TrainRequest:
 
     `overrides`: as given to `--set`. `resume`: `auto` (the run of this recipe, begun where there is none) or the folder
     of a run, None to begin. `allow_changes`: go on although the recipe has changed, where training permits it. `output`
-    is the run's folder, None for `runs/<recipe>-<hash>`. Raises UsageError for options that contradict each other.
+    is the run's folder, None for `runs/<recipe>-<hash>`. `timeout`: seconds, in place of `train.distributed_timeout`.
+    Raises UsageError for options that contradict each other.
     """
 
     recipe: Path
@@ -30,6 +31,7 @@ class TrainRequest:
     allow_import: bool = False
     device: str | None = None
     data_root: Path | None = None
+    timeout: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""

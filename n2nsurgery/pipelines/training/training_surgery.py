@@ -142,6 +142,11 @@ def _scoring_batches(recipe: Recipe, config: SurgeryConfig, splits: DataSplits) 
     """The first batches of training data, where the criterion looks at data; they depend on the seed alone."""
     if criterion_of(config).needs not in {"inputs", "batches"}:
         return None
+    if splits.train.size < config.batch_size:
+        raise UsageError(
+            f"surgery.batch_size is {config.batch_size}, and the training split has {splits.train.size} samples: take "
+            "at most as many"
+        )
     loader = Loader(
         splits.train, config.batch_size, shuffle=True, seed=recipe.seed, augment=True, drop_last=True,
         limit=config.batches,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -93,7 +93,7 @@ class Capture:
 class Insertion:
     """Puts the result of `skip` in the place of the pre-activation at the route's target.
 
-    `state`: `on`, `off` (the model runs as it was), or `probe` (the skip runs, and its result is not used).
+    `unused`: the skip runs, and the pre-activation stays as it is.
     """
 
     def __init__(self, scope: Scope, skip: nn.Module, name: str, route: Route) -> None:
@@ -102,7 +102,7 @@ class Insertion:
         self.name = name
         self.route = route
         self.source = str(route.source)
-        self.state: Literal["on", "off", "probe"] = "on"
+        self.unused = False
 
     def on_output(self, _module: nn.Module, _args: Any, output: Any) -> Any:  # noqa: ANN401 - a hook
         """Forward hook."""
@@ -117,8 +117,6 @@ class Insertion:
         return (*args[: target.position], self._added(z), *args[target.position + 1 :]), kwargs
 
     def _added(self, z: Tensor) -> Tensor:
-        if self.state == "off":
-            return z
         frame = self.scope.frame
         if frame is not None and frame.turn(self.name) != self.route.target.call:
             return z
@@ -130,7 +128,7 @@ class Insertion:
                 " model has to hold both ends"
             )
         added: Tensor = self.skip(z, frame.captured[self.source])
-        return z if self.state == "probe" else added
+        return z if self.unused else added
 
 
 def _argument(boundary: Boundary, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401

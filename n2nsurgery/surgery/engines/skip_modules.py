@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import nn
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.skips.kind import build
 from n2nsurgery.skips.spec import SkipSpec
+
+
+class SkipModules(nn.ModuleDict):
+    """The skips by number. Called, it returns its input: an nn.Sequential calls every child that it has."""
+
+    def forward(self, x: Any) -> Any:  # noqa: ANN401 - whatever the child before it returns
+        """`x` itself."""
+        return x
 
 
 def add_skip_modules(module: nn.Module, skips: Sequence[SkipSpec]) -> None:
@@ -21,7 +30,7 @@ def add_skip_modules(module: nn.Module, skips: Sequence[SkipSpec]) -> None:
     path, _, _ = skips[0].name.rpartition(".")
     if hasattr(module, path):
         raise UsageError(f"{type(module).__name__} has an attribute '{path}', the name of the skips: rename it")
-    container = nn.ModuleDict()
+    container = SkipModules()
     for skip in skips:
         weight = next(module.get_submodule(_owner(module, skip)).parameters())
         container[skip.name.rpartition(".")[2]] = build(skip).to(device=weight.device, dtype=weight.dtype)

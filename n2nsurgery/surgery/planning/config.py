@@ -134,16 +134,17 @@ class SurgeryConfig:
         default="auto",
         metadata=option("of skips into convolutions; auto: 1 where that holds the budget, else target", group=_SKIPS),
     )
-    skip_allocation: Literal["uniform", "equal"] = field(
-        default="uniform", metadata=option("how skips share their budget: by size, or equally", group=_SKIPS)
+    skip_allocation: str = field(
+        default="uniform",
+        metadata=option("how skips share their budget; uniform: by size", group=_SKIPS, registry=ALLOCATIONS),
     )
     skip_norm: Literal["auto", "always", "never"] = field(
         default="auto",
         metadata=option("BatchNorm on the skip; auto: of random patterns beside a shortcut", group=_SKIPS),
     )
     engine: Literal["auto", "hooks", "rewrite"] = field(
-        default="auto",
-        metadata=option("where skips run: hooks of the model, or a rewritten copy of its data flow", group=_SKIPS),
+        default="rewrite",
+        metadata=option("hooks keep the model's class and forward; rewrite makes a graph of them", group=_SKIPS),
     )
     skip_length: int = field(
         default=3,

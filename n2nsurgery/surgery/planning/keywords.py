@@ -46,7 +46,7 @@ class SurgeryOptions(PairOptions, total=False):
     skip_ratio: float | Literal["auto"]
     skip_pattern: Literal["one-to-one", "random"]
     skip_kernel: Literal["auto", "1", "target"]
-    skip_allocation: Literal["uniform", "equal"]
+    skip_allocation: str
     skip_norm: Literal["auto", "always", "never"]
     engine: Literal["auto", "hooks", "rewrite"]
     pooling: Pooling

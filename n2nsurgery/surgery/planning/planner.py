@@ -13,6 +13,7 @@ from n2nsurgery.core.errors import BudgetError, UsageError, about
 from n2nsurgery.core.names import select
 from n2nsurgery.core.seeds import derive
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, Rejection
+from n2nsurgery.masks.allocations import ALLOCATIONS
 from n2nsurgery.masks.counts.budgets import Budget, budget
 from n2nsurgery.masks.criterion import CRITERIA, Criterion, PatternCriterion, make_criterion
 from n2nsurgery.masks.draw import Floors, pattern_counts
@@ -38,10 +39,11 @@ class PlannedModel:
 def plan_surgery(
     graph: LayerGraph, config: SurgeryConfig, model: PlannedModel, criterion: Criterion | None = None
 ) -> SurgeryPlan:
-    """The pruning plan that `config` asks for on the model that `graph` describes.
+    """The pruning plan that `config` asks for on the model that `graph` describes; no tensor is looked at.
 
-    `criterion`: the object that `config` names, where no registry has it. Raises UnknownNameError for a name or pattern
-    that matches nothing, BudgetError where the weights do not fit.
+    `model`: what the plan records of the model besides its graph, so that it can be built and checked again: its spec,
+    its class and the shapes and types of its inputs. `criterion`: the object that `config` names, where no registry has
+    it. Raises UnknownNameError for a name or pattern that matches nothing, BudgetError where the weights do not fit.
     """
     config = checked(config, criterion)
     criterion = criterion or criterion_of(config)
@@ -118,6 +120,8 @@ def checked(config: SurgeryConfig, criterion: Criterion | None = None) -> Surger
     config = config.canonical()
     with about("skip"):
         skip = config.skip if config.skip == "none" else KINDS.canonical(config.skip)
+    with about("skip_allocation"):
+        config = replace(config, skip_allocation=ALLOCATIONS.canonical(config.skip_allocation))
     if criterion is not None:
         return replace(config, skip=skip)
     with about("criterion"):

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from n2nsurgery.core.errors import BudgetError, UsageError
+from n2nsurgery.core.seeds import numpy_generator
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection
 from n2nsurgery.graph.layers.pairs import select_pairs
 from n2nsurgery.masks.counts.allocation import allocate
@@ -142,7 +143,10 @@ def _divide(
     most: Mapping[str, int],
     least: Mapping[str, int],
 ) -> dict[str, int]:
-    return allocate(shapes, total, config.skip_allocation, capacities=most, least=least) if shapes else {}
+    if not shapes:
+        return {}
+    generator = numpy_generator(config.seed, "skip allocation")
+    return allocate(shapes, total, config.skip_allocation, capacities=most, least=least, generator=generator)
 
 
 def started(skips: Sequence[SkipSpec], config: SurgeryConfig) -> tuple[SkipSpec, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from n2nsurgery.core.config.devices import ALLOWED, is_device_name
 from n2nsurgery.core.errors import UsageError
@@ -30,15 +31,17 @@ class TrainConfig:
     of several processes that does not answer is given up. `find_unused_parameters`: with several processes, look in
     every step for parameters that got no gradient. `seed`: of everything that is drawn.
 
-    `task` says which loss and which metrics are taken where `loss` and `metrics` name none. `best_metric`: the
-    metric of the validation split by which checkpoints are ranked, or "loss"; None for the first of the task.
-    `patience`: epochs without a better one after which training stops; None for no early stop. `freeze`: patterns of
-    parameters and modules that are not trained; a BatchNorm all of whose parameters are frozen keeps its statistics.
-    `distillation`: learn from a teacher, too. `log_every`: steps between two lines of the log; None for epochs alone.
+    `task` says which loss and which metrics are taken where `loss` and `metrics` name none; `loss_options` are those of
+    the loss, by name. `best_metric`: the metric of the validation split by which checkpoints are ranked, or "loss";
+    None for the first of the task. `patience`: evaluations without a better one after which training stops; None for no
+    early stop. `freeze`: patterns of parameters and modules that are not trained; a BatchNorm all of whose parameters
+    are frozen keeps its statistics. `distillation`: learn from a teacher, too. `log_every`: steps between two lines of
+    the log; None for epochs alone.
     """
 
     task: TaskName = "classification"
     loss: str | None = None
+    loss_options: Mapping[str, Any] = field(default_factory=dict)
     metrics: tuple[str, ...] | None = None
     best_metric: str | None = None
     patience: int | None = None

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from n2nsurgery.core.validation import above, at_least, require, require_choice, within
+from n2nsurgery.training.config.member import made
 from n2nsurgery.training.optimizers import OPTIMIZERS
 
-OptimizerName = Literal["sgd", "adam", "adamw"]
+# which of the fields of a config are for which optimizer, besides the learning rate and the weight decay
+_FIELDS = {"sgd": ("momentum", "nesterov"), "adam": ("betas", "eps"), "adamw": ("betas", "eps")}
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """`lr`: where the schedule starts from. `momentum`, `nesterov`: of SGD. `betas`, `eps`: of Adam(W).
+    """`name`: any registered optimizer. `lr`: where the schedule starts from. `momentum`, `nesterov`: of SGD.
 
+    `betas`, `eps`: of Adam(W). `options`: hyper-parameters of any other optimizer, by name.
     `weight_decay`: an L2 term in the gradient for SGD and Adam, decoupled for AdamW. With `spare_norms` it leaves out
     biases and the weights of normalization layers.
     """
 
-    name: OptimizerName = "sgd"
+    name: str = "sgd"
     lr: float = 0.05
     momentum: float = 0.9
     nesterov: bool = True
@@ -32,10 +36,11 @@ class OptimizerConfig:
     eps: float = 1e-8
     weight_decay: float = 5e-4
     spare_norms: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise UsageError for values out of range or in contradiction."""
-        require_choice("optimizer.name", self.name, get_args(OptimizerName))
+        require_choice("optimizer.name", self.name, OPTIMIZERS.names())
         require(above(self.lr, 0), "optimizer.lr", self.lr, "above 0")
         require(within(self.momentum, 0, 1), "optimizer.momentum", self.momentum, "in [0, 1)")
         pair = len(self.betas) == 2 and all(within(beta, 0, 1) for beta in self.betas)  # noqa: PLR2004 - m and v
@@ -56,9 +61,9 @@ def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Op
         {"params": spared, "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    member = OPTIMIZERS.get(config.name)
-    own = {field.name: getattr(config, field.name) for field in fields(member)}
-    return member(**own)(groups)
+    names = ("lr", "weight_decay", *_FIELDS.get(config.name, ()))
+    own = {name: getattr(config, name) for name in names}
+    return made(OPTIMIZERS, config.name, {**own, **config.options}, "optimizer.options")(groups)
 
 
 def _split(module: nn.Module, *, spare: bool) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

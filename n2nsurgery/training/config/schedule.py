@@ -5,35 +5,44 @@ With W warm-up steps the learning rate of step < W is multiplied by f + (1 - f) 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Any
 
 from n2nsurgery.core.validation import above, at_least, is_count, require, require_choice, within
+from n2nsurgery.training.config.member import made
 from n2nsurgery.training.schedules import SCHEDULES, Span
 
-ScheduleName = Literal["constant", "step", "multistep", "cosine"]
+# which of the fields of a config are for which schedule
+_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "step": ("floor", "step_epochs", "gamma"),
+    "multistep": ("floor", "milestones", "gamma"),
+    "cosine": ("floor",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
     """How the learning rate goes down; the defaults halve it every 30 epochs, never below 5e-4.
 
+    `name`: any registered schedule; `options`: parameters of one that has no fields here, by name.
     `floor`: a learning rate. `step_epochs`, `gamma`: of `step`; `milestones` (epochs), `gamma`: of `multistep`.
     `warm_up_epochs` may be a fraction; `warm_up_from`: the first step's part of the learning rate.
     """
 
-    name: ScheduleName = "step"
+    name: str = "step"
     floor: float = 5e-4
     step_epochs: int = 30
     gamma: float = 0.5
     milestones: tuple[int, ...] = ()
     warm_up_epochs: float = 0.0
     warm_up_from: float = 0.01
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Raise UsageError for values out of range or in contradiction."""
-        require_choice("schedule.name", self.name, get_args(ScheduleName))
+        require_choice("schedule.name", self.name, SCHEDULES.names())
         require(at_least(self.floor, 0), "schedule.floor", self.floor, "0 or more")
         require(is_count(self.step_epochs, 1), "schedule.step_epochs", self.step_epochs, "a whole number from 1")
         require(above(self.gamma, 0) and self.gamma <= 1, "schedule.gamma", self.gamma, "in (0, 1]")
@@ -48,9 +57,8 @@ class ScheduleConfig:
 def learning_rate(config: ScheduleConfig, lr: float, step: int, *, steps_per_epoch: int, epochs: int) -> float:
     """The learning rate of optimizer step `step` (from 0) of `epochs` epochs, for the base learning rate `lr`."""
     span = Span(steps_per_epoch=steps_per_epoch, epochs=epochs, warm_up=round(config.warm_up_epochs * steps_per_epoch))
-    member = SCHEDULES.get(config.name)
-    own = {field.name: getattr(config, field.name) for field in fields(member)}
-    scheduled = member(**own)(lr, step, span)
+    own = {name: getattr(config, name) for name in _FIELDS.get(config.name, ())}
+    scheduled = made(SCHEDULES, config.name, {**own, **config.options}, "schedule.options")(lr, step, span)
     if step >= span.warm_up:
         return scheduled
     return scheduled * (config.warm_up_from + (1 - config.warm_up_from) * step / span.warm_up)

@@ -14,6 +14,7 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import primary_output
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.distillation import DistillationConfig
+from n2nsurgery.training.config.member import made
 from n2nsurgery.training.config.optimizer import make_optimizer
 from n2nsurgery.training.config.task import TASKS
 from n2nsurgery.training.loop.distillation import Teacher
@@ -107,7 +108,7 @@ def _named_loss(config: TrainConfig, *, training: bool) -> Loss:
     options = dict(task.options.get(name, {}))
     if training and config.label_smoothing:
         options["label_smoothing"] = config.label_smoothing
-    member = LOSSES.get(name)(**options)
+    member = made(LOSSES, name, {**options, **config.loss_options}, "loss_options")
     return lambda outputs, targets: member(primary_output(outputs), targets)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from n2nsurgery.core.outputs import call, map_tensors, samples_in
+from n2nsurgery.core.outputs import call, evaluation_mode, map_tensors, samples_in
 from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.training.config.device import autocast
 from n2nsurgery.training.loop.batches import Batches
@@ -37,9 +37,7 @@ def evaluate(  # noqa: PLR0913 - each is a choice of the run
     UsageError where there is no sample, EvaluationStopped between two batches as soon as `stop` says so.
     """
     meter = Meter(processes.device, components.measure)
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
+    with evaluation_mode(network):
         for inputs, targets in batches.epoch(0):
             if stop():
                 raise EvaluationStopped
@@ -48,9 +46,6 @@ def evaluate(  # noqa: PLR0913 - each is a choice of the run
             outputs = outputs_of(network, placed, processes.device, amp)
             loss = components.evaluation_loss(outputs, answers)
             meter.add(loss, outputs, answers, samples=samples_in(inputs))
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
     return meter.score(meter.total(processes))
 
 

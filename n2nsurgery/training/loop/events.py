@@ -28,7 +28,10 @@ from n2nsurgery.training.metrics.throughput import StepProgress
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointEvent:
-    """A checkpoint was written into `folder` after step `step` of epoch `epoch` (from 1); `best`: the best so far."""
+    """A checkpoint was written into `folder` after `epoch` whole epochs and `step` steps in all.
+
+    `best`: it has the best score on the validation data so far.
+    """
 
     folder: Path
     epoch: int

@@ -109,7 +109,8 @@ class TrainState:
             self.scaler.load_state_dict({**self.scaler.state_dict(), **moved})
         own = f"{self.processes.rank}/"
         states = {name.removeprefix(own): s for name, s in files.tensor_set("random").items() if name.startswith(own)}
-        restore_random_state(states, self.processes.device)
+        if states:  # a process more than there were goes on with the stream that it has
+            restore_random_state(states, self.processes.device)
 
     def scaler_state(self) -> ScalerState | None:
         """The gradient scaler's numbers, None where there is none."""
@@ -133,6 +134,8 @@ class TrainState:
     def _optimizer_state(self) -> dict[str, Tensor]:
         """`<parameter>/<key>` -> value, for every parameter that the optimizer has seen.
 
+        torch.distributed.checkpoint.state_dict names values likewise. It takes a step of the optimizer to learn what
+        its state looks like, which not every optimizer bears, and it loads momentum in another layout of memory.
         Raises UsageError for a value that is no tensor: nothing here could write it and read it back safely.
         """
         names: dict[Tensor, str] = {parameter: name for name, parameter in self.module.named_parameters()}

@@ -257,7 +257,7 @@ class Trainer:
             place, former = ((p.epoch, p.batch) if p is not None else None for p in (self.position, instead_of))
             assert place is not None
             folder = self.store.save(place, state=state.to_json(), tensors=tensors, instead_of=former)
-            best = folder == self.store.best
+            best = state.score is not None and folder == self.store.best
             self.callbacks.on_checkpoint(
                 CheckpointEvent(folder=folder, epoch=self.position.epoch, step=self.position.step, best=best)
             )

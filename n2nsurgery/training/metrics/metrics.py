@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from n2nsurgery.core.errors import RunError
 from n2nsurgery.core.files import atomic_file
+from n2nsurgery.imports import extra
 from n2nsurgery.training.metrics.record import EpochRecord
 
 JSONL = "metrics.jsonl"
@@ -59,12 +59,8 @@ def tensorboard(folder: Path, first_step: int) -> Board:
 
     Raises RunError where the package is not installed.
     """
-    try:
+    with extra("tensorboard", "the option tensorboard"):
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise RunError(
-            "tensorboard was asked for and is not installed: pip install 'n2nsurgery[tensorboard]', or leave it out"
-        ) from error
     board: Board = SummaryWriter(str(folder), purge_step=first_step)
     return board
 

@@ -7,6 +7,7 @@ import pytest
 
 import n2nsurgery.models.catalog
 from n2nsurgery.core.progress import SILENT
+from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.pipelines.deploy.doctor import run as diagnose
 
 INSPECTED = {
@@ -119,29 +120,21 @@ def test_inspect_shows_layers_pairs_and_the_commonest_refusals(program, pipeline
 def test_export_shows_what_was_written_and_how_close_it_is(program, pipeline, outcome):
     calls = []
     pipeline("export", lambda *values, **options: (calls.append((values, options)), outcome(document=EXPORTED))[1])
-    shown = program("export", "--onnx").stdout
+    shown = program("export").stdout
     size = "2.50 MB, 1.04 of the bound"
     for text in ("exported/a/model.onnx", size, "1.2e-06", "bit for bit", "depthwise", "12 channels"):
         assert text in shown
     line = "exported/a -o m.onnx --format inlined --values int8 --compact --overwrite -q"
     assert program("export", "--onnx", *line.split()).stdout == "exported/a/model.onnx\n"
     defaults = {
-        "format": "portable",
-        "values": "fp32",
-        "compact": False,
-        "measure": False,
-        "report": False,
+        "config": ExportConfig(),
         "overwrite": False,
         "allow_import": False,
         "last": False,
         "progress": SILENT,
     }
     chosen = {
-        "format": "inlined",
-        "values": "int8",
-        "compact": True,
-        "measure": False,
-        "report": False,
+        "config": ExportConfig(format="inlined", values="int8", compact=True),
         "overwrite": True,
         "allow_import": False,
         "last": False,

@@ -100,7 +100,9 @@ def test_an_interrupt_outside_of_a_command_is_130(capsys):
         ((*APPLY, "--skip-ratio", "half"), "--skip-ratio is 'half'"),
         ((*APPLY, "--input-size", "3,32,32"), "--input-size is '3,32,32'"),
         ((*APPLY, "--pairs", "blocs"), "did you mean 'blocks'?"),
-        (("export",), "pass --onnx"),
+        (("export", "--format", "portabel"), "--format is 'portabel'; it must be one of portable, dense, inlined"),
+        (("export", "--format", "dense", "--values", "int8"), "--values is int8, which needs coded weights"),
+        (("export", "--format", "dense", "--measure"), "--measure needs sparse kernels, which the format dense has"),
     ],
 )
 def test_wrong_usage_is_2_before_anything_is_loaded(program, arguments, message):

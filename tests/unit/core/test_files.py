@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -98,6 +99,22 @@ def test_a_full_disk_is_one_message_with_the_numbers(tmp_path):
 
     with pytest.raises(RunError, match=r"no space left .*out': at least 2\.0 MB are needed, .* MB are available"):
         write()
+    assert listing(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.EDQUOT, r"disk quota is used up while writing '.*out': at least 0\.0 MB are needed; free some"),
+        (errno.EIO, r"cannot write '.*out': Input/output error"),
+        (errno.ESTALE, r"cannot write '.*out': Stale file handle"),
+        (errno.EROFS, r"cannot write '.*out': Read-only file system"),
+    ],
+)
+@pytest.mark.parametrize("staged", [atomic_folder, atomic_file])
+def test_what_a_disk_says_is_told_as_such(tmp_path, staged, number, message):
+    with pytest.raises(RunError, match=message), staged(tmp_path / "out"):
+        raise OSError(number, os.strerror(number))
     assert listing(tmp_path) == []
 
 

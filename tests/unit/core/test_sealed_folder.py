@@ -113,6 +113,30 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [(errno.EDQUOT, "disk quota is used up"), (errno.EIO, "Input/output error"), (errno.ESTALE, "Stale file handle")],
+)
+def test_errors_of_the_disk_are_recognized_among_the_words_of_the_library(tmp_path, monkeypatch, number, message):
+    def fail(_, path):
+        path.write_bytes(b"half")
+        raise SafetensorError(f"Error while serializing: I/O error: words (os error {number})")
+
+    monkeypatch.setattr(sealed_folder, "save_file", fail)
+    with pytest.raises(RunError, match=message):
+        write_sealed(tmp_path / "out", documents=DOCUMENTS, tensors=tensors())
+    assert names(tmp_path) == []
+
+
+def test_a_disk_that_fails_in_reading_is_no_damaged_file(artifact, monkeypatch):
+    def fail(_path):
+        raise SafetensorError(f"I/O error: words (os error {errno.EIO})")
+
+    monkeypatch.setattr(sealed_folder, "load_file", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        read_sealed(artifact, "artifact")
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(artifact, name):
     (artifact / name).unlink()

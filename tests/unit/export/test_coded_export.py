@@ -17,6 +17,7 @@ from n2nsurgery.core.errors import InvalidFileError, RunError, UsageError, Verif
 from n2nsurgery.export import exporter
 from n2nsurgery.export.bench.bench import BenchSettings, Side, bench
 from n2nsurgery.export.capture.capture import capture
+from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.export.exporter import export_module
 from n2nsurgery.export.files import metadata
 from n2nsurgery.export.files.ideal_size import ideal_size
@@ -26,7 +27,6 @@ from n2nsurgery.export.proof.proofs import Proofs
 from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.export.proof.verify_file import Original, sample_noise, verify_file
 from n2nsurgery.export.sparse import weight_coding
-from n2nsurgery.export.sparse.formats import ExportFormat
 from n2nsurgery.export.sparse.layer_race import race_with
 from n2nsurgery.export.sparse.operators import DOMAIN
 from n2nsurgery.export.sparse.stored_weights import tensors_of, weight
@@ -104,7 +104,7 @@ def test_a_second_export_gives_the_same_bytes_in_every_form(network, portable, t
     export(network, tmp_path / "m.onnx")
     assert (tmp_path / "m.onnx").read_bytes() == portable.path.read_bytes()
     for name in ("a.onnx", "b.onnx"):
-        export(network, tmp_path / name, format=ExportFormat(form="inlined", values="int8"))
+        export(network, tmp_path / name, config=ExportConfig(format="inlined", values="int8"))
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
 
@@ -118,7 +118,7 @@ def test_every_weight_is_read_back_as_torch_holds_it(network, portable):
 
 
 def test_a_dense_file_is_made_of_ordinary_tensors(network, tmp_path):
-    report = export(network, tmp_path / "m.onnx", format=ExportFormat(form="dense"))
+    report = export(network, tmp_path / "m.onnx", config=ExportConfig(format="dense"))
     model = load_model(report.path)
     assert {node.domain for node in model.graph.node} == {""}
     assert report.identical is None
@@ -129,7 +129,7 @@ def test_a_dense_file_is_made_of_ordinary_tensors(network, tmp_path):
 
 @pytest.mark.parametrize("values", ["fp16", "int8"])
 def test_rounded_values_are_reported_apart_from_the_coding(network, tmp_path, portable, values):
-    report = export(network, tmp_path / "m.onnx", format=ExportFormat(values=values))
+    report = export(network, tmp_path / "m.onnx", config=ExportConfig(values=values))
     assert report.identical is True
     assert report.size < portable.size
     rounding = [p.difference for p in report.parity if p.subject == f"the dense form in {values}"]
@@ -146,7 +146,7 @@ def test_compaction_is_proven_like_everything_else(network, tmp_path):
         pruned.body.weight[5] = 0
         pruned.body.bias[5] = -1
         pruned.tokens.weight[:, 5] = 0
-    report = export(pruned, tmp_path / "m.onnx", format=ExportFormat(compact=True))
+    report = export(pruned, tmp_path / "m.onnx", config=ExportConfig(compact=True))
     assert report.identical is True
     assert report.unchecked == ()
     original = Original(module=pruned, masks=masks_of(pruned), fingerprint="abc")
@@ -243,7 +243,7 @@ def test_measured_layers_are_sparse_where_they_were_faster(network, tmp_path, mo
 
     monkeypatch.setattr(exporter, "race_with", lambda _libraries: race)
     monkeypatch.setattr(Proofs, "final", lambda *_arguments: None)  # no library is there to prove the file with
-    report = export(network, tmp_path / "m.onnx", measure=True, libraries=(tmp_path / "some.so",))
+    report = export(network, tmp_path / "m.onnx", config=ExportConfig(measure=True), libraries=(tmp_path / "some.so",))
     computed = {record.name: (record.computed, record.measured) for record in report.weights}
     assert computed["stem.weight"] == ("sparse", 2.5)
     assert computed["body.weight"] == ("dense", 0.5)
@@ -261,7 +261,7 @@ def test_without_measuring_no_record_depends_on_the_machine(portable):
 )
 def test_measuring_needs_sparse_kernels(network, tmp_path, form, libraries, reason):
     with pytest.raises(UsageError, match=reason):
-        export(network, tmp_path / "m.onnx", format=ExportFormat(form=form), measure=True, libraries=libraries)
+        export(network, tmp_path / "m.onnx", config=ExportConfig(format=form, measure=True), libraries=libraries)
 
 
 @pytest.mark.parametrize("values", ["fp32", "int8"])

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from n2nsurgery.core.errors import TraceError
+from n2nsurgery.core.outputs import evaluation_mode
 from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
 from n2nsurgery.graph.channels.following import follow
 from n2nsurgery.graph.channels.from_torch.recording import RECORDERS
@@ -97,14 +98,8 @@ def _recorded(
 @contextmanager
 def _running(module: nn.Module) -> Iterator[None]:
     """Within, `module` is in eval mode; afterwards it, its buffers and the random generators are as before."""
-    flags = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        with unchanged(module), draws_undone(), torch.no_grad():
-            yield
-    finally:
-        for part, flag in flags:
-            part.training = flag
+    with evaluation_mode(module), unchanged(module), draws_undone(), torch.no_grad():
+        yield
 
 
 def _sample(value: object) -> object:

@@ -88,7 +88,7 @@ def test_each_rule_condenses_the_kernel_as_it_says():
         "binary": mask.any((2, 3)),
     }
     for rule, conductances in expected.items():
-        block = channel_graph(network, GraphOptions(weight=rule)).blocks[0]
+        block = channel_graph(network, GraphOptions(conductance=rule)).blocks[0]
         # sums of four numbers in another order
         np.testing.assert_allclose(toarray(block.weights), conductances, rtol=1e-15, atol=0)
         np.testing.assert_array_equal(toarray(block.kept), mask.sum((2, 3)))
@@ -124,7 +124,7 @@ def test_a_folded_batchnorm_scales_the_output_channels():
     plain = np.abs(network.weights["a.weight"].astype(np.float64))
     factors = np.array([[2.0], [0.5]])
     np.testing.assert_array_equal(channel_graph(network).blocks[0].weights, plain * factors)
-    squared = channel_graph(network, GraphOptions(weight="l2")).blocks[0].weights
+    squared = channel_graph(network, GraphOptions(conductance="l2")).blocks[0].weights
     # one rounding of the product, one of the square
     np.testing.assert_allclose(squared, (plain * factors) ** 2, rtol=1e-15)
     ignored = channel_graph(network, GraphOptions(batchnorm="ignored")).blocks[0].weights
@@ -238,6 +238,6 @@ def test_weights_of_another_shape_are_refused():
 def test_conventions_are_printed_as_sentences_and_checked():
     default = GraphOptions()
     assert all(sentence.endswith(".") for sentence in default.sentences)
-    assert default.to_json()["weight"] == "l1"
+    assert default.to_json()["conductance"] == "l1"
     with pytest.raises(UnknownNameError, match="binary"):
-        GraphOptions(weight="binry")
+        GraphOptions(conductance="binry")

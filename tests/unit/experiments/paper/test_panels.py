@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from n2nsurgery.experiments.paper.panels import Curve, Panel, draw
+from n2nsurgery.experiments.paper.panels import Panel, PanelCurve, draw
 
 
 def texts(folder, panel: Panel) -> list[str]:
@@ -14,7 +14,7 @@ def texts(folder, panel: Panel) -> list[str]:
 
 
 def panel(x: tuple[float, ...], scale: str) -> Panel:
-    return Panel(title="t", x_label="x", y_label="y", curves=(Curve(label="", x=x, y=x),), x_scale=scale)
+    return Panel(title="t", x_label="x", y_label="y", curves=(PanelCurve(label="", x=x, y=x),), x_scale=scale)
 
 
 def test_epochs_are_whole(tmp_path):
@@ -33,7 +33,7 @@ def test_a_logarithmic_axis_has_plain_numbers(tmp_path, x, named):
     assert not any("10^" in text or "\\" in text for text in found)
 
 
-@pytest.mark.parametrize("curves", [(), (Curve(label="", x=(1, 2), y=(math.nan, math.nan)),)])
+@pytest.mark.parametrize("curves", [(), (PanelCurve(label="", x=(1, 2), y=(math.nan, math.nan)),)])
 def test_a_panel_without_a_run_says_so(tmp_path, curves):
     empty = Panel(title="t", x_label="x", y_label="y", curves=curves)
     assert "no run yet" in texts(tmp_path, empty)

@@ -15,7 +15,8 @@ from onnx import helper, numpy_helper
 
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.export.codec.coded import CodedWeight
-from n2nsurgery.export.sparse.formats import ExportFormat, apply_form
+from n2nsurgery.export.config import ExportConfig
+from n2nsurgery.export.sparse.formats import apply_form
 from n2nsurgery.export.sparse.fusion_matches import FusionMatch
 from n2nsurgery.export.sparse.operators import DOMAIN
 from n2nsurgery.export.sparse.weight_coding import Race, codings, rounded
@@ -286,14 +287,14 @@ def test_what_stays_dense_says_why(tensor, reason):
 @pytest.mark.parametrize(
     ("options", "error"),
     [
-        ({"form": "compact"}, UnknownNameError),
+        ({"format": "compact"}, UnknownNameError),
         ({"values": "int4"}, UnknownNameError),
-        ({"form": "dense", "values": "fp16"}, UsageError),
+        ({"format": "dense", "values": "fp16"}, UsageError),
     ],
 )
 def test_a_format_that_no_file_has_is_refused(options, error):
     with pytest.raises(error):
-        ExportFormat(**options)
+        ExportConfig(**options)
 
 
 def test_external_tools_keep_the_file(tmp_path: Path):

@@ -13,10 +13,11 @@ from torch import nn
 
 from n2nsurgery import runtime
 from n2nsurgery.export.channels.network import channel_network_of_onnx
+from n2nsurgery.export.config import ExportConfig, Form
 from n2nsurgery.export.exporter import export_module
 from n2nsurgery.export.proof.inspect_file import inspect_file
 from n2nsurgery.export.proof.verify_file import verify_file
-from n2nsurgery.export.sparse.formats import ExportFormat, Form, apply_form
+from n2nsurgery.export.sparse.formats import apply_form
 from n2nsurgery.export.sparse.weight_coding import codings
 
 HALVED = {"kernel_shape": [2, 2], "strides": [2, 2]}
@@ -153,7 +154,7 @@ def test_a_network_with_pools_is_proven_read_and_verified(tmp_path, form: Form):
     path = tmp_path / "vgg.onnx"
     report = export_module(
         network, (x,), ("x",), path=path, metadata={}, masks=masks, libraries=libraries,
-        format=ExportFormat(form=form, compact=True),
+        config=ExportConfig(format=form, compact=True),
     )  # fmt: skip
     assert report.identical
     pools = [node.op_type for node in onnx.load(path).graph.node if node.op_type.endswith("MaxPool")]
@@ -163,7 +164,7 @@ def test_a_network_with_pools_is_proven_read_and_verified(tmp_path, form: Form):
     first = path.read_bytes()
     export_module(
         network, (x,), ("x",), path=path, metadata={}, masks=masks, overwrite=True,
-        format=ExportFormat(form=form, compact=True),
+        config=ExportConfig(format=form, compact=True),
     )  # fmt: skip
     assert path.read_bytes() == first
 
@@ -174,7 +175,7 @@ def test_channels_are_followed_through_our_pools(tmp_path):
     found = []
     for form in ("portable", "dense"):
         path = tmp_path / f"{form}.onnx"
-        export_module(network, (x,), ("x",), path=path, metadata={}, masks=masks, format=ExportFormat(form=form))
+        export_module(network, (x,), ("x",), path=path, metadata={}, masks=masks, config=ExportConfig(format=form))
         found.append(channel_network_of_onnx(path).flow)
     assert len(found[0].calls) == 3
     assert [call.weight for call in found[0].calls] == [call.weight for call in found[1].calls]

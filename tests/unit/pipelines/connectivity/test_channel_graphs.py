@@ -274,7 +274,7 @@ def test_what_cannot_be_read_is_said_clearly(tmp_path):
 
 
 def test_conventions_reach_the_graph(networks):
-    plain = subject_of(networks["residual"], options=GraphOptions(weight="binary", identity="none"))
+    plain = subject_of(networks["residual"], options=GraphOptions(conductance="binary", identity="none"))
     assert {float(value) for block in plain.graph.blocks for value in np.unique(array(block.weights))} <= {0.0, 1.0}
     assert all(block.size for block in plain.graph.blocks)
 

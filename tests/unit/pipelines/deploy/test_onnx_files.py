@@ -9,6 +9,7 @@ import pytest
 import n2nsurgery
 from n2nsurgery import runtime
 from n2nsurgery.core.errors import UnknownNameError, UsageError, VerificationError
+from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.pipelines.deploy import bench, export, sparse_runtime, verify
 from n2nsurgery.pipelines.prune import inspect
 
@@ -49,7 +50,7 @@ def test_another_artifact_is_not_the_one(file, tmp_path):
 
 
 def test_bench_compares_with_another_file(artifact, file, tmp_path):
-    dense = export.run(artifact, tmp_path / "dense.onnx", format="dense").report
+    dense = export.run(artifact, tmp_path / "dense.onnx", config=ExportConfig(format="dense")).report
     report = bench.run(file, against=dense.path, seconds=0.01)
     assert report.other is not None
     assert report.model.size < report.other.size
@@ -69,7 +70,7 @@ def test_bench_refuses_a_library_that_is_not_there(file, tmp_path):
 
 def test_an_unknown_format_is_refused_before_anything_is_loaded(tmp_path):
     with pytest.raises(UnknownNameError, match="portable"):
-        export.run(tmp_path / "nowhere", tmp_path / "m.onnx", format="portabel")
+        export.run(tmp_path / "nowhere", tmp_path / "m.onnx", config=ExportConfig(format="portabel"))
 
 
 def test_the_sparse_runtime_is_used_where_it_is_built(monkeypatch, tmp_path):

@@ -231,8 +231,9 @@ def test_callbacks_are_told_of_steps_epochs_and_checkpoints(tmp_path):
         network(), samples(), folder=tmp_path, validation=samples(), callbacks=heard, epochs=2, log_every=2, **CPU
     )
     assert tuple(epochs) == outcome.history
-    assert [event.step for event in written] == [5, 10]
-    assert written[0].best
+    whole = [event for event in written if event.folder.name.endswith("-b0000000")]
+    assert [(event.epoch, event.step) for event in whole] == [(1, 5), (2, 10)]
+    assert whole[0].best
     assert written[-1].folder == outcome.last
     assert [step.step for step in steps if step.loss is not None] == [2, 4, 6, 8, 10]
 
@@ -258,3 +259,47 @@ def test_what_does_not_fit_is_refused(tmp_path, options, error, message):
 def test_a_model_by_name_is_no_recipe(tmp_path):
     with pytest.raises(UsageError, match="'resnet18' is no recipe"):
         n2nsurgery.train("resnet18", samples(), folder=tmp_path)
+
+
+RECIPE = """\
+version: 2
+model: {name: mlp, options: {widths: [3072, 16, 16]}}
+data: {name: fake, shape: [3072], classes: 4, train: 64, validation: 16, test: 16}
+surgery: {density: 0.4, skip: none}
+train:
+  epochs: 2
+  batch_size: 16
+  optimizer: {name: rmsprop, lr: 0.01, options: {alpha: 0.9}}
+  schedule: {name: constant}
+  metrics: [top1, top5]
+  best_metric: loss
+  distillation: {teacher: mlp, weight: 0.2}
+  log_every: 2
+  device: cpu
+"""
+
+
+def test_a_recipe_names_a_teacher_metrics_and_an_optimizer_and_python_adds_callbacks(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(RECIPE, encoding="utf-8")
+    written = []
+    with caplog.at_level("INFO", "n2nsurgery.train"):
+        outcome = n2nsurgery.train(
+            "tiny.yaml", folder="run", epochs=3, callbacks=Callbacks(on_checkpoint=written.append)
+        )
+    assert [event.step for event in written if event.epoch and event.folder.name.endswith("-b0000000")] == [3, 6, 9]
+    assert len(outcome.history) == 3
+    assert outcome.history[-1].score == -outcome.history[-1].evaluations[0].loss
+    assert "epoch 1/3, step 2/9: loss" in caplog.text
+    found = n2nsurgery.evaluate("run", device="cpu", split="validation")
+    assert found.loss == pytest.approx(-max(record.score for record in outcome.history), rel=1e-6)  # other batches
+
+
+def test_a_run_that_python_began_is_evaluated_on_data_by_name(tmp_path):
+    pruned = n2nsurgery.apply("mlp", density=0.5, skip="none")
+    shape = tuple(pruned.plan.inputs[0].shape[1:])
+    data = TensorDataset(torch.randn(16, *shape), torch.arange(16) % 10)
+    n2nsurgery.train(pruned, data, folder=tmp_path / "run", epochs=1, **CPU)
+    with pytest.raises(UsageError, match="has no recipe and does not say which data it is for"):
+        n2nsurgery.evaluate(tmp_path / "run", device="cpu")
+    assert n2nsurgery.evaluate(tmp_path / "run", data, device="cpu").samples == 16

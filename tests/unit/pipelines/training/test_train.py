@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 from dataclasses import replace
@@ -12,13 +13,16 @@ import torch
 
 import n2nsurgery
 import n2nsurgery.core.files
+import n2nsurgery.pipelines.training.train
+from n2nsurgery.core import sealed_folder
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UsageError
+from n2nsurgery.core.processes.folder_lock import locked_folder
 from n2nsurgery.core.progress import SILENT
 from n2nsurgery.pipelines.prune.inspect import run as inspect
 from n2nsurgery.pipelines.saved.run_folder import newest_result
 from n2nsurgery.pipelines.training.evaluate import run as evaluate
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
-from n2nsurgery.pipelines.training.train import run
+from n2nsurgery.pipelines.training.train import resolved, run
 from n2nsurgery.pipelines.training.train_request import TrainRequest
 from n2nsurgery.training.state.checkpoints import trained_weights
 
@@ -147,7 +151,7 @@ def test_another_recipe_does_not_go_on_with_a_run_unless_training_permits_it():
     longer = train("train.epochs=4", resume="auto", allow_changes=True)
     assert longer.to_json()["history"][-1]["epoch"] == 4
     assert "epochs: 4" in Path("run/recipe.yaml").read_text(encoding="utf-8")
-    with pytest.raises(UsageError, match="it is of another model, data set, surgery or seed"):
+    with pytest.raises(UsageError, match=r"another model, data set, surgery or seed: surgery.density: 0.4 -> 0.3"):
         train("train.epochs=4", "surgery.density=0.3", resume="auto", allow_changes=True)
     assert "density: 0.4" in Path("run/recipe.yaml").read_text(encoding="utf-8")
 
@@ -193,8 +197,17 @@ def test_an_artifact_is_trained_and_has_to_be_that_of_the_model_and_the_data():
         ("model={name: resnet5O}", UsageError, "unknown model 'resnet5O'; did you mean 'resnet50'"),
         ("model={name: 'os:getcwd'}", UsageError, "imports code, which is barred here; allow it with --allow-import"),
         ("train.batch_size=4096", UsageError, "64 samples, fewer than one batch of 4096; take a smaller batch_size"),
+        (
+            "surgery.batch_size=4096",
+            UsageError,
+            "surgery.batch_size is 4096, and the training split has 64 samples: take at most as many",
+        ),
         ("train.accumulate=3", UsageError, "batch_size is 16; it must be a multiple of 3"),
-        ("surgery.batches=9", UsageError, "surgery.batches is 9, but the training split has 4 batches of 16"),
+        (
+            "surgery.batches=9",
+            UsageError,
+            "surgery.batches is 9, but the training split has 4 batches of surgery.batch_size 16",
+        ),
         ("surgery.density=0.001", UsageError, "skip"),
         ("train.device=cuda:7", RunError, "device 'cuda:7' was asked for"),
         ("train.epochs=0", UsageError, "--set train.epochs=0: train.epochs is 0"),
@@ -206,6 +219,141 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(override, 
         train(override)
     assert message in str(raised.value)
     assert not Path("run").exists()
+
+
+class Moments:
+    """Counts the moments at which files change; from moment `last` on the process is dead, and changes nothing."""
+
+    def __init__(self, patch, last=None):
+        self.count, self.last = 0, last
+        for owner, names in (
+            (Path, ("rename", "replace", "unlink", "mkdir", "write_text", "rmdir")),
+            (shutil, ("rmtree",)),
+            (sealed_folder, ("save_file", "_write_json")),
+        ):
+            for name in names:
+                patch.setattr(owner, name, self.mortal(getattr(owner, name)))
+
+    def mortal(self, original):
+        def act(*arguments, **options):
+            self.count += 1
+            if self.last is not None and self.count >= self.last:
+                raise Killed
+            return original(*arguments, **options)
+
+        return act
+
+
+def killed_in_the_beginning(patch, last=None, **options) -> int:
+    """Begin, and die at moment `last` or with the first step; how many moments there were."""
+    moments = Moments(patch, last)
+
+    def die(*_arguments, **_options):
+        raise Killed
+
+    patch.setattr(n2nsurgery.pipelines.training.train, "run_training", die)
+    with pytest.raises(Killed):
+        train("train.epochs=1", **options)
+    return moments.count
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("former", [None, "a run"])
+def test_a_run_killed_at_any_moment_of_its_beginning_begins_again(monkeypatch, former):
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    train("train.epochs=1", output=Path("whole"))
+
+    def prepare() -> dict:
+        shutil.rmtree("run", ignore_errors=True)
+        if former == "a run":
+            shutil.copytree("whole", "run")
+            return {"overwrite": True}
+        return {"resume": "auto"}
+
+    options = prepare()
+    with monkeypatch.context() as patch:
+        count = killed_in_the_beginning(patch, **options)
+    assert count > 15
+    for moment in range(1, count + 1):
+        options = prepare()
+        with monkeypatch.context() as patch:
+            killed_in_the_beginning(patch, moment, **options)
+        train("train.epochs=1", **options)
+        assert equal(weights("run"), weights("whole")), moment
+        assert sorted(path.name for path in Path("run").iterdir()) == [
+            "checkpoints", "metrics.csv", "metrics.jsonl", "recipe.yaml", "run.json", "surgery"
+        ], moment  # fmt: skip
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("options", [{}, {"resume": "auto"}, {"output": None, "resume": "run"}])
+def test_an_empty_folder_is_a_place_for_a_run(options):
+    Path("run").mkdir()
+    assert train("train.epochs=1", **options).run == Path("run")
+
+
+@pytest.mark.usefixtures("here")
+def test_somebody_elses_folder_is_no_place_for_a_run():
+    Path("run").mkdir()
+    Path("run/thesis.tex").touch()
+    for options in ({}, {"resume": "auto"}, {"overwrite": True}, {"output": None, "resume": "run"}):
+        with pytest.raises(UsageError, match=r"'run' is no run's folder: it holds 'thesis.tex' and no run.json"):
+            train(**options)
+    assert [path.name for path in Path("run").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.usefixtures("here")
+def test_checkpoints_without_what_was_done_before_them_are_never_removed_unasked():
+    train()
+    shutil.rmtree("run/surgery")
+    with pytest.raises(InvalidFileError, match="'run' has checkpoints and no surgery, which they belong to"):
+        train(resume="auto")
+    assert list(Path("run/checkpoints").glob("e*"))
+    train(overwrite=True)
+    assert n2nsurgery.load("run").masks.kept == 384
+
+
+@pytest.mark.usefixtures("here")
+def test_a_run_that_somebody_is_at_is_left_alone():
+    lines = []
+    with locked_folder(Path("run")):
+        for options in ({}, {"resume": "auto"}):
+            with pytest.raises(RunError, match=rf"'run' is in use by process {os.getpid()} on .*, since"):
+                train(log=lines.append, **options)
+    assert lines == []  # not even the data was read
+    train(log=lines.append)
+    assert "run: run, begun" in lines
+
+
+@pytest.mark.usefixtures("here")
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_read():
+    lines = []
+    with pytest.raises(RunError, match=r"cannot write into 'tiny.yaml/run': Not a directory"):
+        train(output=Path("tiny.yaml/run"), log=lines.append)
+    assert lines == []
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_outside_of_training_is_told_and_leaves_what_can_be_begun_again(number):
+    def stop(stage, _done):
+        if stage.startswith("building"):
+            os.kill(os.getpid(), number)
+
+    message = f"interrupted by {number.name} outside of training; nothing is lost"
+    with pytest.raises(InterruptionError, match=message) as caught:
+        train(progress=stop)
+    assert caught.value.exit_code == 130
+    assert not Path("run").exists()
+    assert train(resume="auto").run == Path("run")
+
+
+@pytest.mark.usefixtures("here")
+def test_classes_that_a_split_lacks_are_mentioned():
+    lines = []
+    train("data.test=2", "train.epochs=1", log=lines.append)
+    (sentence,) = [line for line in lines if "has no sample of" in line]
+    assert re.fullmatch(r"data: the test split has no sample of [23] of 4 classes: \d, \d(, \d)?", sentence)
 
 
 @pytest.mark.usefixtures("here")
@@ -282,3 +430,11 @@ def test_a_damaged_run_is_told_apart_from_one_without_weights():
     shutil.rmtree("run/surgery")
     with pytest.raises(InvalidFileError):
         n2nsurgery.load("run")
+
+
+@pytest.mark.usefixtures("here")
+def test_the_timeout_of_processes_is_an_option_that_changes_no_run():
+    plain = resolved(TrainRequest(recipe=Path("tiny.yaml")))
+    patient = resolved(TrainRequest(recipe=Path("tiny.yaml"), timeout=60.5))
+    assert (plain.train.distributed_timeout, patient.train.distributed_timeout) == (1800.0, 60.5)
+    assert patient.hash == plain.hash

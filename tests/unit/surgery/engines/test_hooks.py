@@ -13,7 +13,9 @@ from torch.utils.checkpoint import checkpoint
 
 from n2nsurgery import apply, load
 from n2nsurgery.core.errors import InvalidFileError, RunError, TraceError
+from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.masks.maskset import MaskSet
+from n2nsurgery.surgery.engines.rewritable import require_rewritable
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.route import REWRITE, Boundary
 
@@ -59,7 +61,7 @@ def net() -> nn.Module:
 
 @pytest.fixture
 def hooked(net, images):
-    return apply(net, density=0.5, example_inputs=images)
+    return apply(net, density=0.5, example_inputs=images, engine="hooks")
 
 
 def test_the_model_keeps_its_class_and_its_state_dict_keys(net, hooked):
@@ -103,13 +105,13 @@ def test_what_the_models_own_code_does_still_happens(hooked, images):
 
 def test_surgery_runs_the_models_code_without_leaving_traces_of_it(net, images):
     state = copy.deepcopy(net.state_dict())
-    pruned = apply(net, density=1.0, skip="none", example_inputs=images)
+    pruned = apply(net, density=1.0, skip="none", example_inputs=images, engine="auto")
     assert pruned.module.calls == net.calls == 0
     assert all(torch.equal(value, pruned.module.state_dict()[name]) for name, value in state.items())
 
 
 def test_in_place_the_object_itself_is_pruned(net, images):
-    pruned = apply(net, density=0.5, example_inputs=images, inplace=True)
+    pruned = apply(net, density=0.5, example_inputs=images, engine="hooks", inplace=True)
     assert pruned.module is net
     assert net.n2n_skips is not None
 
@@ -150,7 +152,7 @@ def test_a_target_without_its_source_is_an_error_that_names_both(hooked, images)
 
 
 def test_a_part_that_holds_both_ends_runs_alone(net, images):
-    pruned = apply(net, density=0.5, example_inputs=images, exclude=["*body.2.*"])
+    pruned = apply(net, density=0.5, example_inputs=images, exclude=["*body.2.*"], engine="auto")
     assert [route.scope for route in pruned.plan.engine.routes] == ["body"]
     module = pruned.module.eval()
     expected = module(images)
@@ -242,7 +244,7 @@ class Shared(nn.Module):
 
 
 def test_calls_of_a_shared_module_are_told_apart():
-    pruned = apply(Shared(), density=0.9, example_inputs=torch.ones(2, 8))
+    pruned = apply(Shared(), density=0.9, example_inputs=torch.ones(2, 8), engine="auto")
     routes = {route.target.module: route.source for route in pruned.plan.engine.routes}
     assert routes == {
         "layers.2": Boundary(module="layers.0", call=0, side="input", position=0),
@@ -289,7 +291,7 @@ class Functional(nn.Module):
 
 
 def test_a_model_without_boundaries_is_rewritten_and_the_plan_says_why():
-    pruned = apply(Functional(), density=0.9, example_inputs=torch.ones(2, 8))
+    pruned = apply(Functional(), density=0.9, example_inputs=torch.ones(2, 8), engine="auto")
     assert pruned.plan.engine.engine == "rewrite"
     assert pruned.plan.engine.reason.startswith("3 of 3 skips have no route; x -> weights.2: the target")
 
@@ -325,11 +327,18 @@ class Adversarial(nn.Module):
 def test_a_backward_pass_of_its_own_survives_hooks_and_stops_a_rewrite():
     net, x = Adversarial(), torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
     options = {"density": 1.0, "skip": "none", "example_inputs": x}
-    hooked = apply(net, **options).module
+    hooked = apply(net, **options, engine="auto").module
     gradients = [torch.autograd.grad(module(x).square().sum(), module.features.weight) for module in (net, hooked)]
     assert torch.equal(gradients[0][0], gradients[1][0])
     with pytest.raises(TraceError, match=r"gradient of features\.weight differs"):
-        apply(net, **options, engine="rewrite")
+        require_rewritable(net, trace(net, (x,)).module, {"x": x})
+
+
+def test_a_sequential_root_does_not_run_the_child_that_holds_its_skips(images):
+    net, x = nn.Sequential(*[m for _ in range(5) for m in (nn.Linear(6, 6), nn.ReLU())]), images[:, 0, :6, :6]
+    first, second = (apply(net, density=0.9, example_inputs=x, engine=engine) for engine in ("hooks", "rewrite"))
+    assert len(first.plan.skips) == len(second.plan.skips) > 0
+    assert torch.equal(first.module(x), second.module(x))
 
 
 def test_a_model_of_other_modules_is_refused_when_skips_are_attached(hooked, tmp_path):
@@ -342,7 +351,7 @@ def test_a_model_of_other_modules_is_refused_when_skips_are_attached(hooked, tmp
 
 def test_a_plan_without_an_engine_is_one_that_rewrites(hooked):
     document = hooked.plan.to_json()
-    del document["engine"]
+    del document["engine"]  # of the plan; that of its config is what was asked for
     plan = SurgeryPlan.from_json(document)
     assert plan.engine == REWRITE
     assert "engine" not in plan.to_json()

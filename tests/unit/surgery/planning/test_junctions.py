@@ -102,7 +102,7 @@ def test_the_draw_of_highest_scatter_is_found_and_is_the_one_that_is_drawn():
 
 
 def test_scores_and_broken_chains_cannot_be_chosen_from():
-    with pytest.raises(UsageError, match="there is one result alone"):
+    with pytest.raises(UsageError, match="it has a single result"):
         choice_of(apply("morse", density=0.5, criterion="magnitude", skip="none").plan, 4)
     with pytest.raises(UsageError, match="follow each other"):
         choice_of(apply("mnist-conv-2cl", density=0.5, skip="none").plan, 2)

@@ -16,6 +16,7 @@ from n2nsurgery.graph.layers.layer_graph import (
     Signal,
     WeightedLayer,
 )
+from n2nsurgery.masks.allocations import ALLOCATIONS
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.plan import InputSpec, SurgeryPlan
 from n2nsurgery.surgery.planning.planner import PlannedModel, plan_surgery
@@ -189,7 +190,7 @@ def test_keeping_too_much_dense_is_an_error_with_the_numbers():
         ({"include": ("konv0",)}, "unknown layer pattern 'konv0'; did you mean 'conv0'"),
         ({"exclude": ("conv0->conv9",)}, "unknown pair pattern 'conv0->conv9'"),
         ({"skip": "n2m"}, "unknown skip kind 'n2m'; did you mean 'n2n'"),
-        ({"skip_ratio": 0.2, "skip_allocation": "eqal"}, "skip_allocation is 'eqal'; .* did you mean 'equal'"),
+        ({"skip_ratio": 0.2, "skip_allocation": "eqal"}, "unknown allocation 'eqal'; did you mean 'equal'"),
     ],
 )
 def test_a_name_that_matches_nothing_names_the_nearest(options, message):
@@ -206,6 +207,12 @@ def test_what_the_graph_and_the_kind_refuse_is_recorded():
     assert [(r.source, r.target) for r in made.refused[1:]] == [("conv0", "conv3"), ("conv1", "conv4")]
     assert all("Sigmoid(0) = 0.5" in r.reason for r in made.refused[1:])
     assert any("no pair of layers takes a skip of kind 'n2n'" in warning for warning in made.warnings)
+
+
+@pytest.mark.parametrize("rule", ALLOCATIONS.names())
+def test_skips_share_their_budget_by_any_registered_allocation(rule):
+    made = plan(chain(3, 8, 8, 8, 16, 16, 32), skip_ratio=0.3, skip_pattern="random", skip_allocation=rule)
+    assert sum(skip.kept for skip in made.skips) == made.budget.skips > 0
 
 
 def test_skips_share_the_weight_of_their_target():

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, fields
 
 import pytest
+import torch
+from torch import nn
 
 from n2nsurgery.core.decoding import decode
-from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.training.config.config import TrainConfig
-from n2nsurgery.training.config.optimizer import OptimizerConfig
+from n2nsurgery.training.config.optimizer import OptimizerConfig, make_optimizer
 from n2nsurgery.training.config.schedule import ScheduleConfig
+from n2nsurgery.training.loop.components import components_of
 
 
 @pytest.mark.parametrize(
@@ -30,14 +34,14 @@ from n2nsurgery.training.config.schedule import ScheduleConfig
         (TrainConfig, "amp", "fp8", "one of off, bf16, fp16"),
         (TrainConfig, "device", "cuda:x", "auto, cpu, cuda or cuda:N"),
         (TrainConfig, "checkpoint_steps", 0, "a whole number from 1"),
-        (OptimizerConfig, "name", "lion", "one of sgd, adam, adamw"),
+        (OptimizerConfig, "name", "lion", "one of adam, adamw, nadam, radam, rmsprop, sgd"),
         (OptimizerConfig, "lr", 0, "above 0"),
         (OptimizerConfig, "lr", "0.1", "above 0"),
         (OptimizerConfig, "momentum", 1, r"in \[0, 1\)"),
         (OptimizerConfig, "betas", (0.9,), r"two numbers in \[0, 1\)"),
         (OptimizerConfig, "eps", 0, "above 0"),
         (OptimizerConfig, "weight_decay", -1, "0 or more"),
-        (ScheduleConfig, "name", "linear", "one of constant, step, multistep, cosine"),
+        (ScheduleConfig, "name", "linear", "one of constant, cosine, multistep, step"),
         (ScheduleConfig, "floor", -1, "0 or more"),
         (ScheduleConfig, "step_epochs", 0, "a whole number from 1"),
         (ScheduleConfig, "gamma", 1.5, r"in \(0, 1\]"),
@@ -85,3 +89,19 @@ def test_a_config_survives_json():
     config = TrainConfig(ema_decay=0.99, schedule=ScheduleConfig(name="multistep", milestones=(1, 2)))
     assert decode(TrainConfig, asdict(config), "here") == config
     assert {field.name for field in fields(TrainConfig)} >= {"optimizer", "schedule"}
+
+
+def test_any_registered_optimizer_takes_its_options_by_name():
+    config = OptimizerConfig(name="rmsprop", lr=0.01, weight_decay=0.0, options={"alpha": 0.9})
+    made = make_optimizer(nn.Linear(2, 2), config)
+    assert type(made) is torch.optim.RMSprop
+    assert (made.param_groups[0]["alpha"], made.param_groups[0]["lr"]) == (0.9, 0.01)
+    with pytest.raises(UnknownNameError, match=r"unknown option of the optimizer 'rmsprop' .*'beta'"):
+        make_optimizer(nn.Linear(2, 2), OptimizerConfig(name="rmsprop", options={"beta": 0.9}))
+
+
+def test_the_loss_takes_options_by_name():
+    config = TrainConfig(loss_options={"class_weights": [1.0, 0.0]})
+    loss = components_of(config).loss
+    # Only the first sample counts, whose two scores are equal.
+    assert float(loss(torch.tensor([[0.0, 0.0], [9.0, 0.0]]), torch.tensor([0, 1]))) == pytest.approx(math.log(2))

@@ -91,6 +91,7 @@ with joined("cpu") as processes:
     else:
         raise AssertionError("the wish of process 1 was not granted")
     train(processes, "stopped", 0.3, resume=True)
+    train(processes, "grown", 0.3, resume=True)  # one process has trained its first epoch
     try:
         processes.require_same("weights", ("aa" if processes.rank else "bb") * 32)
     except VerificationError as error:
@@ -116,11 +117,22 @@ def test_two_processes_train_as_one_resume_exactly_and_end_with_one_message(
     mlp, convnet, blobs, masks_of, config, tmp_path
 ):
     tools = Path(__file__).parents[1] / "conftest.py"
+    model = mlp(0.3)
+    run_training(
+        model,
+        TrainData(train=blobs(6, last=7), evaluations={"validation": blobs(3, size=4, last=3)}),
+        config(epochs=1, clip_norm=1.0, ema_decay=0.9, accumulate=2),
+        folder=tmp_path / "grown",
+        masks=masks_of(model),
+    )
     with pytest.raises(UsageError, match=r"^planted \(process 1 of 2\)$"):
         launch([sys.executable, "-c", TRAINING, str(tmp_path), str(tools)], 2)
     assert (tmp_path / "reached-0").exists()
     assert (tmp_path / "reached-1").exists()
 
+    grown, both = outcome_of(tmp_path / "grown")
+    assert [line["epoch"] for line in grown] == [1, 2]
+    assert {name.partition("/")[0] for name in both["random"]} == {"0", "1"}
     lines, tensors = outcome_of(tmp_path / "whole")
     again, same = outcome_of(tmp_path / "stopped")
     assert lines == again

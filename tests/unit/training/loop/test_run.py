@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import json
 import math
+import os
+import signal
 import sys
 import types
 from dataclasses import dataclass, replace
@@ -12,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from n2nsurgery.core.errors import RunError, UsageError
+from n2nsurgery.core.errors import InterruptionError, RunError, UsageError
 from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.masks.enforcer import MaskEnforcer
@@ -380,6 +382,29 @@ def test_a_mask_that_is_no_longer_that_of_the_start_is_told_by_its_digest(mlp, b
         )
     (_, start), (_, after), _ = processes.seen
     assert start != after
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_signal_is_heard_while_an_epoch_is_evaluated(mlp, blobs, config, tmp_path, size):
+    class Interrupting(blobs):
+        """Batches that ask for the end while the second of them is evaluated; `given` counts them."""
+
+        given = 0
+
+        def epoch(self, number, start=0):
+            for index, pair in enumerate(super().epoch(number, start)):
+                self.given += 1
+                if index == 1:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                yield pair
+
+    processes = Watched(device=CPU, size=size, seen=[])
+    evaluated = Interrupting(50)
+    data = TrainData(train=blobs(5), evaluations={"validation": evaluated})
+    with pytest.raises(InterruptionError, match="interrupted by SIGTERM after step 5; the state is saved"):
+        run_training(mlp(), data, config(), folder=tmp_path, processes=processes)
+    assert evaluated.given <= 4  # one process looks at every batch, several at every first, second, fourth, ...
+    assert [path.name for path in (tmp_path / "checkpoints").glob("e*")] == ["e00000-b0000005"]
 
 
 class WithSpare(nn.Module):

@@ -1,0 +1,64 @@
+"""ExportConfig: which ONNX file is wanted; importing it needs neither torch nor ONNX.
+
+Its fields are the options of `n2nsurgery export`, the export section of a recipe, and the keyword arguments of
+`n2nsurgery.export_onnx`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypedDict
+
+from n2nsurgery.core.config.options import check_options, option
+from n2nsurgery.core.errors import UsageError
+
+Form = Literal["portable", "dense", "inlined"]
+Values = Literal["fp32", "fp16", "int8"]
+
+
+class ExportOptions(TypedDict, total=False):
+    """Every field of ExportConfig, for editors and type checkers."""
+
+    format: Form
+    values: Values
+    compact: bool
+    measure: bool
+    report: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """What the file looks like, and how it is decided.
+
+    `format`: `portable` (small everywhere, fast with the sparse runtime), `inlined` (small, standard operators only) or
+    `dense`. `values`: kept weights as `fp32`, `fp16` or `int8`. `compact`: remove channels that are provably constant
+    or unused. `measure`: choose sparse or dense layer by layer by measuring both on this machine, which needs the
+    sparse runtime; otherwise the choice is predicted from the network alone, so that an export can be repeated.
+    `report`: measure the network's connectivity and put a summary of it into the metadata.
+
+    Raises UsageError, with the field, for values that are unknown or do not go together.
+    """
+
+    format: Form = field(
+        default="portable", metadata=option("coded weights, ordinary ones, or codes in standard operators")
+    )
+    values: Values = field(default="fp32", metadata=option("what coded weights are stored as"))
+    compact: bool = field(default=False, metadata=option("remove channels that are provably constant or unused"))
+    measure: bool = field(
+        default=False, metadata=option("time each layer, sparse against dense, and keep what is faster here")
+    )
+    report: bool = field(default=False, metadata=option("put a summary of its connectivity into the metadata"))
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for values that are unknown or do not go together."""
+        check_options(self)
+        if self.format == "dense" and self.values != "fp32":
+            raise UsageError(
+                f"is {self.values}, which needs coded weights: choose the format portable or inlined",
+                field="values", joint=" ",
+            )  # fmt: skip
+        if self.measure and self.format != "portable":
+            raise UsageError(
+                f"needs sparse kernels, which the format {self.format} has not: choose portable",
+                field="measure", joint=" ",
+            )  # fmt: skip

@@ -1,0 +1,31 @@
+"""In CI no test is skipped for want of a tool that CI installs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TESTS = """
+import pytest
+@pytest.mark.skipif(True, reason="needs a browser: install chromium")
+def test_page(): pass
+def test_kernels(): pytest.skip("the sparse runtime is not built: no library")
+def test_gpu(): pytest.skip("needs a CUDA device")
+"""
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("", "3 skipped"), ("true", "1 failed, 1 skipped, 1 error")])
+def test_a_missing_tool_skips_a_test_and_in_ci_fails_it(ci, outcome, tmp_path):
+    (tmp_path / "conftest.py").write_text((ROOT / "tests" / "conftest.py").read_text())
+    (tmp_path / "test_tools.py").write_text(TESTS)
+    finished = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path],
+        env=os.environ | {"CI": ci}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert finished.stdout.splitlines()[-1].startswith(outcome)
+    assert finished.returncode == (1 if ci else 0)

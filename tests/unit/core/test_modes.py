@@ -1,0 +1,48 @@
+"""Modes that are switched for a while come back, submodule by submodule."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from n2nsurgery.core.outputs import device_of, evaluation_mode
+
+
+@pytest.fixture
+def partly_frozen() -> nn.Module:
+    """A network in train mode whose first BatchNorm its author has put into eval mode."""
+    module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Sequential(nn.BatchNorm2d(4), nn.Dropout()))
+    module.train()
+    module[1].eval()
+    return module
+
+
+def flags(module: nn.Module) -> list[bool]:
+    return [part.training for part in module.modules()]
+
+
+def test_a_frozen_batch_norm_is_still_frozen_after_an_evaluation(partly_frozen):
+    before = flags(partly_frozen)
+    with evaluation_mode(partly_frozen):
+        assert not any(flags(partly_frozen))
+    assert flags(partly_frozen) == before == [True, True, False, True, True, True]
+
+
+def test_modes_come_back_after_an_error(partly_frozen):
+    before = flags(partly_frozen)
+    with pytest.raises(TypeError), evaluation_mode(partly_frozen):
+        partly_frozen(None)
+    assert flags(partly_frozen) == before
+
+
+def test_several_modules_are_evaluated_together(partly_frozen):
+    other = nn.Dropout()
+    with evaluation_mode(partly_frozen, other):
+        assert not any([*flags(partly_frozen), other.training])
+    assert other.training
+
+
+def test_the_device_is_that_of_the_first_parameter():
+    assert device_of(nn.Linear(2, 2, device="meta")) == torch.device("meta")
+    assert device_of(nn.ReLU()) is None
