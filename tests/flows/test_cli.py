@@ -21,7 +21,7 @@ from n2nsurgery.core import sealed_folder
 
 APPLY = ("apply", "mlp", "--density", "0.05")
 
-PATIENTS = """
+MODELS = """
 import torch
 from torch import nn
 
@@ -44,12 +44,12 @@ class Branching(Tiny):
 
 
 @pytest.fixture
-def patients(here, monkeypatch) -> Path:
+def here_with_models(here, monkeypatch) -> Path:
     """A module with models of our own, where Python finds it."""
-    (here / "flow_patients.py").write_text(PATIENTS)
+    (here / "flow_models.py").write_text(MODELS)
     monkeypatch.syspath_prepend(here)
-    yield here / "flow_patients.py"
-    sys.modules.pop("flow_patients", None)
+    yield here / "flow_models.py"
+    sys.modules.pop("flow_models", None)
 
 
 @pytest.fixture
@@ -134,9 +134,9 @@ def test_noise_in_the_place_of_data_is_said_on_stderr_and_in_the_document(progra
     assert json.loads(finished.stdout)["data"] == "noise(seed=0,batch_size=8,count=1)"
 
 
-@pytest.mark.usefixtures("patients")
+@pytest.mark.usefixtures("here_with_models")
 def test_code_is_imported_again_only_where_that_is_allowed(program):
-    folder = program("apply", "flow_patients:Tiny", "--density", "0.5", "--input-size", "3x8x8", "-q").stdout.strip()
+    folder = program("apply", "flow_models:Tiny", "--density", "0.5", "--input-size", "3x8x8", "-q").stdout.strip()
     barred = program("export", "--onnx", folder)
     assert barred.code == 2
     assert "--allow-import" in barred.stderr
@@ -179,12 +179,12 @@ def require_one_message(stderr: str, message: str) -> None:
     assert "bug" not in stderr
 
 
-@pytest.mark.usefixtures("patients")
+@pytest.mark.usefixtures("here_with_models")
 def test_a_model_that_cannot_be_traced_is_5_and_names_the_line(program):
-    finished = program("apply", "flow_patients:Branching", "--density", "0.5", "--input-size", "3x8x8")
+    finished = program("apply", "flow_models:Branching", "--density", "0.5", "--input-size", "3x8x8")
     assert finished.code == 5
     require_one_message(finished.stderr, "Branching cannot be traced: ")
-    assert "flow_patients.py:19" in finished.stderr
+    assert "flow_models.py:19" in finished.stderr
 
 
 def test_an_existing_output_is_2_and_stays_as_it_is(program, here, artifact):

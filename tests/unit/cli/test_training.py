@@ -149,7 +149,7 @@ def test_eval_shows_the_scores(program, pipeline, outcome):
         batch_size=8, seed=4, device="cpu",
     )  # fmt: skip
     assert calls == [(asked, SILENT)]
-    for text in ("45.67 % (top 5: 90.00 %)", "test, 100 samples", "1.0000", "e00003-b0000000"):
+    for text in ("45.67 %", "90.00 %", "test, 100 samples", "1.0000", "e00003-b0000000"):
         assert text in shown
     pipeline("evaluate", lambda *_: outcome(document=EVALUATED | {"loss": None}))
     assert "not finite" in program("eval", "runs/tiny").stdout

@@ -84,20 +84,20 @@ def test_the_given_model_stays_as_it_is(anonymous):
 def factory(monkeypatch) -> list[int]:
     """An importable factory, and the widths that it was called with."""
     calls: list[int] = []
-    module = ModuleType("patients")
+    module = ModuleType("models")
 
     def build(width: int = 6) -> nn.Module:
         calls.append(width)
         return Tiny(width)
 
     module.build = build
-    monkeypatch.setitem(sys.modules, "patients", module)
+    monkeypatch.setitem(sys.modules, "models", module)
     return calls
 
 
 def test_code_of_a_factory_is_run_only_where_that_is_allowed(factory, tmp_path):
     request = ApplyRequest(
-        model="patients:build", surgery=SurgeryConfig(density=0.5), input_size=(6,), output=tmp_path / "artifact"
+        model="models:build", surgery=SurgeryConfig(density=0.5), input_size=(6,), output=tmp_path / "artifact"
     )
     pruned = run(request).pruned
     factory.clear()
@@ -111,7 +111,7 @@ def test_code_of_a_factory_is_run_only_where_that_is_allowed(factory, tmp_path):
 
 def test_a_factory_is_not_needed_where_its_model_is_given(factory, tmp_path):
     pruned = run(
-        ApplyRequest(model="patients:build", surgery=SurgeryConfig(density=0.5), input_size=(6,), output=tmp_path / "a")
+        ApplyRequest(model="models:build", surgery=SurgeryConfig(density=0.5), input_size=(6,), output=tmp_path / "a")
     ).pruned
     factory.clear()
     assert torch.equal(load(tmp_path / "a", Tiny()).module(X), pruned.module(X))
@@ -120,10 +120,8 @@ def test_a_factory_is_not_needed_where_its_model_is_given(factory, tmp_path):
 
 @pytest.mark.usefixtures("factory")
 def test_a_factory_that_is_gone_is_named(tmp_path, monkeypatch):
-    run(
-        ApplyRequest(model="patients:build", surgery=SurgeryConfig(density=0.5), input_size=(6,), output=tmp_path / "a")
-    )
-    monkeypatch.delitem(sys.modules, "patients")
+    run(ApplyRequest(model="models:build", surgery=SurgeryConfig(density=0.5), input_size=(6,), output=tmp_path / "a"))
+    monkeypatch.delitem(sys.modules, "models")
     with pytest.raises(UnknownNameError, match="'models:build' cannot be imported"):
         load(tmp_path / "a", allow_import=True)
 
