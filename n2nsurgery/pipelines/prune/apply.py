@@ -20,8 +20,6 @@ from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.batch import batches as batches_of
 from n2nsurgery.data.pipeline.noise import noise_batches
-from n2nsurgery.graph.layers.layering import layer_graph
-from n2nsurgery.graph.tracing.equality import require_equal
 from n2nsurgery.graph.tracing.trace import Trace, bind_inputs, trace
 from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.masks.criterion import Criterion, described
@@ -34,13 +32,10 @@ from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
 from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
 from n2nsurgery.surgery.engines.carry_out import operand
-from n2nsurgery.surgery.engines.choice import plan_with_engine
-from n2nsurgery.surgery.engines.gate import require_harmless
-from n2nsurgery.surgery.engines.rewritable import require_rewritable
 from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import SurgeryOptions
-from n2nsurgery.surgery.planning.plan import InputSpec, SurgeryPlan
-from n2nsurgery.surgery.planning.planner import PlannedModel, checked, criterion_of, plan_surgery
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
+from n2nsurgery.surgery.planning.planner import checked, criterion_of
 from n2nsurgery.surgery.prune import ScoringData, assist, prune
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import density_of, model_name, summary
@@ -176,23 +171,9 @@ class PruningRun:
         self.progress("tracing", 0.2)
         inputs = inputs_of(bundle)
         self.trace: Trace = trace(bundle.module, inputs)
-        if config.engine == "rewrite":
-            require_equal(bundle.module, self.trace.module, inputs)
         self.progress("planning", 0.5)
-        model = PlannedModel(
-            recipe=bundle.spec.to_text() if bundle.spec else None,
-            class_name=type(bundle.module).__name__,
-            inputs=_input_specs(inputs),
-        )
-        self.plan = plan_with_engine(
-            config.engine,
-            self.trace.module,
-            layer_graph(self.trace),
-            lambda graph: plan_surgery(graph, config, model, criterion),
-            lambda: require_rewritable(bundle.module, self.trace.module, inputs),
-        )
+        self.plan = plan_of(bundle, inputs, self.trace, config, criterion)
         if self.plan.engine.engine == "hooks":
-            require_harmless(bundle.module, self.plan, inputs)
             self.trace = replace(self.trace, inplace=inplace)
         elif inplace:
             raise UsageError(
@@ -297,14 +278,6 @@ def _fed(module: nn.Module, example_inputs: Any, recipe: ModelSpec | None) -> Mo
     given = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
     inputs = bind_inputs(module, given)
     return ModelBundle(module=module, example_inputs=tuple(inputs.values()), input_names=tuple(inputs), spec=recipe)
-
-
-def _input_specs(inputs: Mapping[str, Any]) -> tuple[InputSpec, ...]:
-    return tuple(
-        InputSpec(name=name, shape=tuple(value.shape), dtype=str(value.dtype).removeprefix("torch."))
-        for name, value in inputs.items()
-        if isinstance(value, Tensor)
-    )
 
 
 def _folder_name(plan: SurgeryPlan) -> str:
