@@ -30,6 +30,7 @@ from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.models.model_spec import ModelSpec
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
+from n2nsurgery.pipelines.prune.plan_of import plan_of
 from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
 from n2nsurgery.surgery.engines.carry_out import operand
 from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
