@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.core.fingerprint import fingerprint
@@ -67,9 +67,9 @@ def _plan(files: SealedFiles) -> SurgeryPlan:
         raise InvalidFileError(f"{where} holds an impossible request: {error}") from error
 
 
-def revive(artifact: Artifact, traced: Callable[[SurgeryPlan], Trace]) -> PrunedModel:
-    """The pruned network of `artifact` on the dense model that `traced` supplies; errors name the folder."""
+def revive(artifact: Artifact, dense: Callable[[SurgeryPlan], Trace | nn.Module]) -> PrunedModel:
+    """The pruned network of `artifact` on the model that `dense` supplies (see `replay`); errors name the folder."""
     try:
-        return replay(traced(artifact.plan), artifact.plan, artifact.record, artifact.masks, artifact.state)
+        return replay(dense(artifact.plan), artifact.plan, artifact.record, artifact.masks, artifact.state)
     except InvalidFileError as error:
         raise InvalidFileError(f"'{artifact.folder}': {error}") from error

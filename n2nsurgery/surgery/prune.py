@@ -22,7 +22,7 @@ from n2nsurgery.masks.draw import MaskDraw, draw_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.scoring.context import SINGLE_PROCESS, ScoreContext, ScoringBatch
 from n2nsurgery.masks.scoring.loss import cross_entropy
-from n2nsurgery.surgery.graft import graft
+from n2nsurgery.surgery.engines.carry_out import add_skips, operand
 from n2nsurgery.surgery.planning.foreign import foreign_members
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.planner import criterion_of, floors_of, pattern_seed
@@ -53,16 +53,15 @@ def prune(
     progress: Progress = SILENT,
     criterion: Criterion | None = None,
 ) -> PrunedModel:
-    """Prune `trace.module` in place as `plan` says; equal plans, weights and data give equal masks.
+    """Prune the module that the plan's engine changes, in place; equal plans, weights and data give equal masks.
 
     `data`: the batches, loss and device that a criterion scores with; unused by criteria that look at weights only.
     `progress` is called while a criterion scores. `criterion`: the object, where no registry has the one that the plan
     names. Raises UsageError where the criterion needs data and has none, InternalError where the counts are not exactly
     the plan's.
     """
-    module = trace.module
     draw = _draw(trace, plan, data, progress, criterion)
-    graft(module, plan.skips)
+    module = add_skips(trace, plan)
     skips = {
         parameter_of(skip): settle_skip(skip, module.get_parameter(parameter_of(skip)), seed=plan.config.seed)
         for skip in plan.skips
@@ -87,7 +86,7 @@ def prune(
 
 
 def assist(trace: Trace, plan: SurgeryPlan, data: ScoringData) -> None:
-    """Score this process's part of the batches for the one that prunes; `trace.module` stays as it is."""
+    """Score this process's part of the batches for the one that prunes; the module stays as it is."""
     _draw(trace, plan, data, SILENT, None)
 
 
@@ -98,7 +97,12 @@ def _draw(
     kept_dense = sum(weight.numel for weight in plan.weights if weight.name in plan.dense)
     seed = plan.config.seed
     context = ScoreContext(
-        module=trace.module, weights=pruned, batches=data.batches, loss=data.loss, seed=seed, processes=data.processes
+        module=operand(trace, plan),
+        weights=pruned,
+        batches=data.batches,
+        loss=data.loss,
+        seed=seed,
+        processes=data.processes,
     )
     return draw_masks(
         criterion or criterion_of(plan.config),

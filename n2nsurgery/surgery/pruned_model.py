@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import nn
 from torch.optim import Optimizer
 
 from n2nsurgery.core.sealed_folder import write_sealed
-from n2nsurgery.graph.tracing.traced_module import TracedModule
 from n2nsurgery.masks.attachment import Attachment, apply_masks, attach
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.store import pack
@@ -26,7 +26,7 @@ class PrunedModel:
     what was achieved.
     """
 
-    module: TracedModule
+    module: nn.Module
     masks: MaskSet
     plan: SurgeryPlan
     record: SurgeryRecord

@@ -12,7 +12,8 @@ from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.surgery.graft import graft
+from n2nsurgery.surgery.engines.attach import attach_skips
+from n2nsurgery.surgery.engines.carry_out import add_skips
 from n2nsurgery.surgery.planning.foreign import require_kinds
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.proof import leaked, prove_counts
@@ -23,24 +24,36 @@ _LISTED = 10
 
 
 def replay(
-    trace: Trace, plan: SurgeryPlan, record: SurgeryRecord, masks: MaskSet, state: Mapping[str, Tensor]
+    dense: Trace | nn.Module, plan: SurgeryPlan, record: SurgeryRecord, masks: MaskSet, state: Mapping[str, Tensor]
 ) -> PrunedModel:
-    """The network of `plan` on the traced dense model, with the weights of `state`; in place.
+    """The network of `plan` on the dense model, with the weights of `state`; in place.
 
-    The dense model's own weights do not matter. Raises InvalidFileError where the model, the masks or the weights are
-    not those of the plan, listing what does not fit.
+    `dense`: its trace, by which it is compared with the plan. Where it cannot be traced and the plan's engine is
+    `hooks`, the model itself: then only its weights are compared. The dense model's own weights do not matter. Raises
+    InvalidFileError where the model, the masks or the weights are not those of the plan, listing what does not fit.
     """
     if record.plan != plan.fingerprint or record.masks != masks.fingerprint:
         raise InvalidFileError("plan, record and masks do not belong together: their fingerprints differ")
-    _require_same_model(trace, plan, record)
     require_kinds(plan.skips, dict(record.versions))
-    graft(trace.module, plan.skips)
-    _load(trace.module, state)
-    if leaks := leaked(trace.module, masks):
+    if isinstance(dense, Trace):
+        _require_same_model(dense, plan, record)
+        module = add_skips(dense, plan)
+    else:
+        _require_same_weights(plan, {name: tuple(value.shape) for name, value in dense.named_parameters()})
+        attach_skips(dense, plan.skips, plan.engine.routes)
+        module = dense
+    _load(module, state)
+    if leaks := leaked(module, masks):
         raise InvalidFileError(f"{sum(leaks.values()):,} stored weights of {listed(list(leaks))} lie outside the masks")
-    apply_masks(trace.module, masks)
-    prove_counts(trace.module, masks, plan)
-    return PrunedModel(module=trace.module, masks=masks, plan=plan, record=record)
+    apply_masks(module, masks)
+    prove_counts(module, masks, plan)
+    return PrunedModel(module=module, masks=masks, plan=plan, record=record)
+
+
+def _require_same_weights(plan: SurgeryPlan, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    wrong = [f"weight {w.name} {w.shape}" for w in plan.weights if shapes.get(w.name) != w.shape]
+    if wrong:
+        raise InvalidFileError(f"this model is not the one that was pruned: {'; '.join(wrong[:_LISTED])}")
 
 
 def _require_same_model(trace: Trace, plan: SurgeryPlan, record: SurgeryRecord) -> None:

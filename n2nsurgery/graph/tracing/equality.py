@@ -10,7 +10,6 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from n2nsurgery.core.errors import TraceError
-from n2nsurgery.core.outputs import evaluation_mode
 from n2nsurgery.graph.tracing.traced_module import TracedModule
 
 
@@ -21,8 +20,12 @@ def require_equal(model: nn.Module, traced: TracedModule, inputs: Mapping[str, A
     Catches what the graph cannot show, such as a mutation seen through an alias. Modes are restored.
     """
     sample = {name: value[:1] if isinstance(value, torch.Tensor) else value for name, value in inputs.items()}
-    with evaluation_mode(model, traced):
-        expected, found = (tree_leaves(module(**sample)) for module in (model, traced))
+    modes = [(module, module.training) for root in (model, traced) for module in root.modules()]
+    try:
+        expected, found = (tree_leaves(module.eval()(**sample)) for module in (model, traced))
+    finally:
+        for module, mode in modes:
+            module.training = mode
     if len(expected) != len(found) or not all(_same(a, b) for a, b in zip(expected, found, strict=True)):
         raise TraceError(
             f"the traced copy of {type(model).__name__} does not compute what the original does: its code has an effect"

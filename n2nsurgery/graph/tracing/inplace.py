@@ -45,6 +45,8 @@ def functionalize(graphs: Sequence[fx.Graph], root: nn.Module) -> None:
     kept = {mutation.node.target for mutation in mutations if mutation.stays and mutation.node.op == "call_module"}
     for mutation in mutations:
         node = mutation.node
+        for value in (*mutation.names, *mutation.views):
+            value.meta["overwritten"] = True
         if mutation.stays or (node.op == "call_module" and node.target in kept):
             for value in (*mutation.names, *mutation.views, node):
                 value.meta["mutated"] = True

@@ -35,6 +35,8 @@ def merge_modes(train_graph: fx.Graph, eval_graph: fx.Graph, root: nn.Module) ->
     for in_train, in_eval in twin.items():  # what holds in one mode only: dropout returns its very input in eval mode
         in_train.meta["memory"] += in_eval.meta["memory"]
         in_train.meta["overwrites"] |= in_eval.meta["overwrites"]
+        for calls in ("returned_by", "given_to"):
+            in_train.meta[calls] = tuple(c for c in in_train.meta.get(calls, ()) if c in in_eval.meta.get(calls, ()))
     for node in flagged:
         _read_flag(node, twin[node])
     return train_graph

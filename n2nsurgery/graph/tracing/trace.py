@@ -11,12 +11,13 @@ import inspect
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import fx, nn
 
-from n2nsurgery.core.errors import TraceError, UsageError
+from n2nsurgery.core.errors import InternalError, TraceError, UsageError
 from n2nsurgery.core.outputs import modes_kept
 from n2nsurgery.graph.tracing.inplace import functionalize, memory_of
 from n2nsurgery.graph.tracing.modes import merge_modes
@@ -39,11 +40,21 @@ class Trace:
 
     `module` is a traced deep copy. `leaves`: what was kept opaque, and why. `weight_uses`: by parameter name, the
     multiply-accumulates of one weight for one sample, as far as calls of conv and linear functions show them.
+    `original`: the model that was traced; `inplace`: surgery may change that very object.
     """
 
     module: TracedModule
     leaves: tuple[Leaf, ...]
     weight_uses: Mapping[str, int]
+    original: nn.Module | None = None
+    inplace: bool = False
+
+    @cached_property
+    def subject(self) -> nn.Module:
+        """What surgery changes where it does not rewrite: the original itself, or one copy of it."""
+        if self.original is None:
+            raise InternalError("this trace does not hold the model that was traced")
+        return self.original if self.inplace else copy.deepcopy(self.original)
 
 
 def trace(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -> Trace:
@@ -70,7 +81,7 @@ def trace(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -
     _own_constants(root, kept)
     module = TracedModule(root, train_graph=train_graph, eval_graph=eval_graph)
     module.training = training
-    return Trace(module=module, leaves=leaves, weight_uses=uses)
+    return Trace(module=module, leaves=leaves, weight_uses=uses, original=model)
 
 
 def bind_inputs(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from operator import attrgetter
 from typing import Any
 from unittest import mock
@@ -26,6 +26,7 @@ from n2nsurgery.graph.tracing.leaves import is_leaf, leaf_functions
 from n2nsurgery.graph.tracing.side_effects import drawn, unchanged
 from n2nsurgery.graph.tracing.value_proxy import ValueProxy, is_fact
 
+ModuleCall = tuple[str, int]  # a container's path, and how many calls of it came before
 _FACTORIES = ("arange", "zeros", "ones", "full", "empty", "eye", "linspace", "tensor", "as_tensor", "finfo", "iinfo")
 _RANDOM = ("rand", "randn", "randint", "randperm", "normal", "bernoulli")
 
@@ -35,8 +36,9 @@ class ValueTracer(fx.Tracer):
 
     `examples`: example inputs by the name of forward's argument (batch first). `leaf_names`: paths of further
     modules to keep as one node. After `trace`, every node's meta holds its `address`, its `values` and what it
-    `overwrites` (storages of the first batch size); `weight_uses` holds, by parameter name, the multiply-accumulates
-    of one of its weights for one sample.
+    `overwrites` (storages of the first batch size); also its `order`, the calls of containers that it is `inside` of,
+    was `returned_by` and was `given_to` (with argument, order and surrounding calls). `weight_uses` holds, by
+    parameter name, the multiply-accumulates of one of its weights for one sample.
     """
 
     proxy_buffer_attributes = True  # a buffer expanded to the batch size must be symbolic too
@@ -50,6 +52,8 @@ class ValueTracer(fx.Tracer):
         self._evaluator = Evaluator()
         self._stack = [""]
         self._calls: Counter[str] = Counter()
+        self._entered: Counter[str] = Counter()
+        self._containers: list[ModuleCall] = []
 
     def trace(self, root: nn.Module, concrete_args: dict[str, Any] | None = None) -> fx.Graph:  # type: ignore[override]
         """The graph of `root`, which is as before but for the constants that the graph refers to."""
@@ -77,8 +81,9 @@ class ValueTracer(fx.Tracer):
         path = self.path_of_module(m)
         self._stack.append(path)
         try:
-            with nullcontext() if self.is_leaf_module(m, path) else self._no_draws():
+            if self.is_leaf_module(m, path):
                 return super().call_module(m, forward, args, kwargs)
+            return self._followed(path, m, forward, args, kwargs)
         except Exception:
             self.failed_in = self.failed_in or self._stack[-1]
             raise
@@ -98,8 +103,28 @@ class ValueTracer(fx.Tracer):
             function = target if isinstance(target, str) else getattr(target, "__name__", str(target))
             base, caller = f"{self._stack[-1]}.{function}".lstrip("."), self._stack[-1]
         node.meta.update(address=f"{base}#{self._calls[base]}", module=caller)
+        node.meta.update(order=len(self.graph.nodes), inside=tuple(self._containers), returned_by=(), given_to=())
         self._calls[base] += 1
         return node
+
+    def _followed(
+        self, path: str, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:  # noqa: ANN401
+        """Trace into a container; its nodes, its inputs and its output are marked as those of this call."""
+        call = (path, self._entered[path])
+        self._entered[path] += 1
+        for key, value in (*enumerate(args), *kwargs.items()):
+            if type(value) is ValueProxy:
+                value.node.meta["given_to"] += ((call, key, len(self.graph.nodes), tuple(self._containers)),)
+        self._containers.append(call)
+        try:
+            with self._no_draws():
+                result = super().call_module(m, forward, args, kwargs)
+        finally:
+            self._containers.pop()
+        if type(result) is ValueProxy:
+            result.node.meta["returned_by"] += (call,)
+        return result
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *_: Any, **__: Any) -> Any:  # noqa: ANN401
         """The proxy of a new node with its values; or the value itself, without a node, where it is a fact."""

@@ -20,8 +20,6 @@ from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.batch import batches as batches_of
 from n2nsurgery.data.pipeline.noise import noise_batches
-from n2nsurgery.graph.layers.layering import layer_graph
-from n2nsurgery.graph.tracing.equality import require_equal
 from n2nsurgery.graph.tracing.trace import Trace, bind_inputs, trace
 from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.masks.criterion import Criterion, described
@@ -32,11 +30,13 @@ from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.models.model_spec import ModelSpec
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
+from n2nsurgery.pipelines.prune.plan_of import plan_of
 from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
+from n2nsurgery.surgery.engines.carry_out import operand
 from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import SurgeryOptions
-from n2nsurgery.surgery.planning.plan import InputSpec, SurgeryPlan
-from n2nsurgery.surgery.planning.planner import PlannedModel, checked, criterion_of, plan_surgery
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
+from n2nsurgery.surgery.planning.planner import checked, criterion_of
 from n2nsurgery.surgery.prune import ScoringData, assist, prune
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import density_of, model_name, summary
@@ -75,11 +75,12 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
     config: SurgeryConfig | None = None,
     preset: Preset | None = None,
     criterion: str | Criterion | None = None,
+    inplace: bool = False,
     **options: Unpack[SurgeryOptions],
 ) -> PrunedModel:
     """Prune a model to a share of its conv and linear weights and graft skip connections within that budget.
 
-    `model_or_name`: an nn.Module (a traced copy is pruned, the original stays as it is) or a name that
+    `model_or_name`: an nn.Module (a copy is pruned; with `inplace` the object itself) or a name that
     `n2nsurgery models` lists. `example_inputs`: a tensor, positional inputs or inputs by name, batch first; needed for
     an nn.Module. `data`: for criteria that look at data: (inputs, targets), a list of those, or a DataLoader; without
     it seeded noise is used, and recorded as such. `loss`: maps the model's output and the targets to a scalar.
@@ -99,7 +100,7 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
     asked = checked(asked, scorer)
     bundle = bundle_of(model_or_name, example_inputs, asked.seed)
     batches = batches_of(data) if data is not None else None
-    pruning = PruningRun(bundle, asked, criterion=scorer)
+    pruning = PruningRun(bundle, asked, criterion=scorer, inplace=inplace)
     if asked.select_by is not None:
         pruning.choose_draw()
     return pruning.run(batches, loss=loss)
@@ -162,6 +163,7 @@ class PruningRun:
         progress: Progress = SILENT,
         *,
         criterion: Criterion | None = None,
+        inplace: bool = False,
     ) -> None:
         self.bundle = bundle
         self.criterion = criterion if criterion is not None else criterion_of(config)
@@ -170,18 +172,16 @@ class PruningRun:
         self.progress("tracing", 0.2)
         inputs = inputs_of(bundle)
         self.trace: Trace = trace(bundle.module, inputs)
-        require_equal(bundle.module, self.trace.module, inputs)
         self.progress("planning", 0.5)
-        self.plan = plan_surgery(
-            layer_graph(self.trace),
-            config,
-            PlannedModel(
-                recipe=bundle.spec.to_text() if bundle.spec else None,
-                class_name=type(bundle.module).__name__,
-                inputs=_input_specs(inputs),
-            ),
-            criterion,
-        )
+        self.plan = plan_of(bundle, inputs, self.trace, config, criterion)
+        if self.plan.engine.engine == "hooks":
+            self.trace = replace(self.trace, inplace=inplace)
+        elif inplace:
+            raise UsageError(
+                "needs the engine 'hooks', which 'auto' could not take or 'rewrite' excludes",
+                field="inplace",
+                joint=" ",
+            )
 
     def choose_draw(self) -> None:
         """Plan with the pattern of highest scatter among the candidates."""
@@ -246,7 +246,7 @@ class PruningRun:
         if not looks and batches is not None:
             _LOG.warning("the criterion '%s' looks at no data: what was given is not used", self.plan.config.criterion)
         used = tuple(batches or ()) if looks else ()
-        module = self.trace.module
+        module = operand(self.trace, self.plan)
         if device is not None:
             module.to(choose_device("cpu" if device == "auto" and not used else device))
         processes.broadcast([*module.parameters(), *module.buffers()])
@@ -279,14 +279,6 @@ def _fed(module: nn.Module, example_inputs: Any, recipe: ModelSpec | None) -> Mo
     given = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
     inputs = bind_inputs(module, given)
     return ModelBundle(module=module, example_inputs=tuple(inputs.values()), input_names=tuple(inputs), spec=recipe)
-
-
-def _input_specs(inputs: Mapping[str, Any]) -> tuple[InputSpec, ...]:
-    return tuple(
-        InputSpec(name=name, shape=tuple(value.shape), dtype=str(value.dtype).removeprefix("torch."))
-        for name, value in inputs.items()
-        if isinstance(value, Tensor)
-    )
 
 
 def _folder_name(plan: SurgeryPlan) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import logging
+from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
 
-from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.errors import TraceError, UsageError
 from n2nsurgery.core.outputs import device_of
 from n2nsurgery.graph.tracing.trace import Trace, trace
 from n2nsurgery.models.catalog import rebuild
@@ -16,6 +19,8 @@ from n2nsurgery.surgery.artifact import Artifact, revive
 from n2nsurgery.surgery.example_inputs import zero_inputs
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.pruned_model import PrunedModel
+
+_LOG = logging.getLogger(__name__)
 
 
 def load(
@@ -41,12 +46,21 @@ def load(
 
 def revived(content: Artifact, model: nn.Module | None = None, *, allow_import: bool = False) -> PrunedModel:
     """The pruned network of an artifact that was read; `model` as for `load`, where the plan names none."""
-    return revive(content, lambda plan: _traced(plan, model, allow_import))
+    return revive(content, lambda plan: _dense(plan, model, allow_import))
 
 
-def _traced(plan: SurgeryPlan, model: nn.Module | None, allow_import: bool) -> Trace:  # noqa: FBT001
+def _dense(plan: SurgeryPlan, model: nn.Module | None, allow_import: bool) -> Trace | nn.Module:  # noqa: FBT001
+    """The dense model for `replay`: its trace, or itself where hooks need no trace and it cannot be traced again."""
     if model is None:
         assert plan.model is not None
-        model = rebuild(ModelSpec.from_text(plan.model), allow_import=allow_import).module
-    device = device_of(model)
-    return trace(model, zero_inputs(plan.inputs, device))
+        dense = rebuild(ModelSpec.from_text(plan.model), allow_import=allow_import).module
+    else:
+        dense = model
+    device = device_of(dense)
+    try:
+        return replace(trace(dense, zero_inputs(plan.inputs, device)), inplace=model is None)
+    except (TraceError, UsageError) as error:
+        if plan.engine.engine != "hooks":
+            raise
+        _LOG.debug("only the weights of %s are compared with the plan: %s", plan.model_class, error)
+        return dense if model is None else copy.deepcopy(dense)

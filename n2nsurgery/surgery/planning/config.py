@@ -142,6 +142,10 @@ class SurgeryConfig:
         default="auto",
         metadata=option("BatchNorm on the skip; auto: of random patterns beside a shortcut", group=_SKIPS),
     )
+    engine: Literal["auto", "hooks", "rewrite"] = field(
+        default="rewrite",
+        metadata=option("hooks keep the model's class and forward; rewrite makes a graph of them", group=_SKIPS),
+    )
     skip_length: int = field(
         default=3,
         metadata=option("weighted layers from source to target", metavar="K", group=_SKIPS, within=Range(least=2)),

@@ -48,6 +48,7 @@ class SurgeryOptions(PairOptions, total=False):
     skip_kernel: Literal["auto", "1", "target"]
     skip_allocation: str
     skip_norm: Literal["auto", "always", "never"]
+    engine: Literal["auto", "hooks", "rewrite"]
     pooling: Pooling
     num_candidates: int
     select_by: Literal["scatter"] | None

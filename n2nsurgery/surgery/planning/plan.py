@@ -13,6 +13,7 @@ from n2nsurgery.graph.layers.layer_graph import PrunableWeight, Rejection
 from n2nsurgery.masks.counts.budgets import Budget
 from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.route import REWRITE, EngineChoice
 from n2nsurgery.surgery.planning.schema_1 import upgraded
 
 SCHEMA = 2
@@ -34,7 +35,8 @@ class SurgeryPlan:
     `model`: how to build the dense model again, as JSON text (None: it came as an object). `structure`: fingerprint of
     the traced graph. `dense`: names of the weights kept whole. `kept`: counts of `weights`, in their order, where the
     criterion's allocation decides them (None: scores will). `refused`: every pair, layer and parameter that is left
-    alone, with the reason. `warnings`: what the user should know before training.
+    alone, with the reason. `warnings`: what the user should know before training. `engine`: whether the skips run in
+    hooks of the model or in a rewritten copy, and why.
     """
 
     schema: int
@@ -50,6 +52,7 @@ class SurgeryPlan:
     skips: tuple[SkipSpec, ...]
     refused: tuple[Rejection, ...]
     warnings: tuple[str, ...]
+    engine: EngineChoice = REWRITE
 
     @cached_property
     def fingerprint(self) -> str:
@@ -57,8 +60,11 @@ class SurgeryPlan:
         return fingerprint(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON values."""
-        return asdict(self)
+        """Everything as JSON values; a plan that rewrites for no reason given, as all once did, names no engine."""
+        document = asdict(self)
+        if self.engine == REWRITE:
+            del document["engine"]
+        return document
 
     @classmethod
     def from_json(cls, value: Any, where: str = "plan.json") -> SurgeryPlan:  # noqa: ANN401 - any JSON value
@@ -71,4 +77,5 @@ class SurgeryPlan:
             raise InvalidFileError(f"{where} is not a surgery plan: it names no schema")
         if schema > SCHEMA:
             raise InvalidFileError(f"{where} has schema {schema}; this version reads up to {SCHEMA}: upgrade it")
-        return decode(cls, upgraded(value, where) if schema == 1 else value, where)
+        document = upgraded(value, where) if schema == 1 else value
+        return decode(cls, {"engine": asdict(REWRITE), **document}, where)

@@ -42,6 +42,7 @@ _NOT_STORED = MappingProxyType(
         "select_by": None,
         "batches": 1,
         "batch_size": 128,
+        "engine": "rewrite",
     }
 )
 

@@ -352,6 +352,11 @@ def test_a_trace_holds_no_tensors_and_no_tracer():
         "module",
         "shapes",
         "mutated",
+        "overwritten",
+        "order",
+        "inside",
+        "returned_by",
+        "given_to",
         "nn_module_stack",
     }
     assert not [node for node in graph.nodes if isinstance(node.meta.get("val"), torch.Tensor)]

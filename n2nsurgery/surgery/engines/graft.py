@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import fx, nn
+from torch import fx
 
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.graph.tracing.traced_module import TracedModule
-from n2nsurgery.skips.kind import build
 from n2nsurgery.skips.spec import SkipSpec
+from n2nsurgery.surgery.engines.skip_modules import add_skip_modules
 
 
 def graft(module: TracedModule, skips: Sequence[SkipSpec]) -> None:
@@ -30,12 +30,7 @@ def graft(module: TracedModule, skips: Sequence[SkipSpec]) -> None:
     missing = sorted({address for skip in skips for address in _ends(skip)} - _addresses(module))
     if missing:
         raise InvalidFileError(f"the plan does not fit this model: it has no node {', '.join(missing)}")
-    container = nn.ModuleDict()
-    path, _, _ = skips[0].name.rpartition(".")
-    module.add_module(path, container)
-    for skip in skips:
-        weight = next(module.get_submodule(_owner(module, skip)).parameters())
-        container[skip.name.rpartition(".")[2]] = build(skip).to(device=weight.device, dtype=weight.dtype)
+    add_skip_modules(module, skips)
     for graph in module.graphs:
         _insert(graph, skips)
     module.recompile()
@@ -49,19 +44,6 @@ def _addresses(module: TracedModule) -> set[str]:
     """Addresses that every graph of the module has."""
     by_graph = ({node.meta["address"] for node in graph.nodes if "address" in node.meta} for graph in module.graphs)
     return set.intersection(*by_graph)
-
-
-def _owner(module: TracedModule, skip: SkipSpec) -> str:
-    """The innermost module above the target that has parameters; its dtype and device are the skip's."""
-    path = skip.pair.target
-    while path:
-        try:
-            if next(module.get_submodule(path).parameters(), None) is not None:
-                return path
-        except AttributeError:
-            pass
-        path = path.rpartition(".")[0]
-    return ""
 
 
 def _insert(graph: fx.Graph, skips: Sequence[SkipSpec]) -> None:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from n2nsurgery import PrunedModel, apply
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.graph.tracing.trace import trace
-from n2nsurgery.surgery.graft import graft
+from n2nsurgery.surgery.engines.graft import graft
 
 RANDOM = {"skip_ratio": 0.4, "skip_pattern": "random", "skip_kernel": "target"}
 
@@ -45,7 +45,7 @@ def computed(module: nn.Module, images: Tensor) -> Tensor:
 
 
 def test_equation_2_is_a_block_of_three_convolutions_with_a_gated_branch_beside_it(images):
-    pruned = apply(Convolutions(), density=0.5, example_inputs=images, **RANDOM)
+    pruned = apply(Convolutions(), engine="rewrite", density=0.5, example_inputs=images, **RANDOM)
     module = pruned.module
     convs, skips = module.convs, module.n2n_skips
     a = torch.relu(convs[0](images))
@@ -58,7 +58,8 @@ def test_equation_2_is_a_block_of_three_convolutions_with_a_gated_branch_beside_
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
-def test_a_one_to_one_skip_is_pooled_and_added_after_the_targets_norm(pruned, images, training):
+def test_a_one_to_one_skip_is_pooled_and_added_after_the_targets_norm(plain, images, training):
+    pruned = apply(plain, engine="rewrite", density=0.3, example_inputs=images)
     module = pruned.module.train(training)
     reference = copy.deepcopy(module)
 
@@ -77,7 +78,7 @@ def test_a_one_to_one_skip_is_pooled_and_added_after_the_targets_norm(pruned, im
 
 
 def test_a_residual_skip_adds_the_activation_itself(images):
-    pruned = apply(Convolutions(), density=0.5, example_inputs=images, skip="residual")
+    pruned = apply(Convolutions(), engine="rewrite", density=0.5, example_inputs=images, skip="residual")
     convs = pruned.module.convs
     a = torch.relu(convs[0](images))
     b = torch.relu(convs[1](a))
@@ -87,7 +88,7 @@ def test_a_residual_skip_adds_the_activation_itself(images):
 
 
 def test_several_skips_at_one_target_add_up(images):
-    pruned = apply(Convolutions(), density=0.5, example_inputs=images, pairs="all")
+    pruned = apply(Convolutions(), engine="rewrite", density=0.5, example_inputs=images, pairs="all")
     convs, skips = pruned.module.convs, pruned.module.n2n_skips
     at = {(skip.pair.source, skip.pair.target): skip.name.rpartition(".")[2] for skip in pruned.plan.skips}
     values: dict[str, Tensor] = {}
@@ -117,7 +118,7 @@ OPTIONS = {
 @pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_skips_whose_weights_are_zero_leave_the_output_bit_identical(either, images, options, training):
-    pruned = apply(either, example_inputs=images, **options)
+    pruned = apply(either, engine="rewrite", example_inputs=images, **options)
     assert pruned.plan.skips
     reference = copy.deepcopy(either)
     state = pruned.module.state_dict()
@@ -146,7 +147,7 @@ class TwoFaced(nn.Module):
 
 
 def test_a_network_with_two_graphs_has_its_skips_in_both(images):
-    pruned = apply(TwoFaced(), density=0.5, example_inputs=images)
+    pruned = apply(TwoFaced(), engine="rewrite", density=0.5, example_inputs=images)
     assert len(pruned.module.graphs) == 2
     assert pruned.plan.skips
     with_skips = computed(pruned.module.eval(), images)
@@ -161,7 +162,7 @@ def test_a_network_with_two_graphs_has_its_skips_in_both(images):
 def test_the_original_is_left_as_it_was(plain, images):
     before = {name: tensor.clone() for name, tensor in plain.state_dict().items()}
     expected = computed(plain, images)
-    apply(plain, density=0.2, example_inputs=images)
+    apply(plain, engine="rewrite", density=0.2, example_inputs=images)
     assert list(plain.state_dict()) == list(before)
     assert all(torch.equal(tensor, before[name]) for name, tensor in plain.state_dict().items())
     assert torch.equal(computed(plain, images), expected)
@@ -176,14 +177,14 @@ def test_a_copy_computes_the_same_in_either_mode(pruned, images, training):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_skips_have_the_dtype_of_the_network(plain, images, dtype):
-    pruned = apply(plain.to(dtype), density=0.3, example_inputs=images.to(dtype))
+    pruned = apply(plain.to(dtype), engine="rewrite", density=0.3, example_inputs=images.to(dtype))
     assert {parameter.dtype for parameter in pruned.module.parameters()} == {dtype}
     assert pruned.module(images.to(dtype)).dtype == dtype
 
 
 def test_skips_have_the_dtype_of_their_own_target(images):
     model = Convolutions()
-    pruned = apply(model, density=0.5, example_inputs=images)
+    pruned = apply(model, engine="rewrite", density=0.5, example_inputs=images)
     trace_ = trace(model, (images,))
     trace_.module.convs[4].to(torch.float64)
     graft(trace_.module, pruned.plan.skips)
@@ -192,12 +193,12 @@ def test_skips_have_the_dtype_of_their_own_target(images):
 
 @pytest.mark.gpu
 def test_skips_are_on_the_device_of_the_network(plain, images):
-    pruned = apply(plain.cuda(), density=0.3, example_inputs=images.cuda())
+    pruned = apply(plain.cuda(), engine="rewrite", density=0.3, example_inputs=images.cuda())
     assert {parameter.device.type for parameter in pruned.module.parameters()} == {"cuda"}
 
 
 def test_without_skips_nothing_is_grafted(plain, images):
-    pruned = apply(plain, density=0.3, skip="none", example_inputs=images)
+    pruned = apply(plain, engine="rewrite", density=0.3, skip="none", example_inputs=images)
     assert list(pruned.module.state_dict()) == list(plain.state_dict())
     assert not hasattr(pruned.module, "n2n_skips")
 

@@ -1,0 +1,55 @@
+"""From a traced model to its plan, the engine included, and the comparison that stands before surgery."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.tracing.equality import require_equal
+from n2nsurgery.graph.tracing.trace import Trace
+from n2nsurgery.masks.criterion import Criterion
+from n2nsurgery.models.bundle import ModelBundle
+from n2nsurgery.surgery.engines.choice import plan_with_engine
+from n2nsurgery.surgery.engines.gate import require_harmless
+from n2nsurgery.surgery.engines.rewritable import require_rewritable
+from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.plan import InputSpec, SurgeryPlan
+from n2nsurgery.surgery.planning.planner import PlannedModel, plan_surgery
+
+
+def plan_of(
+    bundle: ModelBundle, inputs: Mapping[str, Any], traced: Trace, config: SurgeryConfig, criterion: Criterion | None
+) -> SurgeryPlan:
+    """The plan of `config` for a traced model; `inputs` are its example inputs by name.
+
+    Raises TraceError where a copy is asked for that would not compute what the model does, and the errors of
+    `plan_surgery`.
+    """
+    if config.engine == "rewrite":
+        require_equal(bundle.module, traced.module, inputs)
+    model = PlannedModel(
+        recipe=bundle.spec.to_text() if bundle.spec else None,
+        class_name=type(bundle.module).__name__,
+        inputs=_input_specs(inputs),
+    )
+    plan = plan_with_engine(
+        config.engine,
+        traced.module,
+        layer_graph(traced),
+        lambda graph: plan_surgery(graph, config, model, criterion),
+        lambda: require_rewritable(bundle.module, traced.module, inputs),
+    )
+    if plan.engine.engine == "hooks":
+        require_harmless(bundle.module, plan, inputs)
+    return plan
+
+
+def _input_specs(inputs: Mapping[str, Any]) -> tuple[InputSpec, ...]:
+    return tuple(
+        InputSpec(name=name, shape=tuple(value.shape), dtype=str(value.dtype).removeprefix("torch."))
+        for name, value in inputs.items()
+        if isinstance(value, Tensor)
+    )

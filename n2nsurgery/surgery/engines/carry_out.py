@@ -1,0 +1,25 @@
+"""What a plan is carried out on, and how its skips get there, for both engines."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from n2nsurgery.graph.tracing.trace import Trace
+from n2nsurgery.surgery.engines.attach import attach_skips
+from n2nsurgery.surgery.engines.graft import graft
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
+
+
+def operand(trace: Trace, plan: SurgeryPlan) -> nn.Module:
+    """The module that `plan` changes: the model itself with the engine `hooks`, the traced copy with `rewrite`."""
+    return trace.module if plan.engine.engine == "rewrite" else trace.subject
+
+
+def add_skips(trace: Trace, plan: SurgeryPlan) -> nn.Module:
+    """The module that `plan` changes, with the plan's skips in it, their weights zero; in place."""
+    if plan.engine.engine == "rewrite":
+        graft(trace.module, plan.skips)
+        return trace.module
+    module = operand(trace, plan)
+    attach_skips(module, plan.skips, plan.engine.routes)
+    return module

@@ -1,0 +1,100 @@
+"""The gate: before anything is pruned, what surgery adds or replaces must not change what the model computes.
+
+Compared are outputs, buffers and the gradient of every parameter, in train and eval mode, at two batch sizes, with the
+same random numbers. On the CPU they are equal to the bit; other devices may add in another order in each run.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from n2nsurgery.core.errors import InternalError, TraceError
+from n2nsurgery.surgery.engines.attach import attach_skips
+from n2nsurgery.surgery.engines.observation import Case, Observation, cases_of, observe
+from n2nsurgery.surgery.planning.plan import SurgeryPlan
+
+_LOG = logging.getLogger(__name__)
+_RELATIVE, _ABSOLUTE = 1e-3, 1e-5  # of sums in another order, on a GPU
+
+
+def require_harmless(model: nn.Module, plan: SurgeryPlan, inputs: Mapping[str, Any]) -> None:
+    """Return where `model`, with the plan's skips at zero weights, shows exactly what it shows without them.
+
+    A copy carries the skips; `model` is as before. A case in which the model itself fails (a batch of one in train
+    mode, say) is left out. Raises InternalError, with what differs: then a route leads elsewhere than the trace says.
+    """
+    if not plan.skips:
+        return
+    module = copy.deepcopy(model)
+    for insertion in attach_skips(module, plan.skips, plan.engine.routes):
+        # A skip without weights cannot be zero: it runs, and its result is not used.
+        insertion.unused = next(insertion.skip.parameters(), None) is None
+    for case in cases_of(inputs)[:2]:  # each mode and each batch size once
+        without = _seen(model, case)
+        if without is None:
+            continue
+        different = _different(without, observe(module, case))
+        if different:
+            raise InternalError(f"skips without weights change the model ({case}): {different}")
+
+
+def require_same(model: nn.Module, replacement: nn.Module, inputs: Mapping[str, Any]) -> None:
+    """Return where `replacement` shows what `model` shows; raises TraceError, with what differs, where it does not.
+
+    Cases in which the model itself fails are left out.
+    """
+    for case in cases_of(inputs):
+        expected = _seen(model, case)
+        if expected is None:
+            continue
+        different = _different(expected, observe(replacement, case))
+        if different:
+            raise TraceError(
+                f"the rewritten copy of {type(model).__name__} does not do what the original does ({case}):"
+                f" {different}. Its code has an effect that a data-flow graph cannot hold; take the engine 'hooks'"
+            )
+
+
+def _seen(module: nn.Module, case: Case) -> Observation | None:
+    try:
+        return observe(module, case)
+    except Exception as error:  # noqa: BLE001 - whatever the user's code raises
+        _LOG.debug("not compared: %s fails in %s: %s", type(module).__name__, case, error)
+        return None
+
+
+def _different(expected: Observation, found: Observation) -> str:
+    """The first thing that differs, in words; empty where nothing does. What only `found` has is not looked at."""
+    for name, value in expected.values.items():
+        if name not in found.values:
+            return f"{name} is missing"
+        if not _same(value, found.values[name]):
+            return f"{name} differs{_distance(value, found.values[name])}"
+    return ""
+
+
+def _same(first: object, second: object) -> bool:
+    if not (isinstance(first, Tensor) and isinstance(second, Tensor)):
+        return type(first) is type(second) and (first is second or _equal(first, second))
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    if first.device.type == "cpu":
+        return bool(((first == second) | (first.isnan() & second.isnan())).all())
+    return torch.allclose(first, second, rtol=_RELATIVE, atol=_ABSOLUTE, equal_nan=True)
+
+
+def _equal(first: object, second: object) -> bool:
+    """Plain values are compared; of objects, all that can be said is their type."""
+    return first == second if isinstance(first, int | float | str | bytes | tuple) else True
+
+
+def _distance(first: object, second: object) -> str:
+    if isinstance(first, Tensor) and isinstance(second, Tensor) and first.shape == second.shape and first.numel():
+        return f" by up to {(first.double() - second.double()).abs().max().item():.3g}"
+    return f": {type(first).__name__} in place of {type(second).__name__}"

@@ -1,0 +1,139 @@
+"""What runs in the hooks of a model that carries skips: scopes, captures and insertions.
+
+A scope is one call of the module that holds both ends of a skip. It is opened before that call and closed after it,
+also by an exception; what was captured lives in between and no longer. Calls may nest, and every thread has its own.
+All hooks are bound methods of the classes here, so that deepcopy and pickle carry them along with the model.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from n2nsurgery.core.errors import RunError
+from n2nsurgery.surgery.planning.route import Boundary, Route
+
+
+@dataclass(kw_only=True, eq=False)
+class Frame:
+    """One call of a scope's module: how often each hook was reached, and the captured activations by their boundary."""
+
+    reached: dict[str, int] = field(default_factory=dict)
+    captured: dict[str, Tensor] = field(default_factory=dict)
+
+    def turn(self, hook: str) -> int:
+        """How many calls of this hook came before, within the frame."""
+        before = self.reached.get(hook, 0)
+        self.reached[hook] = before + 1
+        return before
+
+
+class Scope:
+    """The frames of one module that are open, by thread; innermost last."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._frames: dict[int, list[Frame]] = {}
+
+    @property
+    def frame(self) -> Frame | None:
+        """The innermost open frame of this thread; None outside of every call."""
+        frames = self._frames.get(_thread())
+        return frames[-1] if frames else None
+
+    def open(self, _module: nn.Module, _args: Any) -> None:  # noqa: ANN401 - a hook
+        """Forward pre-hook of the scope's module."""
+        self._frames.setdefault(_thread(), []).append(Frame())
+
+    def close(self, _module: nn.Module, _args: Any, _output: Any) -> None:  # noqa: ANN401 - a hook
+        """Forward hook of the scope's module; runs after an exception, too."""
+        thread = _thread()
+        frames = self._frames.get(thread)
+        if frames:
+            frames.pop()
+        if not frames:
+            self._frames.pop(thread, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without open frames: a copy starts outside of every call."""
+        return {"path": self.path, "_frames": {}}
+
+
+def _thread() -> int:
+    return 0 if torch.compiler.is_compiling() else threading.get_ident()
+
+
+class Capture:
+    """Keeps the activation at `boundary`, for the skips that start there."""
+
+    def __init__(self, scope: Scope, boundary: Boundary, *, copies: bool) -> None:
+        self.scope = scope
+        self.boundary = boundary
+        self.name = str(boundary)
+        self.copies = copies
+
+    def on_output(self, _module: nn.Module, _args: Any, output: Any) -> None:  # noqa: ANN401 - a hook
+        """Forward hook."""
+        self._keep(output)
+
+    def on_input(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Forward pre-hook with keyword arguments."""
+        self._keep(_argument(self.boundary, args, kwargs))
+
+    def _keep(self, value: Tensor) -> None:
+        frame = self.scope.frame
+        if frame is not None and frame.turn(self.name) == self.boundary.call:
+            frame.captured[self.name] = value.clone() if self.copies else value
+
+
+class Insertion:
+    """Puts the result of `skip` in the place of the pre-activation at the route's target.
+
+    `unused`: the skip runs, and the pre-activation stays as it is.
+    """
+
+    def __init__(self, scope: Scope, skip: nn.Module, name: str, route: Route) -> None:
+        self.scope = scope
+        self.skip = skip
+        self.name = name
+        self.route = route
+        self.source = str(route.source)
+        self.unused = False
+
+    def on_output(self, _module: nn.Module, _args: Any, output: Any) -> Any:  # noqa: ANN401 - a hook
+        """Forward hook."""
+        return self._added(output)
+
+    def on_input(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+        """Forward pre-hook with keyword arguments."""
+        target = self.route.target
+        z = _argument(target, args, kwargs)
+        if target.position is None:
+            return args, {**kwargs, str(target.keyword): self._added(z)}
+        return (*args[: target.position], self._added(z), *args[target.position + 1 :]), kwargs
+
+    def _added(self, z: Tensor) -> Tensor:
+        frame = self.scope.frame
+        if frame is not None and frame.turn(self.name) != self.route.target.call:
+            return z
+        if frame is None or self.source not in frame.captured:
+            around = f"'{self.scope.path}'" if self.scope.path else "the model"
+            raise RunError(
+                f"skip '{self.name}': its target ({self.route.target}) ran without its source ({self.source}) in"
+                f" the same call of {around}: call {around} or a module around it, as a whole; a checkpointed part of a"
+                " model has to hold both ends"
+            )
+        added: Tensor = self.skip(z, frame.captured[self.source])
+        return z if self.unused else added
+
+
+def _argument(boundary: Boundary, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+    """The argument at `boundary`; RunError where the call has none there."""
+    missing = boundary.keyword not in kwargs if boundary.position is None else boundary.position >= len(args)
+    if missing:
+        raise RunError(f"the {boundary} was given in another form than when the model was traced")
+    return kwargs[str(boundary.keyword)] if boundary.position is None else args[boundary.position]
