@@ -5,9 +5,9 @@ module again, with what was learnt. `choices_of(twin)` says what each layer is c
 """
 
 from n2nsurgery.sparse_training.choice import LayerChoice as LayerChoice
-from n2nsurgery.sparse_training.layers import SparseConv as SparseConv
-from n2nsurgery.sparse_training.layers import SparseLinear as SparseLinear
-from n2nsurgery.sparse_training.pattern import SparsePattern as SparsePattern
+from n2nsurgery.sparse_training.functions.pattern import SparsePattern as SparsePattern
+from n2nsurgery.sparse_training.modules.layers import SparseConv as SparseConv
+from n2nsurgery.sparse_training.modules.layers import SparseLinear as SparseLinear
 from n2nsurgery.sparse_training.twin import choices_of as choices_of
 from n2nsurgery.sparse_training.twin import sparse_training as sparse_training
 from n2nsurgery.sparse_training.twin import to_dense as to_dense

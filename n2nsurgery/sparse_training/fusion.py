@@ -14,7 +14,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from n2nsurgery.graph.tracing.traced_module import TracedModule
-from n2nsurgery.sparse_training.laid_out import LaidOutBatchNorm
+from n2nsurgery.sparse_training.modules.laid_out import LaidOutBatchNorm
 
 _FUNCTIONS = (torch.relu, torch.relu_, F.relu)
 _METHODS = ("relu", "relu_")

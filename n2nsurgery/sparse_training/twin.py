@@ -26,14 +26,14 @@ from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.skips.kinds.n2n import N2NSkip
 from n2nsurgery.skips.kinds.residual import ResSkip
 from n2nsurgery.sparse_training.choice import LayerChoice, Sizes, by_density, by_seconds, measured, predicted
-from n2nsurgery.sparse_training.dense_neighbours import feed_batch_first
+from n2nsurgery.sparse_training.functions.layout import require_served
+from n2nsurgery.sparse_training.functions.pattern import SparsePattern
 from n2nsurgery.sparse_training.fusion import fuse_relu
-from n2nsurgery.sparse_training.laid_out import laid_out_twin
-from n2nsurgery.sparse_training.layers import SparseConv, SparseLayer, SparseLinear, conv_refusal, geometry_of
-from n2nsurgery.sparse_training.layout import require_served
-from n2nsurgery.sparse_training.pattern import SparsePattern
+from n2nsurgery.sparse_training.modules.dense_neighbours import feed_batch_first
+from n2nsurgery.sparse_training.modules.laid_out import laid_out_twin
+from n2nsurgery.sparse_training.modules.layers import SparseConv, SparseLayer, SparseLinear, conv_refusal, geometry_of
+from n2nsurgery.sparse_training.modules.skips import laid_out_skip, skip_twin
 from n2nsurgery.sparse_training.seen_shapes import seen_shapes
-from n2nsurgery.sparse_training.skips import laid_out_skip, skip_twin
 
 _ATTRIBUTE = "_n2n_sparse_training"
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

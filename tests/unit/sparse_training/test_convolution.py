@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from n2nsurgery.sparse_training.convolution import Geometry, conv, linear
-from n2nsurgery.sparse_training.layout import is_laid_out, lay_out
-from n2nsurgery.sparse_training.pattern import SparsePattern
+from n2nsurgery.sparse_training.functions.convolution import Geometry, conv, linear
+from n2nsurgery.sparse_training.functions.layout import is_laid_out, lay_out
+from n2nsurgery.sparse_training.functions.pattern import SparsePattern
 
 DENSE = (F.conv1d, F.conv2d, F.conv3d)
 # Sums of a few thousand products in float32; relative to the largest entry of the result.

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.sparse_training.laid_out import LaidOutBatchNorm, laid_out_twin
-from n2nsurgery.sparse_training.layout import batch_first, is_laid_out, lay_out
+from n2nsurgery.sparse_training.functions.layout import batch_first, is_laid_out, lay_out
+from n2nsurgery.sparse_training.modules.laid_out import LaidOutBatchNorm, laid_out_twin
 
 # One pass over a few thousand float32 elements, against the same in double precision.
 TOLERANCE = {"rtol": 2e-4, "atol": 2e-5}

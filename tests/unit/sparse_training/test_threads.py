@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from n2nsurgery.sparse_training.convolution import Geometry, conv
-from n2nsurgery.sparse_training.norm import NormSettings, normalize
-from n2nsurgery.sparse_training.pattern import SparsePattern
-from n2nsurgery.sparse_training.pools import Window, adaptive_spans, average_pool, max_pool
+from n2nsurgery.sparse_training.functions.convolution import Geometry, conv
+from n2nsurgery.sparse_training.functions.norm import NormSettings, normalize
+from n2nsurgery.sparse_training.functions.pattern import SparsePattern
+from n2nsurgery.sparse_training.functions.pools import Window, adaptive_spans, average_pool, max_pool
 
 THREADS = (1, 2, 4)
 

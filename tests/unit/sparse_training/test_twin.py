@@ -15,10 +15,10 @@ from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.skips.kinds.n2n import N2NSkip
 from n2nsurgery.sparse_training import SparseConv, SparseLinear, SparsePattern, choices_of, sparse_training, to_dense
-from n2nsurgery.sparse_training.laid_out import LaidOutBatchNorm
-from n2nsurgery.sparse_training.layers import SparseLayer
-from n2nsurgery.sparse_training.layout import is_laid_out
-from n2nsurgery.sparse_training.skips import LaidOutResSkip, SparseN2NSkip
+from n2nsurgery.sparse_training.functions.layout import is_laid_out
+from n2nsurgery.sparse_training.modules.laid_out import LaidOutBatchNorm
+from n2nsurgery.sparse_training.modules.layers import SparseLayer
+from n2nsurgery.sparse_training.modules.skips import LaidOutResSkip, SparseN2NSkip
 
 STEPS = 200
 

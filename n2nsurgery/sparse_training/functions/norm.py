@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from n2nsurgery.sparse_training import layout, native
+from n2nsurgery.sparse_training.functions import layout, native
 
 _CPU = "cpu"
 

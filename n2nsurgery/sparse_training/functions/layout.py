@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.sparse_training import native
+from n2nsurgery.sparse_training.functions import native
 
 
 def require_served(tensor: Tensor, what: str) -> None:

@@ -10,12 +10,12 @@ from n2nsurgery.skips.alignment import align
 from n2nsurgery.skips.kinds.n2n import N2NSkip
 from n2nsurgery.skips.kinds.residual import ResSkip
 from n2nsurgery.skips.spec import Alignment
-from n2nsurgery.sparse_training.convolution import Geometry, conv, linear
-from n2nsurgery.sparse_training.laid_out import laid_out_twin, sharing
-from n2nsurgery.sparse_training.layers import SparseLayer
-from n2nsurgery.sparse_training.layout import is_laid_out
-from n2nsurgery.sparse_training.pattern import SparsePattern
-from n2nsurgery.sparse_training.pools import Window, average_pool, walking_spans
+from n2nsurgery.sparse_training.functions.convolution import Geometry, conv, linear
+from n2nsurgery.sparse_training.functions.layout import is_laid_out
+from n2nsurgery.sparse_training.functions.pattern import SparsePattern
+from n2nsurgery.sparse_training.functions.pools import Window, average_pool, walking_spans
+from n2nsurgery.sparse_training.modules.laid_out import laid_out_twin, sharing
+from n2nsurgery.sparse_training.modules.layers import SparseLayer
 
 
 def aligned(tensor: Tensor, alignment: Alignment) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.sparse_training import layout, native
+from n2nsurgery.sparse_training.functions import layout, native
 
 _CPU = "cpu"
 MOST_TAPS = 254  # a tap's number is a byte

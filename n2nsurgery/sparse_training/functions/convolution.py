@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.sparse_training import layout, native
-from n2nsurgery.sparse_training.pattern import SparsePattern
+from n2nsurgery.sparse_training.functions import layout, native
+from n2nsurgery.sparse_training.functions.pattern import SparsePattern
 
 _CPU = "cpu"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from n2nsurgery.sparse_training.layout import to_batch_first
+from n2nsurgery.sparse_training.functions.layout import to_batch_first
 
 _TURNED = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 

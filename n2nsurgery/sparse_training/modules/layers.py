@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.sparse_training.convolution import Geometry, conv, linear
-from n2nsurgery.sparse_training.pattern import SparsePattern
+from n2nsurgery.sparse_training.functions.convolution import Geometry, conv, linear
+from n2nsurgery.sparse_training.functions.pattern import SparsePattern
 
 
 class SparseLayer(nn.Module):

@@ -13,8 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.pooling import _AdaptiveAvgPoolNd, _AvgPoolNd, _MaxPoolNd
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.sparse_training.norm import NormSettings, normalize
-from n2nsurgery.sparse_training.pools import (
+from n2nsurgery.sparse_training.functions.norm import NormSettings, normalize
+from n2nsurgery.sparse_training.functions.pools import (
     MOST_TAPS,
     Spans,
     Window,

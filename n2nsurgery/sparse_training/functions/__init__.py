@@ -1,0 +1,1 @@
+"""Autograd functions over activations whose innermost dimension is the batch, and the native calls below them."""
