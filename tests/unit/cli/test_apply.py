@@ -101,6 +101,7 @@ SURGERY = {
         "exclude": ("re:conv3$",),
     },
     "--pooling max": {"pooling": "max"},
+    "--engine hooks": {"engine": "hooks"},
     "--num-candidates 8 --select-by scatter --draw 2": {"num_candidates": 8, "select_by": "scatter", "draw": 2},
     "--batches 2 --batch-size 8 --seed 7": {"batches": 2, "batch_size": 8, "seed": 7},
     "--preset paper": {"preset": "paper"},

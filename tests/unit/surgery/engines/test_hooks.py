@@ -6,12 +6,13 @@ import copy
 import io
 import threading
 
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from n2nsurgery import apply, load
+from n2nsurgery import apply, export_onnx, load
 from n2nsurgery.core.errors import InvalidFileError, RunError, TraceError
 from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.masks.maskset import MaskSet
@@ -209,6 +210,16 @@ def test_torch_export_sees_the_skips(hooked, images):
     program = torch.export.export(module, (images,), strict=False)
     assert "n2n_skips.0.weight" in program.state_dict
     assert torch.equal(program.module()(images), module(images))
+
+
+def test_the_exported_file_computes_what_the_hooked_model_computes(hooked, images, tmp_path):
+    export_onnx(hooked, tmp_path / "net.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"x": images.numpy()})
+    with torch.no_grad():
+        expected = hooked.module.eval()(images)
+    # Sums in another order: single precision, a few hundred terms.
+    torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_torch_compile_takes_the_model_as_one_graph(hooked, images):
