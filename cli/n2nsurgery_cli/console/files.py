@@ -22,7 +22,7 @@ def draw_export(console: Console, document: Document) -> None:
             "artifact": document["artifact"],
             "ONNX file": document["onnx"],
             "size": f"{_size(document['bytes'], document['bound'])}",
-            "format": f"{document['format']['form']}, {document['format']['values']} values",
+            "format": f"{document['config']['format']}, {document['config']['values']} values",
             "weights": _codes(document["weights"]),
             "parity": f"{document['max_relative_difference']:.3g} of the largest output, torch against ONNX Runtime"
             + identical.get(document["identical"], ""),
@@ -30,7 +30,7 @@ def draw_export(console: Console, document: Document) -> None:
     )
     if not any(line["scale"] for line in document["parity"]):
         console.print(Text("warning: the network's output is all zero, so parity proves little", style="yellow"))
-    if document["format"]["form"] != "dense":
+    if document["config"]["format"] != "dense":
         _draw_dense(console, document["weights"])
     if document["removed_channels"]:
         total = sum(document["removed_channels"].values())

@@ -43,7 +43,7 @@ EXPORTED = {
     "onnx": "exported/a/model.onnx",
     "bytes": 2_500_000,
     "bound": 2_400_000.0,
-    "format": {"form": "portable", "values": "fp32", "compact": True},
+    "config": {"format": "portable", "values": "fp32", "compact": True},
     "weights": [WEIGHT, {**WEIGHT, "computed": "dense", "reason": "depthwise"}],
     "identical": True,
     "removed_channels": {"conv.weight": 12},

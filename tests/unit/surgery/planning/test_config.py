@@ -140,6 +140,7 @@ def test_names_of_registries_are_those_of_their_folders():
     assert named == {
         "criterion": CRITERIA.names(),
         "allocation": ALLOCATIONS.names(),
+        "skip_allocation": ALLOCATIONS.names(),
         "granularity": GRANULARITIES.names(),
         "skip": (*SKIP_KINDS.names(), "none"),
     }
