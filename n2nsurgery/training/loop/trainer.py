@@ -124,7 +124,7 @@ class Trainer:
         self._require_one_state()
         before = self.position
         if self._is_evaluated and self.data.evaluations:
-            self._save()
+            self._save(announced=False)
         clock = Throughput()
         try:
             results = self._evaluate()
@@ -234,10 +234,10 @@ class Trainer:
             )
         )
 
-    def _save(self, instead_of: Position | None = None) -> None:
+    def _save(self, instead_of: Position | None = None, *, announced: bool = True) -> None:
         """Write a checkpoint of this moment; all processes hand in their part, process 0 alone writes.
 
-        The one of the position `instead_of`, where there is one, goes.
+        The one of the position `instead_of`, where there is one, goes. Callbacks hear of it where it is `announced`.
         """
         self.train_state.require_sound(self.position.step)
         tensors = self.train_state.tensors()
@@ -258,6 +258,7 @@ class Trainer:
             assert place is not None
             folder = self.store.save(place, state=state.to_json(), tensors=tensors, instead_of=former)
             best = state.score is not None and folder == self.store.best
-            self.callbacks.on_checkpoint(
-                CheckpointEvent(folder=folder, epoch=self.position.epoch, step=self.position.step, best=best)
-            )
+            if announced:
+                self.callbacks.on_checkpoint(
+                    CheckpointEvent(folder=folder, epoch=self.position.epoch, step=self.position.step, best=best)
+                )
