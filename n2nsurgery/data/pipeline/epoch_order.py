@@ -48,6 +48,8 @@ class EpochOrder:
             )
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"limit = {self.limit}: it must be at least 1, or None")
+        if not self.size:
+            raise UsageError(f"the {self.name} split has no samples; give a data set that has some")
         whole, rest = divmod(self.size, self.batch_size)
         if not whole and (self.drop_last or not rest):
             raise UsageError(

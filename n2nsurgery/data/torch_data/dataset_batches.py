@@ -112,7 +112,10 @@ class StreamBatches:
                 item = next(self._stream)
             except StopIteration:
                 if fresh:
-                    raise UsageError("the source of batches is empty; it must yield (inputs, targets)") from None
+                    raise UsageError(
+                        "the source of batches is empty, or was read before and cannot be read again, as a generator; "
+                        "give one that yields (inputs, targets) whenever it is iterated"
+                    ) from None
                 self._stream = None
             else:
                 yield item

@@ -10,7 +10,7 @@ from torch import nn
 
 from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.data.torch_data.sources import BatchOptions, batches_of
-from n2nsurgery.pipelines.python.parts import Metrics, measure_of_caller
+from n2nsurgery.pipelines.python.parts import Metrics, measure_of_caller, require_unused
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.pipelines.training.evaluate import run as evaluate_saved
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
@@ -43,12 +43,15 @@ def evaluate(  # noqa: PLR0913 - the options of the command
 
     `model`: a pruned model, a module, or the folder of an artifact or a run (with `last` its newest weights). `data`,
     `loss`, `metrics`, `collate`, `workers` as for `train`. For a folder, `data` may be the name of a data set, or left
-    out for the run's own, and `split` is that which is evaluated. A module is moved to `device`. Raises UsageError
+    out for the run's own: `split` of it is evaluated by the run's task, and `task`, `loss`, `metrics`, `amp`, `collate`
+    and `workers` are refused. A module is moved to `device`. Raises UsageError
     where there is no sample or no data, and the errors of `load`.
 
         n2nsurgery.evaluate(pruned, dataset, task="segmentation").value("mean-iou")
     """
     if isinstance(model, str | Path) and (data is None or isinstance(data, str)):
+        require_unused("a folder is evaluated on named data by the task of its run", loss=loss, metrics=metrics,
+                       collate=collate, workers=workers, amp=amp != "off", task=task != "classification")  # fmt: skip
         request = EvaluationRequest(
             folder=Path(model), data=data, split=split, batch_size=batch_size, device=device,
             allow_import=allow_import, last=last,

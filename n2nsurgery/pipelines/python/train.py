@@ -19,7 +19,7 @@ from n2nsurgery.core.names import unknown
 from n2nsurgery.core.processes.folder_lock import locked_folder
 from n2nsurgery.core.version import __version__
 from n2nsurgery.data.torch_data.sources import BatchOptions, batches_of, is_exact
-from n2nsurgery.pipelines.python.parts import Metrics, measure_of_caller
+from n2nsurgery.pipelines.python.parts import Metrics, measure_of_caller, require_unused
 from n2nsurgery.pipelines.saved.run_folder import RUN, SURGERY, is_run
 from n2nsurgery.pipelines.training.train import run as run_recipe
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
@@ -89,8 +89,12 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
         scheduler_interval=scheduler_interval, teacher=_module(teacher) if teacher is not None else None,
     )  # fmt: skip
     callbacks = callbacks if callbacks is not None else Callbacks()
+    if not isinstance(callbacks, Callbacks):
+        raise UsageError(f"callbacks is a {type(callbacks).__name__}; give n2nsurgery.Callbacks(on_epoch=function)")
     if isinstance(model, str | Path):
         _require_recipe(model, data)
+        require_unused("a recipe says what its data is and how it is read", validation=validation, test=test,
+                       collate=collate, workers=workers, batches_per_epoch=batches_per_epoch)  # fmt: skip
         return _train_recipe(Path(model), folder, own, callbacks, options, resume=resume)
     if data is None or folder is None:
         raise UsageError("training a model needs `data`, a dataset or batches, and `folder`, where its run is written")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.validation import above, at_least, require, require_choice, within
 from n2nsurgery.training.config.member import made
 from n2nsurgery.training.optimizers import OPTIMIZERS
@@ -54,16 +55,23 @@ class OptimizerConfig:
 
 
 def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """The optimizer of `module`'s trainable parameters."""
+    """The optimizer of `module`'s trainable parameters; raises UsageError where there are none."""
     decayed, spared = _split(module, spare=config.spare_norms)
     groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": spared, "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
+    require_trained(groups)
     names = ("lr", "weight_decay", *_FIELDS.get(config.name, ()))
     own = {name: getattr(config, name) for name in names}
     return made(OPTIMIZERS, config.name, {**own, **config.options}, "optimizer.options")(groups)
+
+
+def require_trained(parameters: Sized) -> None:
+    """Return where there is something to train; raises UsageError."""
+    if not parameters:
+        raise UsageError("there is nothing to train: every parameter is frozen; freeze fewer of them")
 
 
 def _split(module: nn.Module, *, spare: bool) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

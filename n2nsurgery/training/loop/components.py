@@ -12,10 +12,11 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import primary_output
+from n2nsurgery.core.validation import require, require_choice
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.member import made
-from n2nsurgery.training.config.optimizer import make_optimizer
+from n2nsurgery.training.config.optimizer import make_optimizer, require_trained
 from n2nsurgery.training.config.task import TASKS
 from n2nsurgery.training.loop.distillation import Teacher
 from n2nsurgery.training.losses import LOSSES
@@ -65,6 +66,21 @@ class OwnParts:
     scheduler: SchedulerFactory | None = None
     scheduler_interval: Literal["epoch", "step"] = "epoch"
     teacher: nn.Module | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a part that is not what is called or asked in training."""
+        require_function("loss", self.loss, "(outputs, targets)")
+        if not isinstance(self.optimizer, Optimizer):  # it has a message of its own
+            require_function("optimizer", self.optimizer, "the parameters")
+        require_function("scheduler", self.scheduler, "the optimizer")
+        require_choice("scheduler_interval", self.scheduler_interval, ("epoch", "step"))
+        taught = isinstance(self.teacher, nn.Module | None)
+        require(taught, "teacher", self.teacher, "a module or a pruned model, or left out")
+
+
+def require_function(name: str, value: object, arguments: str) -> None:
+    """Return where `value` is None or can be called; raises UsageError with what it is a function of."""
+    require(value is None or callable(value), name, value, f"a function of {arguments}, or left out")
 
 
 NOTHING = OwnParts()
@@ -120,6 +136,7 @@ def _made(factory: OptimizerFactory, module: nn.Module) -> Optimizer:
             f"torch.optim.{type(factory).__name__}(parameters, lr=0.1), since the parameters may be other objects now"
         )
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    require_trained(parameters)
     made = factory(parameters)
     if not isinstance(made, Optimizer):
         raise UsageError(f"the optimizer's factory gave a {type(made).__name__}; an optimizer of torch.optim is needed")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import map_tensors, samples_in
 from n2nsurgery.core.seeds import torch_generator
 from n2nsurgery.training.loop.batches import Mixing, Pair
@@ -84,7 +85,11 @@ def _loss(train_state: TrainState, inputs: Any, targets: Any, step: int) -> Tens
     outputs = outputs_of(train_state.network, inputs, device, train_state.config.amp)
     loss = components.loss(outputs, targets)
     answers = map_tensors(outputs, Tensor.detach)
-    train_state.meter.add(loss.detach(), answers, targets, samples=samples_in(inputs), step=step)
+    if isinstance(loss, Tensor) and not loss.requires_grad:
+        raise UsageError("the loss does not depend on a trained weight: compute it from the outputs, without detach")
+    train_state.meter.add(
+        loss.detach() if isinstance(loss, Tensor) else loss, answers, targets, samples=samples_in(inputs), step=step
+    )
     # a GPU would have to be waited for; there it is looked up now and then
     if device.type == "cpu":
         train_state.meter.require_finite()

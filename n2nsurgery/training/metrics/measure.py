@@ -28,7 +28,16 @@ class FunctionMetric:
     def sums(self, outputs: Any, targets: Any) -> Tensor:  # noqa: ANN401
         """(Value times samples, samples)."""
         count = samples_in(outputs)
-        return torch.tensor([float(self.function(outputs, targets)) * count, count], dtype=torch.float64)
+        found = self.function(outputs, targets)
+        try:
+            value = float(found)
+        except (TypeError, ValueError, RuntimeError) as error:
+            shown = f"tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            name = getattr(self.function, "__qualname__", type(self.function).__qualname__)
+            raise UsageError(
+                f"the metric {name} gave a {shown}; it must give one number, the mean over the batch"
+            ) from error
+        return torch.tensor([value * count, count], dtype=torch.float64)
 
     def value(self, sums: Tensor) -> float:
         """The mean over samples."""

@@ -51,6 +51,8 @@ class Meter:
     @torch.no_grad()
     def add(self, loss: Tensor, outputs: Any, targets: Any, *, samples: int, step: int = 0) -> None:  # noqa: ANN401
         """Take in one batch of `samples`: its mean loss, what the model returned, and the targets."""
+        if not isinstance(loss, Tensor):
+            raise UsageError(f"the loss is a {type(loss).__name__}; it must be a tensor of one number")
         if loss.ndim:
             raise UsageError(
                 f"the loss has shape {tuple(loss.shape)}; it must be one number, the mean over the samples"

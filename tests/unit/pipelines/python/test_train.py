@@ -245,6 +245,24 @@ def test_callbacks_are_told_of_steps_epochs_and_checkpoints(tmp_path):
         ({"optimizer": lambda _: 3}, UsageError, "the optimizer's factory gave a int"),
         ({"scheduler": lambda _: 3, "optimizer": sgd}, UsageError, "the scheduler's factory gave a int"),
         ({"loss": lambda outputs, _: outputs}, UsageError, r"the loss has shape \(8, 3\); it must be one number"),
+        (
+            {"loss": "cross-entropy"},
+            UsageError,
+            r"loss is 'cross-entropy'; it must be a function of \(outputs, targets\)",
+        ),
+        ({"loss": lambda *_: 1.0}, UsageError, "the loss is a float; it must be a tensor of one number"),
+        ({"loss": lambda *_: torch.tensor(1.0)}, UsageError, "the loss does not depend on a trained weight"),
+        ({"metrics": ["top1"]}, UsageError, r"metrics is \['top1'\]; it must be a dict of functions"),
+        ({"metrics": {"a": 3}}, UsageError, r"metrics\['a'\] is 3; it must be a function of \(outputs, targets\)"),
+        ({"metrics": {"a": lambda *_: "x"}}, UsageError, "gave a str; it must give one number"),
+        ({"metrics": {"a": lambda o, _: o}}, UsageError, r"gave a tensor of shape \(8, 3\); it must give one number"),
+        ({"optimizer": "adam"}, UsageError, "optimizer is 'adam'; it must be a function of the parameters"),
+        ({"scheduler": "cosine"}, UsageError, "scheduler is 'cosine'; it must be a function of the optimizer"),
+        ({"scheduler_interval": "steps"}, UsageError, "scheduler_interval is 'steps'; it must be one of epoch, step"),
+        ({"teacher": "resnet18"}, UsageError, "teacher is 'resnet18'; it must be a module or a pruned model"),
+        ({"callbacks": print}, UsageError, r"give n2nsurgery\.Callbacks\(on_epoch=function\)"),
+        ({"optimizer": sgd, "freeze": ("0", "3")}, UsageError, "there is nothing to train: every parameter is frozen"),
+        ({"freeze": ("0", "3")}, UsageError, "there is nothing to train: every parameter is frozen"),
         ({"patience": 2}, UsageError, "there is no validation split to look at"),
         ({"best_metric": "top3"}, UnknownNameError, "unknown best_metric 'top3'"),
         ({"freeze": ("conv",)}, UnknownNameError, "unknown layer pattern 'conv'"),
@@ -253,6 +271,21 @@ def test_callbacks_are_told_of_steps_epochs_and_checkpoints(tmp_path):
 def test_what_does_not_fit_is_refused(tmp_path, options, error, message):
     with pytest.raises(error, match=message):
         n2nsurgery.train(network(), samples(), folder=tmp_path, **{"epochs": 1, **CPU, **options})
+
+
+def test_a_data_set_without_samples_is_called_that(tmp_path):
+    with pytest.raises(UsageError, match="the training split has no samples"):
+        n2nsurgery.train(network(), samples(0), folder=tmp_path, epochs=1, **CPU)
+
+
+def test_data_beside_a_recipe_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"a recipe says what its data is .*; leave validation, workers out"):
+        n2nsurgery.train(tmp_path / "a.yaml", validation=samples(), workers=2)
+
+
+def test_a_folder_on_data_by_name_is_evaluated_by_the_task_of_its_run(tmp_path):
+    with pytest.raises(UsageError, match="by the task of its run; leave metrics, amp out"):
+        n2nsurgery.evaluate(tmp_path, "digits", metrics={"a": print}, amp="bf16")
 
 
 def test_a_model_by_name_is_no_recipe(tmp_path):
