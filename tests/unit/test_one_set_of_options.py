@@ -12,6 +12,9 @@ import n2nsurgery
 from n2nsurgery.core.config.options import ConfigField, config_fields
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.export.config import ExportConfig, ExportOptions
+from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.models.weights_config import WeightsConfig, WeightsOptions
+from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.recipe.resolve import resolve
 from n2nsurgery.recipe.schema import json_schema
 from n2nsurgery.recipe.yaml_text import parse_yaml
@@ -19,6 +22,7 @@ from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import PairOptions, SurgeryOptions
 from n2nsurgery_cli.commands.apply import apply as apply_command
 from n2nsurgery_cli.commands.export import export as export_command
+from n2nsurgery_cli.commands.inspect import inspect as inspect_command
 from n2nsurgery_cli.config_options import flag_of
 
 FIELDS = {each.name: each for each in config_fields(SurgeryConfig)}
@@ -53,7 +57,7 @@ def test_the_command_has_an_option_for_the_field(name):
 
 def test_the_command_has_no_option_of_surgery_beside_the_fields_and_the_preset():
     own = {"model", "preset", "json", "quiet", "verbose"}
-    request = {"weights", "download", "num_classes", "input_size", "device", "output", "overwrite", "dry_run"}
+    request = {each.name for each in config_fields(ApplyRequest)}
     former = {f"former_{name}" for name, each in FIELDS.items() if each.option.former is not None}
     assert options_of_the_command().keys() == {*FIELDS, *own, *request, *former}
 
@@ -175,3 +179,19 @@ def test_the_options_of_an_export_are_the_same_everywhere():
         schema = section["properties"][name]
         assert (schema["default"], schema["description"]) == (each.default, each.option.help)
         assert schema.get("enum", []) == list(each.choices)
+
+
+def test_the_weights_of_a_model_are_named_the_same_everywhere():
+    (section, _none) = json_schema()["properties"]["model"]["anyOf"]
+    described = {each.name: each for each in config_fields(WeightsConfig)}
+    assert get_type_hints(WeightsOptions) == {name: each.hint for name, each in described.items()}
+    for command in (apply_command, inspect_command):
+        parameters = inspect.signature(command).parameters
+        for name, each in described.items():
+            _, option = get_args(parameters[name].annotation)
+            assert option.help.startswith(each.option.help)
+            assert parameters[name].default is None
+    for name, each in described.items():
+        assert section["properties"][name]["description"] == each.option.help
+    for config in (ModelRequest, ApplyRequest):
+        assert [each for each in config_fields(config) if each.name in described] == list(described.values())
