@@ -12,25 +12,14 @@ from dataclasses import dataclass
 
 import torch
 
-from n2nsurgery.core.validation import above, require
-from n2nsurgery.training.optimizers import Groups, can_fuse, parameters_of, require_betas, require_decay
+from n2nsurgery.training.optimizers import Groups, MomentOptimizer, can_fuse, parameters_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamW:
+class AdamW(MomentOptimizer):
     """`betas`: decay of the two moments. `eps` above 0. `weight_decay`: decoupled from the gradient."""
 
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
     weight_decay: float = 0.01
-
-    def __post_init__(self) -> None:
-        """Raise UsageError for values out of range."""
-        require(above(self.lr, 0), "optimizer.lr", self.lr, "above 0")
-        require_betas(self.betas)
-        require(above(self.eps, 0), "optimizer.eps", self.eps, "above 0")
-        require_decay(self.weight_decay)
 
     def __call__(self, groups: Groups) -> torch.optim.AdamW:
         """A new AdamW optimizer of `groups`."""
