@@ -63,16 +63,6 @@ Batch = Annotated[int, typer.Option(metavar="N", help="samples in a batch")]
 Seconds = Annotated[float, typer.Option(metavar="S", help="time to spend on measuring")]
 Layers = Annotated[bool, typer.Option("--layers", help="show the time of every layer")]
 
-# The channel graph
-Conductance = Annotated[
-    str, typer.Option(metavar="l1|l2|count|binary", help="what the weights between two channels add up to")
-]
-Identity = Annotated[str, typer.Option(metavar="edges|none", help="whether shortcuts without weights make edges")]
-BatchNorm = Annotated[
-    str, typer.Option("--batchnorm", metavar="folded|ignored", help="whether BatchNorm scales the weights before it")
-]
-MaxNodes = Annotated[int, typer.Option(metavar="N", help="largest channel graph to build")]
-
 # The run
 Seed = Annotated[int, typer.Option(metavar="N", help="every random draw derives from it")]
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda:N", help="where tensors are computed")]

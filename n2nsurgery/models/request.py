@@ -7,33 +7,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.models.weights_config import WeightsConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelRequest:
+class ModelRequest(WeightsConfig):
     """A model by `name`, as `n2nsurgery models` lists it, or `timm:NAME`, or `package.module:factory`.
 
-    `weights`: pretrained ones of the source, or a file (.safetensors, .pth). Of a file, `weights_key`: where in it they
-    are (`state_dict`); `weights_prefix`: of the names that are taken, without it (`backbone.`); `weights_ignore`:
-    patterns of names that need not fit, such as a head for other classes (`fc`). `num_classes` and `input_size` (a
-    number for height and width, or the shape of one sample): None for those of the data. `options`: further arguments
-    of the builder. Raises UsageError for values out of range.
+    The weights it starts from are said as in a WeightsConfig. `num_classes` and `input_size` (a number for height and
+    width, or the shape of one sample): None for those of the data. `options`: further arguments of the builder. Raises
+    UsageError for values out of range.
     """
 
     name: str
-    weights: str | None = None
-    weights_key: str | None = None
-    weights_prefix: str = ""
-    weights_ignore: tuple[str, ...] = ()
     num_classes: int | None = None
     input_size: int | tuple[int, ...] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what no model can be."""
-        given = self.weights_key is not None or self.weights_prefix or self.weights_ignore
-        if given and self.weights is None:
-            raise UsageError("weights_key, weights_prefix and weights_ignore are of a file; name it as weights")
+        super().__post_init__()
         if self.num_classes is not None and self.num_classes < 1:
             raise UsageError(f"is {self.num_classes}; it must be at least 1", field="num_classes", joint=" ")
         sizes = (self.input_size,) if isinstance(self.input_size, int) else self.input_size

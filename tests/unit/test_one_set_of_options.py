@@ -9,16 +9,23 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 import n2nsurgery
+from n2nsurgery.connectivity.graph.report_config import ReportConfig, ReportOptions
 from n2nsurgery.core.config.options import ConfigField, config_fields
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.export.config import ExportConfig, ExportOptions
+from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.models.weights_config import WeightsConfig, WeightsOptions
+from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.recipe.resolve import resolve
 from n2nsurgery.recipe.schema import json_schema
 from n2nsurgery.recipe.yaml_text import parse_yaml
 from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import PairOptions, SurgeryOptions
 from n2nsurgery_cli.commands.apply import apply as apply_command
+from n2nsurgery_cli.commands.diff import diff as diff_command
 from n2nsurgery_cli.commands.export import export as export_command
+from n2nsurgery_cli.commands.inspect import inspect as inspect_command
+from n2nsurgery_cli.commands.report import report as report_command
 from n2nsurgery_cli.config_options import flag_of
 
 FIELDS = {each.name: each for each in config_fields(SurgeryConfig)}
@@ -53,7 +60,7 @@ def test_the_command_has_an_option_for_the_field(name):
 
 def test_the_command_has_no_option_of_surgery_beside_the_fields_and_the_preset():
     own = {"model", "preset", "json", "quiet", "verbose"}
-    request = {"weights", "download", "num_classes", "input_size", "device", "output", "overwrite", "dry_run"}
+    request = {each.name for each in config_fields(ApplyRequest)}
     former = {f"former_{name}" for name, each in FIELDS.items() if each.option.former is not None}
     assert options_of_the_command().keys() == {*FIELDS, *own, *request, *former}
 
@@ -69,7 +76,7 @@ def test_editors_and_notebooks_see_every_keyword_with_its_default():
     assert {
         name: (each.default, each.annotation) for name, each in shown.items() if name in SurgeryOptions.__annotations__
     } == {name: (each.default, each.hint) for name, each in FIELDS.items() if name != "criterion"}
-    others = ["model_or_name", "example_inputs", "data", "loss", "config", "preset", "criterion"]
+    others = ["model_or_name", "example_inputs", "data", "loss", "config", "preset", "criterion", "inplace"]
     assert [name for name in shown if name not in SurgeryOptions.__annotations__] == others
     pairs = inspect.signature(n2nsurgery.inspect).parameters
     assert [name for name in pairs if name in FIELDS] == [
@@ -175,3 +182,39 @@ def test_the_options_of_an_export_are_the_same_everywhere():
         schema = section["properties"][name]
         assert (schema["default"], schema["description"]) == (each.default, each.option.help)
         assert schema.get("enum", []) == list(each.choices)
+
+
+def test_the_weights_of_a_model_are_named_the_same_everywhere():
+    (section, _none) = json_schema()["properties"]["model"]["anyOf"]
+    described = {each.name: each for each in config_fields(WeightsConfig)}
+    assert get_type_hints(WeightsOptions) == {name: each.hint for name, each in described.items()}
+    for command in (apply_command, inspect_command):
+        parameters = inspect.signature(command).parameters
+        for name, each in described.items():
+            _, option = get_args(parameters[name].annotation)
+            assert option.help.startswith(each.option.help)
+            assert parameters[name].default is None
+    for name, each in described.items():
+        assert section["properties"][name]["description"] == each.option.help
+    for config in (ModelRequest, ApplyRequest):
+        assert [each for each in config_fields(config) if each.name in described] == list(described.values())
+
+
+@pytest.mark.parametrize(
+    ("command", "function"), [(report_command, n2nsurgery.report), (diff_command, n2nsurgery.diff)]
+)
+def test_the_options_of_a_report_are_the_same_everywhere(command, function):
+    described = {each.name: each for each in config_fields(ReportConfig)}
+    (section, _none) = json_schema()["properties"]["report"]["anyOf"]
+    assert list(section["properties"]) == list(described) == list(get_type_hints(ReportOptions))
+    assert get_type_hints(ReportOptions) == {name: each.hint for name, each in described.items()}
+    parameters, shown = inspect.signature(command).parameters, inspect.signature(function).parameters
+    for name, each in described.items():
+        _, option = get_args(parameters[name].annotation)
+        assert option.help.startswith(each.option.help)
+        assert option.metavar == ("|".join(each.choices) or each.option.metavar)
+        assert (shown[name].default, shown[name].annotation) == (each.default, each.hint)
+        schema = section["properties"][name]
+        assert (schema["default"], schema["description"]) == (each.default, each.option.help)
+        assert schema.get("enum", []) == list(each.choices)
+    assert section["properties"]["max_nodes"]["minimum"] == 1

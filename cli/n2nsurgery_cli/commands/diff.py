@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from n2nsurgery.connectivity.graph.report_config import ReportConfig
 from n2nsurgery_cli import options
-from n2nsurgery_cli.config_options import Given
+from n2nsurgery_cli.config_options import Given, options_of
 from n2nsurgery_cli.session import session
 
 A_NETWORK = "MODEL|ARTIFACT|FILE"
 
 
+@options_of("rules", ReportConfig)
 def diff(
     a: Annotated[str, typer.Argument(metavar=A_NETWORK, help="a network as for report", show_default=False)],
     b: Annotated[str, typer.Argument(metavar=A_NETWORK, help="the one to compare it with", show_default=False)],
-    conductance: options.Conductance = "l1",
-    identity: options.Identity = "edges",
-    batchnorm: options.BatchNorm = "folded",
-    max_nodes: options.MaxNodes = 200_000,
+    rules: Given,
     allow_import: options.AllowImport = False,
     num_classes: options.NumClasses = None,
     input_size: options.InputSize = None,
@@ -29,17 +29,15 @@ def diff(
     verbose: options.Verbose = 0,
 ) -> None:
     """Compare two networks layer by layer: what they keep, what is dead, how far their masks overlap."""
+    config = asdict(ReportConfig(**rules))
     with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.pipelines.connectivity.diff import run
         from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest
 
-        rules: Given = {
-            "conductance": conductance, "identity": identity, "batchnorm": batchnorm, "max_nodes": max_nodes,
-        }  # fmt: skip
         requests = [
             GraphRequest(
                 model=name,
-                **rules,
+                **config,
                 allow_import=allow_import,
                 num_classes=num_classes,
                 input_size=options.input_size(input_size),

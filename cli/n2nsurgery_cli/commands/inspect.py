@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import get_type_hints
 
+from n2nsurgery.models.weights_config import WeightsConfig
+from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import PairOptions
 from n2nsurgery_cli import options
@@ -12,11 +14,13 @@ from n2nsurgery_cli.session import session
 
 
 @options_of("wanted", SurgeryConfig, tuple(get_type_hints(PairOptions)))
+@options_of("weights", WeightsConfig)
+@options_of("shape", ApplyRequest, ("download", "num_classes", "input_size"))
 def inspect(
     model: options.AnyModel,
     wanted: Given,
-    num_classes: options.NumClasses = None,
-    input_size: options.InputSize = None,
+    weights: Given,
+    shape: Given,
     seed: options.Seed = 0,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -26,16 +30,16 @@ def inspect(
 
     Every refused layer and pair comes with its reason. The weights of an .onnx file are counted again.
     """
-    shape = options.input_size(input_size)
+    asked = WeightsConfig(**weights)
     with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.pipelines.prune.inspect import run
 
         outcome = run(
             model,
-            num_classes=num_classes,
-            input_size=shape,
+            weights=asked,
             seed=seed,
             progress=progress,
+            **shape,
             **wanted,
         ).to_json()
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from n2nsurgery.connectivity.graph.report_config import ReportConfig
 from n2nsurgery_cli import options
-from n2nsurgery_cli.config_options import Given
+from n2nsurgery_cli.config_options import Given, options_of
 from n2nsurgery_cli.session import session
 
 
+@options_of("rules", ReportConfig)
 def report(
     model: options.AnyModel,
+    rules: Given,
     reference: Annotated[
         str | None,
         typer.Option(
@@ -26,10 +30,6 @@ def report(
         typer.Option("--output", "-o", metavar="PATH", help="the file to write: .html or .json", show_default=False),
     ] = None,
     overwrite: options.Overwrite = False,
-    conductance: options.Conductance = "l1",
-    identity: options.Identity = "edges",
-    batchnorm: options.BatchNorm = "folded",
-    max_nodes: options.MaxNodes = 200_000,
     allow_import: options.AllowImport = False,
     last: options.Last = False,
     num_classes: options.NumClasses = None,
@@ -43,18 +43,15 @@ def report(
 
     Compares the graph of its channels with that of its own dense form, or of another network.
     """
+    config = asdict(ReportConfig(**rules))
     with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest
         from n2nsurgery.pipelines.connectivity.report import run
 
-        rules: Given = {
-            "conductance": conductance, "identity": identity, "batchnorm": batchnorm, "max_nodes": max_nodes,
-        }  # fmt: skip
-
         def request(name: str) -> GraphRequest:
             return GraphRequest(
                 model=name,
-                **rules,
+                **config,
                 allow_import=allow_import,
                 last=last,
                 num_classes=num_classes,

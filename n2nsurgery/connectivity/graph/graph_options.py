@@ -69,3 +69,6 @@ class GraphOptions:
 
 DEFAULT = GraphOptions()
 """L1 conductances, identity edges, BatchNorm folded."""
+
+MAX_NODES = 200_000
+"""Nodes of a graph that is built without being asked for by number."""

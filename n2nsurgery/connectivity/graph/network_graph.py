@@ -7,12 +7,9 @@ import scipy.sparse as sp
 
 from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph
 from n2nsurgery.connectivity.graph.condensing import Weighting, block_of
-from n2nsurgery.connectivity.graph.graph_options import DEFAULT, GraphOptions
+from n2nsurgery.connectivity.graph.graph_options import DEFAULT, MAX_NODES, GraphOptions
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.channels.flow import ChannelFlow, ChannelNetwork, LayerCall, Skip, WeightlessEdges
-
-MAX_NODES = 200_000
-"""Nodes of a graph that is built without being asked for by number."""
 
 EDGES_PER_NODE = 2_000
 """Edges, for each node that is allowed, that a graph may have when dense: 16 bytes each."""

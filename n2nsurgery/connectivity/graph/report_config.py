@@ -1,12 +1,25 @@
-"""ReportConfig: how a network is turned into the graph that a report is on; the report section of a recipe."""
+"""ReportConfig: how a network is turned into the graph that a report is on; importing it needs no numpy.
+
+Its fields are options of `n2nsurgery report` and `diff`, the report section of a recipe, and keyword arguments of
+`n2nsurgery.report` and `n2nsurgery.diff`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypedDict
 
-from n2nsurgery.connectivity.graph.graph_options import GraphOptions
-from n2nsurgery.connectivity.graph.network_graph import MAX_NODES
+from n2nsurgery.connectivity.graph.graph_options import MAX_NODES, BatchNormRule, GraphOptions, IdentityRule, WeightRule
 from n2nsurgery.core.config.options import Range, option
+
+
+class ReportOptions(TypedDict, total=False):
+    """Every field of ReportConfig, for editors and type checkers."""
+
+    conductance: WeightRule
+    identity: IdentityRule
+    batchnorm: BatchNormRule
+    max_nodes: int
 
 
 @dataclass(frozen=True, kw_only=True)

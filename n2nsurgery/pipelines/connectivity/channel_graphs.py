@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
-from n2nsurgery.connectivity.graph.graph_options import DEFAULT, GraphOptions
-from n2nsurgery.connectivity.graph.network_graph import MAX_NODES, channel_graph, dense_reference, require_size
+from n2nsurgery.connectivity.graph.graph_options import DEFAULT, MAX_NODES, GraphOptions
+from n2nsurgery.connectivity.graph.network_graph import channel_graph, dense_reference, require_size
 from n2nsurgery.connectivity.measures.subject import Origin, Subject
 from n2nsurgery.core.outputs import device_of
 from n2nsurgery.core.progress import SILENT, Progress

@@ -134,8 +134,8 @@ def run(request: ApplyRequest, progress: Progress = SILENT) -> ApplyOutcome:
     progress(f"building {request.model}", 0.05)
     config = checked(request.surgery)
     bundle = resolve_model(
-        request.model, weights=request.weights, download=request.download, num_classes=request.num_classes,
-        input_size=request.input_size, seed=config.seed,
+        request.model, download=request.download, num_classes=request.num_classes, input_size=request.input_size,
+        seed=config.seed, **request.weights_options,
     )  # fmt: skip
     pruning = PruningRun(bundle, config, progress)
     if config.select_by is not None:

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from n2nsurgery.core.config.devices import require_device
-from n2nsurgery.core.config.options import Range, check_options, option
+from n2nsurgery.core.config.options import Range, option
+from n2nsurgery.models.weights_config import WeightsConfig
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 _MODEL, _RUN = "Model", "Run"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ApplyRequest:
+class ApplyRequest(WeightsConfig):
     """One call of `apply`: the surgery, the model it is for, and where and how the work is done.
 
     `input_size` is the shape of one sample. Raises UsageError for values out of range.
@@ -25,10 +26,6 @@ class ApplyRequest:
 
     surgery: SurgeryConfig
     model: str
-    weights: str | None = field(
-        default=None,
-        metadata=option("pretrained weights of the source, or a safetensors file", metavar="NAME|FILE", group=_MODEL),
-    )
     download: bool = field(default=False, metadata=option("allow fetching the pretrained weights", group=_MODEL))
     num_classes: int | None = field(
         default=None,
@@ -51,5 +48,5 @@ class ApplyRequest:
 
     def __post_init__(self) -> None:
         """Raise UsageError for values out of range."""
-        check_options(self)
+        super().__post_init__()
         require_device(self.device)

@@ -19,6 +19,7 @@ from n2nsurgery.graph.layers.pairs import select_pairs
 from n2nsurgery.graph.tracing.trace import Leaf, trace
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model
+from n2nsurgery.models.weights_config import WeightsConfig
 from n2nsurgery.pipelines.prune.apply import bundle_of, inputs_of
 from n2nsurgery.pipelines.saved.run_folder import SURGERY, is_run
 from n2nsurgery.skips.kind import KINDS, SkipOptions
@@ -26,6 +27,8 @@ from n2nsurgery.surgery.artifact import read
 from n2nsurgery.surgery.planning.config import SurgeryConfig, pair_selection
 from n2nsurgery.surgery.planning.keywords import PairOptions
 from n2nsurgery.surgery.summary import summary
+
+_OWN_WEIGHTS = WeightsConfig()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,9 +76,11 @@ class ArtifactInspection:
         return self.document
 
 
-def run(
+def run(  # noqa: PLR0913 - the options of the command
     model: str,
     *,
+    weights: WeightsConfig = _OWN_WEIGHTS,
+    download: bool = False,
     num_classes: int | None = None,
     input_size: tuple[int, ...] | None = None,
     seed: int = 0,
@@ -84,7 +89,7 @@ def run(
 ) -> Inspection | ArtifactInspection | FileInspection:
     """Inspect a model by name, an artifact or a run by its folder, or an ONNX file by its path; nothing is changed.
 
-    `options`: as for `inspect`.
+    `weights`: for a model by name, what is to fit into it; `download` allows fetching it. `options`: as for `inspect`.
     """
     selection = pair_selection(**options)
     folder = Path(model)
@@ -96,7 +101,9 @@ def run(
             document={"artifact": str(folder), **summary(artifact.plan, artifact.masks, artifact.record)}
         )
     progress(f"building {model}", 0.1)
-    bundle = resolve_model(model, num_classes=num_classes, input_size=input_size, seed=seed)
+    bundle = resolve_model(
+        model, download=download, num_classes=num_classes, input_size=input_size, seed=seed, **weights.weights_options
+    )
     progress("tracing", 0.4)
     return inspect_bundle(bundle, model, selection, seed=seed)
 

@@ -32,10 +32,7 @@ def fitted_bundle(
     bundle = resolve_model(
         request.name,
         seed=seed,
-        weights=request.weights,
-        weights_key=request.weights_key,
-        weights_prefix=request.weights_prefix,
-        weights_ignore=request.weights_ignore,
+        **request.weights_options,
         num_classes=classes,
         input_size=splits.train.shape if request.input_size is None else request.input_size,
         options=request.options,

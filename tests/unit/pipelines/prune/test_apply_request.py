@@ -20,3 +20,8 @@ def test_what_cannot_be_meant_is_refused_with_what_can(values, message):
         ApplyRequest(model="resnet18", surgery=SurgeryConfig(density=0.05), **values)
     assert str(raised.value) == message
     assert raised.value.field in values
+
+
+def test_what_is_said_of_a_file_of_weights_needs_the_file():
+    with pytest.raises(UsageError, match="weights_key, weights_prefix and weights_ignore are of a file; name it"):
+        ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05), weights_prefix="backbone.")

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from n2nsurgery import apply, inspect
 from n2nsurgery.core.errors import InvalidFileError, UnknownNameError, UsageError
+from n2nsurgery.models.catalog import resolve_model
+from n2nsurgery.models.weights_config import WeightsConfig
 from n2nsurgery.pipelines.prune.apply import run as run_apply
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.inspect import ArtifactInspection, Inspection, run
@@ -100,6 +102,16 @@ def test_options_of_the_command_reach_the_model():
     assert shown["layers"][-1]["out_channels"] == 7
     assert shown["layers"][0]["output"] == [64, 48, 48]
     assert {pair["length"] for pair in shown["pairs"]} == {2}
+
+
+def test_weights_of_a_file_are_looked_for_by_key_and_prefix_and_have_to_fit(tmp_path):
+    path = tmp_path / "run.pth"
+    state = resolve_model("mlp", seed=3).module.state_dict()
+    torch.save({"ema": {f"net.{name}": value for name, value in state.items()}}, path)
+    found = WeightsConfig(weights=str(path), weights_key="ema", weights_prefix="net.")
+    assert document(run("mlp", weights=found)) == document(run("mlp"))
+    with pytest.raises(InvalidFileError, match="the weights"):
+        run("mlp", num_classes=7, weights=found)
 
 
 def test_an_artifact_is_shown_as_apply_printed_it(tmp_path):
