@@ -73,7 +73,7 @@ class Recipe:
             "version": self.version,
             "seed": self.seed,
             "plugins": self.plugins,
-            "model": self.model and asdict(self.model),
+            "model": self.model and {"name": self.model.name, **asdict(self.model)},
             "data": data,
             "surgery": self.surgery and _surgery(self.surgery),
             "train": train,

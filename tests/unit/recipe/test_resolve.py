@@ -165,3 +165,8 @@ def test_an_artifact_brings_its_weights():
 def test_a_recipe_is_read_from_a_file(tmp_path):
     (tmp_path / "r.yaml").write_text(RECIPE, encoding="utf-8")
     assert read_recipe(tmp_path / "r.yaml") == read()
+
+
+def test_a_section_of_a_model_begins_with_its_name():
+    shown = resolve(parse_yaml("version: 2\nmodel: {name: mlp}\ndata: {name: fake}\ntrain: {}\n", "r.yaml")).to_json()
+    assert next(iter(shown["model"].items())) == ("name", "mlp")
