@@ -71,10 +71,19 @@ def _section(kind: Any, shared: Schema, *, without: Collection[str] = ()) -> Sch
     shared |= {name: _closed(entry) for name, entry in inner.items()}
     for name in without:
         schema["properties"].pop(name, None)
-    for each in config_fields(kind) if is_dataclass(kind) and isinstance(kind, type) else ():
+    if is_dataclass(kind) and isinstance(kind, type):
+        _describe(kind, schema, shared)
+    return _closed(schema)
+
+
+def _describe(kind: type, schema: Schema, shared: Schema) -> None:
+    """Add what the fields of the config `kind` say to the properties of its `schema`, and to those of its sections."""
+    for each in config_fields(kind):
         if each.name in schema["properties"]:
             schema["properties"][each.name] = _described(each, schema["properties"][each.name])
-    return _closed(schema)
+        for part in (each.hint, *get_args(each.hint)):
+            if isinstance(part, type) and part.__name__ in shared:
+                _describe(part, shared[part.__name__], shared)
 
 
 def _described(each: ConfigField, schema: Schema) -> Schema:
@@ -100,8 +109,9 @@ def _bounded(schema: Schema, within: Range) -> Schema:
         for name in ("items", "additionalProperties")
         if isinstance(schema.get(name), dict)
     }
-    if "anyOf" in schema:
-        inner["anyOf"] = [_bounded(each, within) for each in schema["anyOf"]]
+    for name in ("anyOf", "prefixItems"):
+        if name in schema:
+            inner[name] = [_bounded(each, within) for each in schema[name]]
     return {**schema, **inner}
 
 
