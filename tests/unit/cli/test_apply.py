@@ -178,7 +178,7 @@ def test_where_and_how_the_work_is_done_reaches_the_pipeline(program, requests):
         ("--input-size 3,4", "--input-size is '3,4'; it must be the shape of one sample, like 3x224x224"),
         ("--input-size 0x3", "--input-size is '0x3'; it must be the shape of one sample, like 3x224x224"),
         ("--device gpu", "--device is 'gpu'; it must be auto, cpu, cuda or cuda:N"),
-        ("--skip-length 1", "--skip-length is 1; it must be a whole number at least 2"),
+        ("--skip-length 1", "--skip-length is 1; it must be a whole number from 2"),
     ],
 )
 def test_what_cannot_be_meant_is_told_by_the_options_name(program, requests, line, message):
