@@ -87,7 +87,7 @@ def test_without_surgery_the_dense_model_is_trained_and_an_artifact_needs_no_mod
         ("train_limit: 6000", "train_limit: 0", "r.yaml:7:16: data.train_limit is 0; it must be at least 1"),
         ("train_limit: 6000", "trainlimit: 5", "unknown key 'data.trainlimit' = 5; did you mean 'train_limit'?"),
         ("train_limit: 6000", "rot: x", "r.yaml:7:3: unknown key 'data.rot' = \"x\"; did you mean 'root'?"),
-        ("train_limit: 6000", "workers: -1", "r.yaml:7:12: data.workers is -1; it must be at least 0"),
+        ("train_limit: 6000", "workers: -1", "r.yaml:7:12: data.workers is -1; it must be a whole number from 0"),
         ("train_limit: 6000", "mixing: mixup", 'data.mixing is "mixup"; keys with values are needed: kind, alpha'),
         ("train_limit: 6000", "mixing: {kind: mix}", "data.mixing.kind is \"mix\"; it must be 'mixup' or 'cutmix'"),
         ("train_limit: 6000", "mixing: {kind: mixup, alpha: 0}", "r.yaml:7:32: data.mixing.alpha is 0.0; it must be"),
