@@ -63,7 +63,7 @@ def test_a_recipe_trains_is_interrupted_goes_on_to_the_same_bits_and_is_exported
 def test_two_processes_train_the_masks_and_the_batches_of_one(tmp_path):
     """Both the launcher and its two processes are the program itself."""
     shutil.copy(RECIPES / "smoke.yaml", tmp_path)
-    command = [sys.executable, "-m", "n2nsurgery", "training", "smoke.yaml", "--gpus", "2", "--device", "cpu", "--json"]
+    command = [sys.executable, "-m", "n2nsurgery", "train", "smoke.yaml", "--gpus", "2", "--device", "cpu", "--json"]
     overrides = ("train.epochs=1", "surgery.batches=2")  # each process scores one of them
     command += [word for override in overrides for word in ("--set", override)]
     finished = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
 import pytest
 
 import n2nsurgery
 from n2nsurgery.connectivity.graph.report_config import ReportConfig, ReportOptions
-from n2nsurgery.core.config.options import ConfigField, config_fields
+from n2nsurgery.core.config.options import ConfigField, Range, config_fields
 from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.data.config import DataConfig, MixingConfig
 from n2nsurgery.export.config import ExportConfig, ExportOptions
-from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.models.weights_config import WeightsConfig, WeightsOptions
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.recipe.resolve import resolve
@@ -21,6 +23,11 @@ from n2nsurgery.recipe.schema import json_schema
 from n2nsurgery.recipe.yaml_text import parse_yaml
 from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import PairOptions, SurgeryOptions
+from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.config.distillation import DistillationConfig
+from n2nsurgery.training.config.keywords import TrainOptions
+from n2nsurgery.training.config.optimizer import OptimizerConfig
+from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery_cli.commands.apply import apply as apply_command
 from n2nsurgery_cli.commands.diff import diff as diff_command
 from n2nsurgery_cli.commands.export import export as export_command
@@ -145,7 +152,7 @@ def test_the_preset_is_one_everywhere():
 
 WRONG = {
     "skip_ratio": (1.5, "it must be in [0, 1) or 'auto'"),
-    "num_pairs": (0, "it must be a whole number at least 1 or left out"),
+    "num_pairs": (0, "it must be a whole number from 1 or left out"),
     "density": (0.0, "it must be in (0, 1] or left out"),
 }
 
@@ -196,7 +203,7 @@ def test_the_weights_of_a_model_are_named_the_same_everywhere():
             assert parameters[name].default is None
     for name, each in described.items():
         assert section["properties"][name]["description"] == each.option.help
-    for config in (ModelRequest, ApplyRequest):
+    for config in (ModelConfig, ApplyRequest):
         assert [each for each in config_fields(config) if each.name in described] == list(described.values())
 
 
@@ -218,3 +225,62 @@ def test_the_options_of_a_report_are_the_same_everywhere(command, function):
         assert (schema["default"], schema["description"]) == (each.default, each.option.help)
         assert schema.get("enum", []) == list(each.choices)
     assert section["properties"]["max_nodes"]["minimum"] == 1
+
+
+TRAIN = {each.name: each for each in config_fields(TrainConfig)}
+OBJECTS = {"loss", "metrics", "optimizer"}
+"""What Python takes as objects, beside the keywords that are fields."""
+
+
+@pytest.mark.parametrize(
+    "config", [TrainConfig, OptimizerConfig, ScheduleConfig, DistillationConfig, ModelConfig, MixingConfig]
+)
+def test_every_field_of_a_section_says_what_it_means_in_the_schema(config):
+    schema = json_schema()
+    model, _none = schema["properties"]["model"]["anyOf"]
+    sections = {**schema["$defs"], "TrainConfig": schema["properties"]["train"], "ModelConfig": model}
+    properties = sections[config.__name__]
+    described = {each.name: each for each in config_fields(config)}
+    assert list(described) == [each.name for each in fields(config)]
+    assert list(properties["properties"]) == [name for name in described if (config, name) != (TrainConfig, "seed")]
+    for name, part in properties["properties"].items():
+        each, text = described[name], str(part)
+        assert part["description"] == each.option.help
+        assert all(repr(choice) in text for choice in each.choices)
+        within = each.option.within or Range()
+        bounds = {"minimum": within.least, "exclusiveMinimum": within.above}
+        bounds |= {"maximum": within.most, "exclusiveMaximum": within.below}
+        assert {word: value for word, value in bounds.items() if f"'{word}'" in text} == {
+            word: value for word, value in bounds.items() if value is not None
+        }
+        assert all(f"'{word}': {value}" in text for word, value in bounds.items() if value is not None)
+
+
+def test_a_recipe_shows_every_field_of_training():
+    text = "version: 2\nmodel: {name: mlp}\ndata: {name: fake}\ntrain: {}\n"
+    shown = resolve(parse_yaml(text, "r.yaml")).to_json()["train"]
+    assert list(shown) == [name for name in TRAIN if name != "seed"]
+    assert list(shown["optimizer"]) == [each.name for each in config_fields(OptimizerConfig)]
+    assert list(shown["schedule"]) == [each.name for each in config_fields(ScheduleConfig)]
+
+
+def test_python_trains_with_the_fields_as_keywords():
+    expected = {name: each for name, each in TRAIN.items() if name not in OBJECTS}
+    assert get_type_hints(TrainOptions) == {name: keyword(each.hint) for name, each in expected.items()}
+    shown = inspect.signature(n2nsurgery.train).parameters
+    assert {name: (each.default, each.annotation) for name, each in shown.items() if name in expected} == {
+        name: (each.default, each.hint) for name, each in expected.items()
+    }
+    assert shown.keys() >= OBJECTS
+
+
+def test_the_keys_around_a_data_sets_own_are_the_fields_of_its_config():
+    described = {each.name: each for each in config_fields(DataConfig)}
+    assert ["name", "options", *described] == [each.name for each in fields(DataConfig)]
+    for section in json_schema()["properties"]["data"]["oneOf"]:
+        for name, each in described.items():
+            part = section["properties"][name]
+            assert (part["description"], part["default"]) == (each.option.help, each.default)
+        assert section["properties"]["workers"]["minimum"] == 0
+    text = "version: 2\nmodel: {name: mlp}\ndata: {name: fake}\ntrain: {}\n"
+    assert resolve(parse_yaml(text, "r.yaml")).to_json()["data"].keys() >= {"name", *described}

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -44,6 +45,10 @@ class Range:
             return f"at least {self.least:g}" if self.least is not None else f"above {self.above:g}"
         lower = f"[{self.least:g}" if self.least is not None else f"({self.above:g}"
         return f"in {lower}, " + (f"{self.most:g}]" if self.most is not None else f"{self.below:g})")
+
+
+COUNT = Range(least=1)
+"""Of what there is at least one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,8 +124,11 @@ def config_fields(config: type) -> tuple[ConfigField, ...]:
     )
 
 
-def check_options(config: Any) -> None:  # noqa: ANN401 - a dataclass
-    """Make tuples of lists and copies of mappings in a new config; UsageError for a value that is not allowed."""
+def check_options(config: Any, section: str = "") -> None:  # noqa: ANN401 - a dataclass
+    """Make tuples of lists and copies of mappings in a new config; UsageError for a value that is not allowed.
+
+    `section`: what stands before the names of its fields in messages, where the config is a part of another.
+    """
     kind: Any = type(config)
     for each in config_fields(kind):
         value = getattr(config, each.name)
@@ -128,15 +136,19 @@ def check_options(config: Any) -> None:  # noqa: ANN401 - a dataclass
             value = tuple(value) if isinstance(value, list) else dict(value)
             object.__setattr__(config, each.name, value)
         if not each.accepts(value):
-            raise refused(each, value)
+            raise refused(each, value, section)
 
 
-def refused(each: ConfigField, value: object) -> UsageError:
+def refused(each: ConfigField, value: object, section: str = "") -> UsageError:
     """The error for a `value` that a field does not take, with what it takes and the nearest name."""
     near = nearest(value, [word for word in each.literals if isinstance(word, str)]) if isinstance(value, str) else None
     kind = UnknownNameError if isinstance(value, str) and each.literals else UsageError
     hint = f"; did you mean '{near}'?" if near else ""
-    return kind(f"is {value!r}; it must be {each.allowed}{hint}", field=each.name, joint=" ")
+    return kind(
+        f"is {value!r}; it must be {each.allowed}{hint}",
+        field=f"{section}.{each.name}" if section else each.name,
+        joint=" ",
+    )
 
 
 def _default(each: Field[Any]) -> object:
@@ -164,10 +176,17 @@ def fits(hint: Any, value: object, within: Range | None = None) -> bool:  # noqa
     if hint is int or hint is float:
         kinds = (int,) if hint is int else (int, float)
         return isinstance(value, kinds) and not isinstance(value, bool) and (within is None or within.holds(value))
-    return isinstance(value, hint)
+    return hint is Any or isinstance(value, hint)
 
 
-_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", NoneType: "left out"}
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    NoneType: "left out",
+    Path: "a path",
+}
 
 
 def allowed_text(hint: Any, within: Range | None = None) -> str:  # noqa: ANN401
@@ -182,5 +201,10 @@ def allowed_text(hint: Any, within: Range | None = None) -> str:  # noqa: ANN401
     if origin is Mapping:
         return f"names with values, each {allowed_text(arguments[1], within)}"
     if within is not None and hint in {int, float}:
-        return f"a whole number {within}" if hint is int else str(within)
-    return _WORDS.get(hint, "a path")
+        return _whole(within) if hint is int else str(within)
+    return _WORDS.get(hint, f"a {getattr(hint, '__name__', hint)}")
+
+
+def _whole(within: Range) -> str:
+    alone = within.least is not None and within.below is None and within.most is None
+    return f"a whole number from {within.least:g}" if alone else f"a whole number {within}"

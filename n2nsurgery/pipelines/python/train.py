@@ -6,16 +6,16 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from torch import nn
 
+from n2nsurgery.core.config.signature import keywords_of, require_known
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import atomic_file
 from n2nsurgery.core.fingerprint import fingerprint
-from n2nsurgery.core.names import unknown
 from n2nsurgery.core.processes.folder_lock import locked_folder
 from n2nsurgery.core.version import __version__
 from n2nsurgery.data.torch_data.sources import BatchOptions, batches_of, is_exact
@@ -26,6 +26,7 @@ from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training.training_text import epoch_line, step_line
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.config.keywords import TrainOptions
 from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery.training.distributed.collectives import on_rank_zero
 from n2nsurgery.training.distributed.distributed import joined
@@ -40,6 +41,7 @@ _LOG = logging.getLogger("n2nsurgery.train")
 _RECIPES = (".yaml", ".yml")
 
 
+@keywords_of(TrainConfig, TrainOptions)
 def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's own
     model: PrunedModel | nn.Module | str | Path,
     data: Any = None,  # noqa: ANN401 - a dataset, a DataLoader, an iterable
@@ -58,7 +60,7 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
     workers: int = 0,
     batches_per_epoch: int | None = None,
     resume: bool = False,
-    **options: Any,  # noqa: ANN401 - fields of TrainConfig
+    **options: Unpack[TrainOptions],
 ) -> TrainOutcome:
     """Train `model` in place on `data`, or carry out the recipe in the file `model`; what came of it.
 
@@ -83,7 +85,7 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
         n2nsurgery.train(pruned, dataset, folder="runs/mine", loss=focal, epochs=10,
                          optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=1e-3))
     """
-    alone = loss is not None and not any(options.get(name) is not None for name in ("task", "metrics"))
+    alone = loss is not None and options.get("task") is None
     own = OwnParts(
         loss=loss, measure=measure_of_caller(metrics, alone=alone), optimizer=optimizer, scheduler=scheduler,
         scheduler_interval=scheduler_interval, teacher=_module(teacher) if teacher is not None else None,
@@ -121,14 +123,12 @@ def _module(model: PrunedModel | nn.Module) -> nn.Module:
     return model.module if isinstance(model, PrunedModel) else model
 
 
-def _config(options: Mapping[str, Any], optimizer: OptimizerFactory | None) -> TrainConfig:
+def _config(options: TrainOptions, optimizer: OptimizerFactory | None) -> TrainConfig:
     """The config of the options; the learning rate of an optimizer of one's own stays, unless a schedule is given."""
-    known = tuple(field.name for field in fields(TrainConfig))
-    for name in options:
-        if name not in known:
-            raise unknown("option of train", name, known)
-    constant = {"schedule": ScheduleConfig(name="constant")} if optimizer is not None else {}
-    return TrainConfig(**{**constant, **options})
+    require_known(options, TrainOptions, "train")
+    own: TrainOptions = {"schedule": ScheduleConfig(name="constant")} if optimizer is not None else {}
+    values: dict[str, Any] = {**own, **options}
+    return TrainConfig(**values)
 
 
 def _data(data: Any, splits: Mapping[str, Any], options: BatchOptions, *, resume: bool) -> TrainData:  # noqa: ANN401

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from n2nsurgery.core.config.devices import ALLOWED, is_device_name
+from n2nsurgery.core.config.options import COUNT, Range, check_options, option
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.validation import above, is_count, require, require_choice, within
+from n2nsurgery.core.validation import require
+from n2nsurgery.registries import LOSSES
 from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
@@ -39,67 +41,92 @@ class TrainConfig:
     the log; None for epochs alone.
     """
 
-    task: TaskName = "classification"
-    loss: str | None = None
-    loss_options: Mapping[str, Any] = field(default_factory=dict)
-    metrics: tuple[str, ...] | None = None
-    best_metric: str | None = None
-    patience: int | None = None
-    freeze: tuple[str, ...] = ()
-    distillation: DistillationConfig | None = None
-    log_every: int | None = None
+    task: TaskName = field(
+        default="classification",
+        metadata=option("the kind of problem; says which loss and metrics are taken where none are named"),
+    )
+    loss: str | None = field(
+        default=None, metadata=option("the loss by name; default: that of the task", registry=LOSSES)
+    )
+    loss_options: Mapping[str, Any] = field(default_factory=dict, metadata=option("options of the loss, by name"))
+    metrics: tuple[str, ...] | None = field(
+        default=None, metadata=option("metrics by name; default: those of the task")
+    )
+    best_metric: str | None = field(
+        default=None,
+        metadata=option(
+            "what checkpoints are ranked by, on validation: a metric, or loss; default: the task's first metric"
+        ),
+    )
+    patience: int | None = field(
+        default=None,
+        metadata=option(
+            "evaluations without a better one after which training stops; default: no early stop", within=COUNT
+        ),
+    )
+    freeze: tuple[str, ...] = field(
+        default=(), metadata=option("patterns of parameters and modules that are not trained")
+    )
+    distillation: DistillationConfig | None = field(default=None, metadata=option("learn from a teacher, too"))
+    log_every: int | None = field(
+        default=None, metadata=option("steps between two lines of the log; default: epochs alone", within=COUNT)
+    )
 
-    epochs: int = 300
-    batch_size: int = 128
-    accumulate: int = 1
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    label_smoothing: float = 0.0
-    clip_norm: float | None = None
-    ema_decay: float | None = None
-    amp: Amp = "off"
-    channels_last: bool = False
-    compile: bool = False
-    deterministic: bool = False
-    device: str = "auto"
-    sync_batch_norm: bool = False
-    checkpoint_steps: int | None = None
-    keep_last: int = 2
-    keep_best: int = 1
-    evaluate_every: int = 1
-    tensorboard: bool = False
-    distributed_timeout: float = 1800.0
-    find_unused_parameters: bool = False
-    seed: int = 0
+    epochs: int = field(default=300, metadata=option("passes over the training data", within=COUNT))
+    batch_size: int = field(
+        default=128, metadata=option("samples of one optimizer step, over all processes", within=COUNT)
+    )
+    accumulate: int = field(default=1, metadata=option("forward passes of one optimizer step", within=COUNT))
+    optimizer: OptimizerConfig = field(
+        default_factory=OptimizerConfig, metadata=option("the optimizer and its hyper-parameters")
+    )
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig, metadata=option("how the learning rate goes down"))
+    label_smoothing: float = field(
+        default=0.0,
+        metadata=option("share of the target that is spread over all classes", within=Range(least=0, below=1)),
+    )
+    clip_norm: float | None = field(
+        default=None,
+        metadata=option("largest norm of the kept weights' gradient; default: no clipping", within=Range(above=0)),
+    )
+    ema_decay: float | None = field(
+        default=None,
+        metadata=option(
+            "decay of averaged weights, which are then evaluated; default: none", within=Range(least=0, below=1)
+        ),
+    )
+    amp: Amp = field(default="off", metadata=option("autocast to bf16, or to fp16 with a gradient scaler"))
+    channels_last: bool = field(default=False, metadata=option("keep images in channels-last order"))
+    compile: bool = field(default=False, metadata=option("compile the model with torch.compile"))
+    deterministic: bool = field(default=False, metadata=option("refuse operations that have no deterministic form"))
+    device: str = field(default="auto", metadata=option("where tensors are computed", metavar="auto|cpu|cuda:N"))
+    sync_batch_norm: bool = field(default=False, metadata=option("one batch statistic over all processes (CUDA)"))
+    checkpoint_steps: int | None = field(
+        default=None, metadata=option("steps between two checkpoints, besides that of every epoch", within=COUNT)
+    )
+    keep_last: int = field(default=2, metadata=option("how many of the newest checkpoints stay", within=COUNT))
+    keep_best: int = field(default=1, metadata=option("how many of the best checkpoints stay", within=COUNT))
+    evaluate_every: int = field(
+        default=1, metadata=option("epochs between two evaluations; the last epoch is always evaluated", within=COUNT)
+    )
+    tensorboard: bool = field(default=False, metadata=option("write metrics for TensorBoard, too"))
+    distributed_timeout: float = field(
+        default=1800.0,
+        metadata=option(
+            "seconds after which a process of several that does not answer is given up", within=Range(above=0)
+        ),
+    )
+    find_unused_parameters: bool = field(
+        default=False, metadata=option("with several processes, look in every step for parameters without a gradient")
+    )
+    seed: int = field(default=0, metadata=option("every random draw derives from it", within=Range(least=0)))
 
     def __post_init__(self) -> None:
         """Raise UsageError for values out of range or in contradiction."""
-        for name in ("epochs", "batch_size", "accumulate", "keep_last", "keep_best", "evaluate_every"):
-            require(is_count(getattr(self, name), 1), name, getattr(self, name), "a whole number from 1")
-        for name in (
-            "channels_last",
-            "compile",
-            "deterministic",
-            "sync_batch_norm",
-            "tensorboard",
-            "find_unused_parameters",
-        ):
-            require(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
-        require(is_count(self.seed, 0), "seed", self.seed, "a whole number from 0")
-        require(within(self.label_smoothing, 0, 1), "label_smoothing", self.label_smoothing, "in [0, 1)")
-        require(self.clip_norm is None or above(self.clip_norm, 0), "clip_norm", self.clip_norm, "above 0, or left out")
-        average = self.ema_decay is None or within(self.ema_decay, 0, 1)
-        require(average, "ema_decay", self.ema_decay, "in [0, 1), or left out")
-        require_choice("amp", self.amp, get_args(Amp))
+        check_options(self)
         require(is_device_name(self.device), "device", self.device, ALLOWED)
-        for name in ("checkpoint_steps", "patience", "log_every"):
-            value = getattr(self, name)
-            require(value is None or is_count(value, 1), name, value, "a whole number from 1, or left out")
-        require_choice("task", self.task, get_args(TaskName))
         smoothed = not self.label_smoothing or (self.loss or TASKS[self.task].loss) == "cross-entropy"
         require(smoothed, "label_smoothing", self.label_smoothing, "0 for a loss that is no cross-entropy")
-        timeout = self.distributed_timeout
-        require(above(timeout, 0), "distributed_timeout", timeout, "a number of seconds above 0")
         lr = self.optimizer.lr
         require(self.schedule.floor <= lr, "schedule.floor", self.schedule.floor, f"at most optimizer.lr, {lr}")
         shorter = self.schedule.warm_up_epochs < self.epochs

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from n2nsurgery.core.validation import above, require
+from n2nsurgery.core.config.options import Range, check_options, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,12 +16,13 @@ class DistillationConfig:
     UsageError for values out of range.
     """
 
-    teacher: str | None = None
-    weights: str | None = None
-    temperature: float = 4.0
-    weight: float = 0.5
+    teacher: str | None = field(default=None, metadata=option("a model by name, or the folder of an artifact or a run"))
+    weights: str | None = field(default=None, metadata=option("pretrained weights of a teacher by name, or a file"))
+    temperature: float = field(
+        default=4.0, metadata=option("divides the scores of both networks", within=Range(above=0))
+    )
+    weight: float = field(default=0.5, metadata=option("the teacher's part of the loss", within=Range(above=0, most=1)))
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        require(above(self.temperature, 0), "distillation.temperature", self.temperature, "above 0")
-        require(above(self.weight, 0) and self.weight <= 1, "distillation.weight", self.weight, "in (0, 1]")
+        check_options(self, "distillation")

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from n2nsurgery.core.config.options import Range, check_options, option
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.validation import above, at_least, require, require_choice, within
+from n2nsurgery.core.validation import require, require_choice, within
 from n2nsurgery.training.config.member import made
 from n2nsurgery.training.optimizers import OPTIMIZERS
 
@@ -29,27 +30,33 @@ class OptimizerConfig:
     biases and the weights of normalization layers.
     """
 
-    name: str = "sgd"
-    lr: float = 0.05
-    momentum: float = 0.9
-    nesterov: bool = True
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 5e-4
-    spare_norms: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
+    name: str = field(default="sgd", metadata=option("any registered optimizer", registry=OPTIMIZERS))
+    lr: float = field(
+        default=0.05, metadata=option("learning rate that the schedule starts from", within=Range(above=0))
+    )
+    momentum: float = field(default=0.9, metadata=option("of SGD", within=Range(least=0, below=1)))
+    nesterov: bool = field(default=True, metadata=option("Nesterov's form of the momentum of SGD"))
+    betas: tuple[float, float] = field(
+        default=(0.9, 0.999),
+        metadata=option("decay of both averages of Adam and AdamW", within=Range(least=0, below=1)),
+    )
+    eps: float = field(
+        default=1e-8, metadata=option("what Adam and AdamW add to the denominator", within=Range(above=0))
+    )
+    weight_decay: float = field(
+        default=5e-4, metadata=option("an L2 term in the gradient; for AdamW decoupled from it", within=Range(least=0))
+    )
+    spare_norms: bool = field(default=False, metadata=option("no weight decay for biases and normalization layers"))
+    options: Mapping[str, Any] = field(
+        default_factory=dict, metadata=option("hyper-parameters of any other optimizer, by name")
+    )
 
     def __post_init__(self) -> None:
         """Raise UsageError for values out of range or in contradiction."""
         require_choice("optimizer.name", self.name, OPTIMIZERS.names())
-        require(above(self.lr, 0), "optimizer.lr", self.lr, "above 0")
-        require(within(self.momentum, 0, 1), "optimizer.momentum", self.momentum, "in [0, 1)")
         pair = len(self.betas) == 2 and all(within(beta, 0, 1) for beta in self.betas)  # noqa: PLR2004 - m and v
         require(pair, "optimizer.betas", self.betas, "two numbers in [0, 1)")
-        require(above(self.eps, 0), "optimizer.eps", self.eps, "above 0")
-        require(at_least(self.weight_decay, 0), "optimizer.weight_decay", self.weight_decay, "0 or more")
-        for name in ("nesterov", "spare_norms"):
-            require(isinstance(getattr(self, name), bool), f"optimizer.{name}", getattr(self, name), "true or false")
+        check_options(self, "optimizer")
         unaided = self.name == "sgd" and self.nesterov and not self.momentum
         require(not unaided, "optimizer.nesterov", self.nesterov, "false where momentum is 0")
 

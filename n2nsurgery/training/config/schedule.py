@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from n2nsurgery.core.validation import above, at_least, is_count, require, require_choice, within
+from n2nsurgery.core.config.options import COUNT, Range, check_options, option
+from n2nsurgery.core.validation import is_count, require, require_choice
 from n2nsurgery.training.config.member import made
 from n2nsurgery.training.schedules import SCHEDULES, Span
 
@@ -31,27 +32,36 @@ class ScheduleConfig:
     `warm_up_epochs` may be a fraction; `warm_up_from`: the first step's part of the learning rate.
     """
 
-    name: str = "step"
-    floor: float = 5e-4
-    step_epochs: int = 30
-    gamma: float = 0.5
-    milestones: tuple[int, ...] = ()
-    warm_up_epochs: float = 0.0
-    warm_up_from: float = 0.01
-    options: Mapping[str, Any] = field(default_factory=dict)
+    name: str = field(default="step", metadata=option("any registered schedule", registry=SCHEDULES))
+    floor: float = field(
+        default=5e-4, metadata=option("a learning rate, below which it does not go", within=Range(least=0))
+    )
+    step_epochs: int = field(default=30, metadata=option("of step: epochs between two reductions", within=COUNT))
+    gamma: float = field(
+        default=0.5, metadata=option("of step and multistep: factor of a reduction", within=Range(above=0, most=1))
+    )
+    milestones: tuple[int, ...] = field(
+        default=(), metadata=option("of multistep: the epochs of its reductions", within=COUNT)
+    )
+    warm_up_epochs: float = field(
+        default=0.0,
+        metadata=option("epochs of rising learning rate at the start; may be a fraction", within=Range(least=0)),
+    )
+    warm_up_from: float = field(
+        default=0.01, metadata=option("the first step's part of the learning rate", within=Range(least=0, below=1))
+    )
+    options: Mapping[str, Any] = field(
+        default_factory=dict, metadata=option("parameters of any other schedule, by name")
+    )
 
     def __post_init__(self) -> None:
         """Raise UsageError for values out of range or in contradiction."""
         require_choice("schedule.name", self.name, SCHEDULES.names())
-        require(at_least(self.floor, 0), "schedule.floor", self.floor, "0 or more")
-        require(is_count(self.step_epochs, 1), "schedule.step_epochs", self.step_epochs, "a whole number from 1")
-        require(above(self.gamma, 0) and self.gamma <= 1, "schedule.gamma", self.gamma, "in (0, 1]")
         rising = all(is_count(m, 1) for m in self.milestones) and all(a < b for a, b in pairwise(self.milestones))
         require(rising, "schedule.milestones", self.milestones, "rising epochs from 1")
         given = bool(self.milestones) == (self.name == "multistep")
         require(given, "schedule.milestones", self.milestones, "given for multistep, and for no other schedule")
-        require(at_least(self.warm_up_epochs, 0), "schedule.warm_up_epochs", self.warm_up_epochs, "0 or more")
-        require(within(self.warm_up_from, 0, 1), "schedule.warm_up_from", self.warm_up_from, "in [0, 1)")
+        check_options(self, "schedule")
 
 
 def learning_rate(config: ScheduleConfig, lr: float, step: int, *, steps_per_epoch: int, epochs: int) -> float:

@@ -172,13 +172,13 @@ def test_where_and_how_the_work_is_done_reaches_the_pipeline(program, requests):
         ("--skip-ratio 1.5", "--skip-ratio is 1.5; it must be in [0, 1) or 'auto'"),
         ("--pairs overlaping", "--pairs is 'overlaping'; it must be one of overlapping, blocks, random, all; did you"),
         ("--fan-out fc", "--fan-out is 'fc'; it must be LAYER=N"),
-        ("--fan-out fc=1.5", "--fan-out is 'fc=1.5'; it must be names with values, each a whole number at least 1"),
+        ("--fan-out fc=1.5", "--fan-out is 'fc=1.5'; it must be names with values, each a whole number from 1"),
         ("--fan-out fc=1 --fan-out fc=2", "--fan-out is given twice for 'fc'"),
         ("--criterion-option temperature", "--criterion-option is 'temperature'; it must be NAME=VALUE"),
         ("--input-size 3,4", "--input-size is '3,4'; it must be the shape of one sample, like 3x224x224"),
         ("--input-size 0x3", "--input-size is '0x3'; it must be the shape of one sample, like 3x224x224"),
         ("--device gpu", "--device is 'gpu'; it must be auto, cpu, cuda or cuda:N"),
-        ("--skip-length 1", "--skip-length is 1; it must be a whole number at least 2"),
+        ("--skip-length 1", "--skip-length is 1; it must be a whole number from 2"),
     ],
 )
 def test_what_cannot_be_meant_is_told_by_the_options_name(program, requests, line, message):

@@ -110,4 +110,4 @@ def test_a_difference_shows_both_sides(program, pipeline, outcome):
 def test_a_bound_of_no_nodes_is_wrong_usage(program):
     finished = program("report", "net", "--max-nodes", "0")
     assert (finished.code, finished.stdout) == (2, "")
-    assert "--max-nodes is 0; it must be a whole number at least 1" in finished.stderr
+    assert "--max-nodes is 0; it must be a whole number from 1" in finished.stderr

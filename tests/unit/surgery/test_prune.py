@@ -239,8 +239,8 @@ def test_what_stayed_opaque_to_the_tracer_is_recorded(images):
         ({"criterion_options": {"alocation": "erk"}}, UnknownNameError, "did you mean 'allocation'"),
         ({"criterion_options": {"allocation": "urk"}}, UnknownNameError, "'urk'; did you mean 'erk'"),
         ({"criterion": "synflow", "criterion_options": {"rounds": 0}}, UsageError, "rounds is 0"),
-        ({"floor_layer": -1}, UsageError, "floor_layer is -1; it must be a whole number at least 0"),
-        ({"skip_length": 1}, UsageError, "skip_length is 1; it must be a whole number at least 2"),
+        ({"floor_layer": -1}, UsageError, "floor_layer is -1; it must be a whole number from 0"),
+        ({"skip_length": 1}, UsageError, "skip_length is 1; it must be a whole number from 2"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_anything_is_changed(plain, images, options, error, message):

@@ -126,7 +126,7 @@ def test_progress_goes_from_0_to_1():
 
 
 def test_a_bound_of_no_nodes_is_refused():
-    with pytest.raises(UsageError, match="max_nodes is 0; it must be a whole number at least 1"):
+    with pytest.raises(UsageError, match="max_nodes is 0; it must be a whole number from 1"):
         GraphRequest(model="a", max_nodes=0)
 
 

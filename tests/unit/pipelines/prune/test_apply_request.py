@@ -11,8 +11,8 @@ from n2nsurgery.surgery.planning.config import SurgeryConfig
     ("values", "message"),
     [
         ({"device": "gpu"}, "device is 'gpu'; it must be auto, cpu, cuda or cuda:N"),
-        ({"num_classes": 0}, "num_classes is 0; it must be a whole number at least 1 or left out"),
-        ({"input_size": (3, 0)}, "input_size is (3, 0); it must be a list, each a whole number at least 1 or left out"),
+        ({"num_classes": 0}, "num_classes is 0; it must be a whole number from 1 or left out"),
+        ({"input_size": (3, 0)}, "input_size is (3, 0); it must be a list, each a whole number from 1 or left out"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_what_can(values, message):

@@ -1,0 +1,47 @@
+"""The keyword arguments of training for editors and type checkers: the fields of TrainConfig as a TypedDict.
+
+A test compares the two. `loss`, `metrics` and `optimizer` stand beside them, since Python takes objects there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from n2nsurgery.training.config.config import Amp
+from n2nsurgery.training.config.distillation import DistillationConfig
+from n2nsurgery.training.config.schedule import ScheduleConfig
+from n2nsurgery.training.config.task import TaskName
+
+
+class TrainOptions(TypedDict, total=False):
+    """Every field of TrainConfig but its loss, metrics and optimizer; lists may be any sequence."""
+
+    task: TaskName
+    loss_options: Mapping[str, Any]
+    best_metric: str | None
+    patience: int | None
+    freeze: Sequence[str]
+    distillation: DistillationConfig | None
+    log_every: int | None
+    epochs: int
+    batch_size: int
+    accumulate: int
+    schedule: ScheduleConfig
+    label_smoothing: float
+    clip_norm: float | None
+    ema_decay: float | None
+    amp: Amp
+    channels_last: bool
+    compile: bool
+    deterministic: bool
+    device: str
+    sync_batch_norm: bool
+    checkpoint_steps: int | None
+    keep_last: int
+    keep_best: int
+    evaluate_every: int
+    tensorboard: bool
+    distributed_timeout: float
+    find_unused_parameters: bool
+    seed: int
