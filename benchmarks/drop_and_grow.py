@@ -38,7 +38,7 @@ from n2nsurgery.data.sets.cifar10 import Cifar10
 from n2nsurgery.experiments.trials.paired import SampleStats, paired
 from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.masks.enforcer import MaskEnforcer
-from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.pipelines.training.fitted import fitted_bundle
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.config.optimizer import OptimizerConfig, make_optimizer
@@ -166,7 +166,7 @@ def cell(name: str, arguments: argparse.Namespace, splits: DataSplits, seed: int
     """One network, pruned, trained and judged."""
     assert splits.validation is not None
     method = METHODS[name]
-    bundle = fitted_bundle(ModelRequest(name=arguments.model), splits, seed=seed)
+    bundle = fitted_bundle(ModelConfig(name=arguments.model), splits, seed=seed)
     pruned = n2nsurgery.apply(
         bundle.module, density=arguments.density, skip_ratio="auto", skip=method.skip, seed=seed,
         example_inputs=bundle.example_inputs,

@@ -2,8 +2,8 @@
 
     version, seed    of the format; of everything that is drawn
     plugins          modules to import first, for what they register
-    model            ModelRequest; may be left out where an artifact is trained
-    data             DataRequest
+    model            ModelConfig; may be left out where an artifact is trained
+    data             DataConfig
     surgery          SurgeryConfig without its seed, or ArtifactRequest; left out, the dense model is trained
     train            TrainConfig without its seed
     export           ExportConfig; left out, nothing is exported
@@ -23,9 +23,9 @@ import yaml
 
 from n2nsurgery.connectivity.graph.report_config import ReportConfig
 from n2nsurgery.core.fingerprint import fingerprint
-from n2nsurgery.data.request import DataRequest
+from n2nsurgery.data.config import DataConfig
 from n2nsurgery.export.config import ExportConfig
-from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.training.config.config import TrainConfig
 
@@ -56,8 +56,8 @@ class Recipe:
     version: Literal[2] = VERSION
     seed: int = 0
     plugins: tuple[str, ...] = ()
-    model: ModelRequest | None
-    data: DataRequest
+    model: ModelConfig | None
+    data: DataConfig
     surgery: SurgeryConfig | ArtifactRequest | None
     train: TrainConfig
     export: ExportConfig | None = None
@@ -73,7 +73,7 @@ class Recipe:
             "version": self.version,
             "seed": self.seed,
             "plugins": self.plugins,
-            "model": self.model and asdict(self.model),
+            "model": self.model and {"name": self.model.name, **asdict(self.model)},
             "data": data,
             "surgery": self.surgery and _surgery(self.surgery),
             "train": train,

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from n2nsurgery.connectivity.graph.report_config import ReportConfig
+from n2nsurgery.core.config.options import config_fields
+from n2nsurgery.data.config import DataConfig
 from n2nsurgery.data.registry import DATA_SETS
-from n2nsurgery.data.request import DataRequest
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.masks.criterion import CRITERIA
-from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.recipe.foreign import import_named, plugins_of
 from n2nsurgery.recipe.node import Node
 from n2nsurgery.recipe.overrides import Override, overridden
@@ -37,7 +38,7 @@ _SECTIONS = tuple(field.name for field in fields(Recipe))
 _SEED = ("seed",)
 _NO_SURGERY_KEYS = ("seed", "criterion", "criterion_options")
 _SURGERY_KEYS = ("preset", "criterion", "artifact")
-_AROUND = tuple(field.name for field in fields(DataRequest) if field.name not in {"name", "options"})
+_AROUND = tuple(each.name for each in config_fields(DataConfig))
 
 
 def read_recipe(path: Path, overrides: Iterable[Override] = (), *, allow_import: bool = False) -> Recipe:
@@ -64,7 +65,7 @@ def resolve(root: Node) -> Recipe:
     return recipe
 
 
-def resolve_data(root: Node) -> DataRequest:
+def resolve_data(root: Node) -> DataConfig:
     """The data section alone of a document that may have others; errors as for `read_recipe`."""
     problems = Problems()
     data = None
@@ -149,8 +150,8 @@ def _seed(node: Node, problems: Problems) -> int:
     return seed
 
 
-def _model(node: Node, problems: Problems) -> ModelRequest:
-    return read_section(ModelRequest, node, "model", problems)
+def _model(node: Node, problems: Problems) -> ModelConfig:
+    return read_section(ModelConfig, node, "model", problems)
 
 
 def _train(node: Node, problems: Problems) -> TrainConfig:
@@ -165,7 +166,7 @@ def _report(node: Node, problems: Problems) -> ReportConfig:
     return read_section(ReportConfig, node, "report", problems)
 
 
-def _data(node: Node, problems: Problems) -> DataRequest:
+def _data(node: Node, problems: Problems) -> DataConfig:
     members = keys_of(node, "data", problems)
     if "name" not in members:
         problems.note(node.key_place, f"data.name is missing; known: {', '.join(DATA_SETS.names())}")
@@ -176,12 +177,12 @@ def _data(node: Node, problems: Problems) -> DataRequest:
     own = {key: members.pop(key) for key in _AROUND if key in members}
     around: dict[str, Any] | None = None
     with problems.collected():
-        around = read_values(DataRequest, replace(node, content=own), "data", problems, without=("name", "options"))
+        around = read_values(DataConfig, replace(node, content=own), "data", problems, without=("name", "options"))
     options = read_section(kind, replace(node, content=members), "data", problems, also=_AROUND)
     if around is None:
         raise BrokenError
     given = around
-    return problems.made(lambda: DataRequest(name=DATA_SETS.canonical(name), options=options, **given), node, "data")
+    return problems.made(lambda: DataConfig(name=DATA_SETS.canonical(name), options=options, **given), node, "data")
 
 
 def _surgery(node: Node, problems: Problems) -> SurgeryConfig | ArtifactRequest:

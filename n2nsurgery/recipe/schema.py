@@ -6,18 +6,18 @@ Types, names, ranges and help stand in it, contradictions do not: those are told
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import fields, is_dataclass
-from typing import Any, get_args, get_type_hints
+from dataclasses import is_dataclass
+from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
 from n2nsurgery.connectivity.graph.report_config import ReportConfig
 from n2nsurgery.core.config.options import ConfigField, Range, config_fields
+from n2nsurgery.data.config import DataConfig, MixingConfig
 from n2nsurgery.data.registry import DATA_SETS
-from n2nsurgery.data.request import DataRequest
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.masks.criterion import CRITERIA
-from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.recipe.recipe import VERSION, ArtifactRequest
 from n2nsurgery.surgery.planning.config import PRESET_HELP, Preset, SurgeryConfig
 from n2nsurgery.training.config.config import TrainConfig
@@ -34,7 +34,7 @@ def json_schema() -> Schema:
         "version": {"const": VERSION},
         "seed": {"type": "integer", "minimum": 0, "default": 0},
         "plugins": {"type": "array", "items": {"type": "string"}, "default": []},
-        "model": {"anyOf": [_section(ModelRequest, shared), _NULL]},
+        "model": {"anyOf": [_section(ModelConfig, shared), _NULL]},
         "data": {"oneOf": [_data_set(name, shared) for name in DATA_SETS.names()]},
         "surgery": {"anyOf": surgery},
         "train": _section(TrainConfig, shared, without=("seed",)),
@@ -81,9 +81,14 @@ def _describe(kind: type, schema: Schema, shared: Schema) -> None:
     for each in config_fields(kind):
         if each.name in schema["properties"]:
             schema["properties"][each.name] = _described(each, schema["properties"][each.name])
-        for part in (each.hint, *get_args(each.hint)):
-            if isinstance(part, type) and part.__name__ in shared:
-                _describe(part, shared[part.__name__], shared)
+        _describe_sections(each.hint, shared)
+
+
+def _describe_sections(hint: Any, shared: Schema) -> None:  # noqa: ANN401 - a type
+    """Do the same for the configs that the type of a field holds."""
+    for part in (hint, *get_args(hint)):
+        if isinstance(part, type) and part.__name__ in shared:
+            _describe(part, shared[part.__name__], shared)
 
 
 def _described(each: ConfigField, schema: Schema) -> Schema:
@@ -118,12 +123,11 @@ def _bounded(schema: Schema, within: Range) -> Schema:
 def _data_set(name: str, shared: Schema) -> Schema:
     """The schema of the data section where the data set is `name`."""
     options = _section(DATA_SETS.get(name), shared)
-    hints = get_type_hints(DataRequest)
     around = {
-        field.name: {**_section(hints[field.name], shared), "default": field.default}
-        for field in fields(DataRequest)
-        if field.name not in {"name", "options"}
+        each.name: _described(each, {**_section(each.hint, shared), "default": each.default})
+        for each in config_fields(DataConfig)
     }
+    _describe_sections(MixingConfig, shared)
     return _object({"name": {"const": name}, **around, **options["properties"]}, ("name", *options["required"]))
 
 

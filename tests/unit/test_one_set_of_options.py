@@ -13,8 +13,9 @@ import n2nsurgery
 from n2nsurgery.connectivity.graph.report_config import ReportConfig, ReportOptions
 from n2nsurgery.core.config.options import ConfigField, Range, config_fields
 from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.data.config import DataConfig, MixingConfig
 from n2nsurgery.export.config import ExportConfig, ExportOptions
-from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.models.weights_config import WeightsConfig, WeightsOptions
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.recipe.resolve import resolve
@@ -202,7 +203,7 @@ def test_the_weights_of_a_model_are_named_the_same_everywhere():
             assert parameters[name].default is None
     for name, each in described.items():
         assert section["properties"][name]["description"] == each.option.help
-    for config in (ModelRequest, ApplyRequest):
+    for config in (ModelConfig, ApplyRequest):
         assert [each for each in config_fields(config) if each.name in described] == list(described.values())
 
 
@@ -231,10 +232,14 @@ OBJECTS = {"loss", "metrics", "optimizer"}
 """What Python takes as objects, beside the keywords that are fields."""
 
 
-@pytest.mark.parametrize("config", [TrainConfig, OptimizerConfig, ScheduleConfig, DistillationConfig])
-def test_every_field_of_training_says_what_it_means_in_the_schema(config):
+@pytest.mark.parametrize(
+    "config", [TrainConfig, OptimizerConfig, ScheduleConfig, DistillationConfig, ModelConfig, MixingConfig]
+)
+def test_every_field_of_a_section_says_what_it_means_in_the_schema(config):
     schema = json_schema()
-    properties = schema["properties"]["train"] if config is TrainConfig else schema["$defs"][config.__name__]
+    model, _none = schema["properties"]["model"]["anyOf"]
+    sections = {**schema["$defs"], "TrainConfig": schema["properties"]["train"], "ModelConfig": model}
+    properties = sections[config.__name__]
     described = {each.name: each for each in config_fields(config)}
     assert list(described) == [each.name for each in fields(config)]
     assert list(properties["properties"]) == [name for name in described if (config, name) != (TrainConfig, "seed")]
@@ -267,3 +272,15 @@ def test_python_trains_with_the_fields_as_keywords():
         name: (each.default, each.hint) for name, each in expected.items()
     }
     assert shown.keys() >= OBJECTS
+
+
+def test_the_keys_around_a_data_sets_own_are_the_fields_of_its_config():
+    described = {each.name: each for each in config_fields(DataConfig)}
+    assert ["name", "options", *described] == [each.name for each in fields(DataConfig)]
+    for section in json_schema()["properties"]["data"]["oneOf"]:
+        for name, each in described.items():
+            part = section["properties"][name]
+            assert (part["description"], part["default"]) == (each.option.help, each.default)
+        assert section["properties"]["workers"]["minimum"] == 0
+    text = "version: 2\nmodel: {name: mlp}\ndata: {name: fake}\ntrain: {}\n"
+    assert resolve(parse_yaml(text, "r.yaml")).to_json()["data"].keys() >= {"name", *described}

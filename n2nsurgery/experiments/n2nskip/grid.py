@@ -10,15 +10,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from n2nsurgery.data.config import DataConfig
 from n2nsurgery.data.registry import DATA_SETS
-from n2nsurgery.data.request import DataRequest
 from n2nsurgery.experiments.n2nskip.methods import DENSE, NORMALIZED, ONE_TO_ONE, surgery_of
 from n2nsurgery.experiments.n2nskip.paper_networks import CIFAR_DENSITIES, IMAGENET_DENSITIES
 from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Scale
 from n2nsurgery.experiments.trials.grid import TrialResults, run_grid
 from n2nsurgery.experiments.trials.results import TRIALS, results_of
 from n2nsurgery.experiments.trials.trial import Trial
-from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.optimizer import OptimizerConfig
@@ -45,7 +45,7 @@ class NetworkUnderStudy:
     network: str
     dataset: str
     model: str
-    data: DataRequest
+    data: DataConfig
     train: TrainConfig
     densities: tuple[float, ...]
     methods: tuple[str, ...]
@@ -81,7 +81,7 @@ class NetworkUnderStudy:
         """One run."""
         recipe = Recipe(
             seed=seed,
-            model=ModelRequest(name=self.model),
+            model=ModelConfig(name=self.model),
             data=self.data,
             surgery=surgery_of(method, density),
             train=replace(self.train, seed=seed),
@@ -187,11 +187,11 @@ def basic_subject(
     )  # fmt: skip
 
 
-def _data(name: str, config: ExperimentConfig, workers: int = 0, **options: object) -> DataRequest:
-    return DataRequest(name=name, options=DATA_SETS.get(name)(**options), root=config.data, workers=workers)
+def _data(name: str, config: ExperimentConfig, workers: int = 0, **options: object) -> DataConfig:
+    return DataConfig(name=name, options=DATA_SETS.get(name)(**options), root=config.data, workers=workers)
 
 
-def _few(config: ExperimentConfig, train: int = 6000, test: int | None = None) -> DataRequest:
+def _few(config: ExperimentConfig, train: int = 6000, test: int | None = None) -> DataConfig:
     """A part of CIFAR-10, or a few generated images."""
     if config.scale == "smoke":
         return _data("fake", config, shape=(3, 8, 8), train=128, test=32)

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from n2nsurgery.data.config import DataConfig
 from n2nsurgery.data.registry import DATA_SETS
-from n2nsurgery.data.request import DataRequest
 from n2nsurgery.experiments.paper.panels import Panel, PanelCurve
 from n2nsurgery.experiments.paper.reproduction import ExperimentConfig
 from n2nsurgery.experiments.predefined.networks import FanOuts, Network
 from n2nsurgery.experiments.trials.grid import TrialResults, run_grid
 from n2nsurgery.experiments.trials.results import TRIALS, results_of
 from n2nsurgery.experiments.trials.trial import Trial
-from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.training.config.config import TrainConfig
@@ -47,7 +47,7 @@ class Junctions:
     network: Network
     model: str
     layers: tuple[str, ...]
-    data: DataRequest
+    data: DataConfig
     train: TrainConfig
     num_classes: int | None = None
     options: tuple[tuple[str, Any], ...] = ()
@@ -69,7 +69,7 @@ class Junctions:
             surgery = SurgeryConfig(fan_out=asked, criterion="fixed-fan", skip="none")
         recipe = Recipe(
             seed=seed,
-            model=ModelRequest(name=self.model, num_classes=self.num_classes, options=dict(self.options)),
+            model=ModelConfig(name=self.model, num_classes=self.num_classes, options=dict(self.options)),
             data=self.data,
             surgery=surgery,
             train=replace(self.train, seed=seed),
@@ -112,6 +112,6 @@ def train_junctions(asked: Sequence[Asked], config: ExperimentConfig, seeds: int
     )
 
 
-def data_of(name: str, config: ExperimentConfig, **options: Any) -> DataRequest:  # noqa: ANN401 - those of the set
+def data_of(name: str, config: ExperimentConfig, **options: Any) -> DataConfig:  # noqa: ANN401 - those of the set
     """The data set `name` below the setting's folder."""
-    return DataRequest(name=name, options=DATA_SETS.get(name)(**options), root=config.data)
+    return DataConfig(name=name, options=DATA_SETS.get(name)(**options), root=config.data)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from n2nsurgery.data.request import DataRequest
+from n2nsurgery.data.config import DataConfig
 from n2nsurgery.experiments.n2nskip.tables import at_scale
 from n2nsurgery.experiments.paper.panels import draw
 from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Reproduction, Scale, Table, TableCell, Verdict
@@ -78,7 +78,7 @@ def _junctions(network: Network, model: str, outputs: int, config: ExperimentCon
     )  # fmt: skip
 
 
-def _data(config: ExperimentConfig, outputs: int) -> DataRequest:
+def _data(config: ExperimentConfig, outputs: int) -> DataConfig:
     if config.scale == "smoke":
         return data_of("fake", config, train=32, test=16)
     if config.scale == "small":

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar
 
-from n2nsurgery.data.request import DataRequest
+from n2nsurgery.data.config import DataConfig
 from n2nsurgery.experiments.n2nskip.tables import at_scale
 from n2nsurgery.experiments.paper.panels import Panel, PanelCurve, draw
 from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Reproduction, Scale, Table, TableCell, Verdict
@@ -104,7 +104,7 @@ def _alone(config: ExperimentConfig) -> list[tuple[Junctions, tuple[FanOuts, ...
     return [*found, (single, tuple((fan,) for fan in (1, 2, 4, 8, 16)))]
 
 
-def _data(config: ExperimentConfig) -> DataRequest:
+def _data(config: ExperimentConfig) -> DataConfig:
     if config.scale == "smoke":
         return data_of("fake", config, shape=(1, 28, 28), train=128, test=32)
     return data_of("mnist", config, train_limit=10_000) if config.scale == "small" else data_of("mnist", config)

@@ -17,8 +17,8 @@ from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.core.files import write_text
 from n2nsurgery.core.outputs import device_of, evaluation_mode
 from n2nsurgery.core.progress import Progress
+from n2nsurgery.data.config import DataConfig
 from n2nsurgery.data.pipeline.splits import DataSplits
-from n2nsurgery.data.request import DataRequest
 from n2nsurgery.experiments.trials.job import Document
 from n2nsurgery.pipelines.training.train import run
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
@@ -100,7 +100,7 @@ class TrialResult:
 
 
 @lru_cache(maxsize=1)  # the trials of one seed follow each other and share their data
-def splits_of(request: DataRequest, seed: int, *, download: bool) -> DataSplits:
+def splits_of(request: DataConfig, seed: int, *, download: bool) -> DataSplits:
     """The data of a request, kept for the next job that has the same; UsageError where it is not there."""
     try:
         return request.load(download=download, seed=seed)

@@ -9,9 +9,9 @@ from typing import Any
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.progress import SILENT, Progress
+from n2nsurgery.data.config import DataConfig
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
-from n2nsurgery.data.request import DataRequest
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.pipelines.saved.run_folder import RECIPE, content_of, is_run
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
@@ -82,7 +82,7 @@ def _recipe(request: EvaluationRequest) -> Recipe | None:
     return recipe_of(request.folder, allow_import=request.allow_import)
 
 
-def _data(request: EvaluationRequest, recipe: Recipe | None) -> DataRequest:
+def _data(request: EvaluationRequest, recipe: Recipe | None) -> DataConfig:
     """The data that is named, else the run's own, with the overrides in place."""
     if request.data is None and recipe is None:
         raise UsageError(f"'{request.folder}' has no recipe and does not say which data it is for: name it with --data")

@@ -12,8 +12,8 @@ from n2nsurgery.core.outputs import device_of, evaluation_mode, primary_output
 from n2nsurgery.data.pipeline.splits import DataSplits
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model
+from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.models.model_spec import ModelSpec
-from n2nsurgery.models.request import ModelRequest
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.summary import model_name
 
@@ -21,7 +21,7 @@ _TRIED = 2  # samples; one alone would fail in BatchNorm of some models
 
 
 def fitted_bundle(
-    request: ModelRequest, splits: DataSplits, *, seed: int, download: bool = False, allow_import: bool = False
+    request: ModelConfig, splits: DataSplits, *, seed: int, download: bool = False, allow_import: bool = False
 ) -> ModelBundle:
     """The model for samples and classes of `splits`, unless `request` says otherwise.
 

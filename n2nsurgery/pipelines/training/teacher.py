@@ -8,7 +8,7 @@ from torch import nn
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.data.pipeline.splits import DataSplits
-from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.pipelines.training.fitted import fitted_bundle, require_outputs
 from n2nsurgery.training.config.distillation import DistillationConfig
@@ -29,5 +29,5 @@ def teacher_of(
         module: nn.Module = load(config.teacher, allow_import=allow_import).module
         require_outputs(config.teacher, module, splits, num_classes=None)
         return module
-    request = ModelRequest(name=config.teacher, weights=config.weights)
+    request = ModelConfig(name=config.teacher, weights=config.weights)
     return fitted_bundle(request, splits, seed=seed, download=download, allow_import=allow_import).module

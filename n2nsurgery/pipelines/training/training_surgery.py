@@ -18,7 +18,7 @@ from n2nsurgery.core.progress import Progress
 from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits
-from n2nsurgery.models.request import ModelRequest
+from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.pipelines.prune.apply import PruningRun
 from n2nsurgery.pipelines.saved.load import revived
 from n2nsurgery.pipelines.training.fitted import fitted_bundle, require_fit, require_samples, shapes_of
@@ -123,7 +123,7 @@ def _dense(seed: int) -> SurgeryConfig:
 
 
 def _given(
-    content: Artifact, asked: ModelRequest | None, splits: DataSplits, module: nn.Module | None, *, allow_import: bool
+    content: Artifact, asked: ModelConfig | None, splits: DataSplits, module: nn.Module | None, *, allow_import: bool
 ) -> PrunedModel:
     """The network of an artifact, on the dense `module` where there is one."""
     plan = content.plan

@@ -87,7 +87,7 @@ def test_without_surgery_the_dense_model_is_trained_and_an_artifact_needs_no_mod
         ("train_limit: 6000", "train_limit: 0", "r.yaml:7:16: data.train_limit is 0; it must be at least 1"),
         ("train_limit: 6000", "trainlimit: 5", "unknown key 'data.trainlimit' = 5; did you mean 'train_limit'?"),
         ("train_limit: 6000", "rot: x", "r.yaml:7:3: unknown key 'data.rot' = \"x\"; did you mean 'root'?"),
-        ("train_limit: 6000", "workers: -1", "r.yaml:7:12: data.workers is -1; it must be at least 0"),
+        ("train_limit: 6000", "workers: -1", "r.yaml:7:12: data.workers is -1; it must be a whole number from 0"),
         ("train_limit: 6000", "mixing: mixup", 'data.mixing is "mixup"; keys with values are needed: kind, alpha'),
         ("train_limit: 6000", "mixing: {kind: mix}", "data.mixing.kind is \"mix\"; it must be 'mixup' or 'cutmix'"),
         ("train_limit: 6000", "mixing: {kind: mixup, alpha: 0}", "r.yaml:7:32: data.mixing.alpha is 0.0; it must be"),
@@ -165,3 +165,8 @@ def test_an_artifact_brings_its_weights():
 def test_a_recipe_is_read_from_a_file(tmp_path):
     (tmp_path / "r.yaml").write_text(RECIPE, encoding="utf-8")
     assert read_recipe(tmp_path / "r.yaml") == read()
+
+
+def test_a_section_of_a_model_begins_with_its_name():
+    shown = resolve(parse_yaml("version: 2\nmodel: {name: mlp}\ndata: {name: fake}\ntrain: {}\n", "r.yaml")).to_json()
+    assert next(iter(shown["model"].items())) == ("name", "mlp")

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UnknownNameError, UsageError
+from n2nsurgery.data.config import DataConfig
 from n2nsurgery.data.registry import DATA_SETS
-from n2nsurgery.data.request import DataRequest
 from n2nsurgery.experiments.paper.reproduction import ExperimentConfig
 from n2nsurgery.experiments.predefined.networks import MORSE
 from n2nsurgery.experiments.predefined.patterns import Pattern, PatternRun
@@ -114,7 +114,7 @@ def test_workers_on_the_cpu_share_its_cores():
 
 def pattern_runs(count: int) -> list[PatternRun]:
     options = DATA_SETS.get("morse")(train_per_class=4, validation_per_class=1, test_per_class=1)
-    data = DataRequest(name="morse", options=options)
+    data = DataConfig(name="morse", options=options)
     subject = Junctions(network=MORSE, model="morse", layers=("0", "2"), data=data, train=SGD)
     return [
         PatternRun(

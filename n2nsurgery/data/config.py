@@ -1,35 +1,33 @@
-"""DataRequest: which data set is wanted, with its options, the folder that it lies in, and how its batches are made."""
+"""DataConfig: which data set is wanted, where it lies, and how its batches are made; the data section of a recipe."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.config.options import Range, check_options, option
 from n2nsurgery.data.pipeline.mixing import Mixing, mix
 from n2nsurgery.data.pipeline.splits import DataSplits
 from n2nsurgery.data.registry import DataSet
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixingRequest:
+class MixingConfig:
     """Mixup or CutMix of training batches, with lambda from Beta(alpha, alpha); raises UsageError unless alpha > 0."""
 
-    kind: Mixing
-    alpha: float = 1.0
+    kind: Mixing = field(metadata=option("how two samples become one"))
+    alpha: float = field(default=1.0, metadata=option("of the Beta distribution of lambda", within=Range(above=0)))
 
     def __post_init__(self) -> None:
-        """Refuse what no distribution can be."""
-        if not (math.isfinite(self.alpha) and self.alpha > 0):
-            raise UsageError(f"is {self.alpha}; it must be above 0", field="alpha", joint=" ")
+        """Raise UsageError for values out of range."""
+        check_options(self)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataRequest:
+class DataConfig:
     """The data set `name`, made with `options`, from files below `root` (None: see `location.data_root`).
 
     `workers`: threads that prepare batches ahead; they change nothing of what is in them. `mixing`: None for none.
@@ -37,14 +35,15 @@ class DataRequest:
 
     name: str
     options: DataSet
-    root: Path | None = None
-    workers: int = 0
-    mixing: MixingRequest | None = None
+    root: Path | None = field(
+        default=None, metadata=option("the folder of data sets; default: $N2NSURGERY_DATA", metavar="DIR")
+    )
+    workers: int = field(default=0, metadata=option("threads that prepare batches ahead", within=Range(least=0)))
+    mixing: MixingConfig | None = field(default=None, metadata=option("blend the samples of training batches"))
 
     def __post_init__(self) -> None:
-        """Refuse a number of threads below 0."""
-        if self.workers < 0:
-            raise UsageError(f"is {self.workers}; it must be at least 0", field="workers", joint=" ")
+        """Raise UsageError for values out of range."""
+        check_options(self)
 
     def load(self, *, download: bool, seed: int) -> DataSplits:
         """The splits; see `DataSet.load`."""
