@@ -68,12 +68,14 @@ class SurgeryConfig:
     )
     fan_out: Mapping[str, int] = field(
         default_factory=dict,
+        hash=False,
         metadata=option(
             "connections of every input neuron of a layer", metavar="LAYER=N", group=_BUDGET, within=Range(least=1)
         ),
     )
     junction_density: Mapping[str, float] = field(
         default_factory=dict,
+        hash=False,
         metadata=option("kept fraction of one layer", metavar="LAYER=D", group=_BUDGET, within=_SHARE),
     )
     ignore: tuple[str, ...] = field(
@@ -99,6 +101,7 @@ class SurgeryConfig:
     )
     criterion_options: Mapping[str, Scalar] = field(
         default_factory=dict,
+        hash=False,
         metadata=option("an option of the criterion", metavar="NAME=VALUE", group=_WHO),
     )
     allocation: str | None = field(

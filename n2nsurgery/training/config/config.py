@@ -48,7 +48,9 @@ class TrainConfig:
     loss: str | None = field(
         default=None, metadata=option("the loss by name; default: that of the task", registry=LOSSES)
     )
-    loss_options: Mapping[str, Any] = field(default_factory=dict, metadata=option("options of the loss, by name"))
+    loss_options: Mapping[str, Any] = field(
+        default_factory=dict, hash=False, metadata=option("options of the loss, by name")
+    )
     metrics: tuple[str, ...] | None = field(
         default=None, metadata=option("metrics by name; default: those of the task")
     )

@@ -48,7 +48,7 @@ class OptimizerConfig:
     )
     spare_norms: bool = field(default=False, metadata=option("no weight decay for biases and normalization layers"))
     options: Mapping[str, Any] = field(
-        default_factory=dict, metadata=option("hyper-parameters of any other optimizer, by name")
+        default_factory=dict, hash=False, metadata=option("hyper-parameters of any other optimizer, by name")
     )
 
     def __post_init__(self) -> None:

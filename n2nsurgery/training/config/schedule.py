@@ -51,7 +51,7 @@ class ScheduleConfig:
         default=0.01, metadata=option("the first step's part of the learning rate", within=Range(least=0, below=1))
     )
     options: Mapping[str, Any] = field(
-        default_factory=dict, metadata=option("parameters of any other schedule, by name")
+        default_factory=dict, hash=False, metadata=option("parameters of any other schedule, by name")
     )
 
     def __post_init__(self) -> None:

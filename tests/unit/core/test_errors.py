@@ -13,6 +13,7 @@ TREE = {
     errors.VerificationError: 4,
     errors.TraceError: 5,
     errors.InterruptionError: 130,
+    errors.LostProcessError: 1,
     errors.InternalError: 1,
 }
 

@@ -41,7 +41,7 @@ def test_values_have_variance_1():
     [
         ({"shape": (3, 4)}, r"shape = \(3, 4\)"),
         ({"shape": (0,)}, r"shape = \(0,\)"),
-        ({"classes": 0}, "classes = 0"),
+        ({"classes": 0}, "classes is 0; it must be at least 1"),
         ({"signal": -1.0}, "signal = -1.0"),
         ({"signal": float("nan")}, "signal = nan"),
         ({"train": 10**9}, "would be generated"),

@@ -115,7 +115,8 @@ def test_a_run_that_was_killed_before_it_began_is_begun_again(tmp_path):
     config = ExperimentConfig(folder=tmp_path, scale="smoke", seeds=1, device="cpu")
     point = next(points_of([table2_subject(config)]))
     trial = point.subject.trial(point.method, point.density, 0, download=False)
-    (tmp_path / "cells" / trial.key / "surgery").mkdir(parents=True)
+    (tmp_path / "cells" / trial.key).mkdir(parents=True)
+    (tmp_path / "cells" / trial.key / "run.json").write_text("{}")  # written first; nothing else was
     assert train_grid([point], config).runs(point)[0].test
 
 

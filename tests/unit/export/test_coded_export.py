@@ -230,7 +230,7 @@ def test_damaged_records_are_refused(portable, tmp_path):
         model.metadata_props[0].value = json.dumps(document)
 
     assert portable.weights[0].to_json().keys() == {field.name for field in dataclasses.fields(WeightRecord)}
-    with pytest.raises(InvalidFileError, match="damaged"):
+    with pytest.raises(InvalidFileError, match=r"shape \(1099511627776,\); at most 8 dimensions"):
         inspect_file(altered(portable.path, tmp_path / "m.onnx", shrink))
     assert metadata.SCHEMA_VERSION == 1
 

@@ -203,7 +203,7 @@ def test_heads_are_targets_on_request_only(resnet):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"shortcuts": "aruond"}, "unknown shortcuts 'aruond'; did you mean 'around'"),
+        ({"placement": "avoid"}, "unknown skip placement 'avoid'; did you mean 'avoid-residual'"),
         ({"policy": "block"}, "unknown pairs 'block'; did you mean 'blocks'"),
     ],
 )
@@ -280,14 +280,14 @@ def test_the_policy_all_and_random_pairs_ignore_the_rule_of_sums(resnet):
 
 
 def test_blocks_follow_the_same_rules(resnet):
-    asked = {"policy": "blocks", "shortcuts": "two-blocks"}
+    asked = {"policy": "blocks", "placement": "two-blocks"}
     assert chosen(resnet, policy="blocks") == ["0->3.conv1", "3.conv2->5.conv1"]
     assert chosen(resnet, **asked) == ["0->3.conv1", "3.conv1->4.conv2"]
     assert refused(resnet, **asked) == PROJECTED | {"2.conv2": NO_BLOCK}
 
 
 def test_an_excluded_target_leaves_its_sum_to_the_projection(resnet):
-    asked = {"exclude": ("*->4.conv2",), "length": 2, "shortcuts": "plain"}
+    asked = {"exclude": ("*->4.conv2",), "length": 2, "placement": "all"}
     targets = {pair.partition("->")[2] for pair in chosen(resnet, **asked)}
     assert "4.down" in targets
     assert "4.down" not in refused(resnet, **asked)

@@ -144,3 +144,10 @@ def test_names_of_registries_are_those_of_their_folders():
         "granularity": GRANULARITIES.names(),
         "skip": (*SKIP_KINDS.names(), "none"),
     }
+
+
+def test_equal_configs_have_equal_hashes_whatever_their_mappings_hold():
+    one, other = (SurgeryConfig(density=0.1, criterion_options={"scope": "layer"}, fan_out={"a": 1}) for _ in range(2))
+    assert one == other
+    assert hash(one) == hash(other)
+    assert len({one, other, SurgeryConfig(density=0.1)}) == 2
