@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.graph.layers.layer_graph import LayerPair, Nonlinearity, Signal
 from n2nsurgery.skips.kind import SkipOptions, build
-from n2nsurgery.skips.kinds.n2n import MEMBER, N2NSkip
+from n2nsurgery.skips.kinds.n2n import N2N, N2NSkip
 from n2nsurgery.skips.spec import Alignment, SkipSpec
 
 RELU = Nonlinearity(name="ReLU")
@@ -32,7 +32,7 @@ def skip_spec(source: Signal, target: Signal, kernel: tuple[int, ...] = (3, 3), 
         pair=here,
         align=changes.pop("align", Alignment()),
         kernel=kernel,
-        weight_shape=MEMBER.weight_shape(here, kernel),
+        weight_shape=N2N().weight_shape(here, kernel),
         **changes,
     )
 
@@ -95,24 +95,24 @@ def test_three_dimensions_pool_and_convolve():
 
 def test_a_target_with_channels_last_gets_a_linear_map():
     here = signal(5, 4, 3, layout="channels_last")
-    assert MEMBER.weight_shape(pair(signal(2, 5, 4), here), (7, 7)) == (3, 2)
-    assert MEMBER.weight_shape(pair(signal(2, 5, 4), signal(8)), ()) == (8, 2)
+    assert N2N().weight_shape(pair(signal(2, 5, 4), here), (7, 7)) == (3, 2)
+    assert N2N().weight_shape(pair(signal(2, 5, 4), signal(8)), ()) == (8, 2)
 
 
 def test_a_kernel_of_another_rank_is_a_usage_error():
     with pytest.raises(UsageError, match="2 sizes"):
-        MEMBER.weight_shape(pair(signal(2, 5, 4), signal(3, 5, 4)), (3,))
+        N2N().weight_shape(pair(signal(2, 5, 4), signal(3, 5, 4)), (3,))
 
 
 def test_an_activation_that_is_not_zero_at_zero_is_refused_only_on_the_branch():
     gated = pair(signal(2, 4), signal(2, 4), Nonlinearity(name="Sigmoid"))
-    assert "Sigmoid(0) = 0.5" in (MEMBER.accepts(gated, SkipOptions()) or "")
-    assert MEMBER.accepts(gated, SkipOptions(inner=False)) is None
+    assert "Sigmoid(0) = 0.5" in (N2N().accepts(gated, SkipOptions()) or "")
+    assert N2N().accepts(gated, SkipOptions(inner=False)) is None
 
 
 def test_a_sum_without_activation_has_the_identity_for_g():
     plain = pair(signal(2, 4), signal(2, 4), None)
-    assert MEMBER.accepts(plain, SkipOptions()) is None
+    assert N2N().accepts(plain, SkipOptions()) is None
 
 
 def test_a_weight_shape_that_contradicts_the_pair_is_refused_before_anything_is_allocated():
