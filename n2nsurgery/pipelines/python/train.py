@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, Unpack, cast
 
 from torch import nn
 
@@ -17,6 +17,7 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import atomic_file
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.core.processes.folder_lock import locked_folder
+from n2nsurgery.core.validation import require
 from n2nsurgery.core.version import __version__
 from n2nsurgery.data.torch_data.sources import BatchOptions, batches_of, is_exact
 from n2nsurgery.pipelines.python.parts import Metrics, measure_of_caller, require_unused
@@ -27,6 +28,7 @@ from n2nsurgery.pipelines.training.training_text import epoch_line, step_line
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.keywords import TrainOptions
+from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery.training.distributed.collectives import on_rank_zero
 from n2nsurgery.training.distributed.distributed import joined
@@ -49,9 +51,9 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
     folder: str | Path | None = None,
     validation: Any = None,  # noqa: ANN401
     test: Any = None,  # noqa: ANN401
-    loss: Loss | None = None,
-    metrics: Metrics | None = None,
-    optimizer: OptimizerFactory | None = None,
+    loss: Loss | str | None = None,
+    metrics: Metrics | Sequence[str] | None = None,
+    optimizer: OptimizerFactory | OptimizerConfig | None = None,
     scheduler: SchedulerFactory | None = None,
     scheduler_interval: Literal["epoch", "step"] = "epoch",
     callbacks: Callbacks | None = None,
@@ -73,10 +75,11 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
     a tensor, a tuple (by position) or a dict (by name). Checkpoints are ranked by `validation`. `collate`, `workers`:
     as DataLoader's `collate_fn` and `num_workers`.
 
-    `loss`: a function of what the model returns and the targets, the mean over the samples. `metrics`: functions of the
-    same two by name, or objects as in `training.training_metrics`; with a loss of your own and no metrics, the loss
-    alone is measured. `optimizer`: makes an optimizer from parameters, `scheduler` a scheduler from that. `teacher`: a
-    network whose scores are learned from, see `DistillationConfig`. `callbacks`: see `training.loop.events`.
+    `loss`: a function of what the model returns and the targets, the mean over the samples; or a registered name.
+    `metrics`: functions of the same two by name, or objects as in `training.training_metrics`; or registered names.
+    With a loss of your own and no metrics, the loss alone is measured. `optimizer`: makes an optimizer from parameters,
+    or is an OptimizerConfig. `scheduler` makes a scheduler from the optimizer. `teacher`: a network whose scores are
+    learned from, see `DistillationConfig`. `callbacks`: see `training.loop.events`.
 
     `resume` goes on from the newest checkpoint, on the CPU to the bit where the data is a map-style dataset whose items
     depend on nothing but their index and the global random generators (`data.torch_data.require_repeatable` finds out).
@@ -85,9 +88,14 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
         n2nsurgery.train(pruned, dataset, folder="runs/mine", loss=focal, epochs=10,
                          optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=1e-3))
     """
-    alone = loss is not None and options.get("task") is None
+    require_known(options, TrainOptions, "train")
+    wanted: dict[str, Any] = {**options, **_named(loss, metrics, optimizer)}
+    own_loss = None if isinstance(loss, str) else loss
+    own_metrics = metrics if isinstance(metrics, Mapping) else None
+    alone = own_loss is not None and metrics is None and options.get("task") is None
     own = OwnParts(
-        loss=loss, measure=measure_of_caller(metrics, alone=alone), optimizer=optimizer, scheduler=scheduler,
+        loss=own_loss, measure=measure_of_caller(own_metrics, alone=alone),
+        optimizer=None if isinstance(optimizer, OptimizerConfig) else optimizer, scheduler=scheduler,
         scheduler_interval=scheduler_interval, teacher=_module(teacher) if teacher is not None else None,
     )  # fmt: skip
     callbacks = callbacks if callbacks is not None else Callbacks()
@@ -97,10 +105,10 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
         _require_recipe(model, data)
         require_unused("a recipe says what its data is and how it is read", validation=validation, test=test,
                        collate=collate, workers=workers, batches_per_epoch=batches_per_epoch)  # fmt: skip
-        return _train_recipe(Path(model), folder, own, callbacks, options, resume=resume)
+        return _train_recipe(Path(model), folder, own, callbacks, wanted, resume=resume)
     if data is None or folder is None:
         raise UsageError("training a model needs `data`, a dataset or batches, and `folder`, where its run is written")
-    config = _config(options, optimizer)
+    config = _config(wanted, own)
     with joined(config.device, timeout=config.distributed_timeout) as processes, ExitStack() as held:
         on_rank_zero(processes, lambda: held.enter_context(locked_folder(Path(folder))))
         made = BatchOptions(
@@ -123,12 +131,19 @@ def _module(model: PrunedModel | nn.Module) -> nn.Module:
     return model.module if isinstance(model, PrunedModel) else model
 
 
-def _config(options: TrainOptions, optimizer: OptimizerFactory | None) -> TrainConfig:
+def _named(loss: object, metrics: object, optimizer: object) -> dict[str, Any]:
+    """The parts that are given as a config names them: registered names, and an optimizer with its values."""
+    chosen: dict[str, Any] = {"loss": loss} if isinstance(loss, str) else {}
+    if metrics is not None and not isinstance(metrics, Mapping):
+        require(isinstance(metrics, list | tuple), "metrics", metrics, "registered names, or a dict of functions")
+        chosen["metrics"] = tuple(cast("Sequence[str]", metrics))
+    return chosen | ({"optimizer": optimizer} if isinstance(optimizer, OptimizerConfig) else {})
+
+
+def _config(options: Mapping[str, Any], own: OwnParts) -> TrainConfig:
     """The config of the options; the learning rate of an optimizer of one's own stays, unless a schedule is given."""
-    require_known(options, TrainOptions, "train")
-    own: TrainOptions = {"schedule": ScheduleConfig(name="constant")} if optimizer is not None else {}
-    values: dict[str, Any] = {**own, **options}
-    return TrainConfig(**values)
+    constant = {"schedule": ScheduleConfig(name="constant")} if own.optimizer is not None else {}
+    return TrainConfig(**{**constant, **options})
 
 
 def _data(data: Any, splits: Mapping[str, Any], options: BatchOptions, *, resume: bool) -> TrainData:  # noqa: ANN401
@@ -207,7 +222,7 @@ def _train_recipe(  # noqa: PLR0913
 ) -> TrainOutcome:
     request = TrainRequest(
         recipe=recipe,
-        overrides=tuple(f"train.{name}={json.dumps(value)}" for name, value in options.items()),
+        overrides=tuple(f"train.{name}={json.dumps(value, default=asdict)}" for name, value in options.items()),
         output=Path(folder) if folder is not None else None,
         resume=AUTO if resume else None,
     )

@@ -144,13 +144,16 @@ def _named(value: Any, name: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 
 
 
 def _require_ranking(config: TrainConfig, components: Components, data: TrainData) -> None:
-    """Return where the metric of ranking is measured, and early stopping has a split to look at; raises UsageError."""
+    """Return where the metric of ranking is measured, and what looks at validation data has some; raises UsageError."""
     components.measure.best(config.best_metric)
-    if config.patience is not None and "validation" not in data.evaluations:
-        raise UsageError(
-            f"patience is {config.patience}, and there is no validation split to look at: set data.validation, or "
-            "leave patience out"
-        )
+    for name in ("best_metric", "patience"):
+        value = getattr(config, name)
+        if value is not None and "validation" not in data.evaluations:
+            raise UsageError(
+                f"is {value!r}, and there is no validation split to look at: set data.validation, or leave {name} out",
+                field=name,
+                joint=" ",
+            )
 
 
 def _newest(store: Checkpoints, *, resume: bool) -> SealedFiles | None:

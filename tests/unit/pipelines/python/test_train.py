@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import n2nsurgery
 from n2nsurgery.core.errors import InterruptionError, UnknownNameError, UsageError
+from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.loop.events import Callbacks
 
 CPU = {"device": "cpu", "batch_size": 8}
@@ -245,14 +246,12 @@ def test_callbacks_are_told_of_steps_epochs_and_checkpoints(tmp_path):
         ({"optimizer": lambda _: 3}, UsageError, "the optimizer's factory gave a int"),
         ({"scheduler": lambda _: 3, "optimizer": sgd}, UsageError, "the scheduler's factory gave a int"),
         ({"loss": lambda outputs, _: outputs}, UsageError, r"the loss has shape \(8, 3\); it must be one number"),
-        (
-            {"loss": "cross-entropy"},
-            UsageError,
-            r"loss is 'cross-entropy'; it must be a function of \(outputs, targets\)",
-        ),
+        ({"loss": "cross-entopy"}, UnknownNameError, "unknown loss 'cross-entopy'; did you mean 'cross-entropy'"),
+        ({"loss": 3}, UsageError, r"loss is 3; it must be a function of \(outputs, targets\)"),
         ({"loss": lambda *_: 1.0}, UsageError, "the loss is a float; it must be a tensor of one number"),
         ({"loss": lambda *_: torch.tensor(1.0)}, UsageError, "the loss does not depend on a trained weight"),
-        ({"metrics": ["top1"]}, UsageError, r"metrics is \['top1'\]; it must be a dict of functions"),
+        ({"metrics": ["topp1"]}, UnknownNameError, "unknown training metric 'topp1'; did you mean 'top1'"),
+        ({"metrics": 3}, UsageError, "metrics is 3; it must be registered names, or a dict of functions"),
         ({"metrics": {"a": 3}}, UsageError, r"metrics\['a'\] is 3; it must be a function of \(outputs, targets\)"),
         ({"metrics": {"a": lambda *_: "x"}}, UsageError, "gave a str; it must give one number"),
         ({"metrics": {"a": lambda o, _: o}}, UsageError, r"gave a tensor of shape \(8, 3\); it must give one number"),
@@ -263,7 +262,8 @@ def test_callbacks_are_told_of_steps_epochs_and_checkpoints(tmp_path):
         ({"callbacks": print}, UsageError, r"give n2nsurgery\.Callbacks\(on_epoch=function\)"),
         ({"optimizer": sgd, "freeze": ("0", "3")}, UsageError, "there is nothing to train: every parameter is frozen"),
         ({"freeze": ("0", "3")}, UsageError, "there is nothing to train: every parameter is frozen"),
-        ({"patience": 2}, UsageError, "there is no validation split to look at"),
+        ({"patience": 2}, UsageError, "patience is 2, and there is no validation split to look at"),
+        ({"best_metric": "top5"}, UsageError, "best_metric is 'top5', and there is no validation split to look at"),
         ({"best_metric": "top3"}, UnknownNameError, "unknown best_metric 'top3'"),
         ({"freeze": ("conv",)}, UnknownNameError, "unknown layer pattern 'conv'"),
     ],
@@ -335,3 +335,12 @@ def test_a_run_that_python_began_is_evaluated_on_data_by_name(tmp_path):
     with pytest.raises(UsageError, match="has no recipe and does not say which data it is for"):
         n2nsurgery.evaluate(tmp_path / "run", device="cpu")
     assert n2nsurgery.evaluate(tmp_path / "run", data, device="cpu").samples == 16
+
+
+def test_parts_may_be_given_as_a_recipe_names_them(tmp_path):
+    outcome = n2nsurgery.train(
+        network(), samples(), folder=tmp_path, loss="cross-entropy", metrics=["top1", "top5"],
+        optimizer=OptimizerConfig(name="adam", lr=1e-3), epochs=1, **CPU,
+    )  # fmt: skip
+    assert [name for name, _ in outcome.history[0].metrics] == ["top1", "top5"]
+    assert outcome.history[0].lr == pytest.approx(1e-3)
