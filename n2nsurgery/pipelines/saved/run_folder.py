@@ -43,6 +43,11 @@ def content_of(folder: Path, *, last: bool = False) -> Artifact:
     Raises InvalidFileError, naming the file, for whatever is missing or wrong.
     """
     if not is_run(folder):
+        if (folder / CHECKPOINTS).is_dir():
+            raise InvalidFileError(
+                f"'{folder}' is the training of a module that was not pruned, so it holds no artifact; `weights()` of "
+                "what `n2nsurgery.train` returned are its weights"
+            )
         return read(folder)
     checkpoint = newest_checkpoint(folder) if last else best_checkpoint(folder)
     return replace(read(folder / SURGERY), folder=checkpoint, state=dict(trained_weights(checkpoint)))

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import n2nsurgery
-from n2nsurgery.core.errors import InterruptionError, UnknownNameError, UsageError
+from n2nsurgery.core.errors import InterruptionError, InvalidFileError, UnknownNameError, UsageError
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.loop.events import Callbacks
 
@@ -344,3 +344,11 @@ def test_parts_may_be_given_as_a_recipe_names_them(tmp_path):
     )  # fmt: skip
     assert [name for name, _ in outcome.history[0].metrics] == ["top1", "top5"]
     assert outcome.history[0].lr == pytest.approx(1e-3)
+
+
+def test_the_training_of_a_module_that_was_not_pruned_is_no_artifact(tmp_path):
+    module = network()
+    outcome = n2nsurgery.train(module, samples(), folder=tmp_path, epochs=1, **CPU)
+    with pytest.raises(InvalidFileError, match=r"a module that was not pruned, so it holds no artifact; `weights\(\)`"):
+        n2nsurgery.load(tmp_path, model=network())
+    assert outcome.weights().keys() == module.state_dict().keys()
