@@ -7,6 +7,7 @@ import pytest
 
 import n2nsurgery.models.catalog
 from n2nsurgery.core.progress import SILENT
+from n2nsurgery.models.weights_config import WeightsConfig
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.pipelines.deploy.doctor import run as diagnose
 
@@ -97,8 +98,8 @@ def test_inspect_shows_layers_pairs_and_the_commonest_refusals(program, pipeline
             ("resnet18",),
             {
                 "pairs": "all",
-                "num_classes": None,
                 "input_size": (3, 64, 64),
+                "weights": WeightsConfig(),
                 "seed": 0,
                 "progress": SILENT,
             },
