@@ -26,9 +26,9 @@ def inspect(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Show layers, places for skips, and rejections; of a file, its weights.
+    """Show layers, possible skips, and what was rejected; of a file, its weights.
 
-    Every refused layer and pair comes with its reason. The weights of an .onnx file are counted again.
+    Every rejected layer and pair comes with its reason. The weights of an .onnx file are counted again.
     """
     asked = WeightsConfig(**weights)
     with session(quiet=quiet, verbose=verbose) as progress:
