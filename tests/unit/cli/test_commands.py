@@ -7,8 +7,8 @@ import pytest
 
 import n2nsurgery.models.catalog
 from n2nsurgery.core.progress import SILENT
-from n2nsurgery.models.weights_config import WeightsConfig
 from n2nsurgery.export.config import ExportConfig
+from n2nsurgery.models.weights_config import WeightsConfig
 from n2nsurgery.pipelines.deploy.doctor import run as diagnose
 
 INSPECTED = {
