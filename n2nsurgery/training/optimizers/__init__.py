@@ -65,7 +65,7 @@ def require_decay(weight_decay: float) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class MomentOptimizer:
-    """The hyper-parameters of Adam and its relatives, checked; each of them adds its own step.
+    """The hyper-parameters of Adam and its relatives, checked, with the names of torch.optim; each adds its own step.
 
     `betas`: decay of the gradient's two moments, each in [0, 1). `eps` above 0: it keeps the step of a weight whose
     moments are zero at zero. `weight_decay`: 0 or more.

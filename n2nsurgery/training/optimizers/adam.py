@@ -8,7 +8,7 @@ Source: torch.optim.Adam; Kingma and Ba 2015, "Adam: a method for stochastic opt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -23,10 +23,7 @@ class Adam(MomentOptimizer):
         """A new Adam optimizer of `groups`."""
         return torch.optim.Adam(
             groups,
-            lr=self.lr,
-            betas=self.betas,
-            eps=self.eps,
-            weight_decay=self.weight_decay,
+            **asdict(self),
             fused=can_fuse(parameters_of(groups)),
         )
 

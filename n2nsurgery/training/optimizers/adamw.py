@@ -8,7 +8,7 @@ Source: torch.optim.AdamW; Loshchilov and Hutter 2019, "Decoupled weight decay r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -25,10 +25,7 @@ class AdamW(MomentOptimizer):
         """A new AdamW optimizer of `groups`."""
         return torch.optim.AdamW(
             groups,
-            lr=self.lr,
-            betas=self.betas,
-            eps=self.eps,
-            weight_decay=self.weight_decay,
+            **asdict(self),
             fused=can_fuse(parameters_of(groups)),
         )
 

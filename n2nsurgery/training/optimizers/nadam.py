@@ -8,7 +8,7 @@ Source: torch.optim.NAdam; Dozat 2016, "Incorporating Nesterov momentum into Ada
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -21,7 +21,7 @@ class NAdam(MomentOptimizer):
 
     def __call__(self, groups: Groups) -> torch.optim.NAdam:
         """A new NAdam optimizer of `groups`."""
-        return torch.optim.NAdam(groups, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay)
+        return torch.optim.NAdam(groups, **asdict(self))
 
 
 MEMBER = NAdam

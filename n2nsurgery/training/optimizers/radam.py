@@ -8,7 +8,7 @@ Source: torch.optim.RAdam; Liu et al. 2020, "On the variance of the adaptive lea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -21,7 +21,7 @@ class RAdam(MomentOptimizer):
 
     def __call__(self, groups: Groups) -> torch.optim.RAdam:
         """A new RAdam optimizer of `groups`."""
-        return torch.optim.RAdam(groups, lr=self.lr, betas=self.betas, eps=self.eps, weight_decay=self.weight_decay)
+        return torch.optim.RAdam(groups, **asdict(self))
 
 
 MEMBER = RAdam
