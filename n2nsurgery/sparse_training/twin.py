@@ -34,10 +34,12 @@ from n2nsurgery.sparse_training.modules.laid_out import laid_out_twin
 from n2nsurgery.sparse_training.modules.layers import SparseConv, SparseLayer, SparseLinear, conv_refusal, geometry_of
 from n2nsurgery.sparse_training.modules.skips import laid_out_skip, skip_twin
 from n2nsurgery.sparse_training.seen_shapes import seen_shapes
+from n2nsurgery.surgery.engines.hooks import carries_skip
 
 _ATTRIBUTE = "_n2n_sparse_training"
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+_HOOK_FIELDS = tuple(name for name in vars(nn.Module()) if name.startswith(("_forward", "_backward")))
 
 
 @dataclass(kw_only=True)
@@ -94,7 +96,10 @@ def sparse_training(
         twin = None if id(child) in memo else laid_out_skip(child) if type(child) is ResSkip else laid_out_twin(child)
         if twin is not None:
             memo[id(child)] = twin
+    replaced = [child for child in module.modules() if id(child) in memo]
     result: nn.Module = copy.deepcopy(module, memo)
+    for child in replaced:
+        _copy_hooks(child, memo[id(child)], memo)
     result.train(module.training)
     _without_enforcer(result)
     fuse_relu(result)
@@ -131,6 +136,12 @@ def _record_of(twin: nn.Module) -> _Record:
     if not isinstance(record, _Record):
         raise UsageError(f"{type(twin).__name__} is no sparse twin; `sparse_training` makes one")
     return record
+
+
+def _copy_hooks(original: nn.Module, twin: nn.Module, memo: dict[int, Any]) -> None:
+    """Give a twin the hooks of its original, those of skips among them, for the modules of the twin."""
+    for name in _HOOK_FIELDS:
+        twin.__dict__[name] = copy.deepcopy(original.__dict__[name], memo)
 
 
 def _masks_of(module: nn.Module, masks: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
@@ -207,7 +218,7 @@ def _twins_of(
 def _refusal(child: nn.Module, attribute: str) -> str | None:
     if attribute != "weight":
         return f"{type(child).__name__} holds it as '{attribute}'"
-    if any(child.__dict__.get(hooks) for hooks in _HOOKS):
+    if any(not carries_skip(hook) for hooks in _HOOKS for hook in child.__dict__.get(hooks, {}).values()):
         return "it has hooks"
     if type(child) in _CONVOLUTIONS:
         return conv_refusal(child)  # type: ignore[arg-type]

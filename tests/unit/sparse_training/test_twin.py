@@ -79,11 +79,12 @@ def losses(module: nn.Module, count: int) -> list[float]:
     return found
 
 
-def pruned(kind: str) -> nn.Module:
+def pruned(kind: str, **options) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = plain_network()
-    module = n2nsurgery.apply(network, density=0.4, skip=kind, example_inputs=torch.randn(2, 3, 8, 8)).module
+    inputs = torch.randn(2, 3, 8, 8)
+    module = n2nsurgery.apply(network, density=0.4, skip=kind, example_inputs=inputs, **options).module
     assert any("skip" in name for name, _ in module.named_modules())
     return module.train()
 
@@ -173,7 +174,7 @@ def test_a_chain_stays_in_the_layout_and_fuses_its_relus():
 
 
 def test_a_traced_network_fuses_its_relus_where_no_skip_lies_between():
-    module = pruned("n2n")
+    module = pruned("n2n", engine="rewrite")
     twin = sparse_training(module, auto=False)
     called = [twin.get_submodule(node.target) for node in twin.graph.nodes if node.op == "call_module"]
     relus = sum(type(child) is nn.ReLU for child in called)
