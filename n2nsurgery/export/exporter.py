@@ -53,10 +53,11 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     """Writes `module` to `path` and returns what was proven of the file; nothing appears where a proof fails.
 
     `module` is in eval mode, on the CPU, in float32 or float64. `example_inputs` are its inputs with the batch as
-    dimension 0, given by name where forward has arguments of all `input_names`, else in order; that dimension stays dynamic in the file. `metadata` becomes one JSON document in the
-    file. `masks` maps parameter names to boolean tensors (False = pruned). `config`: its form; its `report`
-    is the caller's. `libraries`: custom operators (the sparse runtime) that the file is proven with besides, and that
-    layers are measured with. `progress` sees each stage begin.
+    dimension 0, given by name where forward has arguments of all `input_names`, else in order; that dimension stays
+    dynamic in the file. `metadata` becomes one JSON document in the file. `masks` maps parameter names to boolean
+    tensors (False = pruned). `config`: its form; its `report` is the caller's. `libraries`: custom operators (the
+    sparse runtime) that the file is proven with besides, and that layers are measured with. `progress` sees each stage
+    begin.
 
     Raises UsageError for an unfit module, an existing file or nothing to measure, TraceError where torch cannot
     capture the module, VerificationError where the file does not reproduce it, RunError where it cannot be translated

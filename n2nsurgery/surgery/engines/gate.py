@@ -1,14 +1,15 @@
 """The gate: before anything is pruned, what surgery adds or replaces must not change what the model computes.
 
 Compared are outputs, buffers and the gradient of every parameter, in train and eval mode, at two batch sizes and two
-input sizes, with the same random numbers. On the CPU they are equal to the bit; other devices may add in another order in each run.
+input sizes, with the same random numbers. On the CPU they are equal to the bit; other devices may add in another order
+in each run.
 """
 
 from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -42,13 +43,11 @@ def require_harmless(model: nn.Module, plan: SurgeryPlan, inputs: Mapping[str, A
     cases += [next((found for found in larger if found[1] is not None), (cases[0][0], None))]
     for case, without in cases:
         if without is not None:
-            _require(without, module, case, repeated=lambda case=case: _seen(model, case))
+            _require_equal(model, without, module, case)
 
 
-def _require(
-    without: Observation, module: nn.Module, case: Case, *, repeated: Callable[[], Observation | None]
-) -> None:
-    """Return where `module`, with skips, shows what the model showed without; see `require_harmless`."""
+def _require_equal(model: nn.Module, without: Observation, module: nn.Module, case: Case) -> None:
+    """Return where `module` shows in this case what `model` showed `without` skips; see `require_harmless`."""
     try:
         different = _different(without, observe(module, case), zero_is_none=True)
     except Exception as error:
@@ -56,7 +55,7 @@ def _require(
             f"with skips {type(module).__name__} fails where it did not without ({case}): {error}. Its forward takes"
             " another path than the one that was traced: prune it without skips, or without this one"
         ) from error
-    again = repeated() if different else None
+    again = _seen(model, case) if different else None
     if again is not None and not _different(without, again):
         raise TraceError(
             f"skips without weights change what {type(module).__name__} computes ({case}): {different}. Its forward"

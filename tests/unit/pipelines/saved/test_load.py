@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from n2nsurgery import apply, load
-from n2nsurgery.core.errors import InvalidFileError, TraceError, UnknownNameError, UsageError
+from n2nsurgery.core.errors import InvalidFileError, UnknownNameError, UsageError
 from n2nsurgery.models.families.mlp import Perceptron
 from n2nsurgery.pipelines.prune.apply import run
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest

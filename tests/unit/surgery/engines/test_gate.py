@@ -36,7 +36,7 @@ def test_a_planted_difference_is_found(planted):
     twin = traced(model)
     with torch.no_grad():
         twin.get_submodule("0").weight[0, 0] += planted
-    with pytest.raises(TraceError, match="does not do what the original does .train mode, inputs .4, 3..: output 0"):
+    with pytest.raises(TraceError, match=r"does not do what the original does .train mode, inputs .4, 3..: output 0"):
         require_same(model, twin, {"input": X + 1})
 
 
@@ -53,7 +53,7 @@ def test_an_output_of_another_structure_is_found():
         def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - as nn.Sequential calls it
             return input, input
 
-    with pytest.raises(TraceError, match="copy of Root does not do what .*: output 1 is missing"):
+    with pytest.raises(TraceError, match=r"copy of Root does not do what .*: output 1 is missing"):
         require_same(Root(), traced(nn.Sequential(nn.Identity())), {"input": X})
 
 
@@ -106,7 +106,7 @@ class Moody(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.tolist() if type(x) is Tensor else [None] * 4
-        return self.layers[4:](x) if len(rows) < 4 else self.layers(x)  # noqa: PLR2004
+        return self.layers[4:](x) if len(rows) < 4 else self.layers(x)
 
 
 def test_a_forward_that_takes_another_path_than_the_traced_one_is_refused_with_the_skip():
