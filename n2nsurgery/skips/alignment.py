@@ -84,9 +84,7 @@ def fitted(alignment: Alignment, a: Tensor, z: Tensor, *, channels_last: bool) -
     if resized == Alignment(pooling=alignment.pooling):
         return replace(alignment, factor=(), crop=None, upsample=None)
     if len(want) == 1 and (last_in or channels_last):
-        raise RunError(
-            f"a skip cannot bring a sequence of {have[0]} tokens to {want[0]}: the input's size is not served"
-        )
+        raise RunError(f"a skip cannot bring {have[0]} tokens to {want[0]}: give inputs of another size")
     return replace(resized, permute_in=last_in, permute_out=channels_last)
 
 
