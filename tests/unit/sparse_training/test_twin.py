@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 
 import pytest
 import torch
@@ -79,17 +80,32 @@ def losses(module: nn.Module, count: int) -> list[float]:
     return found
 
 
-def pruned(kind: str) -> nn.Module:
+class Plain(nn.Module):
+    """A forward of its own around the layers of `plain_network`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = plain_network()[:13]
+        self.classifier = plain_network()[13:]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.features(x))
+
+
+def pruned(which: str) -> nn.Module:
+    kind, _, engine = which.partition(" ")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = plain_network()
-    module = n2nsurgery.apply(network, density=0.4, skip=kind, example_inputs=torch.randn(2, 3, 8, 8)).module
+        network = Plain() if engine == "hooks" else plain_network()
+    module = n2nsurgery.apply(
+        network, density=0.4, skip=kind, engine=engine or "rewrite", example_inputs=torch.randn(2, 3, 8, 8)
+    ).module
     assert any("skip" in name for name, _ in module.named_modules())
     return module.train()
 
 
 def made(which: str) -> nn.Module:
-    if which in {"n2n", "residual"}:
+    if which not in {"chain", "shared"}:
         return pruned(which)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -98,7 +114,7 @@ def made(which: str) -> nn.Module:
     return module.train()
 
 
-NETWORKS = ("chain", "shared", "n2n", "residual")
+NETWORKS = ("chain", "shared", "n2n", "residual", "n2n hooks", "residual hooks")
 
 
 @pytest.mark.parametrize("which", NETWORKS)
@@ -194,16 +210,13 @@ def test_what_is_not_served_stays_dense_with_its_reason():
         nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"),
         nn.ConvTranspose2d(4, 4, 2),
         nn.Conv2d(4, 4, 1),
-        nn.Conv2d(4, 4, 1),
     )
-    module[2].register_forward_hook(lambda *_: None)
     masks = masks_of(module)
     twin = sparse_training(module, masks, auto=False)
     reasons = {choice.layer: choice.reason for choice in choices_of(twin) if choice.engine == "dense"}
     assert reasons == {
         "0": "padding 'circular' is not served",
         "1": "ConvTranspose2d has no sparse twin",
-        "2": "it has hooks",
     }
     assert any(
         "holds it as 'own'" in choice.reason for choice in choices_of(sparse_training(made("shared"), auto=False))
@@ -228,6 +241,60 @@ def test_the_choice_follows_sizes_density_and_measurement():
     assert all("measured" in choice.reason and choice.sparse_seconds > 0 for choice in measured)
     with pytest.raises(UsageError, match="without an example"):
         sparse_training(module, masks, measure=True)
+
+
+def test_skips_that_run_in_hooks_do_so_in_the_twin():
+    for kind, twin_class in (("n2n hooks", SparseN2NSkip), ("residual hooks", LaidOutResSkip)):
+        module = pruned(kind)
+        twin = sparse_training(module, auto=False)
+        assert type(twin) is Plain
+        skips = list(twin.n2n_skips.values())
+        assert all(isinstance(skip, twin_class) for skip in skips)
+        called = []
+        for skip in [*skips, *module.n2n_skips.values()]:
+            skip.register_forward_hook(lambda skip, *_: called.append(skip))
+        twin(next(batches(1))[0])
+        assert called == skips  # its own, and none of the module's
+
+
+def test_a_users_hook_sees_the_sparse_layer_and_a_method_is_that_of_its_copy():
+    class Recorder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.seen = nn.Linear(6, 4), []
+            self.layer.register_forward_hook(self.note)
+
+        def note(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            self.seen.append(tuple(layer.weight.shape))
+            return output + inputs[0].sum()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x)
+
+    module = Recorder()
+    twin = sparse_training(module, {"layer.weight": torch.rand(4, 6) < 0.5}, auto=False)
+    x = torch.randn(3, 6)
+    torch.testing.assert_close(twin(x), module(x), rtol=1e-5, atol=1e-5)  # six products
+    assert isinstance(twin.layer, SparseLinear)
+    assert twin.seen == module.seen == [(4, 6)]
+
+
+def test_layers_are_sparse_by_name_and_modes_are_carried_both_ways():
+    module = made("chain")
+    module[1].eval()
+    twin = sparse_training(module, layers={"3", "15"})
+    assert [choice.layer for choice in choices_of(twin) if choice.engine == "sparse"] == ["3", "15"]
+    assert [child.training for child in twin] == [child.training for child in module]
+    twin.eval()[4].train()
+    to_dense(twin)
+    assert [index for index, child in enumerate(module) if child.training] == [4]
+
+
+def test_a_module_that_cannot_be_copied_is_refused_with_the_reason():
+    module = made("chain")
+    module.lock = threading.Lock()
+    with pytest.raises(UsageError, match="Sequential cannot be copied, and a sparse twin is a copy: .*lock"):
+        sparse_training(module)
 
 
 def test_a_new_pattern_reaches_the_original_with_its_mask():
