@@ -14,12 +14,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.validation import require
 from n2nsurgery.masks.attachment import apply_masks, enforcer_of
 from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.masks.maskset import MaskSet
@@ -64,20 +65,20 @@ def sparse_training(
     masks: Mapping[str, Tensor] | None = None,
     *,
     example: Any = None,  # noqa: ANN401 - whatever the module is called with
-    auto: bool = True,
+    layers: Collection[str] | Literal["auto", "all"] = "auto",
     measure: bool = False,
-    layers: Collection[str] | None = None,
 ) -> nn.Module:
     """The sparse twin of `module`, whose masks are `masks` or those that it was pruned with.
 
-    With `auto` a layer stays dense where that is predicted to be faster, from the sizes that `example`, one batch of
-    inputs, has in the network, or from the density alone; with `measure` both are timed. Without `auto` every layer
-    that can be is sparse; with `layers` those of these names are, and no others. `choices_of` says what was chosen and
-    why. Inputs are a tensor, a tuple (by position) or a dict (by name).
+    `layers`: with "auto" a layer stays dense where that is predicted to be faster, from the sizes that `example`, one
+    batch of inputs, has in the network, or from the density alone; with `measure` both are timed. With "all" every
+    layer that can be is sparse; of a collection of names those are, and no others. `choices_of` says what was chosen
+    and why. Inputs are a tensor, a tuple (by position) or a dict (by name).
 
     Raises UsageError for a module without masks, for masks that do not fit, for weights that are not float32 on the
     CPU, and for `measure` without `example`; LibraryNotBuiltError where the native library is not there.
     """
+    require(not isinstance(layers, str) or layers in {"auto", "all"}, "layers", layers, "auto, all or names of layers")
     if measure and example is None:
         raise UsageError("nothing can be measured without an example: pass one batch of inputs as `example`")
     known = _masks_of(module, masks)
@@ -85,8 +86,8 @@ def sparse_training(
     if masks is not None and (enforcer is None or enforcer.masks != known):
         apply_masks(module, MaskSet(known))  # layers that stay dense are masked by its hooks
     shapes = {} if example is None else seen_shapes(module, example)
-    chosen = None if layers is None else frozenset(layers)
-    return _twin_of(module, known, _Request(auto=auto, measure=measure, layers=chosen, shapes=shapes))
+    named = None if isinstance(layers, str) else frozenset(layers)
+    return _twin_of(module, known, _Request(auto=layers != "all", measure=measure, layers=named, shapes=shapes))
 
 
 def _twin_of(module: nn.Module, masks: Mapping[str, Tensor], request: _Request) -> nn.Module:
