@@ -82,8 +82,8 @@ def _require_classes(labels: Tensor, classes: int, ignored: int) -> None:
     if wrong.numel():
         raise UsageError(
             f"a label is {int(wrong[0])}, and the model gives {classes} scores: labels go from 0 to {classes - 1}"
-            f" ({wrong.numel():,} of the batch's {labels.numel():,} do not). Give the model as many outputs as there are"
-            f" classes, or leave such labels out with the loss option ignore_index (now {ignored})"
+            f" ({wrong.numel():,} of the batch's {labels.numel():,} do not). Give the model an output for each class,"
+            f" or leave such labels out with the loss option ignore_index (now {ignored})"
         )
 
 

@@ -260,7 +260,7 @@ def test_callbacks_are_told_of_steps_epochs_and_checkpoints(tmp_path):
         ({"scheduler_interval": "steps"}, UsageError, "scheduler_interval is 'steps'; it must be one of epoch, step"),
         ({"teacher": "resnet18"}, UsageError, "teacher is 'resnet18'; it must be a module or a pruned model"),
         (
-            {"teacher": nn.LazyLinear(5)},
+            {"teacher": nn.Linear(6, 5)},
             UsageError,
             r"gives scores of shape \(8, 5\), the student of \(8, 3\): distill",
         ),
