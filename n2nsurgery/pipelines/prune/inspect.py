@@ -21,7 +21,7 @@ from n2nsurgery.models.weights_config import WeightsConfig
 from n2nsurgery.pipelines.prune.apply import bundle_of, inputs_of
 from n2nsurgery.pipelines.saved.run_folder import SURGERY, is_run
 from n2nsurgery.surgery.artifact import read
-from n2nsurgery.surgery.planning.config import SurgeryConfig, of_pairs
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import PairOptions
 from n2nsurgery.surgery.planning.planner import checked
 from n2nsurgery.surgery.planning.skip_length import skip_length_of
@@ -93,7 +93,7 @@ def run(  # noqa: PLR0913 - the options of the command
 
     `weights`: for a model by name, what is to fit into it; `download` allows fetching it. `options`: as for `inspect`.
     """
-    wanted = replace(of_pairs(**options), seed=seed)
+    wanted = SurgeryConfig.from_preset(density=1.0, seed=seed, **options)
     folder = Path(model)
     if folder.suffix == ".onnx":
         return inspect_file(folder)
@@ -123,7 +123,7 @@ def inspect(
     `options`: which pairs, with the names of `apply` (pairs, skip_length, skip_placement, ...).
     """
     require_known(options, PairOptions, "inspect")
-    wanted = replace(of_pairs(**options), seed=seed)
+    wanted = SurgeryConfig.from_preset(density=1.0, seed=seed, **options)
     bundle = bundle_of(model_or_name, example_inputs, seed)
     name = model_or_name if isinstance(model_or_name, str) else type(model_or_name).__name__
     return inspect_bundle(bundle, name, wanted)

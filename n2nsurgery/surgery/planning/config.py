@@ -18,7 +18,7 @@ from n2nsurgery.core.names import unknown
 from n2nsurgery.graph.layers.pair_selection import PAPER_LENGTH, PairSelection, Placement, Policy
 from n2nsurgery.registries import ALLOCATIONS, CRITERIA, GRANULARITIES, SKIP_KINDS
 from n2nsurgery.skips.spec import Pooling
-from n2nsurgery.surgery.planning.keywords import PairOptions, Scalar, SurgeryOptions
+from n2nsurgery.surgery.planning.keywords import Scalar, SurgeryOptions
 
 Preset = Literal["paper"]
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -49,9 +49,8 @@ class SurgeryConfig:
     given; none where `fan_out` and `junction_density` (by layer pattern) say what layers keep and all others stay
     dense. `skip_ratio` is the part of the kept weights that goes to skips, or `auto`: one weight for each target
     channel with a one-to-one pattern, half of all with a random one. `skip_length` `auto` is 3, as in the paper, where
-    that fits the network, and else the length with most places; skips that cannot hold an explicit `skip_ratio` then
-    leave the rest to the original layers, with a warning. `criterion_options`, and `allocation`,
-    `granularity` and `scope` beside them, are the criterion's own; None leaves them as it has them.
+    that fits, else the length with most places. `criterion_options`, and `allocation`, `granularity` and `scope` beside
+    them, are the criterion's own; None leaves them as it has them.
 
     Raises UsageError, with the field, for values out of range, unknown or in contradiction.
     """
@@ -154,7 +153,7 @@ class SurgeryConfig:
     skip_length: int | Literal["auto"] = field(
         default="auto",
         metadata=option(
-            "weighted layers from source to target; auto: 3 where that fits, else where most places are",
+            "layers from source to target; auto: 3 where it fits, else where most places are",
             metavar="K|auto",
             group=_SKIPS,
             within=Range(least=2),
@@ -296,8 +295,3 @@ class SurgeryConfig:
             name: options.pop(name) for name in ("allocation", "granularity", "scope") if name in options
         }
         return replace(self, density=self.kept, sparsity=None, compression=None, criterion_options=options, **own)
-
-
-def of_pairs(**options: Unpack[PairOptions]) -> SurgeryConfig:
-    """A config that asks for nothing but pairs, by the names of its fields; raises UsageError as it does."""
-    return SurgeryConfig.from_preset(density=1.0, **options)

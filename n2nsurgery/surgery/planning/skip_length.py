@@ -2,7 +2,8 @@
 
 A network of transformer blocks has its places over four layers (from one MLP over the attention into the next), a
 network of three layers only over two. The paper's 3 fits where it serves at least half as many layers as any other
-length does. Else the length that serves most is taken, the shortest of several.
+length does. Else the length that serves most is taken, the shortest of several. With `auto`, skips that cannot hold an
+explicit ratio leave the rest to the original layers, with a warning.
 """
 
 from __future__ import annotations
