@@ -62,13 +62,17 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
     workers: int = 0,
     batches_per_epoch: int | None = None,
     resume: bool = False,
+    allow_import: bool = False,
+    download: bool = False,
+    data_root: str | Path | None = None,
     **options: Unpack[TrainOptions],
 ) -> TrainOutcome:
     """Train `model` in place on `data`, or carry out the recipe in the file `model`; what came of it.
 
     `folder` gets checkpoints, metrics.jsonl and metrics.csv; that of a pruned model is a run, which `load` reads.
     Pruned weights stay at exactly zero under any optimizer. `options` are the fields of `TrainConfig`: epochs,
-    batch_size, task, amp, patience, ...; of a recipe they replace what the file says.
+    batch_size, task, amp, patience, ...; of a recipe they replace what the file says. `allow_import` (run code that it
+    names), `download` and `data_root` are for a recipe, as at the command line.
 
     `data`, `validation`, `test`: a map-style `torch.utils.data.Dataset` of (inputs, targets), which is shuffled here;
     or a DataLoader or another iterable of such batches, `batches_per_epoch` of them where it has no length. Inputs are
@@ -105,7 +109,14 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
         _require_recipe(model, data)
         require_unused("a recipe says what its data is and how it is read", validation=validation, test=test,
                        collate=collate, workers=workers, batches_per_epoch=batches_per_epoch)  # fmt: skip
-        return _train_recipe(Path(model), folder, own, callbacks, wanted, resume=resume)
+        request = TrainRequest(
+            recipe=Path(model), overrides=_overrides(wanted), output=Path(folder) if folder is not None else None,
+            resume=AUTO if resume else None, allow_import=allow_import, download=download,
+            data_root=Path(data_root) if data_root is not None else None,
+        )  # fmt: skip
+        return _train_recipe(request, own, callbacks)
+    require_unused("only a recipe names code and data", allow_import=allow_import, download=download,
+                   data_root=data_root)  # fmt: skip
     if data is None or folder is None:
         raise UsageError("training a model needs `data`, a dataset or batches, and `folder`, where its run is written")
     config = _config(wanted, own)
@@ -211,21 +222,11 @@ def _require_recipe(model: str | Path, data: object) -> None:
         raise UsageError("a recipe names its data; leave `data` out, or train a model instead of a recipe")
 
 
-def _train_recipe(  # noqa: PLR0913
-    recipe: Path,
-    folder: str | Path | None,
-    own: OwnParts,
-    callbacks: Callbacks,
-    options: Mapping[str, Any],
-    *,
-    resume: bool,
-) -> TrainOutcome:
-    request = TrainRequest(
-        recipe=recipe,
-        overrides=tuple(f"train.{name}={json.dumps(value, default=asdict)}" for name, value in options.items()),
-        output=Path(folder) if folder is not None else None,
-        resume=AUTO if resume else None,
-    )
+def _overrides(options: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(f"train.{name}={json.dumps(value, default=asdict)}" for name, value in options.items())
+
+
+def _train_recipe(request: TrainRequest, own: OwnParts, callbacks: Callbacks) -> TrainOutcome:
     outcome = run_recipe(request, log=_LOG.info, own=own, callbacks=callbacks)
     trained = outcome.trained if outcome is not None else None
     return trained if trained is not None else TrainOutcome(history=(), last=None, best=None, steps=0)

@@ -10,9 +10,10 @@ from torch import nn
 from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.training.config.config import TrainConfig
-from n2nsurgery.training.config.optimizer import OptimizerConfig, make_optimizer
+from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery.training.loop.components import components_of
+from n2nsurgery.training.loop.optimizer import make_optimizer
 
 
 @pytest.mark.parametrize(
