@@ -147,6 +147,7 @@ def test_options_reach_the_graphs(monkeypatch):
         (
             ("a-0.4",),
             {
+                "example_inputs": None,
                 "options": GraphOptions(identity="none", batchnorm="ignored"),
                 "max_nodes": 7,
                 "allow_import": False,
