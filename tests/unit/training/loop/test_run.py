@@ -19,12 +19,12 @@ from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.config.parameter_groups import make_optimizer
 from n2nsurgery.training.loop import trainer
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.components import components_of
 from n2nsurgery.training.loop.evaluation import evaluate
 from n2nsurgery.training.loop.events import Callbacks
-from n2nsurgery.training.loop.optimizer import make_optimizer
 from n2nsurgery.training.loop.run import run_training
 from n2nsurgery.training.metrics.digests import digest
 from n2nsurgery.training.state.checkpoints import trained_weights
