@@ -21,7 +21,8 @@ from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.pipelines.sparse_twins import sparse_twin
 from n2nsurgery.runtime import LibraryNotBuiltError, library_path
-from n2nsurgery.training.config.optimizer import OptimizerConfig, make_optimizer
+from n2nsurgery.training.config.optimizer import OptimizerConfig
+from n2nsurgery.training.config.parameter_groups import make_optimizer
 from n2nsurgery.training.engine.choice import EngineRequest
 from n2nsurgery.training.engine.record import EngineRecord, EngineUse
 from n2nsurgery.training.engine.twin import TwinRequest
