@@ -82,5 +82,5 @@ def _watched(module: nn.Module) -> bool:
 
 
 def _hooks(module: nn.Module) -> Iterator[bool]:
-    for name in ("_forward_pre_hooks", "_forward_hooks", "_backward_hooks", "_backward_pre_hooks"):
+    for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
         yield bool(module.__dict__.get(name))
