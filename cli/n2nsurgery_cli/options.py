@@ -14,14 +14,18 @@ from n2nsurgery.surgery.planning import config
 from n2nsurgery_cli.values import shape
 
 # The model
-Model = Annotated[str, typer.Argument(help="torchvision name, timm:NAME, package.module:factory or a built-in family")]
+Model = Annotated[
+    str, typer.Argument(help="a name as `models` lists it, timm:NAME, hf:FOLDER, file.py:Net or package.module:factory")
+]
 AnyModel = Annotated[
     str,
     typer.Argument(metavar="MODEL|ARTIFACT|FILE", help="a model as for apply, an artifact's folder, or an .onnx file"),
 ]
 AllowImport = Annotated[bool, typer.Option("--allow-import", help="run named code: a model's factory, plugins")]
 NumClasses = Annotated[int | None, typer.Option(metavar="N", help="outputs of the model; default: the source's own")]
-InputSize = Annotated[str | None, typer.Option(metavar="CxHxW", help="shape of one sample; default: the source's own")]
+InputSize = Annotated[
+    str | None, typer.Option(metavar="SHAPE", help="shape of one sample, like 3x32x32; or 224 for an image")
+]
 
 # Surgery; its other options are those of SurgeryConfig
 Preset = Annotated[config.Preset | None, typer.Option(metavar="paper", help=config.PRESET_HELP)]
