@@ -1,12 +1,12 @@
-"""How a model is called and what it returns: device, mode, and tensors, alone or in tuples, lists and mappings."""
+"""How a model is called and what it returns: device, mode, state, and tensors, alone or in tuples, lists, mappings."""
 
 from __future__ import annotations
 
 import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -124,3 +124,23 @@ def evaluation_mode(*modules: nn.Module) -> Iterator[None]:
         for module in modules:
             module.eval()
         yield
+
+
+_CALL_STATES = "_n2n_call_states"
+
+
+class CallState(Protocol):
+    """What is kept during a call of a module, for hooks inside of it."""
+
+    def saved(self) -> Callable[[], AbstractContextManager[None]]:
+        """A maker of contexts in which the state is that of this moment, for parts that are run again afterwards."""
+
+
+def keep_call_state(module: nn.Module, state: CallState) -> None:
+    """Let `call_states` find `state` at `module`; copies of the module have a copy of it."""
+    module.__dict__.setdefault(_CALL_STATES, []).append(state)
+
+
+def call_states(root: nn.Module) -> list[CallState]:
+    """Every state that is kept during calls of `root` and its parts."""
+    return [state for module in root.modules() for state in module.__dict__.get(_CALL_STATES, ())]

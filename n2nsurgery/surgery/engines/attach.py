@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.core.outputs import keep_call_state
 from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.engines.hooks import Capture, Insertion, Scope
 from n2nsurgery.surgery.engines.skip_modules import add_skip_modules
@@ -40,6 +41,7 @@ def attach_skips(module: nn.Module, skips: Sequence[SkipSpec], routes: Sequence[
     for path, scope in scopes.items():
         modules[path].register_forward_pre_hook(scope.open, prepend=True)
         modules[path].register_forward_hook(scope.close, always_call=True)
+        keep_call_state(modules[path], scope)
     return tuple(insertions)
 
 

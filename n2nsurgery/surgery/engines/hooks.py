@@ -8,6 +8,8 @@ All hooks are bound methods of the classes here, so that deepcopy and pickle car
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,6 +59,25 @@ class Scope:
             frames.pop()
         if not frames:
             self._frames.pop(thread, None)
+
+    def saved(self) -> Callable[[], AbstractContextManager[None]]:
+        """A maker of contexts in which the innermost frame is open as it is now, for a part that is run again."""
+        frame = self.frame
+        if frame is None:
+            return nullcontext
+        reached, captured = dict(frame.reached), dict(frame.captured)
+        return lambda: self._open(Frame(reached=dict(reached), captured=dict(captured)))
+
+    @contextmanager
+    def _open(self, frame: Frame) -> Iterator[None]:
+        frames = self._frames.setdefault(_thread(), [])
+        frames.append(frame)
+        try:
+            yield
+        finally:
+            frames.pop()
+            if not frames:
+                self._frames.pop(_thread(), None)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without open frames: a copy starts outside of every call."""

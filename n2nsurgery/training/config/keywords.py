@@ -34,6 +34,8 @@ class TrainOptions(TypedDict, total=False):
     amp: Amp
     channels_last: bool
     compile: bool
+    gradient_checkpointing: bool
+    checkpointed_modules: Sequence[str]
     deterministic: bool
     device: str
     sync_batch_norm: bool

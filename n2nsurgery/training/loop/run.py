@@ -115,7 +115,7 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
             _go_on(trainer, files, allow_changes=allow_changes)
         if config.tensorboard and processes.rank == 0:
             trainer.callbacks = _shown(stack, folder, trainer.position.step, callbacks)
-        stack.enter_context(_memory_named(config, processes))
+        stack.enter_context(_gpu_errors_named(config, processes))
         trainer.run()
     return _outcome(trainer)
 
@@ -194,14 +194,20 @@ def _shown(stack: ExitStack, folder: Path, step: int, callbacks: Callbacks) -> C
 
 
 @contextmanager
-def _memory_named(config: TrainConfig, processes: DistributedContext) -> Iterator[None]:
+def _gpu_errors_named(config: TrainConfig, processes: DistributedContext) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise RunError(
             f"{processes.device} has no memory left with batches of {config.local_batch(processes.size)} in each"
-            " process: "
-            "raise accumulate, which keeps the result, or lower batch_size"
+            " process: raise accumulate or set gradient_checkpointing, which keep the result, or lower batch_size"
+        ) from error
+    except RuntimeError as error:
+        if "device-side assert" not in str(error):
+            raise
+        raise RunError(
+            f"an assertion failed on {processes.device}, most often because a label is no class of the model; "
+            "device cpu names the label"
         ) from error
 
 

@@ -17,6 +17,7 @@ from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.loop.components import Components
 from n2nsurgery.training.loop.freezing import enter_train_mode, freeze
 from n2nsurgery.training.loop.rates import LearningRates
+from n2nsurgery.training.loop.recomputation import Recomputation
 from n2nsurgery.training.metrics.meter import Meter
 from n2nsurgery.training.state.average import WeightAverage
 from n2nsurgery.training.state.randomness import random_state, restore_random_state
@@ -49,6 +50,9 @@ class TrainState:
         self.meter = Meter(processes.device, components.measure)
         if components.teacher is not None:
             components.teacher.network.to(processes.device)
+        self.recomputation = (
+            Recomputation(self.module, config.checkpointed_modules) if config.gradient_checkpointing else None
+        )
         compiled: Any = torch.compile(self.module) if config.compile else self.module
         self.network: nn.Module = processes.wrap_ddp(compiled, find_unused=config.find_unused_parameters)
 
@@ -120,8 +124,10 @@ class TrainState:
         return ScalerState(scale=float(state["scale"]), growth=int(state["_growth_tracker"]))
 
     def close(self) -> None:
-        """Let go of the wrapper, which must not outlive the group of processes, and thaw what was frozen."""
+        """Let go of the wrappers, one of which must not outlive the group of processes, and thaw what was frozen."""
         self.network = self.module
+        if self.recomputation is not None:
+            self.recomputation.close()
         self._thaw()
 
     def _model_state(self) -> dict[str, Tensor]:
