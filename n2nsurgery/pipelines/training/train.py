@@ -19,7 +19,7 @@ from n2nsurgery.core.version import __version__
 from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
 from n2nsurgery.export.proof.report import ExportReport
-from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest
+from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest
 from n2nsurgery.pipelines.connectivity.report import run as report_on
 from n2nsurgery.pipelines.deploy.export import export_onnx
 from n2nsurgery.pipelines.saved.load import load

@@ -19,7 +19,7 @@ from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.training.config.config import TrainConfig
-from n2nsurgery.training.config.optimizer import make_optimizer
+from n2nsurgery.training.config.parameter_groups import make_optimizer
 from n2nsurgery.training.loop import trainer
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.components import components_of
