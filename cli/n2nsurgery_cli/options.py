@@ -11,13 +11,24 @@ from typing import Annotated
 import typer
 
 from n2nsurgery.surgery.planning import config
+from n2nsurgery_cli import completion
 from n2nsurgery_cli.values import shape
 
 # The model
-Model = Annotated[str, typer.Argument(help="torchvision name, timm:NAME, package.module:factory or a built-in family")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="torchvision name, timm:NAME, package.module:factory or a built-in family",
+        autocompletion=completion.models,
+    ),
+]
 AnyModel = Annotated[
     str,
-    typer.Argument(metavar="MODEL|ARTIFACT|FILE", help="a model as for apply, an artifact's folder, or an .onnx file"),
+    typer.Argument(
+        metavar="MODEL|ARTIFACT|FILE",
+        help="a model as for apply, an artifact's folder, or an .onnx file",
+        autocompletion=completion.networks,
+    ),
 ]
 AllowImport = Annotated[bool, typer.Option("--allow-import", help="run named code: a model's factory, plugins")]
 NumClasses = Annotated[int | None, typer.Option(metavar="N", help="outputs of the model; default: the source's own")]
@@ -28,7 +39,12 @@ Preset = Annotated[config.Preset | None, typer.Option(metavar="paper", help=conf
 BatchSize = Annotated[int, typer.Option(metavar="N", help="samples in a batch")]
 
 # Training
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="a YAML file; `n2nsurgery recipe init` begins one")]
+RecipeFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RECIPE", help="a YAML file; `n2nsurgery recipe init` begins one", autocompletion=completion.recipes
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="a value of the recipe, like train.epochs=5; repeatable"),
@@ -40,7 +56,11 @@ Timeout = Annotated[
 ]
 Resume = Annotated[
     str | None,
-    typer.Option(metavar="[auto|RUN]", help="go on: auto with this recipe's run, begun where there is none"),
+    typer.Option(
+        metavar="[auto|RUN]",
+        help="go on: auto with this recipe's run, begun where there is none",
+        autocompletion=completion.artifacts,
+    ),
 ]
 AllowChanges = Annotated[
     bool, typer.Option("--allow-changes", help="resume with a changed recipe where training permits it")
@@ -53,7 +73,7 @@ DownloadData = Annotated[bool, typer.Option("--download", help="allow fetching d
 Last = Annotated[bool, typer.Option("--last", help="of a run, its newest weights instead of its best")]
 
 # The file
-OnnxFile = Annotated[Path, typer.Argument(metavar="FILE", help="an .onnx file")]
+OnnxFile = Annotated[Path, typer.Argument(metavar="FILE", help="an .onnx file", autocompletion=completion.onnx_files)]
 Library = Annotated[
     Path | None, typer.Option(metavar="FILE", help="the sparse runtime's library; default: the installed one")
 ]

@@ -8,14 +8,25 @@ from typing import Annotated
 import typer
 
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
-from n2nsurgery_cli import options
+from n2nsurgery_cli import completion, options
 from n2nsurgery_cli.session import session
 
 
 def evaluate(
-    folder: Annotated[Path, typer.Argument(metavar="RUN|ARTIFACT", help="folder of a run or of an artifact")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|ARTIFACT", help="folder of a run or of an artifact", autocompletion=completion.artifacts
+        ),
+    ],
     data: Annotated[
-        str | None, typer.Option(metavar="NAME", help="a data set; default: the run's own", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="a data set; default: the run's own",
+            show_default=False,
+            autocompletion=completion.data_sets,
+        ),
     ] = None,
     set_: options.Set = None,
     split: Annotated[str, typer.Option(metavar="test|validation|train", help="which samples")] = "test",

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from n2nsurgery.connectivity.graph.report_config import ReportConfig
-from n2nsurgery_cli import options
+from n2nsurgery_cli import completion, options
 from n2nsurgery_cli.config_options import Given, options_of
 from n2nsurgery_cli.session import session
 
@@ -21,7 +21,10 @@ def report(
     reference: Annotated[
         str | None,
         typer.Option(
-            metavar="MODEL|ARTIFACT|FILE", help="what to compare with; default: its own dense form", show_default=False
+            metavar="MODEL|ARTIFACT|FILE",
+            help="what to compare with; default: its own dense form",
+            show_default=False,
+            autocompletion=completion.networks,
         ),
     ] = None,
     html: Annotated[bool, typer.Option("--html", help="write a page; default: NAME.report.html here")] = False,
