@@ -26,8 +26,9 @@ def parsed(each: ConfigField, given: Any) -> object:  # noqa: ANN401 - what type
         return tuple(given) if get_args(kind)[0] is str else shape(each.name, given)
     if get_origin(kind) is Mapping:
         return _named(each, get_args(kind)[1], given)
-    if isinstance(given, str) and float in get_args(kind) and given not in each.literals:
-        return _number(each, float, given, given)
+    number = next((hint for hint in get_args(kind) if hint in {int, float}), None)
+    if isinstance(given, str) and number is not None and given not in each.literals:
+        return _number(each, number, given, given)
     return given
 
 

@@ -78,6 +78,7 @@ def draw_inspect(console: Console, document: Document) -> None:
             "model": document["model"],
             "weights": f"{document['reference_weights']:,}",
             "MACs": f"{document['macs']:,}",
+            "skip length": str(document["skip_length"]),
             "skip capacity": f"{document['skip_capacity']:,}",
         },
     )

@@ -113,7 +113,11 @@ def test_the_seed_is_that_of_the_weights_and_of_the_masks():
         ({"criterion_options": {"scop": "layer"}, "criterion": "snip"}, UnknownNameError, "did you mean 'scope'"),
         ({"skip": "resnet"}, UnknownNameError, "unknown skip kind 'resnet'"),
         ({"skip_ratio": 1.0}, UsageError, r"skip_ratio is 1\.0"),
-        ({"skip_ratio": 0.9, "density": 1}, BudgetError, r"162 weights are to go into \d skips that can hold"),
+        (
+            {"skip_ratio": 0.9, "density": 1, "skip_length": 3},
+            BudgetError,
+            r"162 weights are to go into \d skips that can hold",
+        ),
         ({"data": 5}, UsageError, "data of type int cannot be used"),
     ],
 )
