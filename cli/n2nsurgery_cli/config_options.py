@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
@@ -15,6 +16,7 @@ import typer
 
 from n2nsurgery.core.config.options import ConfigField, config_fields
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery_cli import completion
 from n2nsurgery_cli.values import kind_of, parsed
 
 Given = dict[str, Any]
@@ -23,6 +25,11 @@ Given = dict[str, Any]
 _FORMER = "former_"
 _LONGEST_METAVAR = 44
 _SHORT = {"output": "-o"}
+_COMPLETED = {
+    "MODEL|ARTIFACT|FILE": completion.networks,
+    "[auto|RUN]": completion.artifacts,
+}  # what TAB offers, by what stands for the value
+_OTHERWISE = {"overrides": "--set", "list_only": "--list"}  # fields whose option is not called as they are
 
 
 def options_of(parameter: str, config: type, only: Sequence[str] | None = None) -> Callable[[Any], Any]:
@@ -54,7 +61,7 @@ def flag_of(field: str) -> str:
     name, _, part = field.partition(".")
     if part and name != "criterion_options":
         return field
-    flag = "--criterion-option" if name == "criterion_options" else "--" + name.replace("_", "-")
+    flag = "--criterion-option" if name == "criterion_options" else _OTHERWISE.get(name, f"--{_dashed(name)}")
     return f"{flag} {part}" if part else flag
 
 
@@ -88,11 +95,15 @@ def _parameter(each: ConfigField, name: str, flag: str, *, hidden: bool = False)
     more: Given = {} if kind is bool else {"metavar": _metavar(each, names)}
     if names:
         more["autocompletion"] = lambda incomplete: [each for each in names if each.startswith(incomplete)]
+    elif more.get("metavar") in _COMPLETED:
+        more["autocompletion"] = _COMPLETED[more["metavar"]]
     described = typer.Option(
         *flags, help=_help(each), hidden=hidden, show_default=False, rich_help_panel=each.option.group, **more
     )
-    annotation = Annotated[kind | None, described]  # type: ignore[valid-type]  # a type that is made here
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    needed = each.default is MISSING and not hidden
+    annotation = Annotated[kind if needed else kind | None, described]  # type: ignore[valid-type]  # made here
+    default = inspect.Parameter.empty if needed else None
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def _metavar(each: ConfigField, names: tuple[str, ...]) -> str:
@@ -102,7 +113,7 @@ def _metavar(each: ConfigField, names: tuple[str, ...]) -> str:
 
 def _help(each: ConfigField) -> str:
     several = "; repeatable" if _read_as(each) == list[str] else ""
-    shown = each.default is not None and not isinstance(each.default, bool | tuple | dict)
+    shown = each.default not in (None, MISSING) and not isinstance(each.default, bool | tuple | dict)
     return f"{each.option.help}{several}" + (f"; default: {each.default}" if shown else "")
 
 
