@@ -27,6 +27,7 @@ def draw_train(console: Console, document: Document) -> None:
             "training": f"{document['epochs']} epochs of {document['steps_per_epoch']:,} steps of "
             f"{train['batch_size']} samples, {optimizer['name']} lr {optimizer['lr']:g} {schedule['name']}",
             "device": f"{document['device']}, {_processes(document['processes'])}",
+            **({"engine": document["engine"]["sentence"]} if document["engine"] is not None else {}),
             "recipe": document["recipe_hash"],
         },
     )
