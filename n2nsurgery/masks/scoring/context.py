@@ -40,8 +40,8 @@ class ScoreContext:
 
     `batches` are pairs (inputs, targets); targets None stands for seeded random labels. `input_names`: the arguments of
     forward that the inputs are, where those of a batch are as many; else they are given by position. `loss` maps the
-    primary output and the targets to a scalar. `kept` are the masks of earlier rounds: weights outside them count as zero.
-    `processes`: the processes that score together, every one with the same context.
+    primary output and the targets to a scalar. `kept` are the masks of earlier rounds: weights outside them count as
+    zero. `processes`: the processes that score together, every one with the same context.
     """
 
     module: nn.Module
