@@ -16,6 +16,7 @@ import typer
 
 from n2nsurgery.core.config.options import ConfigField, config_fields
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery_cli import completion
 from n2nsurgery_cli.values import kind_of, parsed
 
 Given = dict[str, Any]
@@ -24,6 +25,10 @@ Given = dict[str, Any]
 _FORMER = "former_"
 _LONGEST_METAVAR = 44
 _SHORT = {"output": "-o"}
+_COMPLETED = {
+    "MODEL|ARTIFACT|FILE": completion.networks,
+    "[auto|RUN]": completion.artifacts,
+}  # what TAB offers, by what stands for the value
 _OTHERWISE = {"overrides": "--set", "list_only": "--list"}  # fields whose option is not called as they are
 
 
@@ -90,6 +95,8 @@ def _parameter(each: ConfigField, name: str, flag: str, *, hidden: bool = False)
     more: Given = {} if kind is bool else {"metavar": _metavar(each, names)}
     if names:
         more["autocompletion"] = lambda incomplete: [each for each in names if each.startswith(incomplete)]
+    elif more.get("metavar") in _COMPLETED:
+        more["autocompletion"] = _COMPLETED[more["metavar"]]
     described = typer.Option(
         *flags, help=_help(each), hidden=hidden, show_default=False, rich_help_panel=each.option.group, **more
     )

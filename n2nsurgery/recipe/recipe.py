@@ -38,6 +38,8 @@ _PLACES = (
     ("train", "tensorboard"),
     ("train", "distributed_timeout"),
     ("train", "find_unused_parameters"),
+    ("train", "engine"),
+    ("train", "measure_engine"),
 )
 _BESIDE = ("plugins", "export", "report")
 

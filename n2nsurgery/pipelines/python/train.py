@@ -22,6 +22,7 @@ from n2nsurgery.core.version import __version__
 from n2nsurgery.data.torch_data.sources import BatchOptions, batches_of, is_exact
 from n2nsurgery.pipelines.python.parts import Metrics, measure_of_caller, require_unused
 from n2nsurgery.pipelines.saved.run_folder import RUN, SURGERY, is_run
+from n2nsurgery.pipelines.sparse_twins import sparse_twin
 from n2nsurgery.pipelines.training.train import run as run_recipe
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training.training_text import epoch_line, step_line
@@ -34,7 +35,7 @@ from n2nsurgery.training.distributed.collectives import on_rank_zero
 from n2nsurgery.training.distributed.distributed import joined
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.components import Loss, OptimizerFactory, OwnParts, SchedulerFactory, components_of
-from n2nsurgery.training.loop.events import Callbacks
+from n2nsurgery.training.loop.events import Callbacks, EngineEvent
 from n2nsurgery.training.loop.run import TrainOutcome, run_training
 from n2nsurgery.training.metrics.measure import Measure
 from n2nsurgery.training.metrics.record import EpochRecord
@@ -129,7 +130,7 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
         return run_training(
             _module(model), fed, config, folder=Path(folder), components=components_of(config, own),
             callbacks=_told(callbacks, config), processes=processes, resume=resume,
-            run_id=_run_id(data, own),
+            run_id=_run_id(data, own), twins=sparse_twin,
         )  # fmt: skip
 
 
@@ -203,7 +204,11 @@ def _told(callbacks: Callbacks, config: TrainConfig) -> Callbacks:
         _LOG.info(epoch_line(record, config.epochs))
         callbacks.on_epoch(record)
 
-    return replace(callbacks, on_step=on_step, on_epoch=on_epoch)
+    def on_engine(event: EngineEvent) -> None:
+        _LOG.info("engine: %s", event.record.sentence(event.measured_gain))
+        callbacks.on_engine(event)
+
+    return replace(callbacks, on_step=on_step, on_epoch=on_epoch, on_engine=on_engine)
 
 
 def _run_id(data: Any, own: OwnParts) -> str:  # noqa: ANN401

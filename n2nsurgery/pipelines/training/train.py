@@ -24,6 +24,7 @@ from n2nsurgery.pipelines.connectivity.report import run as report_on
 from n2nsurgery.pipelines.deploy.export import export_onnx
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.pipelines.saved.run_folder import MODEL, REPORT, RUNS, SURGERY, content_of
+from n2nsurgery.pipelines.sparse_twins import sparse_twin
 from n2nsurgery.pipelines.training.data_facts import facts_of, missing_classes
 from n2nsurgery.pipelines.training.run_recipe import begin, is_begun, require_admission, write_recipe
 from n2nsurgery.pipelines.training.teacher import teacher_of
@@ -41,7 +42,7 @@ from n2nsurgery.training.distributed.distributed import joined
 from n2nsurgery.training.distributed.stop import stops_at_once
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.components import NOTHING, OwnParts, components_of
-from n2nsurgery.training.loop.events import Callbacks
+from n2nsurgery.training.loop.events import Callbacks, EngineEvent
 from n2nsurgery.training.loop.run import TrainOutcome, run_training
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.metrics.throughput import StepProgress
@@ -237,11 +238,14 @@ class _Run:
             self.recipe.train,
             folder=self.folder,
             components=components_of(self.recipe.train, self._own(splits)),
-            callbacks=replace(self.callbacks, on_step=self._step_done, on_epoch=self._epoch_done),
+            callbacks=replace(
+                self.callbacks, on_step=self._step_done, on_epoch=self._epoch_done, on_engine=self._engine_chosen
+            ),
             processes=self.processes,
             resume=self.request.resume is not None,
             allow_changes=self.request.allow_changes,
             run_id=self.recipe.subject,
+            twins=sparse_twin,
         )
 
     def _own(self, splits: DataSplits) -> OwnParts:
@@ -258,6 +262,10 @@ class _Run:
             allow_import=self.request.allow_import,
         )
         return replace(self.own, teacher=teacher)
+
+    def _engine_chosen(self, event: EngineEvent) -> None:
+        self.log(f"engine: {event.record.sentence(event.measured_gain)}")
+        self.callbacks.on_engine(event)
 
     def _step_done(self, step: StepProgress) -> None:
         if step.loss is not None:

@@ -17,6 +17,7 @@ from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery.training.config.task import TASKS, TaskName
 
 Amp = Literal["off", "bf16", "fp16"]
+EngineName = Literal["auto", "dense", "sparse"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,11 +131,19 @@ class TrainConfig:
     find_unused_parameters: bool = field(
         default=False, metadata=option("with several processes, look in every step for parameters without a gradient")
     )
+    engine: EngineName = field(
+        default="auto",
+        metadata=option("compute kept weights alone (sparse, CPU), all (dense), or what is predicted to be faster"),
+    )
+    measure_engine: bool = field(
+        default=False, metadata=option("time both engines for each pruned layer in the place of predicting them")
+    )
     seed: int = field(default=0, metadata=option("every random draw derives from it", within=Range(least=0)))
 
     def __post_init__(self) -> None:
         """Raise UsageError for values out of range or in contradiction."""
         check_options(self)
+        require(not self.compile or self.engine != "sparse", "compile", self.compile, "false with engine sparse")
         require(is_device_name(self.device), "device", self.device, ALLOWED)
         smoothed = not self.label_smoothing or (self.loss or TASKS[self.task].loss) == "cross-entropy"
         require(smoothed, "label_smoothing", self.label_smoothing, "0 for a loss that is no cross-entropy")

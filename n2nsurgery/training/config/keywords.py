@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from n2nsurgery.training.config.config import Amp
+from n2nsurgery.training.config.config import Amp, EngineName
 from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery.training.config.task import TaskName
@@ -46,4 +46,6 @@ class TrainOptions(TypedDict, total=False):
     tensorboard: bool
     distributed_timeout: float
     find_unused_parameters: bool
+    engine: EngineName
+    measure_engine: bool
     seed: int

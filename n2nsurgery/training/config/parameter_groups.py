@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.masks.kept_values import KeptValues
 from n2nsurgery.training.config.member import made
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.optimizers import OPTIMIZERS
@@ -46,6 +47,7 @@ def _split(module: nn.Module, *, spare: bool) -> tuple[list[nn.Parameter], list[
     for owner in module.modules():
         for name, parameter in owner.named_parameters(recurse=False):
             if parameter.requires_grad and parameter not in decayed and parameter not in spared:
-                exempt = spare and (isinstance(owner, _NORMS) or name == "bias" or parameter.ndim <= 1)
+                flat = parameter.ndim <= 1 and not isinstance(owner, KeptValues)  # those are of a weight
+                exempt = spare and (isinstance(owner, _NORMS) or name == "bias" or flat)
                 (spared if exempt else decayed)[parameter] = None
     return list(decayed), list(spared)
