@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import onnx_ir as ir
 
@@ -20,10 +20,27 @@ from n2nsurgery.export.files.onnx_file import ModelFiles, write
 from n2nsurgery.export.proof.parity import rounding_tolerance
 from n2nsurgery.export.proof.proofs import Proofs
 from n2nsurgery.export.sparse.formats import apply_form
-from n2nsurgery.export.sparse.weight_coding import Race, WeightCoding, codings, rounded
+from n2nsurgery.export.sparse.layer_race import race_with
+from n2nsurgery.export.sparse.weight_coding import WeightCoding, codings, rounded
 from n2nsurgery.export.sparse.weight_record import WeightRecord
 
 _NOTHING_REMOVED = Compaction()
+
+
+class CodingOptions(Protocol):
+    """The options that ExportConfig and CompressConfig have in common."""
+
+    @property
+    def format(self) -> Form:
+        """Which operators the file has."""
+
+    @property
+    def values(self) -> Values:
+        """What coded weights are stored as."""
+
+    @property
+    def measure(self) -> bool:
+        """Whether layers are measured."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,25 +59,25 @@ class Deployment:
         return tuple(coding.record for coding in self.codings)
 
 
-def deployment_of(  # noqa: PLR0913 - a model, its form, and what is known of it
+def deployment_of(
     model: ir.Model,
-    *,
-    form: Form,
-    values: Values,
+    wanted: CodingOptions,
     metadata: Mapping[str, Any],
+    *,
+    libraries: Sequence[Path] = (),
     compaction: Compaction = _NOTHING_REMOVED,
-    race: Race | None = None,
 ) -> Deployment:
-    """The decisions for `model`, which is not changed. `race`: measures layers; they are predicted where None."""
-    decided = tuple(codings(model.graph, None if form == "dense" else values, race))
+    """The decisions for `model`, which is not changed; layers are measured with `libraries` where `wanted` says so."""
+    race = race_with(libraries) if wanted.measure else None
+    decided = tuple(codings(model.graph, None if wanted.format == "dense" else wanted.values, race))
     deployment = {
-        "format": form,
-        "values": values,
+        "format": wanted.format,
+        "values": wanted.values,
         "weights": [coding.record.to_json() for coding in decided],
         "compaction": compaction.to_json(),
     }
     document = metadata_document.encode({**metadata, "deployment": deployment})
-    return Deployment(model=model, format=form, values=values, codings=decided, document=document)
+    return Deployment(model=model, format=wanted.format, values=wanted.values, codings=decided, document=document)
 
 
 def write_proven(deployment: Deployment, files: ModelFiles, proofs: Proofs) -> None:
@@ -76,9 +93,9 @@ def write_proven(deployment: Deployment, files: ModelFiles, proofs: Proofs) -> N
     write(model, files)
 
 
-def require_measurable(*, measure: bool, libraries: Sequence[Path]) -> None:
+def require_measurable(wanted: CodingOptions, libraries: Sequence[Path]) -> None:
     """Raise UsageError where layers are to be measured and there is no sparse runtime."""
-    if measure and not libraries:
+    if wanted.measure and not libraries:
         raise UsageError(
             "needs the sparse runtime; build it with `python -m n2nsurgery.runtime.build`", field="measure", joint=" "
         )

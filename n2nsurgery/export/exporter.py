@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
@@ -21,11 +22,10 @@ from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.export.deployment import deployment_of, require_measurable, write_proven
 from n2nsurgery.export.files.load import load_model
 from n2nsurgery.export.files.onnx_file import ModelFiles, require_free, staged
-from n2nsurgery.export.proof.parity import TOLERANCE, torch_outputs
+from n2nsurgery.export.proof.parity import TOLERANCE, Batches, torch_outputs
 from n2nsurgery.export.proof.proofs import Proofs
 from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.export.proof.verify import require_interface, require_pruned_zero, require_valid
-from n2nsurgery.export.sparse.layer_race import race_with
 from n2nsurgery.export.sparse.stored_weights import tensors_of
 
 DEFAULT = ExportConfig()
@@ -58,7 +58,7 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     or written.
     """
     _require_exportable(module, example_inputs, input_names)
-    require_measurable(measure=config.measure, libraries=libraries)
+    require_measurable(config, libraries)
     target = ModelFiles(model=path)
     require_free(target, overwrite=overwrite)
     batches = _batches(example_inputs)
@@ -66,14 +66,10 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     model = capture(module, batches[-1], input_names)
     progress("coding the weights", 0.5)
     compaction = compact(model.graph) if config.compact else Compaction()
-    deployment = deployment_of(
-        model, form=config.format, values=config.values, metadata=metadata, compaction=compaction,
-        race=race_with(libraries) if config.measure else None,
-    )  # fmt: skip
+    deployment = deployment_of(model, config, metadata, libraries=libraries, compaction=compaction)
     with staged(target) as files:
         progress("writing", 0.6)
-        outputs = tuple(str(value.name) for value in model.graph.outputs)
-        proofs = Proofs(batches, outputs, torch_outputs(module, batches), reference="torch")
+        proofs = _proofs(module, model, batches)
         write_proven(deployment, files, proofs)
         progress("checking", 0.8)
         require_valid(files.model)
@@ -100,6 +96,12 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
             weights=deployment.records,
             removed_channels=compaction.removed,
         )
+
+
+def _proofs(module: nn.Module, model: ir.Model, batches: Batches) -> Proofs:
+    """Comparisons that begin with what torch computes of `module`."""
+    outputs = tuple(str(value.name) for value in model.graph.outputs)
+    return Proofs(batches, outputs, torch_outputs(module, batches), reference="torch")
 
 
 def _batches(example: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], ...]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import torch
 from torch import Tensor
 
@@ -31,7 +32,6 @@ from n2nsurgery.export.ort.providers import session
 from n2nsurgery.export.proof.parity import Outputs
 from n2nsurgery.export.proof.proofs import Proofs
 from n2nsurgery.export.proof.verify import require_valid
-from n2nsurgery.export.sparse.layer_race import race_with
 from n2nsurgery.export.sparse.threshold import zero_below
 from n2nsurgery.export.sparse.weight_record import WeightRecord
 
@@ -56,7 +56,7 @@ def compress_file(  # noqa: PLR0913 - what to compress, where to, and how
     for a file without enough zeros (with the reasons), one that was compressed before, an existing `path` or inputs
     that cannot be made up; VerificationError where `source` is damaged or the file does not reproduce it.
     """
-    require_measurable(measure=config.measure, libraries=libraries)
+    require_measurable(config, libraries)
     target = ModelFiles(model=path)
     require_free(target, overwrite=overwrite)
     progress("reading", 0.0)
@@ -67,14 +67,9 @@ def compress_file(  # noqa: PLR0913 - what to compress, where to, and how
     with staged(target) as files:
         proofs = Proofs(original.batches, original.outputs, original.computed, reference="the original")
         if config.threshold is not None:
-            proofs.dense_form(foreign.model, files)
-            zero_below(foreign.model.graph, config.threshold)
-            proofs.dense_form(foreign.model, files, f"the original without weights below {config.threshold:g}", inf)
+            _without_small_weights(foreign.model, config.threshold, files, proofs)
         progress("coding the weights", 0.4)
-        deployment = deployment_of(
-            foreign.model, form=config.format, values=config.values, metadata=metadata,
-            race=race_with(libraries) if config.measure else None,
-        )  # fmt: skip
+        deployment = deployment_of(foreign.model, config, metadata, libraries=libraries)
         _require_gain(deployment, source)
         progress("writing", 0.6)
         write_proven(deployment, files, proofs)
@@ -99,6 +94,13 @@ def compress_file(  # noqa: PLR0913 - what to compress, where to, and how
             weights=deployment.records,
             notes=notes,
         )
+
+
+def _without_small_weights(model: ir.Model, threshold: float, files: ModelFiles, proofs: Proofs) -> None:
+    """Set small weights of `model` to zero; how far this takes its output from the original's is told, not judged."""
+    proofs.dense_form(model, files)
+    zero_below(model.graph, threshold)
+    proofs.dense_form(model, files, f"the original without weights below {threshold:g}", inf)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
