@@ -30,6 +30,14 @@ def import_plugins(names: Iterable[str]) -> None:
         _IMPORTED[name] = None
 
 
+def import_from_here(name: str) -> ModuleType:
+    """The module called `name`, from Python's path or the current folder, which stays on the path."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    return importlib.import_module(name)
+
+
 def imported_plugins() -> tuple[str, ...]:
     """The names of the plugins that this process has imported, for processes that it starts."""
     return tuple(_IMPORTED)
@@ -55,16 +63,14 @@ def import_object(target: str, *, what: str) -> Any:  # noqa: ANN401 - whatever 
 def _module(name: str, shown: str) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
         raise UsageError(f"{shown} is no module's name; give it as in `import`: package.module")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     try:
-        return importlib.import_module(name)
+        return import_from_here(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise UsageError(f"{shown} needs the module '{error.name}', which is missing") from error
         raise UsageError(
-            f"{shown} is not found; install its package, or run where `import {name}` works: '{here}' was looked in too"
+            f"{shown} is not found; install its package, or run where `import {name}` works: "
+            f"'{Path.cwd()}' was looked in too"
         ) from error
     except Exception as error:
         raise UsageError(f"{shown} fails while it is imported: {type(error).__name__}: {error}") from error

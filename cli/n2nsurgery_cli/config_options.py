@@ -16,6 +16,7 @@ import typer
 
 from n2nsurgery.core.config.options import ConfigField, config_fields
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery_cli import completion
 from n2nsurgery_cli.values import kind_of, parsed
 
 Given = dict[str, Any]
@@ -25,6 +26,10 @@ _FORMER = "former_"
 _REGISTERED: dict[str, ConfigField] = {}  # by the name of their parameter; one of that name has one registry
 _LONGEST_METAVAR = 44
 _SHORT = {"output": "-o"}
+_COMPLETED = {
+    "MODEL|ARTIFACT|FILE": completion.networks,
+    "[auto|RUN]": completion.artifacts,
+}  # what TAB offers, by what stands for the value
 _OTHERWISE = {"overrides": "--set", "list_only": "--list"}  # fields whose option is not called as they are
 
 
@@ -90,6 +95,8 @@ def _parameter(each: ConfigField, name: str, flag: str, *, hidden: bool = False)
     more: Given = {} if kind is bool else {"metavar": _metavar(each)}
     if each.choices:
         more["autocompletion"] = lambda incomplete: [name for name in each.choices if name.startswith(incomplete)]
+    elif more.get("metavar") in _COMPLETED:
+        more["autocompletion"] = _COMPLETED[more["metavar"]]
     if each.option.registry is not None:
         _REGISTERED[name] = each
     described = typer.Option(

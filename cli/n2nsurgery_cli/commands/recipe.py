@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from n2nsurgery_cli import options
+from n2nsurgery_cli import completion, options
 from n2nsurgery_cli.grouped import GroupedCommand
 from n2nsurgery_cli.plugin_option import takes_plugins
 from n2nsurgery_cli.session import session
@@ -46,8 +46,12 @@ def check(
 @takes_plugins
 def init(
     file: Annotated[Path, typer.Argument(help="the recipe to write")] = Path("recipe.yaml"),
-    model: Annotated[str, typer.Option(metavar="NAME", help="a model, as for apply")] = "cifar-plain17",
-    data: Annotated[str, typer.Option(metavar="NAME", help="a data set")] = "cifar10",
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="a model, as for apply", autocompletion=completion.models)
+    ] = "cifar-plain17",
+    data: Annotated[
+        str, typer.Option(metavar="NAME", help="a data set", autocompletion=completion.data_sets)
+    ] = "cifar10",
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
