@@ -10,6 +10,7 @@ import importlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 
 from n2nsurgery.core.errors import RunError, UsageError
 
@@ -25,22 +26,27 @@ def import_plugins(names: Iterable[str]) -> None:
     for name in names:
         if not all(part.isidentifier() for part in name.split(".")):
             raise UsageError(f"the plugin '{name}' is no module's name; give it as in `import`: package.module")
-        here = str(Path.cwd())
-        if here not in sys.path:
-            sys.path.insert(0, here)
         try:
-            importlib.import_module(name)
+            import_from_here(name)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise RunError(f"the plugin '{name}' needs the module '{error.name}', which is missing") from error
             raise UsageError(
                 f"the plugin '{name}' is not found; install its package, or run where `import {name}` works: "
-                f"'{here}' was looked in too"
+                f"'{Path.cwd()}' was looked in too"
             ) from error
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
             raise RunError(f"the plugin '{name}' fails while it is imported: {reason}") from error
         _IMPORTED[name] = None
+
+
+def import_from_here(name: str) -> ModuleType:
+    """The module called `name`, from Python's path or the current folder, which stays on the path."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    return importlib.import_module(name)
 
 
 def imported_plugins() -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from n2nsurgery_cli import completion
 Model = Annotated[
     str,
     typer.Argument(
-        help="torchvision name, timm:NAME, package.module:factory or a built-in family",
+        help="a name as `models` lists it, timm:NAME, hf:FOLDER, file.py:Net or package.module:factory",
         autocompletion=completion.models,
     ),
 ]

@@ -20,7 +20,8 @@ from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.batch import batches as batches_of
 from n2nsurgery.data.pipeline.noise import noise_batches
-from n2nsurgery.graph.tracing.trace import Trace, bind_inputs, trace
+from n2nsurgery.graph.model_inputs import bind_inputs, unwrapped
+from n2nsurgery.graph.tracing.trace import Trace, trace
 from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.masks.criterion import Criterion
 from n2nsurgery.masks.scoring.context import SINGLE_PROCESS
@@ -268,6 +269,7 @@ def inputs_of(bundle: ModelBundle) -> dict[str, Any]:
 def _fed(module: nn.Module, example_inputs: Any, recipe: ModelSpec | None) -> ModelBundle:  # noqa: ANN401
     if enforcer_of(module) is not None:
         raise UsageError(f"{type(module).__name__} was pruned before: start again from the dense model")
+    module = unwrapped(module)
     given = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
     inputs = bind_inputs(module, given)
     return ModelBundle(module=module, example_inputs=tuple(inputs.values()), input_names=tuple(inputs), spec=recipe)
