@@ -227,7 +227,7 @@ def test_the_help_lists_options_in_groups_and_what_each_criterion_does(program):
     headings = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert headings == [
         "Arguments:", "Budget:", "Which weights survive:", "Skip connections:", "Scores and draws:", "Model:", "Run:",
-        "Options:", "Criteria:",
+        "Options:", "Examples:", "Criteria:",
     ]  # fmt: skip
     assert "--keep-dense" not in shown
     for text in (
