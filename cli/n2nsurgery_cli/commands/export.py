@@ -26,6 +26,15 @@ def export(
     ] = None,
     _onnx: Annotated[bool, typer.Option("--onnx", hidden=True, help="what is written in any case")] = False,
     output: options.Output = None,
+    example: Annotated[
+        Path | None,
+        typer.Option(
+            "--example",
+            metavar="FILE.npz",
+            help="one batch of inputs by name, to compare the file on; default: noise",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: options.Overwrite = False,
     allow_import: options.AllowImport = False,
     last: options.Last = False,
@@ -45,6 +54,7 @@ def export(
         outcome = run(
             artifact,
             output,
+            example=example,
             config=config,
             overwrite=overwrite,
             allow_import=allow_import,

@@ -46,6 +46,18 @@ def torch_outputs(module: nn.Module, batches: Batches, input_names: Sequence[str
         return [[tensor.numpy() for _, tensor in flatten(value)] for value in returned]
 
 
+def require_numbers(computed: Sequence[Sequence[Array]], outputs: Sequence[str]) -> None:
+    """Return where no output holds NaN, which equals nothing and so proves nothing; else VerificationError."""
+    for batch in computed:
+        for name, value in zip(outputs, batch, strict=True):
+            lost = int(np.isnan(value).sum()) if np.issubdtype(value.dtype, np.inexact) else 0
+            if lost:
+                raise VerificationError(
+                    f"output '{name}' of the network is not a number (NaN) at {lost:,} of {value.size:,} places, so"
+                    " nothing can be proven of a file: give example inputs that it can take, or check its weights"
+                )
+
+
 def file_outputs(path: Path, batches: Batches, libraries: Sequence[Path] = ()) -> list[list[Array]]:
     """The same of the file at `path` in ONNX Runtime on the CPU; VerificationError where it does not run."""
     runtime = session(path, libraries=libraries)

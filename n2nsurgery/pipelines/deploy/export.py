@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from torch import Tensor
+
 from n2nsurgery.core.config.signature import keywords_of, require_known
 from n2nsurgery.core.files import ensure_writable
 from n2nsurgery.core.progress import SILENT, Progress, part_of
+from n2nsurgery.data.files.npz_file import read_npz
 from n2nsurgery.export.config import ExportConfig, ExportOptions
 from n2nsurgery.export.exporter import DEFAULT, export_module
 from n2nsurgery.export.proof.report import ExportReport
@@ -17,7 +21,7 @@ from n2nsurgery.pipelines.connectivity.summary import connectivity_summary
 from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.pipelines.saved.run_folder import MODEL, is_run, newest_result
-from n2nsurgery.surgery.example_inputs import examples
+from n2nsurgery.surgery.example_inputs import examples, given_examples
 from n2nsurgery.surgery.proof import require_masked
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import summary
@@ -42,10 +46,11 @@ class ExportOutcome:
 
 
 @keywords_of(ExportConfig, ExportOptions)
-def export_onnx(
+def export_onnx(  # noqa: PLR0913 - what, where to, compared on what, and how
     pruned: PrunedModel,
     path: str | Path,
     *,
+    example_inputs: Tensor | Sequence[Any] | Mapping[str, Any] | None = None,
     config: ExportConfig | None = None,
     overwrite: bool = False,
     progress: Progress = SILENT,
@@ -53,6 +58,8 @@ def export_onnx(
 ) -> ExportReport:
     """Write `pruned` to `path` as an ONNX file with a dynamic batch, and return what was proven of it.
 
+    `example_inputs`: what the file is compared with torch on: a tensor, positional inputs, or inputs by name, batch
+    first; without them seeded noise, and ones and zeros in turn for integers and booleans.
     `options`: the fields of ExportConfig (`format`, `values`, `compact`, `measure`, `report`); or all of them in one
     `config`, of which `options` replace some.
 
@@ -70,7 +77,7 @@ def export_onnx(
     inputs = pruned.plan.inputs
     return export_module(
         module,
-        examples(inputs),
+        examples(inputs) if example_inputs is None else given_examples(inputs, example_inputs),
         [spec.name for spec in inputs],
         path=Path(path),
         metadata={
@@ -90,6 +97,7 @@ def run(  # noqa: PLR0913 - where from, where to, and how
     artifact: Path | None = None,
     output: Path | None = None,
     *,
+    example: Path | None = None,
     config: ExportConfig = DEFAULT,
     overwrite: bool = False,
     allow_import: bool = False,
@@ -98,16 +106,18 @@ def run(  # noqa: PLR0913 - where from, where to, and how
 ) -> ExportOutcome:
     """Export an artifact or a run by its folder (the newest in `exported/` and `runs/` where None) to `output`.
 
-    Without `output`, an artifact goes to `<folder>.onnx`, a run to `<folder>/model.onnx`: its best weights, or with
-    `last` its newest.
+    `example`: an .npz file with an array for each input, by name. Without `output`, an artifact goes to
+    `<folder>.onnx`, a run to `<folder>/model.onnx`: its best weights, or with `last` its newest.
     """
     folder = artifact if artifact is not None else newest_result()
     path = output or (folder / MODEL if is_run(folder) else folder.with_name(f"{folder.name}.onnx"))
     ensure_writable(path, overwrite=overwrite)
     progress(f"loading {folder.name}", 0.1)
     pruned = load(folder, allow_import=allow_import, last=last)
+    names = tuple(spec.name for spec in pruned.plan.inputs)
     exported = export_onnx(
-        pruned, path, config=config, overwrite=overwrite,
+        pruned, path, example_inputs=None if example is None else read_npz(example, names),
+        config=config, overwrite=overwrite,
         progress=part_of(progress, 0.2, 1),
     )  # fmt: skip
     return ExportOutcome(artifact=folder, report=exported)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import onnxruntime
@@ -18,6 +20,7 @@ from n2nsurgery.pipelines.deploy import export as pipeline
 from n2nsurgery.pipelines.deploy.export import run
 from n2nsurgery.pipelines.prune.apply import run as run_apply
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
+from n2nsurgery.surgery.example_inputs import examples
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.summary import summary
 
@@ -210,3 +213,46 @@ def test_the_document_names_artifact_file_size_and_difference(artifact):
     assert seen[0][0] == "loading first"
     assert done == sorted(done)
     assert len(set(done)) == len(done) >= 4
+
+
+class Masked(nn.Module):
+    """Attention with a key mask of ones and zeros."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(8, 24)
+        self.layers = nn.Sequential(*(m for _ in range(4) for m in (nn.Linear(8, 8), nn.GELU())))
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).chunk(3, -1)
+        bias = (1.0 - mask[:, None, :].float()) * torch.finfo(torch.float32).min
+        return self.layers(torch.softmax(q @ k.transpose(1, 2) + bias, -1) @ v)
+
+
+@pytest.fixture(scope="module")
+def attentive():
+    mask = torch.ones(2, 6, dtype=torch.long)
+    return apply(Masked(), density=0.5, example_inputs=[torch.zeros(2, 6, 8), mask])
+
+
+def test_an_integer_input_is_tried_with_ones_and_zeros(attentive, tmp_path):
+    assert [example.tolist() for example in examples(attentive.plan.inputs)[1:]] == [[[1, 0, 1, 0, 1, 0]] * 2]
+    assert export_onnx(attentive, tmp_path / "m.onnx").inputs == ("x", "mask")
+
+
+def test_a_file_is_compared_on_the_inputs_that_are_given(attentive, tmp_path):
+    given = {"mask": torch.ones(3, 6, dtype=torch.long), "x": torch.ones(3, 6, 8)}
+    report = export_onnx(attentive, tmp_path / "m.onnx", example_inputs=given)
+    assert sorted({line.batch for line in report.parity}) == [1, 3, 4]
+    with pytest.raises(UsageError, match="example_inputs has 'x'; needed are 'x' and 'mask'"):
+        export_onnx(attentive, tmp_path / "n.onnx", example_inputs={"x": given["x"]})
+    with pytest.raises(UsageError, match=r"has 'mask' as float32 of shape \(3, 6\); the network takes int64 of shape"):
+        export_onnx(attentive, tmp_path / "n.onnx", example_inputs=[given["x"], torch.ones(3, 6)])
+
+
+def test_a_network_that_computes_nan_is_not_exported(pruned, tmp_path):
+    broken = replace(pruned, module=copy.deepcopy(pruned.module))
+    next(p for name, p in broken.module.named_parameters() if name.endswith("bias")).data.fill_(float("nan"))
+    with pytest.raises(VerificationError, match=r"not a number \(NaN\) at \d+ of \d+ places, so nothing can be proven"):
+        export_onnx(broken, tmp_path / "m.onnx")
+    assert not (tmp_path / "m.onnx").exists()
