@@ -14,7 +14,7 @@ import onnx_ir as ir
 from torch import Tensor
 
 from n2nsurgery.export.files.onnx_file import ModelFiles, write
-from n2nsurgery.export.proof.parity import TOLERANCE, Outputs, file_outputs, require_parity
+from n2nsurgery.export.proof.parity import TOLERANCE, Outputs, file_outputs, require_numbers, require_parity
 from n2nsurgery.export.proof.report import Parity
 
 
@@ -28,7 +28,11 @@ class Proofs:
     def __init__(
         self, batches: Sequence[Sequence[Tensor]], outputs: tuple[str, ...], expected: Outputs, *, reference: str
     ) -> None:
-        """Start from the outputs `expected` for `batches`, which `reference` computed and `outputs` names."""
+        """Start from the outputs `expected` for `batches`, which `reference` computed and `outputs` names.
+
+        Raises VerificationError where they hold NaN.
+        """
+        require_numbers(expected, outputs)
         self.outputs = outputs
         self.parity: list[Parity] = []
         self.identical: bool | None = None

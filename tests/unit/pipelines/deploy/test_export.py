@@ -244,7 +244,7 @@ def test_a_file_is_compared_on_the_inputs_that_are_given(attentive, tmp_path):
     given = {"mask": torch.ones(3, 6, dtype=torch.long), "x": torch.ones(3, 6, 8)}
     report = export_onnx(attentive, tmp_path / "m.onnx", example_inputs=given)
     assert sorted({line.batch for line in report.parity}) == [1, 3, 4]
-    with pytest.raises(UsageError, match="example_inputs has 'x'; needed are 'x' and 'mask'"):
+    with pytest.raises(UsageError, match="example_inputs has 'x'; needed are 'x', 'mask'"):
         export_onnx(attentive, tmp_path / "n.onnx", example_inputs={"x": given["x"]})
     with pytest.raises(UsageError, match=r"has 'mask' as float32 of shape \(3, 6\); the network takes int64 of shape"):
         export_onnx(attentive, tmp_path / "n.onnx", example_inputs=[given["x"], torch.ones(3, 6)])
