@@ -51,8 +51,12 @@ def draw_report(console: Console, document: Document) -> None:
 
 
 def _draw_worst(console: Console, layers: list[Document]) -> None:
-    """The layers with dead channels, wasted weights or a large share in the settling time, the worst first."""
-    worst = [row for row in sorted(layers, key=_badness, reverse=True) if _badness(row)][:WORST]
+    """The layers with dead channels, wasted weights or a large share in the settling time, the worst first.
+
+    Of several that are as bad, as in a network that is cut, the one of lowest density comes first: it may be the cause.
+    """
+    changeable = [row for row in layers if row["kind"] != "identity" and _badness(row)]
+    worst = sorted(changeable, key=lambda row: (-_badness(row), row["direct"] or 0.0))[:WORST]
     rows = [
         (
             row["name"] if row["kind"] == "layer" else f"{row['name']}\n{row['sources'][-1]} to {row['targets'][-1]}",

@@ -104,7 +104,8 @@ def _reason(evidence: Evidence, ratio: float, lost: float) -> str:
 
 def heat_bottleneck(evidence: Evidence) -> Finding | None:
     """What limits the heat, and where the last of it waits."""
-    rows = [row for row in evidence.layers.rows if row.values["heat_share"] is not None]
+    every = [row for row in evidence.layers.rows if row.values["heat_share"] is not None]
+    rows = [row for row in every if row.kind != IDENTITY]  # nobody can give more weight to an addition
     if not rows:
         return None
     largest = max(rows, key=lambda row: row.values["heat_share"] or 0)
@@ -118,21 +119,23 @@ def heat_bottleneck(evidence: Evidence) -> Finding | None:
         ),
         "waiting": Quantity(value=waiting, unit="", meaning=f"Share of '{where}' in the heat that settles last"),
     }
-    name = f"the identity edges '{largest.name}'" if largest.kind == IDENTITY else f"'{largest.name}'"
+    name = f"'{largest.name}'"
+    fixed = sum(float(row.values["heat_share"] or 0) for row in every if row.kind == IDENTITY)
+    beside = f" Additions of shortcuts hold {percent(fixed)}, which no weight changes." if fixed else ""
     if share < BOTTLENECK:
         sentence = f"No single layer limits the heat: the largest share in its settling time, {percent(share)}, is that"
         return Finding(
             severity="good",
             topic="Bottleneck of heat",
-            sentence=f"{sentence} of {name}.",
+            sentence=f"{sentence} of {name}.{beside}",
             clause="no single layer limits it",
             evidence=shown,
         )
     return Finding(
         severity=_severity_of_bottleneck(evidence, share),
         topic="Bottleneck of heat",
-        sentence=f"{name[0].upper()}{name[1:]} limits the heat: it holds {percent(share)} of the settling time; the"
-        f" last heat waits in '{where}' ({percent(waiting)}).",
+        sentence=f"{name} limits the heat: it holds {percent(share)} of the settling time; the"
+        f" last heat waits in '{where}' ({percent(waiting)}).{beside}",
         clause=f"its heat is limited by {name}",
         evidence=shown,
         remedy=f"Stronger or more connections there, or skips over it, help most; elsewhere they help"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -19,6 +20,11 @@ def network(density, seed=0, origin=OTHER, **options):
     rng = np.random.default_rng(seed)
     graph = chain([rng.random((30, 6)) < density, rng.random((4, 30)) < density])
     return Subject(graph=graph, origin=origin, **options)
+
+
+def dense_of(widths):
+    graph = chain([np.ones((after, before), dtype=bool) for before, after in pairwise(widths)])
+    return Subject(graph=graph, origin=DENSE_REFERENCE)
 
 
 DOCUMENT = {
@@ -58,7 +64,7 @@ def test_a_report_shows_findings_numbers_and_layers_in_80_columns(program, repor
     shown = program("report", "net").stdout
     assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
     for text in (
-        "badly connected",
+        f"is {DOCUMENT['verdict']}:",
         "[bold]net[/bold]\N{REPLACEMENT CHARACTER}[2J",
         "dead",
         "effective density",
@@ -69,6 +75,20 @@ def test_a_report_shows_findings_numbers_and_layers_in_80_columns(program, repor
     for finding in DOCUMENT["findings"]:
         assert f"{finding['topic']}:" in shown
     assert len(reported) == 1
+
+
+@pytest.mark.usefixtures("narrow")
+def test_of_layers_that_are_all_cut_off_the_one_with_the_fewest_weights_comes_first(program, pipeline, outcome):
+    rng = np.random.default_rng(0)
+    widths = (6, 30, 30, 30, 4)
+    masks = [rng.random((after, before)) < 0.5 for before, after in pairwise(widths)]
+    masks[2][:] = False
+    cut = report(Subject(graph=chain(masks), origin=OTHER), dense_of(widths)).to_json()
+    pipeline("report", lambda *_, **__: outcome(document={**cut, "written": None}))
+    table = program("report", "net").stdout.partition("the worst first")[2]
+    assert (
+        next(line.split()[0] for line in table.splitlines() if line.split()[:1] in [["0"], ["1"], ["2"], ["3"]]) == "2"
+    )
 
 
 def test_options_reach_the_pipeline(program, reported):
