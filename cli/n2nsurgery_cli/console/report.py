@@ -17,6 +17,8 @@ QUANTITIES = {
     "paths, log10": ("path-count", "paths"),
     "settling time": ("saturation", "t_sat"),
     "times the reference's": ("saturation", "t_sat_ratio"),
+    "... weights of one size": ("placement", "t_sat_ratio_equal"),
+    "... every edge 1": ("placement", "t_sat_ratio_binary"),
     "F at t*": ("heat-distance", "F"),
     "F, share of its bound": ("heat-distance", "F_share"),
     "scatter": ("scatter", "scatter"),

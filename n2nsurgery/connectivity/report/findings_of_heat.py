@@ -1,9 +1,9 @@
 """Findings about heat: into how many parts the network falls, how long heat takes to settle, and what limits it.
 
 How long heat takes is compared with what the loss of weight alone would cost: were all conductances of the reference
-scaled down to this network's sum, heat would take vol_ref / vol times as long. Whatever is beyond that is due to where
-the connections are. The bottleneck of heat is the block with the largest share in its settling time
-(`bottleneck_shares`).
+scaled down to this network's sum, heat would take vol_ref / vol times as long. What is beyond that is due to where the
+connections are, or to the sizes of their weights; the metric `placement` tells the two apart. The bottleneck of heat is
+the block with the largest share in its settling time (`bottleneck_shares`).
 """
 
 from __future__ import annotations
@@ -94,12 +94,20 @@ def _reason(evidence: Evidence, ratio: float, lost: float) -> str:
         return f"within the parts that still hang together{waiting}"
     beyond = ratio / lost
     if beyond < 1 / SLOW:
-        return f"less than the loss of weight alone would cost: the connections are well placed{waiting}"
+        return f"less than the loss of weight alone would cost, {_cause(evidence, lost, 'well')}{waiting}"
     if beyond < SLOW:
         return f"about what the loss of weight alone costs{waiting}"
-    return (
-        f"{times(beyond)} times what the loss of weight alone would cost, for its connections are badly placed{waiting}"
-    )
+    return f"{times(beyond)} times what the loss of weight alone would cost, {_cause(evidence, lost, 'badly')}{waiting}"
+
+
+def _cause(evidence: Evidence, lost: float, word: str) -> str:
+    """Whether the places of the weights are the cause, or their sizes, which were not the same either."""
+    equal = evidence.value("placement.t_sat_ratio_equal")
+    by_places = equal / lost < 1 / SLOW if word == "well" else equal / lost >= SLOW
+    if by_places:
+        return f"for its connections are {word} placed"
+    new = " (those of a new skip are 1)" if evidence.layers.skips else ""
+    return f"for its weights differ in size{new}: with all of one size it would take {times(equal)} times as long"
 
 
 def heat_bottleneck(evidence: Evidence) -> Finding | None:

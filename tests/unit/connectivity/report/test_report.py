@@ -131,7 +131,7 @@ def test_a_planted_bottleneck_of_heat_is_named():
     assert finding(found, "Bottleneck of heat").sentence.startswith("'1' limits the heat")
     assert "'1'" in found.headline
     assert finding(found, "Heat").severity in {"warning", "severe"}
-    assert "badly placed" in finding(found, "Heat").sentence
+    assert "for its weights differ in size: with all of one size" in finding(found, "Heat").sentence
 
 
 def test_a_planted_bottleneck_of_paths_is_named():
@@ -203,6 +203,44 @@ def test_a_delay_that_is_worth_a_notice_is_not_called_good():
     found = about(slower)
     assert found.verdict == "moderately connected"
     assert "heat takes 3 times as long as in the reference" in found.headline
+
+
+def scaled(graph, *factors):
+    """`graph` with the weights of each block scaled."""
+    blocks = tuple(
+        replace(block, weights=block.weights * factor) for block, factor in zip(graph.blocks, factors, strict=True)
+    )
+    return ChannelGraph(groups=graph.groups, sources=graph.sources, sinks=graph.sinks, blocks=blocks)
+
+
+def placement(found):
+    return [found.quantity(f"placement.t_sat_ratio{rule}").value for rule in ("", "_equal", "_binary")]
+
+
+def test_the_sizes_of_weights_are_told_apart_from_their_places():
+    found = about(scaled(with_skip(DENSE.graph, weights=True), 0.02, 0.02, 0.02, 20, 0.02), skips={"skips.a": "n2n"})
+    as_is, equal, binary = placement(found)
+    assert as_is == found.quantity("saturation.t_sat_ratio").value
+    # Of one size, heat is nearly as fast as the volume of all weights allows, and with edges alone as in the reference.
+    assert as_is > 10 * equal
+    assert binary < 1
+    assert (
+        "for its weights differ in size (those of a new skip are 1): with all of one size it would take 3.2 times"
+        in (finding(found, "Heat").sentence)
+    )
+
+
+def test_a_common_factor_is_no_matter_of_places():
+    ratio = placement(about(GRAPHS["pruned"]))
+    assert ratio == pytest.approx([ratio[0]] * 3, rel=1e-9)  # all weights are 1: the three graphs are one
+    half = placement(about(scaled(GRAPHS["pruned"], *[0.5] * 4)))
+    assert half == pytest.approx([2 * ratio[0], 2 * ratio[0], ratio[0]], rel=1e-9)
+
+
+def test_weights_of_one_size_that_are_few_somewhere_are_badly_placed():
+    thin = np.zeros((30, 20), dtype=bool)
+    thin[np.arange(30), np.arange(30) % 20] = True
+    assert "for its connections are badly placed" in finding(about(with_layer(DENSE.graph, 1, thin)), "Heat").sentence
 
 
 def test_quantities_stand_beside_the_references():
