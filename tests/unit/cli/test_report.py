@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from n2nsurgery.connectivity.measures.subject import DENSE_REFERENCE
 from n2nsurgery.connectivity.paths.reach import chain
 from n2nsurgery.connectivity.report.difference import difference
 from n2nsurgery.connectivity.report.report import report
+from n2nsurgery.pipelines.saved import run_folder
 
 OTHER = Origin(name="b")
 NASTY = "[bold]net[/bold]\x1b[2J"
@@ -102,6 +104,12 @@ def test_options_reach_the_pipeline(program, reported):
     assert (request.max_nodes, request.allow_import, request.seed) == (9, True, 4)
     assert (str(options["output"]), options["html"], options["overwrite"]) == ("x.html", True, True)
     assert options["reference"].conductance == "binary"
+
+
+def test_without_a_model_the_newest_artifact_or_run_is_reported(program, reported, monkeypatch):
+    monkeypatch.setattr(run_folder, "newest_result", lambda: Path("exported/newest"))
+    assert program("report").code == 0
+    assert reported[0][0].model == "exported/newest"
 
 
 def test_json_is_the_whole_report(program, reported):
