@@ -26,7 +26,7 @@ from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.data.config import DataConfig
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.models.config import ModelConfig
-from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.config import WITH_OPTIONS, SurgeryConfig
 from n2nsurgery.training.config.config import TrainConfig
 
 VERSION: Final = 2
@@ -124,12 +124,13 @@ def options_of(recipe: Recipe) -> dict[str, Any]:
 
 
 def _surgery(asked: SurgeryConfig | ArtifactRequest) -> dict[str, Any]:
-    """The section as a recipe writes it: a criterion with options is one mapping, and the seed is the recipe's."""
+    """The section as a recipe writes it: a name with options is one mapping, and the seed is the recipe's."""
     section = asdict(asked)
     if isinstance(asked, SurgeryConfig):
         del section["seed"]
-        if options := section.pop("criterion_options"):
-            section["criterion"] = {"name": asked.criterion, **options}
+        for name in WITH_OPTIONS:
+            if options := section.pop(f"{name}_options"):
+                section[name] = {"name": section[name], **options}
     return section
 
 

@@ -23,7 +23,7 @@ from n2nsurgery.data.pipeline.noise import noise_batches
 from n2nsurgery.graph.model_inputs import bind_inputs, unwrapped
 from n2nsurgery.graph.tracing.trace import Trace, trace
 from n2nsurgery.masks.attachment import enforcer_of
-from n2nsurgery.masks.criterion import Criterion, described
+from n2nsurgery.masks.criterion import Criterion
 from n2nsurgery.masks.scoring.context import SINGLE_PROCESS
 from n2nsurgery.masks.scoring.loss import cross_entropy
 from n2nsurgery.models.bundle import ModelBundle
@@ -31,15 +31,17 @@ from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.models.model_spec import ModelSpec
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
+from n2nsurgery.pipelines.prune.objects import by_name, criterion_of_objects
 from n2nsurgery.pipelines.prune.plan_of import plan_of
 from n2nsurgery.pipelines.prune.same_artifact import same_artifact
 from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
 from n2nsurgery.surgery.artifact import Artifact
 from n2nsurgery.surgery.engines.carry_out import operand
-from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
+from n2nsurgery.surgery.planning.config import WITH_OPTIONS, SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import SurgeryOptions
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.planner import checked, criterion_of
+from n2nsurgery.surgery.planning.presets import Preset
 from n2nsurgery.surgery.prune import ScoringData, assist, prune
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import density_of, model_name, summary
@@ -95,7 +97,8 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
     What is asked has the names of the options of `n2nsurgery apply`; each is a field of SurgeryConfig. One of
     `density`, `sparsity` and `compression` is needed, or `fan_out` or `junction_density` by layer. `config` holds all
     of them in one value, and `options` beside it replace some. `preset`: values in the place of defaults. `criterion`:
-    a name, or an object that draws or scores.
+    a name, or an object that draws or scores; `allocation`, `granularity`, `skip` and `skip_allocation` may be objects
+    of their kinds as well.
 
         apply("resnet50", density=0.05)
         apply(net, example_inputs=images, sparsity=0.9, criterion="snip", data=loader, ignore=["fc"])
@@ -121,19 +124,13 @@ def _asked(
 ) -> tuple[SurgeryConfig, Criterion | None]:
     """The config that the arguments of `apply` describe, and the criterion where no registry has it."""
     require_known(options, SurgeryOptions, "apply")
-    scorer: Criterion | None = None
-    if criterion is not None and not isinstance(criterion, str):
-        if "criterion_options" in options:
-            raise UsageError("is for a criterion by name; the object has its own", field="criterion_options", joint=" ")
-        criterion, options["criterion_options"], scorer = described(criterion)
-    if config is None:
-        return SurgeryConfig.from_preset(preset, criterion=criterion or "random", **options), scorer
-    if preset is not None:
+    given: dict[str, Any] = dict(options) if criterion is None else {"criterion": criterion, **options}
+    named, objects = by_name(given)
+    if config is not None and preset is not None:
         raise UsageError("is for options; the config that is given beside it is complete", field="preset", joint=" ")
-    changes: dict[str, Any] = (
-        dict(options) if criterion is None else {"criterion": criterion, "criterion_options": {}, **options}
-    )
-    return replace(config, **changes), scorer
+    fresh: dict[str, Any] = {f"{name}_options": {} for name in WITH_OPTIONS if name in named}
+    asked = SurgeryConfig.from_preset(preset, **named) if config is None else replace(config, **{**fresh, **named})
+    return asked, criterion_of_objects(asked, objects)
 
 
 def run(request: ApplyRequest, progress: Progress = SILENT) -> ApplyOutcome:
