@@ -34,12 +34,6 @@ def listed(names: Sequence[str]) -> str:
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
 
 
-def require_choice(kind: str, value: str, choices: Sequence[str]) -> None:
-    """Return where `value` is one of `choices`; raises UnknownNameError with the nearest one."""
-    if value not in choices:
-        raise unknown(kind, value, choices, field=kind)
-
-
 def strip_wrappers(name: str) -> str:
     """`name` without the prefixes that DDP (`module.`) and torch.compile (`_orig_mod.`) add."""
     while name.startswith(_WRAPPER_PREFIXES):

@@ -14,7 +14,6 @@ Nothing here has a default of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -23,6 +22,7 @@ import yaml
 
 from n2nsurgery.connectivity.graph.report_config import ReportConfig
 from n2nsurgery.core.fingerprint import fingerprint
+from n2nsurgery.core.nested import leaves
 from n2nsurgery.data.config import DataConfig
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.models.config import ModelConfig
@@ -120,7 +120,7 @@ def differences(one: Recipe, other: Recipe) -> tuple[str, ...]:
 
 def options_of(recipe: Recipe) -> dict[str, Any]:
     """Every option that changes what is trained, by its name: `train.epochs`."""
-    return _flat(recipe.trained())
+    return dict(leaves(recipe.trained()))
 
 
 def _surgery(asked: SurgeryConfig | ArtifactRequest) -> dict[str, Any]:
@@ -132,12 +132,6 @@ def _surgery(asked: SurgeryConfig | ArtifactRequest) -> dict[str, Any]:
             if options := section.pop(f"{name}_options"):
                 section[name] = {"name": section[name], **options}
     return section
-
-
-def _flat(value: Any, path: Sequence[str] = ()) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
-    if isinstance(value, dict) and value:
-        return {name: leaf for key, item in value.items() for name, leaf in _flat(item, (*path, key)).items()}
-    return {".".join(path): value}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - what dataclasses hold
