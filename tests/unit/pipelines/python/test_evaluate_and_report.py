@@ -68,7 +68,7 @@ def test_a_model_does_not_differ_from_itself(pruned):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (3, "the network is a int; give a pruned model"),
+        (3, "the network is of type int; give a pruned model"),
         (nn.Linear, r"Linear is a class; give an object of it, Linear\("),
     ],
 )
