@@ -23,8 +23,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def unknown(kind: str, name: str, known: Sequence[str], *, field: str | None = None) -> UnknownNameError:
     """The error for a `name` that is none of `known`, with the nearest one; `field`: the option that has it."""
     near = nearest(name, known)
-    listing = f" Known: {', '.join(known)}." if len(known) <= _LISTED else ""
-    hint = f"; did you mean '{near}'?" if near else "." if listing else ""
+    listing = f" Known: {', '.join(known)}." if 0 < len(known) <= _LISTED else ""
+    hint = f"; did you mean '{near}'?" if near else "." if listing else "" if known else "; there is none"
     return UnknownNameError(f"unknown {kind} '{name}'{hint}{listing}", field=field)
 
 
