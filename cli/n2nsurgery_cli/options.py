@@ -11,12 +11,23 @@ from typing import Annotated
 import typer
 
 from n2nsurgery.surgery.planning import config
+from n2nsurgery_cli import completion
 
 # The model
-Model = Annotated[str, typer.Argument(help="torchvision name, timm:NAME, package.module:factory or a built-in family")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="a name as `models` lists it, timm:NAME, hf:FOLDER, file.py:Net or package.module:factory",
+        autocompletion=completion.models,
+    ),
+]
 AnyModel = Annotated[
     str,
-    typer.Argument(metavar="MODEL|ARTIFACT|FILE", help="a model as for apply, an artifact's folder, or an .onnx file"),
+    typer.Argument(
+        metavar="MODEL|ARTIFACT|FILE",
+        help="a model as for apply, an artifact's folder, or an .onnx file",
+        autocompletion=completion.networks,
+    ),
 ]
 AllowImport = Annotated[bool, typer.Option("--allow-import", help="run named code: a model's factory, plugins")]
 
@@ -24,7 +35,12 @@ AllowImport = Annotated[bool, typer.Option("--allow-import", help="run named cod
 Preset = Annotated[config.Preset | None, typer.Option(metavar="paper", help=config.PRESET_HELP)]
 
 # Training
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="a YAML file; `n2nsurgery recipe init` begins one")]
+RecipeFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RECIPE", help="a YAML file; `n2nsurgery recipe init` begins one", autocompletion=completion.recipes
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="a value of the recipe, like train.epochs=5; repeatable"),
@@ -32,7 +48,7 @@ Set = Annotated[
 Last = Annotated[bool, typer.Option("--last", help="of a run, its newest weights instead of its best")]
 
 # The file
-OnnxFile = Annotated[Path, typer.Argument(metavar="FILE", help="an .onnx file")]
+OnnxFile = Annotated[Path, typer.Argument(metavar="FILE", help="an .onnx file", autocompletion=completion.onnx_files)]
 Library = Annotated[
     Path | None, typer.Option(metavar="FILE", help="the sparse runtime's library; default: the installed one")
 ]

@@ -33,10 +33,15 @@ def parsed(each: ConfigField, given: Any) -> object:  # noqa: ANN401 - what type
 
 
 def shape(field: str, text: str) -> tuple[int, ...]:
-    """The shape of a sample from text like `3x224x224`; raises UsageError about `field`."""
-    if not re.fullmatch(r"[1-9]\d{0,6}(x[1-9]\d{0,6})*", text):
-        raise UsageError(f"is '{text}'; it must be the shape of one sample, like 3x224x224", field=field, joint=" ")
-    return tuple(int(size) for size in text.split("x"))
+    """The shape of a sample from text like `3x224x224`, `3,224,224` or `224`; raises UsageError about `field`."""
+    if not re.fullmatch(r"[1-9]\d{0,6}([x,][1-9]\d{0,6})*", text):
+        raise UsageError(
+            f"is '{text}'; it must be the shape of one sample, like 3x224x224, or the height and width of an image,"
+            " like 224",
+            field=field,
+            joint=" ",
+        )
+    return tuple(int(size) for size in re.split("[x,]", text))
 
 
 def _named(each: ConfigField, kind: type, given: Sequence[str]) -> dict[str, object]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
@@ -68,10 +70,24 @@ def samples_in(inputs: Any) -> int:  # noqa: ANN401
 def call(network: nn.Module, inputs: Any) -> Any:  # noqa: ANN401
     """What `network` returns: a tuple or list gives its arguments by position, a mapping by name, a tensor is one."""
     if isinstance(inputs, Mapping):
-        return network(**inputs)
+        positional, named = arguments(network, inputs)
+        return network(*positional, **named)
     if isinstance(inputs, tuple | list):
         return network(*inputs)
     return network(inputs)
+
+
+def arguments(network: nn.Module, inputs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and keyword arguments of a call with `inputs` by name, `x_0`, `x_1`, ... for a `forward(*x)`."""
+    parameters = inspect.signature(network.forward).parameters
+    spread = next((name for name, p in parameters.items() if p.kind is p.VAR_POSITIONAL), None)
+    if spread is None or f"{spread}_0" not in inputs:
+        return (), dict(inputs)
+    before = [
+        name for name in parameters if name in inputs and parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY
+    ]
+    first = [*before, *itertools.takewhile(inputs.__contains__, (f"{spread}_{i}" for i in itertools.count()))]
+    return tuple(inputs[name] for name in first), {name: value for name, value in inputs.items() if name not in first}
 
 
 def _plain(value: tuple[Any, ...] | list[Any]) -> bool:

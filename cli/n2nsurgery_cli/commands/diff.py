@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest
-from n2nsurgery_cli import options
+from n2nsurgery_cli import completion, options
 from n2nsurgery_cli.config_options import Given, options_of
 from n2nsurgery_cli.session import session
 
@@ -16,8 +16,18 @@ A_NETWORK = "MODEL|ARTIFACT|FILE"
 
 @options_of("asked", GraphRequest)
 def diff(
-    a: Annotated[str, typer.Argument(metavar=A_NETWORK, help="a network as for report", show_default=False)],
-    b: Annotated[str, typer.Argument(metavar=A_NETWORK, help="the one to compare it with", show_default=False)],
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar=A_NETWORK, help="a network as for report", show_default=False, autocompletion=completion.networks
+        ),
+    ],
+    b: Annotated[
+        str,
+        typer.Argument(
+            metavar=A_NETWORK, help="the one to compare it with", show_default=False, autocompletion=completion.networks
+        ),
+    ],
     asked: Given,
     json: options.Json = False,
     quiet: options.Quiet = False,

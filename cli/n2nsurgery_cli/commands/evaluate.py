@@ -8,14 +8,19 @@ from typing import Annotated
 import typer
 
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
-from n2nsurgery_cli import options
+from n2nsurgery_cli import completion, options
 from n2nsurgery_cli.config_options import Given, options_of
 from n2nsurgery_cli.session import session
 
 
 @options_of("asked", EvaluationRequest)
 def evaluate(
-    folder: Annotated[Path, typer.Argument(metavar="RUN|ARTIFACT", help="folder of a run or of an artifact")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN|ARTIFACT", help="folder of a run or of an artifact", autocompletion=completion.artifacts
+        ),
+    ],
     asked: Given,
     json: options.Json = False,
     quiet: options.Quiet = False,

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from n2nsurgery.core.outputs import call
+from n2nsurgery.graph.model_inputs import leaves_of
 from n2nsurgery.graph.tracing.side_effects import draws_undone, unchanged
 
 
@@ -58,7 +60,7 @@ def observe(module: nn.Module, case: Case) -> Observation:
     values: dict[str, object] = {}
     with _at_rest(module), torch.random.fork_rng(), draws_undone(), torch.enable_grad():
         module.train(case.training)
-        outputs = tree_leaves(module(**_detached(case.inputs)))
+        outputs = list(leaves_of(call(module, _detached(case.inputs))))
         values |= {f"output {number}": _plain(value) for number, value in enumerate(outputs)}
         values |= {f"buffer {name}": _plain(buffer) for name, buffer in module.named_buffers()}
         gradients = _gradients(outputs, parameters)
@@ -74,7 +76,7 @@ def written_attributes(module: nn.Module, inputs: Mapping[str, Any]) -> tuple[st
             module.train(training)
             before = {path: _content(child) for path, child in module.named_modules()}
             try:
-                module(**_detached(inputs))
+                call(module, _detached(inputs))
             except Exception:  # noqa: BLE001, S112 - whatever the user's code raises; then nothing is learnt
                 continue
             for path, child in module.named_modules():

@@ -175,7 +175,10 @@ def test_where_and_how_the_work_is_done_reaches_the_pipeline(program, requests):
         ("--fan-out fc=1.5", "--fan-out is 'fc=1.5'; it must be names with values, each a whole number from 1"),
         ("--fan-out fc=1 --fan-out fc=2", "--fan-out is given twice for 'fc'"),
         ("--criterion-option temperature", "--criterion-option is 'temperature'; it must be NAME=VALUE"),
-        ("--input-size 3,4", "--input-size is '3,4'; it must be the shape of one sample, like 3x224x224"),
+        (
+            "--input-size 3;4",
+            "--input-size is '3;4'; it must be the shape of one sample, like 3x224x224, or the height",
+        ),
         ("--input-size 0x3", "--input-size is '0x3'; it must be the shape of one sample, like 3x224x224"),
         ("--device gpu", "--device is 'gpu'; it must be auto, cpu, cuda or cuda:N"),
         ("--skip-length 1", "--skip-length is 1; it must be a whole number from 2"),

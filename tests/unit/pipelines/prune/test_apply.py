@@ -14,6 +14,7 @@ from n2nsurgery.graph.layers.pair_selection import PairSelection
 from n2nsurgery.masks.criteria import synflow
 from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.pipelines.prune import apply as pipeline
+from n2nsurgery.pipelines.prune import same_artifact
 from n2nsurgery.pipelines.prune.apply import ApplyOutcome, run
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 
@@ -276,12 +277,34 @@ def test_an_existing_output_is_refused_before_the_work_starts(artifacts, monkeyp
     before = (first.artifact / "model.safetensors").stat().st_mtime_ns
     monkeypatch.setattr(pipeline, "prune", prune)
     with pytest.raises(UsageError, match=r"already exists; choose another output or pass --overwrite"):
-        run(ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05)))
+        run(ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.10), output=first.artifact))
     (artifacts / "thesis").mkdir()
     (artifacts / "thesis" / "chapter.tex").touch()
     with pytest.raises(UsageError, match=r"does not hold a manifest\.json"):
         run(ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05), output=artifacts / "thesis", overwrite=True))
     assert (first.artifact / "model.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.usefixtures("artifacts")
+def test_the_same_request_twice_finds_what_is_there_and_does_nothing(monkeypatch):
+    asked = ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05, criterion="magnitude"))
+    first = run(asked)
+    monkeypatch.setattr(pipeline, "prune", None)  # would fail where it is called
+    second = run(asked)
+    assert second.to_json() == {**first.to_json(), "already_there": True}
+
+
+@pytest.mark.usefixtures("artifacts")
+def test_what_is_there_is_not_taken_where_versions_differ_or_it_is_damaged(monkeypatch):
+    asked = ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05))
+    first = run(asked)
+    with monkeypatch.context() as patch:
+        patch.setattr(same_artifact, "versions_in_use", lambda: (("n2nsurgery", "0"),))
+        with pytest.raises(UsageError, match="already exists"):
+            run(asked)
+    (first.artifact / "values.safetensors").write_bytes(b"damaged")
+    with pytest.raises(UsageError, match="already exists"):
+        run(asked)
 
 
 def test_an_existing_artifact_is_replaced_when_asked(artifacts):
