@@ -1,11 +1,12 @@
-"""Names and patterns: nearest-name suggestions, and patterns that must match something."""
+"""Names: nearest-name suggestions, patterns that must match something, and dotted names of nested values."""
 
 from __future__ import annotations
 
 import difflib
 import fnmatch
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 
@@ -32,6 +33,15 @@ def listed(names: Sequence[str]) -> str:
     """The first three of `names` in quotes, and how many more there are: "'a', 'b', 'c' and 2 more"."""
     shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+
+
+def leaves(value: Mapping[str, Any], joint: str = ".", prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a nested mapping with its keys joined: `train.epochs`; an empty mapping is a value."""
+    for key, item in value.items():
+        if isinstance(item, Mapping) and item:
+            yield from leaves(item, joint, f"{prefix}{key}{joint}")
+        else:
+            yield f"{prefix}{key}", item
 
 
 def strip_wrappers(name: str) -> str:

@@ -22,7 +22,7 @@ import yaml
 
 from n2nsurgery.connectivity.graph.report_config import ReportConfig
 from n2nsurgery.core.fingerprint import fingerprint
-from n2nsurgery.core.nested import leaves
+from n2nsurgery.core.names import leaves
 from n2nsurgery.data.config import DataConfig
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.models.config import ModelConfig

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from n2nsurgery.core.files import atomic_file
-from n2nsurgery.core.nested import leaves
+from n2nsurgery.core.names import leaves
 from n2nsurgery.imports import extra
 from n2nsurgery.training.metrics.record import EpochRecord
 
