@@ -67,11 +67,12 @@ def wheel() -> dict[str, dict[str, str]]:
 
 def test_the_example_runs_a_model_from_c_and_c_plus_plus(library: Path, model: Path, tmp_path: Path) -> None:
     root = os.environ.get("ONNXRUNTIME_ROOT")
-    if not root or shutil.which("cmake") is None:
+    cmake = shutil.which("cmake")
+    if not root or cmake is None:
         pytest.skip("needs CMake, and a release of ONNX Runtime with its headers in $ONNXRUNTIME_ROOT")
     build = tmp_path / "build"
-    subprocess.run(["cmake", "-S", ROOT / "examples/cpp", "-B", build, f"-DONNXRUNTIME_ROOT={root}"], check=True)
-    subprocess.run(["cmake", "--build", build], check=True)
+    subprocess.run([cmake, "-S", ROOT / "examples/cpp", "-B", build, f"-DONNXRUNTIME_ROOT={root}"], check=True)
+    subprocess.run([cmake, "--build", build], check=True)
     said = [
         subprocess.run([build / name, model, library], check=True, capture_output=True, text=True).stdout
         for name in ("run_cpp", "run_c")
