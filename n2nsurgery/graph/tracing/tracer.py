@@ -27,7 +27,7 @@ from n2nsurgery.graph.model_inputs import holds_tensor, leaves_of
 from n2nsurgery.graph.tracing.evaluator import Evaluator, ValuePair
 from n2nsurgery.graph.tracing.leaves import is_leaf, leaf_functions
 from n2nsurgery.graph.tracing.side_effects import drawn, unchanged
-from n2nsurgery.graph.tracing.value_proxy import ValueProxy, is_fact
+from n2nsurgery.graph.tracing.value_proxy import ValueProxy, instances_by_value, is_fact
 
 ModuleCall = tuple[str, int]  # a container's path, and how many calls of it came before
 _FACTORIES = ("arange", "zeros", "ones", "full", "empty", "eye", "linspace", "tensor", "as_tensor", "finfo", "iinfo")
@@ -63,7 +63,7 @@ class ValueTracer(fx.Tracer):
     def trace(self, root: nn.Module, concrete_args: dict[str, Any] | None = None) -> fx.Graph:  # type: ignore[override]
         """The graph of `root`, which is as before but for the constants that the graph refers to."""
         known = set(vars(root))
-        with unchanged(root), self._symbolic_factories(), self._no_draws():
+        with unchanged(root), instances_by_value(), self._symbolic_factories(), self._no_draws():
             graph = super().trace(root, concrete_args)
             used = {node.target for node in graph.nodes if node.op == "get_attr"} - known
             constants = {name: value for name, value in vars(root).items() if name in used}
@@ -118,8 +118,8 @@ class ValueTracer(fx.Tracer):
         return call, [self.root, *given]
 
     def create_arg(self, a: Any) -> Any:  # noqa: ANN401
-        """As in fx, but for proxies that call themselves tensors, and for dataclasses that are dictionaries."""
-        if isinstance(a, fx.Proxy):
+        """As in fx, but for proxies that are taken for tensors, and for dataclasses that are dictionaries."""
+        if issubclass(type(a), fx.Proxy):
             return a.node
         if is_dataclass(a) and not isinstance(a, type):
             values = {field.name: self.create_arg(getattr(a, field.name)) for field in fields(a) if field.init}

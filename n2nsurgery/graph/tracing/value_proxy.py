@@ -7,9 +7,12 @@ answer is refused.
 
 from __future__ import annotations
 
+import builtins
 import operator
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import fx
@@ -17,7 +20,24 @@ from torch.fx.proxy import TraceError as FxTraceError
 from torch.fx.proxy import TracerBase
 
 IN_PLACE_OPERATORS = ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "iand", "ior", "ixor")
+_isinstance = isinstance
 _LIMITS = (torch.finfo, torch.iinfo)  # by their classes, for a tracer replaces the names while it traces
+
+
+@contextmanager
+def instances_by_value() -> Iterator[None]:
+    """Within, a proxy is an instance of its value's class, too, as far as Python code asks.
+
+    A `__class__` of the proxy's own would not do: torch's C++ code asks for it and then reads the proxy as a tensor.
+    """
+    with mock.patch.object(builtins, "isinstance", _is_instance):
+        yield
+
+
+def _is_instance(value: Any, kind: Any) -> bool:  # noqa: ANN401 - as the built-in function
+    if _isinstance(value, kind):
+        return True
+    return issubclass(type(value), ValueProxy) and _isinstance(value.known[0], kind)
 
 
 def is_fact(first: Any, second: Any) -> bool:  # noqa: ANN401 - any Python value
@@ -37,14 +57,6 @@ class ValueProxy(fx.Proxy):
     def __init__(self, node: fx.Node, tracer: TracerBase, values: tuple[Any, Any]) -> None:
         super().__init__(node, tracer)
         self.known = values
-
-    @property  # type: ignore[misc] # as in unittest.mock: what isinstance asks for
-    def __class__(self) -> type:
-        """The class of the value where traced code may ask for it: a proxy of a tensor is an instance of Tensor."""
-        first = self.__dict__["known"][0] if "known" in self.__dict__ else None
-        if isinstance(first, torch.Tensor):
-            return torch.Tensor
-        return type(first) if isinstance(first, tuple | list | dict) else type(self)
 
     @property
     def shape(self) -> Any:  # noqa: ANN401 - torch.Size, or a tuple with proxies
