@@ -21,8 +21,8 @@ _CROSS: dict[str, Any] = {"sample_size": 16, "cross_attention_dim": 8, "attentio
 _VIDEO: dict[str, Any] = {"sample_size": 8, "cross_attention_dim": 8, "attention_head_dim": 4,
           "down_block_types": ("CrossAttnDownBlock3D", "DownBlock3D"),
           "up_block_types": ("UpBlock3D", "CrossAttnUpBlock3D")}  # fmt: skip
-_DIT: dict[str, Any] = {"num_attention_heads": 2, "attention_head_dim": 8, "in_channels": 4, "num_layers": 2, "sample_size": 8,
-        "patch_size": 2, "norm_num_groups": 4, "num_embeds_ada_norm": 10}  # fmt: skip
+_DIT: dict[str, Any] = {"num_attention_heads": 2, "attention_head_dim": 8, "in_channels": 4, "num_layers": 2,
+        "sample_size": 8, "patch_size": 2, "norm_num_groups": 4, "num_embeds_ada_norm": 10}  # fmt: skip
 _CODER: dict[str, Any] = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2,
           "latent_channels": 4}  # fmt: skip
 
