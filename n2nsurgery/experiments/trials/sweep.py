@@ -100,6 +100,7 @@ def run(request: SweepRequest, progress: Progress = SILENT) -> SweepOutcome:
 def _recipe(request: SweepRequest) -> Recipe:
     overrides = [parse_override(text) for text in request.overrides]
     recipe = read_recipe(request.recipe, overrides, allow_import=request.allow_import)
+    recipe.data.require_allowed(allow_import=request.allow_import)
     if recipe.model is None:
         raise UsageError("the recipe trains an artifact; a sweep prunes a model of its own: give model.name")
     if request.data_root is not None:

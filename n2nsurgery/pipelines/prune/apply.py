@@ -262,6 +262,7 @@ class PruningRun:
         processes.broadcast([*module.parameters(), *module.buffers()])
         return ScoringData(
             batches=[(batch.inputs, batch.targets) for batch in used],
+            input_names=self.bundle.input_names,
             origin=used[0].origin if used else None,
             loss=loss,
             processes=processes,

@@ -33,6 +33,8 @@ DOCUMENT = {
     "sparsity": 0.95,
     "compression": 20.0,
     "skip_ratio": 0.1,
+    "engine": "hooks",
+    "engine_reason": "every skip starts and ends at the boundary of a module",
     "seed": 0,
     "reference_weights": 11_678_912,
     "nnz_total": 583_946,
