@@ -19,12 +19,11 @@ from n2nsurgery.graph.layers.layer_graph import (
     ChannelLayout,
     LayerGraph,
     LayerPair,
-    Nonlinearity,
     Rejection,
     WeightedLayer,
 )
 from n2nsurgery.graph.layers.pair_selection import PLACEMENTS, POLICIES, PairSelection
-from n2nsurgery.graph.layers.roles import Role, nonlinearity_of
+from n2nsurgery.graph.layers.roles import Role
 from n2nsurgery.graph.layers.view import GraphView
 
 _SHORTEST = 2  # k = 1 is the layer that is there already
@@ -63,7 +62,7 @@ def find_pairs(
                     source_signal=start,
                     target_signal=end,
                     length=lengths[node],
-                    nonlinearity=target_nonlinearity(view, layer),
+                    nonlinearity=layer.function,
                     shortcut=layer.join is not None,
                 )
             )
@@ -73,11 +72,6 @@ def find_pairs(
 def channel_layout(view: GraphView, layer: fx.Node) -> ChannelLayout:
     """Where a layer's output has its channels."""
     return "channels_last" if view.operator(layer) == "linear" else "channels_first"
-
-
-def target_nonlinearity(view: GraphView, layer: FoundLayer) -> Nonlinearity | None:
-    """The g of Eq. 2: the function that follows the sum at the layer's pre-activation; None where none follows."""
-    return None if layer.activation is None else nonlinearity_of(layer.activation, view.root)
 
 
 def _sources(
