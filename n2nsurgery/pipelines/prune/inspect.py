@@ -61,7 +61,7 @@ class Inspection:
             "candidate_pairs": len(self.graph.pairs),
             "skip_length": self.skip_length,
             "skip_capacity": self.skip_capacity,
-            "layers": [_layer(layer, weights[layer.weight]) for layer in self.graph.layers],
+            "layers": [_layer(layer, weights.get(layer.weight, 0)) for layer in self.graph.layers],
             "pairs": [_pair(pair) for pair in self.pairs],
             "opaque": [
                 {"class": leaf.class_name, "paths": list(leaf.paths), "reason": leaf.reason} for leaf in self.leaves
