@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 import time
 import warnings
@@ -93,5 +94,5 @@ def _export(pruned: PrunedModel, found: _Found) -> None:
 
 
 def _told(message: object) -> str:
-    text = " ".join(str(message).split())
+    text = re.sub(r"[^\s(]*/(?=[^/\s]+\.py\b)", "", " ".join(str(message).split()))  # where a file lies differs
     return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 3]}..."
