@@ -58,7 +58,7 @@ _MODELS: Mapping[str, tuple[str, _Config]] = MappingProxyType(
         "mpnet": ("MPNetForSequenceClassification", _ENCODER),
         "mobilebert": (
             "MobileBertForSequenceClassification",
-            _ENCODER | {"embedding_size": 32, "intra_bottleneck_size": 16, "true_hidden_size": 32},
+            _ENCODER | {"embedding_size": 32, "intra_bottleneck_size": 16},
         ),
         "squeezebert": ("SqueezeBertForSequenceClassification", _ENCODER | {"embedding_size": 32}),
         "convbert": ("ConvBertForSequenceClassification", _ENCODER | {"embedding_size": 32}),
