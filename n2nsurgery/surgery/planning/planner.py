@@ -21,7 +21,7 @@ from n2nsurgery.skips.kind import KINDS
 from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.junctions import junction_counts, junctions_of
-from n2nsurgery.surgery.planning.left_dense import left_dense, require_weights
+from n2nsurgery.surgery.planning.left_dense import left_dense, require_weights, unfollowed
 from n2nsurgery.surgery.planning.plan import SCHEMA, InputSpec, SurgeryPlan
 from n2nsurgery.surgery.planning.skip_length import skip_length_of
 from n2nsurgery.surgery.planning.skip_plan import places, skip_counts, specs, started, widened, with_ratio
@@ -83,7 +83,13 @@ def plan_surgery(
         kept=_kept(graph, config, criterion, granted.sequential, dense, junctions),
         skips=started(served, config),
         refused=(*graph.refusals, *rejected, *unserved),
-        warnings=(*notes, *warnings, *left_dense(graph), *_share_warnings(graph, granted, served, config, criterion)),
+        warnings=(
+            *notes,
+            *warnings,
+            *unfollowed(graph),
+            *left_dense(graph),
+            *_share_warnings(graph, granted, served, config, criterion),
+        ),
     )
 
 
