@@ -83,13 +83,7 @@ def plan_surgery(
         kept=_kept(graph, config, criterion, granted.sequential, dense, junctions),
         skips=started(served, config),
         refused=(*graph.refusals, *rejected, *unserved),
-        warnings=(
-            *notes,
-            *warnings,
-            *unfollowed(graph),
-            *left_dense(graph),
-            *_share_warnings(graph, granted, served, config, criterion),
-        ),
+        warnings=(*notes, *warnings, *_share_warnings(graph, granted, served, config, criterion)),
     )
 
 
@@ -188,7 +182,7 @@ def _kept(  # noqa: PLR0913, PLR0917 - what every count depends on
 def _share_warnings(
     graph: LayerGraph, granted: Budget, skips: Sequence[SkipSpec], config: SurgeryConfig, criterion: Criterion
 ) -> tuple[str, ...]:
-    notes: list[str] = []
+    notes = [*unfollowed(graph), *left_dense(graph)]
     if config.skip != "none" and not skips:
         notes.append(
             f"no pair of layers takes a skip of kind '{config.skip}': the network is pruned only. Each rejection"
