@@ -1,10 +1,12 @@
 #include "cost_model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
 
+#include "division.h"
 #include "error.h"
 
 namespace n2n {
@@ -12,12 +14,16 @@ namespace {
 
 // Costs, roughly in cycles, fitted to whole layers on Zen 5 with AVX-512: so that what they choose is fast, not so that
 // the times come out right.
-double cycles_of(const Effort& effort) {
+double packing_cycles(const Effort& effort) { return 9.5 * effort.packed_vectors + 1.1 * effort.packed_rows; }
+
+double computing_cycles(const Effort& effort) {
   return 1.02 * effort.loads_l1 + 1.9 * effort.loads_l2 + 3.0 * effort.loads_far + 0.44 * effort.splits +
          1.84 * effort.positions + 2.4 * effort.block_loads + 0.44 * effort.block_loads_far +
          2.7 * effort.block_positions + 9.2 * effort.channels + 2.4 * effort.stores + 1.5 * effort.masked_stores +
-         4.6 * effort.partials + 12.0 * effort.partials_far + 9.5 * effort.packed_vectors + 1.1 * effort.packed_rows;
+         4.6 * effort.partials + 12.0 * effort.partials_far;
 }
+
+double cycles_of(const Effort& effort) { return computing_cycles(effort) + packing_cycles(effort); }
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -174,6 +180,28 @@ Effort effort_of(const Workload& workload, const Tiling& tiling, const PatchShap
   return effort;
 }
 
+// The work of a tiling as tasks. A chunk more has runs of its own, which the processor mispredicts once each, and reads
+// the input anew.
+Division division_of(const Workload& workload, const PatchShape& shape, const WindowCount& count, const Effort& effort,
+                     int64_t tiles) {
+  constexpr double kRunCycles = 20.0;
+  const ConvProblem& problem = workload.problem;
+  const auto groups = static_cast<double>(problem.groups);
+  const double row_length = static_cast<double>(workload.nnz) / static_cast<double>(problem.group_outputs * tiles) / groups;
+  const double runs = count.windows * static_cast<double>(tiles) * (4.0 * std::sqrt(row_length) + 1.0);
+  const PatchGroup& whole = shape.groups[0];
+  double patches = 0.0;
+  for (const PatchGroup& group : shape.groups) patches += group.patches;
+  Division division;
+  division.computing = computing_cycles(effort);
+  division.packing = packing_cycles(effort);
+  division.per_chunk = groups * (runs * kRunCycles + static_cast<double>(problem.group_inputs) * shape.vectors);
+  division.largest = static_cast<double>(whole.segments * whole.vectors) / (shape.vectors * groups);
+  division.whole_patches = static_cast<int64_t>(whole.patches) * problem.groups;
+  division.patches = static_cast<int64_t>(patches) * problem.groups;
+  return division;
+}
+
 class Search {
  public:
   Search(const Workload& workload, const Kernels& kernels) : workload_(workload), kernels_(kernels) {}
@@ -218,7 +246,10 @@ class Search {
       tiling.registers = count.registers;
       const Effort effort = effort_of(workload_, tiling, shape, count, kernels_.lanes);
       near = near && effort.loads_l2 + effort.loads_far + effort.block_loads_far == 0.0;
-      const double cycles = cycles_of(effort);
+      const int64_t tiles = divide_up(workload_.problem.group_inputs * workload_.problem.kernel[0], tiling.channels);
+      const Division division = division_of(workload_, shape, count, effort, tiles);
+      tiling.chunks = choose_chunks(division, workload_.threads, workload_.problem.group_outputs);
+      const double cycles = estimate_makespan(division, workload_.threads, tiling.chunks);
       if (cycles < best_cycles_) {
         best_cycles_ = cycles;
         best_ = tiling;
@@ -290,11 +321,24 @@ Tiling choose_tiling(const Workload& workload, const Kernels& kernels) {
   return search.best();
 }
 
-Tiling choose_packed_tiling(const Workload& workload, const Kernels& kernels) {
+Tiling choose_rows_tiling(const Workload& workload, const Kernels& kernels, int64_t vectors) {
   Search search(workload, kernels);
-  const int most = workload.block_share > 0.0 ? kernels.max_block_registers : kernels.max_registers;
-  consider_pixels(search, workload.problem, kernels.lanes, most, false);
+  const auto registers = static_cast<int>(vectors);
+  search.consider({registers, 1, vectors * kernels.lanes, 1, true, false}, registers, registers);
   return search.best();
+}
+
+int64_t choose_row_vectors(const Workload& workload, const Kernels& kernels) {
+  constexpr int64_t kMany = 1024;  // rows: the piece at their end does not matter
+  ConvProblem many = workload.problem;
+  many.input = many.output = Axes{1, 1, kMany};
+  const Workload on_many{many, workload.nnz, workload.block_share};
+  Search search(on_many, kernels);
+  const int most = workload.block_share > 0.0 ? kernels.max_block_registers : kernels.max_registers;
+  for (int registers = 1; registers <= most; ++registers) {
+    search.consider({registers, 1, int64_t{registers} * kernels.lanes, 1, true, false}, registers, registers);
+  }
+  return search.best().registers;
 }
 
 }  // namespace n2n

@@ -126,6 +126,7 @@ class Fuzzer {
     tiling.aligned = tiling.columns != problem.output[2] || chance(0.6);
     tiling.direct = problem.pointwise() && problem.input_pixels() % kernels.lanes == 0 && chance(0.5);
     if (tiling.direct) tiling.rows = 1;
+    tiling.chunks = between(1, 3);
     return tiling;
   }
 
@@ -152,8 +153,9 @@ class Fuzzer {
     const BlockMap blocks(weights, conv.groups);
     const Kernels& kernels = select_kernels();
     const Tiling tiling = random_tiling(problem, kernels, blocks.any());
-    const bool chosen = chance(0.5);
-    const Plan plan = make_plan(weights, blocks, problem, kernels, between(1, 3), chosen ? nullptr : &tiling);
+    const int64_t threads = between(1, 9);
+    const Plan plan = chance(0.5) ? make_plan(weights, blocks, problem, kernels, threads)
+                                  : make_plan(weights, blocks, problem, kernels, threads, tiling);
     run_plan(conv, problem, weights, plan, kernels);
   }
 
@@ -234,6 +236,8 @@ class Fuzzer {
     tensors.x = x.get();
     tensors.bias = bias.data();
     tensors.y = y.get();
+    tensors.batch = problem.batch;
+    tensors.packed = shared_input(plan, plan.patches(problem.batch));
     for (int64_t task = 0; task < plan.tasks(problem.batch); ++task) run_conv_task(plan, kernels, tensors, task);
     compare(conv, problem, weights, tensors);
   }
