@@ -8,6 +8,7 @@
 
 #include "division.h"
 #include "error.h"
+#include "patch_shape.h"
 
 namespace n2n {
 namespace {
@@ -38,79 +39,6 @@ Residence residence(double footprint) {
   const double in_l1 = std::min(1.0, l1 / footprint);
   const double in_l2 = std::min(1.0, l2 / footprint) - in_l1;
   return {in_l1, in_l2, 1.0 - in_l1 - in_l2};
-}
-
-// The share of vector loads that straddle cache lines.
-double split_share(const ConvProblem& problem, const Tiling& tiling, const Layout& layout, int lanes) {
-  const double misaligned_split = lanes * 4 >= 64 ? 1.0 : lanes * 4 / 64.0;
-  if (layout.scaled) return 0.0;
-  if (!tiling.aligned && layout.pitch % lanes != 0) return misaligned_split * (1.0 - 1.0 / lanes);
-  int64_t moved = 0;
-  for (const int64_t offset : layout.tap_offset) moved += offset % lanes != 0 ? 1 : 0;
-  const auto taps = static_cast<double>(problem.kernel[1] * problem.kernel[2]);
-  return misaligned_split * static_cast<double>(moved) / taps;
-}
-
-// Patches with the same number of rows and columns.
-struct PatchGroup {
-  double patches = 0.0;   // per group of channels and image
-  int64_t segments = 1;   // stretches of vectors that hold pixels
-  int64_t vectors = 1;    // of a stretch
-};
-
-// A tiling as the estimate sees it: everything that does not depend on the number of registers and channels.
-struct PatchShape {
-  Layout layout;
-  std::vector<PatchGroup> groups;  // whole patches first
-  double split = 0.0;              // share of straddling loads
-  bool contiguous = true;
-  double vectors = 0.0;         // of output, of all patches
-  double packed_rows = 0.0;     // of all patches
-  double packed_vectors = 0.0;  // of all patches
-};
-
-PatchGroup make_group(const Tiling& tiling, const Layout& layout, int lanes, int64_t rows, int64_t columns) {
-  PatchGroup group;
-  const int64_t pitch = tiling.direct ? tiling.columns : layout.pitch;
-  const int64_t used = divide_up(columns, lanes);
-  if (pitch % lanes == 0 && used < pitch / lanes) {
-    group.segments = rows;
-    group.vectors = used;
-  } else {
-    group.vectors = divide_up((rows - 1) * pitch + columns, lanes);
-  }
-  return group;
-}
-
-PatchShape make_shape(const ConvProblem& problem, const Tiling& tiling, int lanes) {
-  PatchShape shape;
-  shape.layout = make_layout(problem, tiling, lanes);
-  shape.split = split_share(problem, tiling, shape.layout, lanes);
-  double patches = 0.0;
-  const int64_t height = problem.output[1];
-  const int64_t width = problem.output[2];
-  for (const bool last_row : {false, true}) {
-    for (const bool last_column : {false, true}) {
-      const int64_t rows = last_row ? height % tiling.rows : tiling.rows;
-      const int64_t columns = last_column ? width % tiling.columns : tiling.columns;
-      if (rows == 0 || columns == 0) continue;
-      PatchGroup group = make_group(tiling, shape.layout, lanes, rows, columns);
-      const int64_t down = last_row ? 1 : height / tiling.rows;
-      const int64_t across = last_column ? 1 : width / tiling.columns;
-      group.patches = static_cast<double>(problem.output[0] * down * across);
-      patches += group.patches;
-      shape.vectors += group.patches * static_cast<double>(group.segments * group.vectors);
-      shape.groups.push_back(group);
-    }
-  }
-  const int64_t pitch = tiling.direct ? tiling.columns : shape.layout.pitch;
-  shape.contiguous = tiling.columns % lanes == 0 && (pitch == tiling.columns || shape.groups[0].segments == tiling.rows);
-  if (!tiling.direct) {
-    const auto rows = static_cast<double>(shape.layout.row.size() * shape.layout.plane_phase.size());
-    shape.packed_rows = static_cast<double>(problem.group_inputs * problem.kernel[0]) * rows * patches;
-    shape.packed_vectors = shape.packed_rows * static_cast<double>(divide_up(shape.layout.pitch, lanes));
-  }
-  return shape;
 }
 
 // Floats of one packed channel that a window reads: its rows and those that the kernel reaches besides.

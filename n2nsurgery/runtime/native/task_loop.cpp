@@ -12,7 +12,7 @@ namespace {
 // More than any session has. ONNX Runtime deals this many calls out to the threads it has; those that find no task left
 // return at once.
 constexpr int64_t kMostThreads = 256;
-constexpr int kSpins = 2000;  // about as long as the last of the first tasks takes
+constexpr int kSpins = 300;  // some ten microseconds, about as long as one of the first tasks takes
 
 std::atomic<uint64_t> loops{0};
 
