@@ -41,7 +41,8 @@ from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.pipelines.training.fitted import fitted_bundle
 from n2nsurgery.surgery.pruned_model import PrunedModel
-from n2nsurgery.training.config.optimizer import OptimizerConfig, make_optimizer
+from n2nsurgery.training.config.optimizer import OptimizerConfig
+from n2nsurgery.training.config.parameter_groups import make_optimizer
 from n2nsurgery.training.config.schedule import ScheduleConfig, learning_rate
 from n2nsurgery.training.loop.evaluation import evaluate
 

@@ -71,7 +71,10 @@ def networks(row: Row, density: float, arguments: argparse.Namespace) -> tuple[d
     if len(row.shape) > 1:
         made["channels last"] = copy.deepcopy(dense).to(memory_format=torch.channels_last)
     made["sparse"] = sparse_training(
-        module, example=x, auto=not arguments.all_sparse, measure=arguments.measure and not arguments.all_sparse
+        module,
+        example=x,
+        layers="all" if arguments.all_sparse else "auto",
+        measure=arguments.measure and not arguments.all_sparse,
     )
     return made, x
 

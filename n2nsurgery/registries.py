@@ -58,5 +58,5 @@ TRAINING_METRICS: Registry[Any] = Registry(
     kind="training metric",
     package="n2nsurgery.training.training_metrics",
     group="n2nsurgery.training_metrics",
-    aliases={"accuracy": "top1", "miou": "mean-iou"},
+    aliases={"accuracy": "top1", "map": "mean-average-precision", "miou": "mean-iou"},
 )

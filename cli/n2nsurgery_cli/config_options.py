@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
@@ -15,14 +16,21 @@ import typer
 
 from n2nsurgery.core.config.options import ConfigField, config_fields
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery_cli import completion
 from n2nsurgery_cli.values import kind_of, parsed
 
 Given = dict[str, Any]
 """The options that a command was given, by the names of their fields."""
 
 _FORMER = "former_"
+_REGISTERED: dict[str, ConfigField] = {}  # by the name of their parameter; one of that name has one registry
 _LONGEST_METAVAR = 44
 _SHORT = {"output": "-o"}
+_COMPLETED = {
+    "MODEL|ARTIFACT|FILE": completion.networks,
+    "[auto|RUN]": completion.artifacts,
+}  # what TAB offers, by what stands for the value
+_OTHERWISE = {"overrides": "--set", "list_only": "--list"}  # fields whose option is not called as they are
 
 
 def options_of(parameter: str, config: type, only: Sequence[str] | None = None) -> Callable[[Any], Any]:
@@ -54,7 +62,7 @@ def flag_of(field: str) -> str:
     name, _, part = field.partition(".")
     if part and name != "criterion_options":
         return field
-    flag = "--criterion-option" if name == "criterion_options" else "--" + name.replace("_", "-")
+    flag = "--criterion-option" if name == "criterion_options" else _OTHERWISE.get(name, f"--{_dashed(name)}")
     return f"{flag} {part}" if part else flag
 
 
@@ -84,25 +92,36 @@ def _parameter(each: ConfigField, name: str, flag: str, *, hidden: bool = False)
         f"{flag}/--no-{flag[2:]}" if kind is bool and hidden else flag,
         *([_SHORT[name]] if name in _SHORT else []),
     ]
-    names = each.choices
-    more: Given = {} if kind is bool else {"metavar": _metavar(each, names)}
-    if names:
-        more["autocompletion"] = lambda incomplete: [each for each in names if each.startswith(incomplete)]
+    more: Given = {} if kind is bool else {"metavar": _metavar(each)}
+    if each.choices:
+        more["autocompletion"] = lambda incomplete: [name for name in each.choices if name.startswith(incomplete)]
+    elif more.get("metavar") in _COMPLETED:
+        more["autocompletion"] = _COMPLETED[more["metavar"]]
+    if each.option.registry is not None:
+        _REGISTERED[name] = each
     described = typer.Option(
         *flags, help=_help(each), hidden=hidden, show_default=False, rich_help_panel=each.option.group, **more
     )
-    annotation = Annotated[kind | None, described]  # type: ignore[valid-type]  # a type that is made here
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    needed = each.default is MISSING and not hidden
+    annotation = Annotated[kind if needed else kind | None, described]  # type: ignore[valid-type]  # made here
+    default = inspect.Parameter.empty if needed else None
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _metavar(each: ConfigField, names: tuple[str, ...]) -> str:
-    listed = "|".join(names)
+def metavar_of(parameter: str) -> str | None:
+    """What stands for the value of a parameter whose values are registered, plugins included; None for others."""
+    each = _REGISTERED.get(parameter)
+    return _metavar(each) if each is not None else None
+
+
+def _metavar(each: ConfigField) -> str:
+    listed = "|".join(each.choices)
     return each.option.metavar or (listed if listed and len(listed) <= _LONGEST_METAVAR else "NAME")
 
 
 def _help(each: ConfigField) -> str:
     several = "; repeatable" if _read_as(each) == list[str] else ""
-    shown = each.default is not None and not isinstance(each.default, bool | tuple | dict)
+    shown = each.default not in (None, MISSING) and not isinstance(each.default, bool | tuple | dict)
     return f"{each.option.help}{several}" + (f"; default: {each.default}" if shown else "")
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
+import sys
 import traceback
 from collections.abc import Callable
 
@@ -61,5 +63,11 @@ def _describe(error: OSError) -> str:
 def _fail(message: str, code: int) -> int:
     if logging.getLogger("n2nsurgery").isEnabledFor(logging.DEBUG):
         typer.echo(traceback.format_exc(), err=True, nl=False)
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"{_coloured('error:')} {message}", err=True)
     return code
+
+
+def _coloured(word: str) -> str:
+    """`word` in red where somebody watches and has not asked for no colour."""
+    watched = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    return typer.style(word, fg=typer.colors.RED, bold=True) if watched else word

@@ -11,49 +11,44 @@ from typing import Annotated
 import typer
 
 from n2nsurgery.surgery.planning import config
-from n2nsurgery_cli.values import shape
+from n2nsurgery_cli import completion
 
 # The model
-Model = Annotated[str, typer.Argument(help="torchvision name, timm:NAME, package.module:factory or a built-in family")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="a name as `models` lists it, timm:NAME, hf:FOLDER, file.py:Net or package.module:factory",
+        autocompletion=completion.models,
+    ),
+]
 AnyModel = Annotated[
     str,
-    typer.Argument(metavar="MODEL|ARTIFACT|FILE", help="a model as for apply, an artifact's folder, or an .onnx file"),
+    typer.Argument(
+        metavar="MODEL|ARTIFACT|FILE",
+        help="a model as for apply, an artifact's folder, or an .onnx file",
+        autocompletion=completion.networks,
+    ),
 ]
 AllowImport = Annotated[bool, typer.Option("--allow-import", help="run named code: a model's factory, plugins")]
-NumClasses = Annotated[int | None, typer.Option(metavar="N", help="outputs of the model; default: the source's own")]
-InputSize = Annotated[str | None, typer.Option(metavar="CxHxW", help="shape of one sample; default: the source's own")]
 
 # Surgery; its other options are those of SurgeryConfig
 Preset = Annotated[config.Preset | None, typer.Option(metavar="paper", help=config.PRESET_HELP)]
-BatchSize = Annotated[int, typer.Option(metavar="N", help="samples in a batch")]
 
 # Training
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="a YAML file; `n2nsurgery recipe init` begins one")]
+RecipeFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RECIPE", help="a YAML file; `n2nsurgery recipe init` begins one", autocompletion=completion.recipes
+    ),
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="a value of the recipe, like train.epochs=5; repeatable"),
 ]
-Gpus = Annotated[int | None, typer.Option(metavar="N", help="processes, one for each GPU; default: this one alone")]
-Timeout = Annotated[
-    float | None,
-    typer.Option(metavar="SECONDS", help="give up a process of several that does not answer; default: 1800"),
-]
-Resume = Annotated[
-    str | None,
-    typer.Option(metavar="[auto|RUN]", help="go on: auto with this recipe's run, begun where there is none"),
-]
-AllowChanges = Annotated[
-    bool, typer.Option("--allow-changes", help="resume with a changed recipe where training permits it")
-]
-DeviceInstead = Annotated[
-    str | None, typer.Option("--device", metavar="auto|cpu|cuda:N", help="the same as --set train.device=...")
-]
-DataRoot = Annotated[Path | None, typer.Option(metavar="DIR", help="where data sets lie; default: $N2NSURGERY_DATA")]
-DownloadData = Annotated[bool, typer.Option("--download", help="allow fetching data and pretrained weights")]
 Last = Annotated[bool, typer.Option("--last", help="of a run, its newest weights instead of its best")]
 
 # The file
-OnnxFile = Annotated[Path, typer.Argument(metavar="FILE", help="an .onnx file")]
+OnnxFile = Annotated[Path, typer.Argument(metavar="FILE", help="an .onnx file", autocompletion=completion.onnx_files)]
 Library = Annotated[
     Path | None, typer.Option(metavar="FILE", help="the sparse runtime's library; default: the installed one")
 ]
@@ -68,14 +63,8 @@ Seed = Annotated[int, typer.Option(metavar="N", help="every random draw derives 
 Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda:N", help="where tensors are computed")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="PATH", help="where to write")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="replace what is there; refused by default")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="print the plan, write nothing")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="no tables and no progress")]
 Verbose = Annotated[
     int, typer.Option("--verbose", "-v", count=True, show_default=False, help="log more; -vv adds tracebacks")
 ]
-
-
-def input_size(text: str | None) -> tuple[int, ...] | None:
-    """The value of `--input-size`."""
-    return None if text is None else shape("input_size", text)

@@ -26,16 +26,22 @@ def parsed(each: ConfigField, given: Any) -> object:  # noqa: ANN401 - what type
         return tuple(given) if get_args(kind)[0] is str else shape(each.name, given)
     if get_origin(kind) is Mapping:
         return _named(each, get_args(kind)[1], given)
-    if isinstance(given, str) and float in get_args(kind) and given not in each.literals:
-        return _number(each, float, given, given)
+    number = next((hint for hint in get_args(kind) if hint in {int, float}), None)
+    if isinstance(given, str) and number is not None and given not in each.literals:
+        return _number(each, number, given, given)
     return given
 
 
 def shape(field: str, text: str) -> tuple[int, ...]:
-    """The shape of a sample from text like `3x224x224`; raises UsageError about `field`."""
-    if not re.fullmatch(r"[1-9]\d{0,6}(x[1-9]\d{0,6})*", text):
-        raise UsageError(f"is '{text}'; it must be the shape of one sample, like 3x224x224", field=field, joint=" ")
-    return tuple(int(size) for size in text.split("x"))
+    """The shape of a sample from text like `3x224x224`, `3,224,224` or `224`; raises UsageError about `field`."""
+    if not re.fullmatch(r"[1-9]\d{0,6}([x,][1-9]\d{0,6})*", text):
+        raise UsageError(
+            f"is '{text}'; it must be the shape of one sample, like 3x224x224, or the height and width of an image,"
+            " like 224",
+            field=field,
+            joint=" ",
+        )
+    return tuple(int(size) for size in re.split("[x,]", text))
 
 
 def _named(each: ConfigField, kind: type, given: Sequence[str]) -> dict[str, object]:

@@ -1,10 +1,12 @@
-"""How a model is called and what it returns: device, mode, and tensors, alone or in tuples, lists and mappings."""
+"""How a model is called and what it returns: device, mode, state, and tensors, alone or in tuples, lists, mappings."""
 
 from __future__ import annotations
 
+import inspect
+import itertools
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -68,10 +70,24 @@ def samples_in(inputs: Any) -> int:  # noqa: ANN401
 def call(network: nn.Module, inputs: Any) -> Any:  # noqa: ANN401
     """What `network` returns: a tuple or list gives its arguments by position, a mapping by name, a tensor is one."""
     if isinstance(inputs, Mapping):
-        return network(**inputs)
+        positional, named = arguments(network, inputs)
+        return network(*positional, **named)
     if isinstance(inputs, tuple | list):
         return network(*inputs)
     return network(inputs)
+
+
+def arguments(network: nn.Module, inputs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and keyword arguments of a call with `inputs` by name, `x_0`, `x_1`, ... for a `forward(*x)`."""
+    parameters = inspect.signature(network.forward).parameters
+    spread = next((name for name, p in parameters.items() if p.kind is p.VAR_POSITIONAL), None)
+    if spread is None or f"{spread}_0" not in inputs:
+        return (), dict(inputs)
+    before = [
+        name for name in parameters if name in inputs and parameters[name].kind is not inspect.Parameter.KEYWORD_ONLY
+    ]
+    first = [*before, *itertools.takewhile(inputs.__contains__, (f"{spread}_{i}" for i in itertools.count()))]
+    return tuple(inputs[name] for name in first), {name: value for name, value in inputs.items() if name not in first}
 
 
 def _plain(value: tuple[Any, ...] | list[Any]) -> bool:
@@ -108,3 +124,23 @@ def evaluation_mode(*modules: nn.Module) -> Iterator[None]:
         for module in modules:
             module.eval()
         yield
+
+
+_CALL_STATES = "_n2n_call_states"
+
+
+class CallState(Protocol):
+    """What is kept during a call of a module, for hooks inside of it."""
+
+    def saved(self) -> Callable[[], AbstractContextManager[None]]:
+        """A maker of contexts in which the state is that of this moment, for parts that are run again afterwards."""
+
+
+def keep_call_state(module: nn.Module, state: CallState) -> None:
+    """Let `call_states` find `state` at `module`; copies of the module have a copy of it."""
+    module.__dict__.setdefault(_CALL_STATES, []).append(state)
+
+
+def call_states(root: nn.Module) -> list[CallState]:
+    """Every state that is kept during calls of `root` and its parts."""
+    return [state for module in root.modules() for state in module.__dict__.get(_CALL_STATES, ())]

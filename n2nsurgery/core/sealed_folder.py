@@ -251,8 +251,12 @@ def _stored_once(named: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[s
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a safetensors file, which whoever may read the folder's other files may read as well."""
+    path.touch()
+    mode = path.stat().st_mode
     try:
         save_file(tensors, path)
+        path.chmod(mode)  # safetensors writes it for its owner alone
     except SafetensorError as error:
         _raise_of_system(error, path)
         raise

@@ -52,11 +52,12 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
 ) -> ExportReport:
     """Writes `module` to `path` and returns what was proven of the file; nothing appears where a proof fails.
 
-    `module` is in eval mode, on the CPU, in float32 or float64. `example_inputs` are its positional inputs with
-    the batch as dimension 0; that dimension stays dynamic in the file. `metadata` becomes one JSON document in the
-    file. `masks` maps parameter names to boolean tensors (False = pruned). `config`: its form; its `report`
-    is the caller's. `libraries`: custom operators (the sparse runtime) that the file is proven with besides, and that
-    layers are measured with. `progress` sees each stage begin.
+    `module` is in eval mode, on the CPU, in float32 or float64. `example_inputs` are its inputs with the batch as
+    dimension 0, given by name where forward has arguments of all `input_names`, else in order; that dimension stays
+    dynamic in the file. `metadata` becomes one JSON document in the file. `masks` maps parameter names to boolean
+    tensors (False = pruned). `config`: its form; its `report` is the caller's. `libraries`: custom operators (the
+    sparse runtime) that the file is proven with besides, and that layers are measured with. `progress` sees each stage
+    begin.
 
     Raises UsageError for an unfit module, an existing file or nothing to measure, TraceError where torch cannot
     capture the module, VerificationError where the file does not reproduce it, RunError where it cannot be translated
@@ -73,7 +74,8 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     export = _decided(model, config, metadata, race_with(libraries) if config.measure else None)
     with staged(target) as files:
         progress("writing", 0.6)
-        proofs = Proofs(module, batches, tuple(str(value.name) for value in model.graph.outputs))
+        outputs = tuple(str(value.name) for value in model.graph.outputs)
+        proofs = Proofs(module, batches, inputs=input_names, outputs=outputs)
         _write(export, files, proofs)
         progress("checking", 0.8)
         require_valid(files.model)

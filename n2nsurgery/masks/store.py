@@ -1,4 +1,4 @@
-"""Masks as packed bits: eight weights to a byte, ready for a safetensors file."""
+"""Masks as packed bits, eight weights to a byte, and the kept weights alone: ready for a safetensors file."""
 
 from __future__ import annotations
 
@@ -26,6 +26,34 @@ def unpack(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]])
     """
     _require_same_names(tensors, shapes)
     return MaskSet({name: _unpack_one(name, tensors[name], shape) for name, shape in shapes.items()})
+
+
+def kept_values(
+    state: Mapping[str, Tensor], masks: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The entries of `state` without a mask, and of those with one the kept values (1-D, flat order).
+
+    Pruned entries, which are zero, are in neither.
+    """
+    dense = {name: tensor for name, tensor in state.items() if name not in masks}
+    return dense, {name: state[name].detach().cpu()[mask.cpu()] for name, mask in masks.items()}
+
+
+def with_zeros(values: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose kept values `kept_values` gave, pruned entries zero.
+
+    Raises InvalidFileError for a name without a mask and for another number of values than the mask keeps.
+    """
+    found: dict[str, Tensor] = {}
+    for name, kept in values.items():
+        mask = masks.get(name)
+        if mask is None:
+            raise InvalidFileError(f"the kept values of '{name}' have no mask")
+        count = int(mask.sum())
+        if kept.shape != (count,):
+            raise InvalidFileError(f"'{name}' has kept values of shape {tuple(kept.shape)}; its mask keeps {count:,}")
+        found[name] = kept.new_zeros(mask.shape).masked_scatter_(mask, kept)
+    return found
 
 
 def _require_same_names(tensors: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ...]]) -> None:

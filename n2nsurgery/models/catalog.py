@@ -1,16 +1,7 @@
-"""From a name to a ModelBundle, and from its recipe to the same model again.
-
-| name                     | source                                                         |
-|--------------------------|----------------------------------------------------------------|
-| `cifar-vgg19`, ...       | a built-in family                                              |
-| `resnet50`, ...          | torchvision                                                    |
-| `timm:vit_tiny_...`      | timm, an optional package                                      |
-| `package.module:factory` | whatever the factory returns; imports code, so it can be barred |
-"""
+"""From a name to a ModelBundle, and from its spec to the same model again; `locate` has the kinds of names."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -18,21 +9,15 @@ from typing import Any, cast, get_args
 import torch
 from torch import nn
 
-from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.names import unknown
 from n2nsurgery.core.seeds import derive, torch_generator
 from n2nsurgery.models import weights as weights_file
 from n2nsurgery.models.bundle import ModelBundle, input_names
+from n2nsurgery.models.locate import locate, require_import_allowed, source_of
 from n2nsurgery.models.model_spec import ModelSpec, SourceName
-from n2nsurgery.models.sources.source import Arguments, InputSize, ModelSource
+from n2nsurgery.models.sources.source import Arguments, InputSize
 
 BATCH = 2
-_MODULES: Mapping[SourceName, str] = {
-    "family": "from_families",
-    "torchvision": "from_torchvision",
-    "timm": "from_timm",
-    "factory": "from_factory",
-}
 
 
 def resolve_model(  # noqa: PLR0913 - one parameter for each thing that a user may ask for
@@ -53,48 +38,60 @@ def resolve_model(  # noqa: PLR0913 - one parameter for each thing that a user m
 
     Parameters and example inputs (batch 2) depend only on `seed` and `name`; the global generator is left as
     it was. `weights`: pretrained weights of the source (`DEFAULT`, `IMAGENET1K_V1`, ...) or a file of tensors, see
-    `weights.read` for `weights_key` and `weights_prefix`, `weights.load` for `weights_ignore`.
+    `weights.read` for `weights_key` and `weights_prefix`, `weights.load` for `weights_ignore`. With `num_classes`, a
+    head of so many outputs takes the place of the weights' own, and starts anew.
     `input_size`: a number for height and width, or the shape of one sample. `options`: further arguments of the
     builder, as JSON values. `allow_import` bars factories, `download` allows network access for weights.
 
     Raises UnknownNameError with the nearest name, UsageError for a request that cannot be met, RunError where timm is
     not installed or weights are not on this computer, InvalidFileError for weights that do not fit.
     """
-    source, bare = _locate(name, allow_import=allow_import)
+    source, bare = locate(name)
+    require_import_allowed(source, bare, allowed=allow_import)
     classes = {} if num_classes is None else {"num_classes": num_classes}
     from_file = weights is not None and weights_file.is_file(weights)
-    design = _source(source).design(
+    design = source_of(source).design(
         bare, {**(options or {}), **classes}, input_size=input_size, weights=None if from_file else weights
     )
+    weights = weights if weights is not None else design.weights
     state = None
     if weights is not None:
         state = (
             weights_file.read(Path(weights), key=weights_key, prefix=weights_prefix)
             if from_file
-            else _source(source).pretrained(bare, weights, download=download)
+            else source_of(source).pretrained(bare, weights, download=download)
         )
     spec = ModelSpec(
         source=source,
         name=bare,
         arguments=design.arguments,
         input_shapes=design.input_shapes,
+        input_names=design.input_names,
+        input_ids=design.input_ids,
         seed=seed,
         weights=None if state is None else state[0],
     )
     bundle = rebuild(spec, allow_import=allow_import)
     if state is not None and weights is not None:
-        weights_file.load(bundle.module, state[1], origin=f"the weights '{weights}'", ignore=weights_ignore)
+        origin = f"the weights '{weights}'"
+        weights_file.load(bundle.module, state[1], origin=origin, ignore=weights_ignore, num_classes=num_classes)
     return bundle
 
 
 def rebuild(spec: ModelSpec, *, allow_import: bool = True) -> ModelBundle:
     """The ModelBundle of `spec` as it was before any weights were loaded; needs neither data nor network."""
-    if spec.source == "factory":
-        _check_import(spec.name, allow_import=allow_import)
+    require_import_allowed(spec.source, spec.name, allowed=allow_import)
     module = _initialized(spec.source, spec.name, spec.arguments, spec.seed)
     generator = torch_generator(spec.seed, "example inputs", spec.name)
-    inputs = tuple(torch.randn(BATCH, *shape, generator=generator) for shape in spec.input_shapes)
-    return ModelBundle(module=module, example_inputs=inputs, input_names=input_names(module, inputs), spec=spec)
+    all_ids = spec.input_ids or (0,) * len(spec.input_shapes)
+    inputs = tuple(
+        torch.randint(ids // 2, ids, (BATCH, *shape), generator=generator)  # special tokens have small numbers
+        if ids
+        else torch.randn(BATCH, *shape, generator=generator)
+        for shape, ids in zip(spec.input_shapes, all_ids, strict=True)
+    )
+    names = spec.input_names or input_names(module, inputs)
+    return ModelBundle(module=module, example_inputs=inputs, input_names=names, spec=spec)
 
 
 def list_models(source: str | None = None) -> tuple[str, ...]:
@@ -106,7 +103,7 @@ def list_models(source: str | None = None) -> tuple[str, ...]:
     if chosen[0] not in get_args(SourceName):
         raise unknown("source of models", chosen[0], get_args(SourceName))
     prefix = "timm:" if source == "timm" else ""
-    return tuple(f"{prefix}{name}" for entry in chosen for name in _source(cast("SourceName", entry)).names())
+    return tuple(f"{prefix}{name}" for entry in chosen for name in source_of(cast("SourceName", entry)).names())
 
 
 def require_known(name: str) -> None:
@@ -115,33 +112,11 @@ def require_known(name: str) -> None:
     Raises UnknownNameError with the nearest name.
     """
     if ":" not in name:
-        _locate(name, allow_import=False)
-
-
-def _locate(name: str, *, allow_import: bool) -> tuple[SourceName, str]:
-    if name.startswith("timm:"):
-        return "timm", name.removeprefix("timm:")
-    if ":" in name:
-        _check_import(name, allow_import=allow_import)
-        return "factory", name
-    for source in ("family", "torchvision"):
-        if name in _source(source).names():
-            return source, name
-    raise unknown("model", name, list_models())
-
-
-def _check_import(name: str, *, allow_import: bool) -> None:
-    if not allow_import:
-        raise UsageError(f"model '{name}' imports code, which is barred here; allow it with --allow-import")
-
-
-def _source(source: SourceName) -> ModelSource:
-    # Imported on use: torchvision and timm cost seconds.
-    return cast("ModelSource", importlib.import_module(f"n2nsurgery.models.sources.{_MODULES[source]}"))
+        locate(name)
 
 
 def _initialized(source: SourceName, name: str, arguments: Arguments, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         # torch.manual_seed would also reset the accelerators' generators, which fork_rng does not restore here.
         torch.default_generator.manual_seed(derive(seed, "init", name))
-        return _source(source).build(name, arguments)
+        return source_of(source).build(name, arguments)

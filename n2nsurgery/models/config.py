@@ -13,14 +13,16 @@ from n2nsurgery.models.weights_config import WeightsConfig
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(WeightsConfig):
-    """A model by `name`, as `n2nsurgery models` lists it, or `timm:NAME`, or `package.module:factory`.
+    """A model by `name`: as `n2nsurgery models` lists it, timm:NAME, hf:FOLDER, file.py:Net, package.module:factory.
 
     The weights it starts from are said as in a WeightsConfig. `num_classes` and `input_size` (a number for height and
     width, or the shape of one sample): None for those of the data. `options`: further arguments of the builder. Raises
     UsageError for values out of range.
     """
 
-    name: str = field(metadata=option("a model as `n2nsurgery models` lists it, timm:NAME or package.module:factory"))
+    name: str = field(
+        metadata=option("as `n2nsurgery models` lists it, timm:NAME, hf:FOLDER, file.py:Net or package.module:factory")
+    )
     num_classes: int | None = field(
         default=None, metadata=option("outputs of the model; default: the classes of the data", within=COUNT)
     )

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.core.names import nearest, select, strip_wrappers
+from n2nsurgery.core.names import listed, nearest, select, strip_wrappers
 from n2nsurgery.models.sources.source import StateDict
 
 SAFETENSORS = ".safetensors"
 TORCH = (".pth", ".pt", ".bin", ".ckpt")
 _SHOWN = 5
+_LOG = logging.getLogger(__name__)
 
 
 def is_file(weights: str) -> bool:
@@ -52,16 +54,26 @@ def read(path: Path, *, key: str | None = None, prefix: str = "") -> tuple[str, 
     return f"sha256:{digest}", _without_prefix(state, prefix, path)
 
 
-def load(module: nn.Module, state: StateDict, *, origin: str, ignore: Sequence[str] = ()) -> None:
+def load(
+    module: nn.Module, state: StateDict, *, origin: str, ignore: Sequence[str] = (), num_classes: int | None = None
+) -> None:
     """Copy `state` into `module`; InvalidFileError where a name or a shape differs.
 
     `ignore`: patterns of names that may be missing, left over or of another shape, such as the head of a classifier for
-    other classes (`fc`); the module keeps its own values there. Raises UnknownNameError for a pattern that matches no
-    name.
+    other classes (`fc`); the module keeps its own values there. `num_classes`: so does a head that was made for so many
+    classes, where `state` has another number. A tensor that the module uses under two names may be given under one.
+    Raises UnknownNameError for a pattern that matches no name.
     """
     own = module.state_dict()
+    state = {**state, **_tied(own, state)}
     names = list({**own, **state})
     ignored = {name for pattern in ignore for name in select(pattern, names, kind="weight")}
+    head = {name for name in own if name in state and _differs_in_classes(own[name], state[name], num_classes)}
+    if head - ignored:
+        _LOG.warning(
+            "%s start anew, for %s classes in the place of the weights' own", listed(sorted(head)), num_classes
+        )
+    ignored |= head
     missing, unexpected = sorted(set(own) - set(state) - ignored), sorted(set(state) - set(own) - ignored)
     differing = sorted(name for name in set(own) & set(state) - ignored if own[name].shape != state[name].shape)
     if missing or unexpected or differing:
@@ -72,6 +84,24 @@ def load(module: nn.Module, state: StateDict, *, origin: str, ignore: Sequence[s
             f"weights_ignore = {first}"
         )
     module.load_state_dict({name: own[name] if name in ignored else state[name] for name in own})
+
+
+def _tied(own: StateDict, state: StateDict) -> dict[str, Tensor]:
+    """What `state` lacks and the module has under another name, which `state` gives."""
+    given = {own[name].data_ptr(): name for name in state if name in own and own[name].numel()}
+    missing = {name: given.get(value.data_ptr()) for name, value in own.items() if name not in state}
+    return {
+        name: state[other]
+        for name, other in missing.items()
+        if other is not None and own[name].shape == own[other].shape
+    }
+
+
+def _differs_in_classes(own: Tensor, given: Tensor, num_classes: int | None) -> bool:
+    """Whether two tensors of one name differ in their outputs alone, of which `own` has `num_classes`."""
+    if num_classes is None or not own.dim() or own.dim() != given.dim():
+        return False
+    return own.shape[0] == num_classes != given.shape[0] and own.shape[1:] == given.shape[1:]
 
 
 def _safetensors(path: Path) -> Any:  # noqa: ANN401 - a mapping

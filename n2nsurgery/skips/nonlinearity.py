@@ -1,13 +1,16 @@
 """The inner activation g of Eq. 2: from its plain description to a module.
 
-Only pointwise functions without parameters and without randomness are built. Everything else is refused with a
-reason, never guessed: another g than the network's own would silently be another method.
+Pointwise functions without randomness are built. Everything else is refused with a reason, never guessed: another g
+than the network's own would silently be another method. Two kinds of g need a word of their own:
+
+- g(0) != 0 (Sigmoid, Softplus): the branch is g(y) - g(0), so that a skip without weights adds nothing.
+- PReLU: the branch learns slopes of its own, as many as the target has, from torch's 0.25 on.
 """
 
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.layers.layer_graph import Nonlinearity
@@ -25,6 +28,7 @@ _POINTWISE: dict[str, type[nn.Module]] = {
         nn.LeakyReLU,
         nn.LogSigmoid,
         nn.Mish,
+        nn.PReLU,
         nn.ReLU,
         nn.ReLU6,
         nn.SELU,
@@ -40,7 +44,6 @@ _POINTWISE: dict[str, type[nn.Module]] = {
 }
 
 _REFUSED = {
-    "PReLU": "PReLU learns its slope, and the branch must not share or duplicate the target's parameter",
     "RReLU": "RReLU draws its slope at random in training, so g is not one function",
     "GLU": "GLU halves the channels and is not pointwise",
     "Softmax": "Softmax mixes channels and is not pointwise",
@@ -69,11 +72,28 @@ def activation(nonlinearity: Nonlinearity) -> nn.Module:
     return _instantiate(nonlinearity)
 
 
-def at_zero(nonlinearity: Nonlinearity) -> float:
-    """g(0). Only where it is 0 does a skip with zero weights leave its target unchanged."""
-    return float(activation(nonlinearity)(torch.zeros(1, dtype=torch.float64)))
+class Shifted(nn.Module):
+    """g(y) - g(0) for a pointwise g: zero at zero."""
+
+    def __init__(self, g: nn.Module) -> None:
+        super().__init__()
+        self.g = g
+
+    def forward(self, y: Tensor) -> Tensor:
+        """A tensor of the shape and dtype of `y`."""
+        shifted: Tensor = self.g(y) - self.g(y.new_zeros(()))  # g(0) as this dtype and device round it
+        return shifted
+
+
+def branch_activation(nonlinearity: Nonlinearity) -> nn.Module:
+    """The module of y -> g(y) - g(0), which is g itself where g(0) = 0; raises UsageError where g is refused."""
+    g = activation(nonlinearity)
+    if isinstance(g, nn.PReLU) or g(torch.zeros(1, dtype=torch.float64)).item() == 0:
+        return g
+    return Shifted(g)
 
 
 def _instantiate(nonlinearity: Nonlinearity) -> nn.Module:
     arguments = {name: value for name, value in nonlinearity.arguments if name != "inplace"}
-    return _POINTWISE[nonlinearity.name](**arguments)
+    own = {"device": "cpu", "dtype": torch.float32} if nonlinearity.name == "PReLU" else {}
+    return _POINTWISE[nonlinearity.name](**arguments, **own)

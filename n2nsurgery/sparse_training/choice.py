@@ -86,6 +86,15 @@ def by_seconds(dense: float, sparse: float, how: str) -> tuple[Engine, str]:
     return ("sparse" if sparse < dense else "dense"), reason
 
 
+def predicted_gain(choices: Sequence[LayerChoice]) -> float | None:
+    """Dense time over the chosen engines' time of all layers whose seconds are known; None where those of none are."""
+    known = [(c.dense_seconds, c.sparse_seconds, c.engine) for c in choices if c.dense_seconds and c.sparse_seconds]
+    if not known:
+        return None
+    chosen = sum(sparse if engine == "sparse" else dense for dense, sparse, engine in known)
+    return sum(dense for dense, _, _ in known) / chosen
+
+
 def measured(dense: nn.Module, sparse: nn.Module, shape: Sequence[int]) -> tuple[float, float]:
     """CPU seconds of forward and backward pass of both, the best of a few rounds in turns, on random numbers."""
     generator = torch.Generator().manual_seed(0)

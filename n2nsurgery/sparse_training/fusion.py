@@ -77,10 +77,10 @@ def _fits(module: nn.Module | None) -> bool:
 
 
 def _watched(module: nn.Module) -> bool:
-    """Whether hooks would see another output."""
+    """Whether hooks would see another input or output."""
     return any(_hooks(module))
 
 
 def _hooks(module: nn.Module) -> Iterator[bool]:
-    for name in ("_forward_hooks", "_backward_hooks", "_backward_pre_hooks"):
+    for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
         yield bool(module.__dict__.get(name))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from n2nsurgery.core.outputs import call, evaluation_mode
+
 
 @torch.no_grad()
-def seen_shapes(module: nn.Module, example: Tensor) -> dict[nn.Module, tuple[torch.Size, torch.Size]]:
-    """Shapes of the first input and of the output of each layer that `module` calls with `example`.
+def seen_shapes(module: nn.Module, example: Any) -> dict[nn.Module, tuple[torch.Size, torch.Size]]:  # noqa: ANN401
+    """Shapes of the first input and of the output of each layer that `module` calls with the inputs `example`.
 
-    Runs the forward pass once, in eval mode; the module's mode is as before afterwards. What is called several times
-    has its last shapes.
+    Runs the forward pass once, in eval mode; every mode is as before afterwards. What is called several times has its
+    last shapes.
     """
     seen: dict[nn.Module, tuple[torch.Size, torch.Size]] = {}
 
@@ -21,13 +25,10 @@ def seen_shapes(module: nn.Module, example: Tensor) -> dict[nn.Module, tuple[tor
             seen[child] = (inputs[0].shape, output.shape)
 
     handles: list[RemovableHandle] = [child.register_forward_hook(note) for child in module.modules()]
-    modes = {child: child.training for child in module.modules()}
     try:
-        module.eval()
-        module(example)
+        with evaluation_mode(module):
+            call(module, example)
     finally:
         for handle in handles:
             handle.remove()
-        for child, mode in modes.items():
-            child.training = mode
     return seen

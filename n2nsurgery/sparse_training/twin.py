@@ -12,20 +12,22 @@ state_dict has the same keys and shapes. A module or weight which is used in sev
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.validation import require
 from n2nsurgery.masks.attachment import apply_masks, enforcer_of
 from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.skips.kinds.n2n import N2NSkip
 from n2nsurgery.skips.kinds.residual import ResSkip
-from n2nsurgery.sparse_training.choice import LayerChoice, Sizes, by_density, by_seconds, measured, predicted
+from n2nsurgery.sparse_training.carried_hooks import carry_hooks
+from n2nsurgery.sparse_training.choice import Engine, LayerChoice, Sizes, by_density, by_seconds, measured, predicted
 from n2nsurgery.sparse_training.functions.layout import require_served
 from n2nsurgery.sparse_training.functions.pattern import SparsePattern
 from n2nsurgery.sparse_training.fusion import fuse_relu
@@ -37,7 +39,6 @@ from n2nsurgery.sparse_training.seen_shapes import seen_shapes
 
 _ATTRIBUTE = "_n2n_sparse_training"
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 @dataclass(kw_only=True)
@@ -51,10 +52,11 @@ class _Record:
 
 @dataclass(frozen=True, kw_only=True)
 class _Request:
-    """How engines are chosen; shapes of inputs and outputs by layer."""
+    """How engines are chosen: `layers` by their names, else by rule; shapes of inputs and outputs by layer."""
 
     auto: bool
     measure: bool
+    layers: frozenset[str] | None
     shapes: Mapping[nn.Module, tuple[torch.Size, torch.Size]]
 
 
@@ -62,44 +64,63 @@ def sparse_training(
     module: nn.Module,
     masks: Mapping[str, Tensor] | None = None,
     *,
-    example: Tensor | None = None,
-    auto: bool = True,
+    example: Any = None,  # noqa: ANN401 - whatever the module is called with
+    layers: Collection[str] | Literal["auto", "all"] = "auto",
     measure: bool = False,
 ) -> nn.Module:
     """The sparse twin of `module`, whose masks are `masks` or those that it was pruned with.
 
-    With `auto` a layer stays dense where that is predicted to be faster, from the sizes that `example`, one batch of
-    inputs, has in the network, or from the density alone; with `measure` both are timed. Without `auto` every layer
-    that can be is sparse. `choices_of` says what was chosen and why.
+    `layers`: with "auto" a layer stays dense where that is predicted to be faster, from the sizes that `example`, one
+    batch of inputs, has in the network, or from the density alone; with `measure` both are timed. With "all" every
+    layer that can be is sparse; of a collection of names those are, and no others. `choices_of` says what was chosen
+    and why. Inputs are a tensor, a tuple (by position) or a dict (by name).
 
     Raises UsageError for a module without masks, for masks that do not fit, for weights that are not float32 on the
     CPU, and for `measure` without `example`; LibraryNotBuiltError where the native library is not there.
     """
+    require(not isinstance(layers, str) or layers in {"auto", "all"}, "layers", layers, "auto, all or names of layers")
     if measure and example is None:
         raise UsageError("nothing can be measured without an example: pass one batch of inputs as `example`")
     known = _masks_of(module, masks)
+    enforcer = enforcer_of(module)
+    if masks is not None and (enforcer is None or enforcer.masks != known):
+        apply_masks(module, MaskSet(known))  # layers that stay dense are masked by its hooks
     shapes = {} if example is None else seen_shapes(module, example)
-    request = _Request(auto=auto, measure=measure, shapes=shapes)
+    named = None if isinstance(layers, str) else frozenset(layers)
+    return _twin_of(module, known, _Request(auto=layers != "all", measure=measure, layers=named, shapes=shapes))
+
+
+def _twin_of(module: nn.Module, masks: Mapping[str, Tensor], request: _Request) -> nn.Module:
     owners = _owners(module)
-    layers: dict[str, SparseLayer] = {}
+    parameters: dict[str, SparseLayer] = {}
     choices: list[LayerChoice] = []
-    memo = _shared(module)
-    for name, mask in known.items():
+    replaced: dict[nn.Module, nn.Module] = {}
+    for name, mask in masks.items():
         choice, twins = _twins_of(name, mask, owners[id(module.get_parameter(name))], request)
         choices.append(choice)
-        memo |= {id(child): twin for child, twin in twins.items()}
+        replaced |= twins
         if twins:
-            layers[name] = next(iter(twins.values()))
+            parameters[name] = next(iter(twins.values()))
     for child in module.modules():
-        twin = None if id(child) in memo else laid_out_skip(child) if type(child) is ResSkip else laid_out_twin(child)
+        twin = None if child in replaced else laid_out_skip(child) if type(child) is ResSkip else laid_out_twin(child)
         if twin is not None:
-            memo[id(child)] = twin
-    result: nn.Module = copy.deepcopy(module, memo)
-    result.train(module.training)
-    _without_enforcer(result)
+            replaced[child] = twin
+    result = _copied(module, replaced)
     fuse_relu(result)
     feed_batch_first(result)
-    result.__dict__[_ATTRIBUTE] = _Record(original=module, parameters=layers, choices=tuple(choices))
+    result.__dict__[_ATTRIBUTE] = _Record(original=module, parameters=parameters, choices=tuple(choices))
+    return result
+
+
+def _copied(module: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> nn.Module:
+    """A copy of `module` with other modules in the place of some; raises UsageError where it cannot be copied."""
+    memo = _shared(module) | {id(child): twin for child, twin in replaced.items()}
+    try:
+        carry_hooks(replaced.items(), memo)
+        result: nn.Module = copy.deepcopy(module, memo)
+    except (RuntimeError, TypeError) as error:  # what a deepcopy says of graphs, locks, files and generators
+        raise UsageError(f"{type(module).__name__} cannot be copied, and a sparse twin is a copy: {error}") from error
+    _without_enforcer(result)
     return result
 
 
@@ -123,7 +144,9 @@ def to_dense(twin: nn.Module) -> nn.Module:
     enforcer = enforcer_of(record.original)
     if enforcer is not None and any(not torch.equal(enforcer.masks[name], mask) for name, mask in present.items()):
         apply_masks(record.original, MaskSet({**enforcer.masks, **present}))
-    return record.original.train(twin.training)
+    for name, child in twin.named_modules():
+        record.original.get_submodule(name).training = child.training
+    return record.original
 
 
 def _record_of(twin: nn.Module) -> _Record:
@@ -145,8 +168,6 @@ def _masks_of(module: nn.Module, masks: Mapping[str, Tensor] | None) -> Mapping[
         require_served(parameters[name], f"'{name}'")
         if mask.shape != parameters[name].shape:
             raise UsageError(f"the mask of '{name}' has shape {tuple(mask.shape)}, not {tuple(parameters[name].shape)}")
-    if masks is not None and (enforcer is None or enforcer.masks != known):
-        apply_masks(module, MaskSet(known))  # layers that stay dense are masked by its hooks
     return known
 
 
@@ -207,8 +228,6 @@ def _twins_of(
 def _refusal(child: nn.Module, attribute: str) -> str | None:
     if attribute != "weight":
         return f"{type(child).__name__} holds it as '{attribute}'"
-    if any(child.__dict__.get(hooks) for hooks in _HOOKS):
-        return "it has hooks"
     if type(child) in _CONVOLUTIONS:
         return conv_refusal(child)  # type: ignore[arg-type]
     return None if type(child) in (nn.Linear, N2NSkip) else f"{type(child).__name__} has no sparse twin"
@@ -226,6 +245,9 @@ def _choose(name: str, child: nn.Module, twin: SparseLayer, request: _Request) -
     pattern = twin.pattern
     common = {"layer": name, "kept": pattern.kept, "density": pattern.density}
     shapes = request.shapes.get(child)
+    if request.layers is not None:
+        engine: Engine = "sparse" if name in request.layers else "dense"
+        return LayerChoice(engine=engine, reason="named", **common)  # type: ignore[arg-type]
     if not request.auto:
         return LayerChoice(engine="sparse", reason="asked for", **common)  # type: ignore[arg-type]
     if shapes is None or type(child) is N2NSkip:

@@ -13,8 +13,8 @@ from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.masks.store import pack, unpack
-from n2nsurgery.surgery.artifact_files import KIND, read_artifact
+from n2nsurgery.masks.store import unpack, with_zeros
+from n2nsurgery.surgery.artifact_files import KIND, VALUES, read_artifact, tensor_sets
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.record import SurgeryRecord
@@ -46,7 +46,16 @@ def artifact_of(files: SealedFiles) -> Artifact:
     shapes = {weight.name: weight.shape for weight in plan.weights}
     shapes |= {f"{skip.name}.weight": skip.weight_shape for skip in plan.skips if skip.weight_shape is not None}
     masks = unpack(files.tensor_set("masks"), shapes)
-    return Artifact(folder=files.folder, plan=plan, record=record, masks=masks, state=dict(files.tensor_set("model")))
+    state = {**files.tensor_set("model"), **_masked_weights(files, masks)}
+    return Artifact(folder=files.folder, plan=plan, record=record, masks=masks, state=state)
+
+
+def _masked_weights(files: SealedFiles, masks: MaskSet) -> dict[str, Tensor]:
+    """The weights that have masks; empty where they are among the others, as versions before 0.2 wrote them."""
+    try:
+        return with_zeros(files.tensors.get(VALUES, {}), masks)
+    except InvalidFileError as error:
+        raise InvalidFileError(f"'{files.folder}': {error}") from error
 
 
 def files_of(artifact: Artifact) -> SealedFiles:
@@ -55,7 +64,7 @@ def files_of(artifact: Artifact) -> SealedFiles:
         folder=artifact.folder,
         kind=KIND,
         documents={"plan": artifact.plan.to_json(), "record": artifact.record.to_json()},
-        tensors={"model": artifact.state, "masks": pack(artifact.masks)},
+        tensors=tensor_sets(artifact.state, artifact.masks),
     )
 
 

@@ -1,13 +1,30 @@
-"""The artifact's files: a sealed folder with plan, record, weights and packed masks, and where to find the newest."""
+"""The artifact's files, and where to find the newest.
+
+An artifact is a sealed folder of plan, record, packed masks, the kept values of the weights with masks, and all other
+tensors of the model. Pruned weights take one bit each.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+from torch import Tensor
 
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.core.sealed_folder import MANIFEST, SealedFiles, check_sealed, read_sealed
+from n2nsurgery.masks.maskset import MaskSet
+from n2nsurgery.masks.store import kept_values, pack
 
 KIND = "artifact"
+VALUES = "values"
+"""The tensors of kept values."""
+
+
+def tensor_sets(state: Mapping[str, Tensor], masks: MaskSet) -> dict[str, dict[str, Tensor]]:
+    """The tensors of an artifact, file by file, from a model's state and its masks."""
+    dense, values = kept_values(state, masks)
+    return {"model": dense, VALUES: values, "masks": pack(masks)}
 
 
 def read_artifact(folder: Path) -> SealedFiles:

@@ -18,7 +18,7 @@ from n2nsurgery.graph.layers.layer_graph import Rejection
 from n2nsurgery.graph.tracing.trace import Leaf, Trace
 from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.criterion import Criterion
-from n2nsurgery.masks.draw import MaskDraw, draw_masks
+from n2nsurgery.masks.draw import MaskDraw, WeightReport, draw_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.scoring.context import SINGLE_PROCESS, ScoreContext, ScoringBatch
 from n2nsurgery.masks.scoring.loss import cross_entropy
@@ -37,13 +37,18 @@ class ScoringData:
     """What a criterion that looks at data is given.
 
     `batches` are (inputs, targets); `origin` says where they come from and is recorded; `loss` maps the primary output
-    and the targets to a scalar. `processes`: the processes that score together; the first prunes, the others `assist`.
+    and the targets to a scalar. `input_names`: the arguments of forward that the inputs of a batch are. `processes`:
+    the processes that score together; the first prunes, the others `assist`.
     """
 
     batches: Sequence[ScoringBatch] = ()
     origin: str | None = None
+    input_names: tuple[str, ...] = ()
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
     processes: DistributedContext = SINGLE_PROCESS
+
+
+_REMEDY = "raise the density, set floor_layer or floor_channel, or keep it dense with ignore '{name}'"
 
 
 def prune(
@@ -100,6 +105,7 @@ def _draw(
         module=operand(trace, plan),
         weights=pruned,
         batches=data.batches,
+        input_names=data.input_names if plan.engine.engine == "hooks" else (),  # a copy has no others
         loss=data.loss,
         seed=seed,
         processes=data.processes,
@@ -142,8 +148,15 @@ def _opaque(leaf: Leaf) -> Rejection:
 
 
 def _near_empty(draw: MaskDraw) -> tuple[str, ...]:
-    return tuple(
-        f"near-empty layer: '{line.name}' keeps {line.kept:,} of {line.numel:,} weights;"
-        f" {line.dead:,} of its {line.outputs:,} output channels have none"
-        for line in draw.near_empty
+    """A warning for each layer that little or nothing passes, with what helps."""
+    remedies = (_REMEDY.format(name=line.name.removesuffix(".weight")) for line in draw.near_empty)
+    return tuple(f"{_emptiness(line)}; {remedy}" for line, remedy in zip(draw.near_empty, remedies, strict=True))
+
+
+def _emptiness(line: WeightReport) -> str:
+    if not line.kept:
+        return f"cut layer: '{line.name}' keeps none of its {line.numel:,} weights, so nothing passes it"
+    return (
+        f"near-empty layer: '{line.name}' keeps {line.kept:,} of {line.numel:,} weights, and "
+        f"{line.dead:,} of its {line.outputs:,} output channels have none"
     )

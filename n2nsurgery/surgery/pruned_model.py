@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from n2nsurgery.core.sealed_folder import write_sealed
 from n2nsurgery.masks.attachment import Attachment, apply_masks, attach
 from n2nsurgery.masks.maskset import MaskSet
-from n2nsurgery.masks.store import pack
+from n2nsurgery.surgery.artifact_files import tensor_sets
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.proof import require_masked
 from n2nsurgery.surgery.record import SurgeryRecord
@@ -41,7 +41,7 @@ class PrunedModel:
         write_sealed(
             Path(folder),
             documents={"plan": self.plan.to_json(), "record": self.record.to_json()},
-            tensors={"model": self.module.state_dict(), "masks": pack(self.masks)},
+            tensors=tensor_sets(self.module.state_dict(), self.masks),
             overwrite=overwrite,
         )
         return Path(folder)

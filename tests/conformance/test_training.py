@@ -14,7 +14,7 @@ LABELS = torch.arange(8) % 5
 YES_OR_NO = torch.eye(5).repeat(2, 1)[:8]
 TARGETS = {
     "cross-entropy": LABELS, "mse": SCORES + 1, "bce-with-logits": YES_OR_NO,
-    "exact-match": YES_OR_NO, "f1": YES_OR_NO, "macro-f1": YES_OR_NO,
+    "exact-match": YES_OR_NO, "f1": YES_OR_NO, "macro-f1": YES_OR_NO, "mean-average-precision": YES_OR_NO,
     "mae": SCORES + 1, "r2": SCORES + 1, "rmse": SCORES + 1,
     "mean-iou": LABELS, "pixel-accuracy": LABELS, "top1": LABELS, "top5": LABELS,
 }  # fmt: skip

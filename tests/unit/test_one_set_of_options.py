@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -14,10 +14,14 @@ from n2nsurgery.connectivity.graph.report_config import ReportConfig, ReportOpti
 from n2nsurgery.core.config.options import ConfigField, Range, config_fields
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.data.config import DataConfig, MixingConfig
+from n2nsurgery.experiments.trials.sweep_request import SweepRequest
 from n2nsurgery.export.config import ExportConfig, ExportOptions
 from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.models.weights_config import WeightsConfig, WeightsOptions
+from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest, NetworkOptions, PageRequest
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
+from n2nsurgery.pipelines.training.evaluate_request import EvaluationOptions, EvaluationRequest
+from n2nsurgery.pipelines.training.train_request import TrainRequest
 from n2nsurgery.recipe.resolve import resolve
 from n2nsurgery.recipe.schema import json_schema
 from n2nsurgery.recipe.yaml_text import parse_yaml
@@ -30,9 +34,12 @@ from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery_cli.commands.apply import apply as apply_command
 from n2nsurgery_cli.commands.diff import diff as diff_command
+from n2nsurgery_cli.commands.evaluate import evaluate as evaluate_command
 from n2nsurgery_cli.commands.export import export as export_command
 from n2nsurgery_cli.commands.inspect import inspect as inspect_command
 from n2nsurgery_cli.commands.report import report as report_command
+from n2nsurgery_cli.commands.sweep import sweep as sweep_command
+from n2nsurgery_cli.commands.train import train as train_command
 from n2nsurgery_cli.config_options import flag_of
 
 FIELDS = {each.name: each for each in config_fields(SurgeryConfig)}
@@ -207,24 +214,67 @@ def test_the_weights_of_a_model_are_named_the_same_everywhere():
         assert [each for each in config_fields(config) if each.name in described] == list(described.values())
 
 
-@pytest.mark.parametrize(
-    ("command", "function"), [(report_command, n2nsurgery.report), (diff_command, n2nsurgery.diff)]
-)
-def test_the_options_of_a_report_are_the_same_everywhere(command, function):
+def options_are_those_of(config: type, command: Any, *, beside: set[str]) -> None:
+    """The options of a command are the fields of its config, word for word, and `beside` them no other."""
+    parameters = inspect.signature(command).parameters
+    described = {each.name: each for each in config_fields(config)}
+    for name, each in described.items():
+        _, option = get_args(parameters[name].annotation)
+        assert flag_of(name) in (option.default, *option.param_decls)
+        assert option.help.startswith(each.option.help)
+        assert option.rich_help_panel == each.option.group
+        listed = "|".join(each.choices)
+        if each.hint is not bool:
+            assert option.metavar == (each.option.metavar or listed or "NAME")
+        needed = each.default is MISSING
+        assert parameters[name].default is (inspect.Parameter.empty if needed else None)
+    assert parameters.keys() - described.keys() == beside | {"json", "quiet", "verbose"}
+
+
+def test_the_options_of_the_commands_are_the_fields_of_their_requests():
+    options_are_those_of(TrainRequest, train_command, beside={"recipe"})
+    options_are_those_of(EvaluationRequest, evaluate_command, beside={"folder"})
+    options_are_those_of(SweepRequest, sweep_command, beside={"recipe"})
+    options_are_those_of(GraphRequest, diff_command, beside={"a", "b"})
+    page = {each.name for each in config_fields(PageRequest)}
+    options_are_those_of(GraphRequest, report_command, beside={"model", *page})
+
+
+def keywords_are_those_of(config: type, keywords: type, function: Any) -> None:
+    described = {each.name: each for each in config_fields(config)}
+    shown = inspect.signature(function).parameters
+    for name, hint in get_type_hints(keywords).items():
+        assert hint == described[name].hint
+        assert (shown[name].default, shown[name].annotation) == (described[name].default, hint)
+
+
+def test_python_evaluates_with_the_fields_of_the_request_as_keywords():
+    keywords_are_those_of(EvaluationRequest, EvaluationOptions, n2nsurgery.evaluate)
+    of_the_command_alone = {"overrides", "data"}  # in Python, data may be an object
+    described = {each.name for each in config_fields(EvaluationRequest)}
+    assert described - set(get_type_hints(EvaluationOptions)) == of_the_command_alone
+    assert inspect.signature(n2nsurgery.evaluate).parameters.keys() >= {"data"}
+
+
+@pytest.mark.parametrize("function", [n2nsurgery.report, n2nsurgery.diff])
+def test_the_options_of_a_report_are_the_same_everywhere(function):
+    keywords_are_those_of(GraphRequest, NetworkOptions, function)
+    assert [each.name for each in config_fields(GraphRequest)] == list(get_type_hints(NetworkOptions))
     described = {each.name: each for each in config_fields(ReportConfig)}
     (section, _none) = json_schema()["properties"]["report"]["anyOf"]
     assert list(section["properties"]) == list(described) == list(get_type_hints(ReportOptions))
-    assert get_type_hints(ReportOptions) == {name: each.hint for name, each in described.items()}
-    parameters, shown = inspect.signature(command).parameters, inspect.signature(function).parameters
     for name, each in described.items():
-        _, option = get_args(parameters[name].annotation)
-        assert option.help.startswith(each.option.help)
-        assert option.metavar == ("|".join(each.choices) or each.option.metavar)
-        assert (shown[name].default, shown[name].annotation) == (each.default, each.hint)
         schema = section["properties"][name]
         assert (schema["default"], schema["description"]) == (each.default, each.option.help)
         assert schema.get("enum", []) == list(each.choices)
     assert section["properties"]["max_nodes"]["minimum"] == 1
+
+
+def test_training_a_recipe_from_python_allows_and_fetches_what_the_command_does():
+    shown = inspect.signature(n2nsurgery.train).parameters
+    described = {each.name: each for each in config_fields(TrainRequest)}
+    for name in ("allow_import", "download", "data_root"):
+        assert shown[name].default == described[name].default
 
 
 TRAIN = {each.name: each for each in config_fields(TrainConfig)}
@@ -277,7 +327,7 @@ def test_python_trains_with_the_fields_as_keywords():
 def test_the_keys_around_a_data_sets_own_are_the_fields_of_its_config():
     described = {each.name: each for each in config_fields(DataConfig)}
     assert ["name", "options", *described] == [each.name for each in fields(DataConfig)]
-    for section in json_schema()["properties"]["data"]["oneOf"]:
+    for section in json_schema()["properties"]["data"]["oneOf"][:-1]:  # the last is a name alone
         for name, each in described.items():
             part = section["properties"][name]
             assert (part["description"], part["default"]) == (each.option.help, each.default)

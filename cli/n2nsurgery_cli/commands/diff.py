@@ -2,49 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from n2nsurgery.connectivity.graph.report_config import ReportConfig
-from n2nsurgery_cli import options
+from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest
+from n2nsurgery_cli import completion, options
 from n2nsurgery_cli.config_options import Given, options_of
 from n2nsurgery_cli.session import session
 
 A_NETWORK = "MODEL|ARTIFACT|FILE"
 
 
-@options_of("rules", ReportConfig)
+@options_of("asked", GraphRequest)
 def diff(
-    a: Annotated[str, typer.Argument(metavar=A_NETWORK, help="a network as for report", show_default=False)],
-    b: Annotated[str, typer.Argument(metavar=A_NETWORK, help="the one to compare it with", show_default=False)],
-    rules: Given,
-    allow_import: options.AllowImport = False,
-    num_classes: options.NumClasses = None,
-    input_size: options.InputSize = None,
-    seed: options.Seed = 0,
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar=A_NETWORK, help="a network as for report", show_default=False, autocompletion=completion.networks
+        ),
+    ],
+    b: Annotated[
+        str,
+        typer.Argument(
+            metavar=A_NETWORK, help="the one to compare it with", show_default=False, autocompletion=completion.networks
+        ),
+    ],
+    asked: Given,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
     """Compare two networks layer by layer: what they keep, what is dead, how far their masks overlap."""
-    config = asdict(ReportConfig(**rules))
+    requests = [GraphRequest(model=name, **asked) for name in (a, b)]
     with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.pipelines.connectivity.diff import run
-        from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest
 
-        requests = [
-            GraphRequest(
-                model=name,
-                **config,
-                allow_import=allow_import,
-                num_classes=num_classes,
-                input_size=options.input_size(input_size),
-                seed=seed,
-            )
-            for name in (a, b)
-        ]
         outcome = run(*requests, progress=progress).to_json()
 
     from n2nsurgery_cli.console.output import show

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from n2nsurgery.export.config import ExportConfig
-from n2nsurgery_cli import options
+from n2nsurgery_cli import completion, options
 from n2nsurgery_cli.config_options import Given, options_of
 from n2nsurgery_cli.session import session
 
@@ -17,7 +17,12 @@ from n2nsurgery_cli.session import session
 def export(
     asked: Given,
     artifact: Annotated[
-        Path | None, typer.Argument(help="folder of an artifact or a run; default: the newest", show_default=False)
+        Path | None,
+        typer.Argument(
+            help="folder of an artifact or a run; default: the newest",
+            show_default=False,
+            autocompletion=completion.artifacts,
+        ),
     ] = None,
     _onnx: Annotated[bool, typer.Option("--onnx", hidden=True, help="what is written in any case")] = False,
     output: options.Output = None,

@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
-from n2nsurgery_cli import options
+from n2nsurgery_cli import completion, options
 from n2nsurgery_cli.session import session
 
 
 def models(
-    pattern: Annotated[str | None, typer.Argument(help="glob, or a regular expression after re:")] = None,
+    pattern: Annotated[
+        str | None, typer.Argument(help="glob, or a regular expression after re:", autocompletion=completion.models)
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,

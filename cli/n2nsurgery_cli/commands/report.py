@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated
+from dataclasses import replace
 
-import typer
-
-from n2nsurgery.connectivity.graph.report_config import ReportConfig
+from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest, PageRequest
 from n2nsurgery_cli import options
 from n2nsurgery_cli.config_options import Given, options_of
 from n2nsurgery_cli.session import session
 
 
-@options_of("rules", ReportConfig)
+@options_of("asked", GraphRequest)
+@options_of("wanted", PageRequest)
 def report(
     model: options.AnyModel,
-    rules: Given,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL|ARTIFACT|FILE", help="what to compare with; default: its own dense form", show_default=False
-        ),
-    ] = None,
-    html: Annotated[bool, typer.Option("--html", help="write a page; default: NAME.report.html here")] = False,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="PATH", help="the file to write: .html or .json", show_default=False),
-    ] = None,
-    overwrite: options.Overwrite = False,
-    allow_import: options.AllowImport = False,
-    last: options.Last = False,
-    num_classes: options.NumClasses = None,
-    input_size: options.InputSize = None,
-    seed: options.Seed = 0,
+    asked: Given,
+    wanted: Given,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -43,28 +24,16 @@ def report(
 
     Compares the graph of its channels with that of its own dense form, or of another network.
     """
-    config = asdict(ReportConfig(**rules))
+    request, page = GraphRequest(model=model, **asked), PageRequest(**wanted)
     with session(quiet=quiet, verbose=verbose) as progress:
-        from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest
         from n2nsurgery.pipelines.connectivity.report import run
 
-        def request(name: str) -> GraphRequest:
-            return GraphRequest(
-                model=name,
-                **config,
-                allow_import=allow_import,
-                last=last,
-                num_classes=num_classes,
-                input_size=options.input_size(input_size),
-                seed=seed,
-            )
-
         outcome = run(
-            request(model),
-            reference=request(reference) if reference is not None else None,
-            html=html,
-            output=output,
-            overwrite=overwrite,
+            request,
+            reference=replace(request, model=page.reference) if page.reference is not None else None,
+            html=page.html,
+            output=page.output,
+            overwrite=page.overwrite,
             progress=progress,
         ).to_json()
 

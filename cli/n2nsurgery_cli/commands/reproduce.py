@@ -7,13 +7,18 @@ from typing import Annotated
 
 import typer
 
-from n2nsurgery_cli import options
+from n2nsurgery_cli import completion, options
 from n2nsurgery_cli.session import session
 
 
 def reproduce(
     name: Annotated[
-        str | None, typer.Argument(help="an experiment; without one they are listed", show_default=False)
+        str | None,
+        typer.Argument(
+            help="an experiment; without one they are listed",
+            show_default=False,
+            autocompletion=completion.experiments,
+        ),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="DIR", help="default: reproductions/NAME-SCALE")

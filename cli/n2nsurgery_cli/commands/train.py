@@ -10,26 +10,16 @@ from pathlib import Path
 
 import typer
 
-from n2nsurgery.core.errors import UsageError
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery_cli import options
+from n2nsurgery_cli.config_options import Given, options_of
 from n2nsurgery_cli.session import session
 
 
+@options_of("asked", TrainRequest)
 def train(
     recipe: options.RecipeFile,
-    set_: options.Set = None,
-    gpus: options.Gpus = None,
-    timeout: options.Timeout = None,
-    resume: options.Resume = None,
-    allow_changes: options.AllowChanges = False,
-    output: options.Output = None,
-    overwrite: options.Overwrite = False,
-    download: options.DownloadData = False,
-    data_root: options.DataRoot = None,
-    device: options.DeviceInstead = None,
-    allow_import: options.AllowImport = False,
-    dry_run: options.DryRun = False,
+    asked: Given,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -40,24 +30,9 @@ def train(
     eval, export and verify. Ctrl-C saves the state and exits with 130; --resume goes on from there, bit by bit.
     Under torchrun this is one of its processes.
     """
-    request = TrainRequest(
-        recipe=recipe,
-        overrides=tuple(set_ or ()),
-        timeout=timeout,
-        resume=resume,
-        allow_changes=allow_changes,
-        output=output,
-        overwrite=overwrite,
-        dry_run=dry_run,
-        download=download,
-        allow_import=allow_import,
-        device=device,
-        data_root=data_root,
-    )
-    if gpus is not None and gpus < 1:
-        raise UsageError(f"--gpus is {gpus}; it must be at least 1")
+    request = TrainRequest(recipe=recipe, **asked)
     with session(quiet=quiet, verbose=verbose) as progress:
-        if gpus is not None and _starts_others(request, gpus):
+        if request.gpus is not None and _starts_others(request, request.gpus):
             return
         from n2nsurgery.pipelines.training.train import run
 

@@ -7,14 +7,20 @@ from typing import Annotated
 
 import typer
 
-from n2nsurgery_cli import options
+from n2nsurgery_cli import completion, options
 from n2nsurgery_cli.session import session
 
 
 def verify(
     file: options.OnnxFile,
     against: Annotated[
-        Path | None, typer.Option(metavar="ARTIFACT|RUN", help="what it was made from", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="ARTIFACT|RUN",
+            help="what it was made from",
+            show_default=False,
+            autocompletion=completion.artifacts,
+        ),
     ] = None,
     allow_import: options.AllowImport = False,
     last: options.Last = False,

@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from n2nsurgery_cli.console.output import Document, counted, draw_facts, draw_table, size_text
+from n2nsurgery_cli.console.output import Document, counted, size_text
+from n2nsurgery_cli.console.tables import draw_facts, draw_table, draw_warning
 
 _MOST_REASONS = 5
 
@@ -29,7 +30,7 @@ def draw_export(console: Console, document: Document) -> None:
         },
     )
     if not any(line["scale"] for line in document["parity"]):
-        console.print(Text("warning: the network's output is all zero, so parity proves little", style="yellow"))
+        draw_warning(console, "the network's output is all zero, so parity proves little")
     if document["config"]["format"] != "dense":
         _draw_dense(console, document["weights"])
     if document["removed_channels"]:
@@ -72,7 +73,7 @@ def draw_file(console: Console, document: Document) -> None:
     draw_table(console, counted(len(rows), "weight"), columns, rows)
     _draw_dense(console, document["weights"])
     for name in document["disagreements"]:
-        console.print(Text(f"warning: the tensors of {name} do not hold what the metadata says", style="yellow"))
+        draw_warning(console, f"the tensors of {name} do not hold what the metadata says")
 
 
 def draw_verify(console: Console, document: Document) -> None:

@@ -1,7 +1,6 @@
 """Results on stdout: one JSON document, or tables for a reader.
 
-Tables are drawn from the same document, so they cannot say anything that `--json` does not. Every name comes from a
-model or a path and is drawn as plain text, never as markup.
+Tables are drawn from the same document, so they cannot say anything that `--json` does not.
 """
 
 from __future__ import annotations
@@ -12,10 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import typer
-from rich.box import SIMPLE
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+
+from n2nsurgery_cli.console.tables import draw_facts, draw_line, draw_table, draw_warning, stdout_console
 
 Document = Mapping[str, Any]
 Draw = Callable[[Console, Document], None]
@@ -32,7 +30,7 @@ def show(document: Document, draw: Draw, *, as_json: bool, quiet: bool) -> None:
         if written:
             typer.echo(written)
     else:
-        draw(Console(highlight=False), document)
+        draw(stdout_console(), document)
 
 
 def print_json(document: Document) -> None:
@@ -55,6 +53,7 @@ def draw_apply(console: Console, document: Document) -> None:
             "MACs": "known once the weights are scored"
             if document["mac_density"] is None
             else f"{document['mac_density']:.4f} of the dense model's",
+            "engine": ": ".join(filter(None, (document["engine"], document["engine_reason"]))),
             "seed": document["seed"],
             "masks": document["mask_fingerprint"],
             **({"pattern": document.get("choice", f"draw {document['draw']}")} if document["draw"] else {}),
@@ -67,8 +66,9 @@ def draw_apply(console: Console, document: Document) -> None:
     draw_table(console, counted(len(rows), "skip"), ("source", "target", "k", "kind", "kernel", "align", "kept"), rows)
     _draw_rejected(console, document["refused"])
     for warning in document["warnings"]:
-        console.print(Text(f"warning: {warning}", style="yellow"))
-    console.print(Text(f"artifact: {document['artifact']}" if document["artifact"] else "nothing was written"))
+        draw_warning(console, warning)
+    there = " (already there, with the same content)" if document.get("already_there") else ""
+    draw_line(console, f"artifact: {document['artifact']}{there}" if document["artifact"] else "nothing was written")
 
 
 def draw_inspect(console: Console, document: Document) -> None:
@@ -79,6 +79,7 @@ def draw_inspect(console: Console, document: Document) -> None:
             "model": document["model"],
             "weights": f"{document['reference_weights']:,}",
             "MACs": f"{document['macs']:,}",
+            "skip length": str(document["skip_length"]),
             "skip capacity": f"{document['skip_capacity']:,}",
         },
     )
@@ -106,7 +107,7 @@ def draw_inspect(console: Console, document: Document) -> None:
 def draw_models(console: Console, document: Document) -> None:
     """One name a line, for pipes as much as for readers."""
     for name in document["models"]:
-        console.print(Text(name), soft_wrap=True)
+        draw_line(console, name)
 
 
 def draw_doctor(console: Console, document: Document) -> None:
@@ -137,37 +138,9 @@ def _draw_rejected(console: Console, refused: Iterable[Document]) -> None:
     draw_table(console, title, ("times", "reason"), rows)
 
 
-def draw_facts(console: Console, facts: Mapping[str, object]) -> None:
-    """Names and values, one pair a line."""
-    table = Table.grid(padding=(0, 2))
-    for name, value in facts.items():
-        table.add_row(Text(name, style="bold"), plain(value))
-    console.print(table)
-
-
-def draw_table(console: Console, title: str, columns: Iterable[str], rows: Iterable[tuple[object, ...]]) -> None:
-    """A table under its title; the title alone where there are no rows."""
-    console.print(Text(f"\n{title}", style="bold"))  # a table's own title would be folded to the table's width
-    rows = list(rows)
-    if not rows:
-        return
-    table = Table(box=SIMPLE, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")  # a name that is cut short names nothing
-    for row in rows:
-        table.add_row(*(plain(cell) for cell in row))
-    console.print(table)
-
-
 def counted(number: int, noun: str) -> str:
     """`1 skip`, `45 skips`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def plain(value: object, style: str = "") -> Text:
-    """`value` as text without control characters, which a name could use to rewrite the terminal."""
-    characters = (c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(value))
-    return Text("".join(characters), style=style)
 
 
 def size_text(sizes: Iterable[int]) -> str:

@@ -6,9 +6,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from n2nsurgery_cli.console.output import Document, draw_facts, draw_table, plain
+from n2nsurgery_cli.console.output import Document
+from n2nsurgery_cli.console.tables import SEVERITIES, draw_facts, draw_line, draw_table, plain
 
-STYLES = {"severe": "bold red", "warning": "yellow", "notice": "blue", "good": "green"}
 QUANTITIES = {
     "density": ("effective-density", "direct"),
     "effective density": ("effective-density", "effective"),
@@ -35,7 +35,7 @@ def draw_report(console: Console, document: Document) -> None:
         text = Text.assemble((f"{finding['topic']}: ", "bold"), plain(finding["sentence"]))
         if finding["remedy"]:
             text.append_text(plain(f"\n{finding['remedy']}", "dim"))
-        findings.add_row(Text(severity, style=STYLES[severity]), text)
+        findings.add_row(Text(severity, style=SEVERITIES[severity]), text)
     console.print(findings)
     rows = [
         (title, _number(found["value"]), _number(found["reference"]))
@@ -47,7 +47,7 @@ def draw_report(console: Console, document: Document) -> None:
     for line in (*document["conventions"], *document["notes"]):
         console.print(plain(line, "dim"))
     if document["written"]:
-        console.print(plain(f"written: {document['written']}"), soft_wrap=True)
+        draw_line(console, f"written: {document['written']}")
 
 
 def _draw_worst(console: Console, layers: list[Document]) -> None:

@@ -7,7 +7,8 @@ from statistics import mean
 from rich.console import Console
 from rich.text import Text
 
-from n2nsurgery_cli.console.output import Document, counted, draw_table
+from n2nsurgery_cli.console.output import Document, counted
+from n2nsurgery_cli.console.tables import SEVERITIES, draw_line, draw_table
 
 
 def draw_names(console: Console, document: Document) -> None:
@@ -28,9 +29,9 @@ def draw_reproduction(console: Console, document: Document) -> None:
         draw_table(console, table["title"], tuple(table["columns"]), rows)
     for verdict in document["verdicts"]:
         console.print(Text(f"{verdict['outcome']}: {verdict['statement']} ({verdict['evidence']})"))
-    console.print(Text(f"written: {document['folder']}/{document['name']}.md"))
+    draw_line(console, f"written: {document['folder']}/{document['name']}.md")
     for figure in document["figures"]:
-        console.print(Text(f"figure: {document['folder']}/{figure}"))
+        draw_line(console, f"figure: {document['folder']}/{figure}")
 
 
 def draw_sweep(console: Console, document: Document) -> None:
@@ -49,8 +50,8 @@ def draw_sweep(console: Console, document: Document) -> None:
     columns = ("fan-outs", "fan-ins", "densities, %", "test accuracy, %", "runs")
     draw_table(console, counted(len(rows), "setting"), columns, rows)
     for line in document["failures"]:
-        console.print(Text(f"failed: {line}", style="yellow"))
+        draw_line(console, f"failed: {line}", SEVERITIES["warning"])
     if document["best"] is not None:
-        console.print(Text(f"best: {', '.join(map(str, document['best']))}"))
+        draw_line(console, f"best: {', '.join(map(str, document['best']))}")
     if document["folder"] is not None:
-        console.print(Text(f"runs: {document['folder']}"))
+        draw_line(console, f"runs: {document['folder']}")

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from n2nsurgery.training.metrics.figures import metric_figure, metric_label
-from n2nsurgery_cli.console.output import Document, draw_facts, draw_table
+from n2nsurgery_cli.console.output import Document
+from n2nsurgery_cli.console.tables import draw_facts, draw_line, draw_table, draw_warning
 
 _BESIDE = frozenset({"evaluated", "weights", "data", "split", "samples", "loss"})
 
@@ -27,21 +27,22 @@ def draw_train(console: Console, document: Document) -> None:
             "training": f"{document['epochs']} epochs of {document['steps_per_epoch']:,} steps of "
             f"{train['batch_size']} samples, {optimizer['name']} lr {optimizer['lr']:g} {schedule['name']}",
             "device": f"{document['device']}, {_processes(document['processes'])}",
+            **({"engine": document["engine"]["sentence"]} if document["engine"] is not None else {}),
             "recipe": document["recipe_hash"],
         },
     )
     if document["run"] is None:
         for sentence in document["data"]:
-            console.print(Text(f"data: {sentence}"))
+            draw_line(console, f"data: {sentence}")
     rows = [_row(name, document[name]) for name in ("best", "last") if document[name] is not None]
     if rows:
         draw_table(console, "results", ("weights", "epoch", "training", "validation", "test"), rows)
     for warning in surgery["warnings"]:
-        console.print(Text(f"warning: {warning}", style="yellow"))
+        draw_warning(console, warning)
     for name, written in (("ONNX file", document["onnx"]), ("report", document["report"])):
         if written:
-            console.print(Text(f"{name}: {written}"))
-    console.print(Text(f"run: {document['run']}" if document["run"] else "nothing was written"))
+            draw_line(console, f"{name}: {written}")
+    draw_line(console, f"run: {document['run']}" if document["run"] else "nothing was written")
 
 
 def draw_evaluation(console: Console, document: Document) -> None:

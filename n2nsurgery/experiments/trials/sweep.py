@@ -19,6 +19,7 @@ from n2nsurgery.experiments.trials.evenly import evenly
 from n2nsurgery.experiments.trials.grid import run_grid
 from n2nsurgery.experiments.trials.jobs import run_all, worker_slots
 from n2nsurgery.experiments.trials.paired import SampleStats
+from n2nsurgery.experiments.trials.sweep_request import SweepRequest
 from n2nsurgery.experiments.trials.trial import Trial, splits_of
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.graph.layers.layering import layer_graph
@@ -33,38 +34,6 @@ from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 SWEEPS = Path("sweeps")
 _FEWEST = 2
-
-
-@dataclass(frozen=True, kw_only=True)
-class SweepRequest:
-    """Which settings to train.
-
-    `density` of the swept layers together, in (0, 1]. `layers`: patterns over linear layers; none means all of them.
-    `count`: so many settings, evenly spread with both ends; None for all. `list_only`: say which they are and train
-    nothing. `seeds`: runs of each setting, from the recipe's seed on. Raises UsageError for values out of range.
-    """
-
-    recipe: Path
-    density: float
-    layers: tuple[str, ...] = ()
-    count: int | None = None
-    list_only: bool = False
-    seeds: int = 1
-    overrides: tuple[str, ...] = ()
-    output: Path | None = None
-    data_root: Path | None = None
-    download: bool = False
-    device: str = "auto"
-    workers: int | None = None
-
-    def __post_init__(self) -> None:
-        """Check the ranges."""
-        if not 0 < self.density <= 1:
-            raise UsageError(f"--density is {self.density}; it must lie in (0, 1]")
-        if self.seeds < 1:
-            raise UsageError(f"--seeds is {self.seeds}; it must be at least 1")
-        if self.count is not None and self.count < _FEWEST:
-            raise UsageError(f"--count is {self.count}; a sweep has at least {_FEWEST} settings, its ends")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +89,7 @@ def run(request: SweepRequest, progress: Progress = SILENT) -> SweepOutcome:
     results = run_grid(
         settings,
         range(recipe.seed, recipe.seed + request.seeds),
-        lambda fans, seed: _trial(recipe, names, fans, seed, download=request.download),
+        lambda fans, seed: _trial(recipe, names, fans, seed, request),
         folder,
         lambda jobs: run_all(jobs, folder, worker_slots(request.device, request.workers), progress),
     )
@@ -129,7 +98,9 @@ def run(request: SweepRequest, progress: Progress = SILENT) -> SweepOutcome:
 
 
 def _recipe(request: SweepRequest) -> Recipe:
-    recipe = read_recipe(request.recipe, [parse_override(text) for text in request.overrides])
+    overrides = [parse_override(text) for text in request.overrides]
+    recipe = read_recipe(request.recipe, overrides, allow_import=request.allow_import)
+    recipe.data.require_allowed(allow_import=request.allow_import)
     if recipe.model is None:
         raise UsageError("the recipe trains an artifact; a sweep prunes a model of its own: give model.name")
     if request.data_root is not None:
@@ -145,7 +116,7 @@ def _swept(recipe: Recipe, request: SweepRequest) -> list[PrunableWeight]:
     graph = layer_graph(trace(bundle.module, inputs_of(bundle)))
     linear = [weight for weight in graph.weights if weight.layout == "linear"]
     names = [weight.layer for weight in linear]
-    chosen = {name for pattern in request.layers for name in select(pattern, names, kind="linear layer")}
+    chosen = {name for pattern in request.layer for name in select(pattern, names, kind="linear layer")}
     swept = [weight for weight in linear if not chosen or weight.layer in chosen]
     if len(swept) < _FEWEST:
         raise UsageError(f"a sweep divides a density between linear layers, and there are {len(swept)} of them")
@@ -172,14 +143,15 @@ def _setting(shapes: Sequence[Junction], fans: tuple[int, ...]) -> SweepSetting:
     )
 
 
-def _trial(recipe: Recipe, names: tuple[str, ...], fans: tuple[int, ...], seed: int, *, download: bool) -> Trial:
+def _trial(recipe: Recipe, names: tuple[str, ...], fans: tuple[int, ...], seed: int, request: SweepRequest) -> Trial:
     asked = recipe.surgery if isinstance(recipe.surgery, SurgeryConfig) else SurgeryConfig(density=1.0, skip="none")
     surgery = replace(
         asked, density=None, sparsity=None, compression=None, junction_density={}, criterion="fixed-fan",
         allocation=None, fan_out=dict(zip(names, fans, strict=True)),
     )  # fmt: skip
     own = replace(recipe, seed=seed, surgery=surgery, train=replace(recipe.train, seed=seed))
-    return Trial(name=f"fo-{'-'.join(map(str, fans))}", recipe=own, download=download)
+    name = f"fo-{'-'.join(map(str, fans))}"
+    return Trial(name=name, recipe=own, download=request.download, allow_import=request.allow_import)
 
 
 def _mean(setting: SweepSetting) -> float:

@@ -30,11 +30,15 @@ from n2nsurgery.training.metrics.record import EpochRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """The run that `recipe` describes; `name` (letters, digits, dots and dashes) says in words which one it is."""
+    """The run that `recipe` describes; `name` (letters, digits, dots and dashes) says in words which one it is.
+
+    `download`, `allow_import`: what the recipe may have fetched, and whether code that it names may be run.
+    """
 
     name: str
     recipe: Recipe
     download: bool = False
+    allow_import: bool = False
 
     @property
     def key(self) -> str:
@@ -47,7 +51,9 @@ class Trial:
         file, trained = folder / f"{self.key}.yaml", folder / self.key
         write_text(file, recipe.to_yaml())
         outcome = run(
-            TrainRequest(recipe=file, output=trained, resume=AUTO, download=self.download),
+            TrainRequest(
+                recipe=file, output=trained, resume=AUTO, download=self.download, allow_import=self.allow_import
+            ),
             progress,
             splits=lambda: splits_of(recipe.data, recipe.seed, download=self.download),
         )

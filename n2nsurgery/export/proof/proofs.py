@@ -27,14 +27,21 @@ class Proofs:
     found the same bits; None where the file is the dense form itself.
     """
 
-    def __init__(self, module: nn.Module, batches: Sequence[Sequence[Tensor]], outputs: tuple[str, ...]) -> None:
-        """Start from what `module` computes for `batches`; `outputs` are the names of its outputs."""
+    def __init__(
+        self,
+        module: nn.Module,
+        batches: Sequence[Sequence[Tensor]],
+        *,
+        inputs: Sequence[str],
+        outputs: tuple[str, ...],
+    ) -> None:
+        """Start from what `module` computes for `batches`; `inputs` and `outputs` are names."""
         self.outputs = outputs
         self.parity: list[Parity] = []
         self.identical: bool | None = None
         self._batches = batches
         self._reference = "torch"
-        self._expected: Outputs = torch_outputs(module, batches)
+        self._expected: Outputs = torch_outputs(module, batches, inputs)
 
     def dense_form(self, model: ir.Model, files: ModelFiles, values: Values = "fp32") -> None:
         """Write `model`, still dense, beside `files`, prove it, and make it the reference of what follows."""

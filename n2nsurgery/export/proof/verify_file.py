@@ -80,7 +80,7 @@ def verify_file(
         return FileVerification(path=path, weights=len(found.weights), parity=parity)
     masked, unchecked = _require_masks(found, original)
     parity += require_parity(
-        stock, torch_outputs(original.module, batches), outputs=found.outputs, batches=batches,
+        stock, torch_outputs(original.module, batches, found.inputs), outputs=found.outputs, batches=batches,
         subject="the file", reference="torch", tolerance=rounding_tolerance(_deployment(found).get("values", "fp32")),
     )  # fmt: skip
     return FileVerification(

@@ -9,6 +9,7 @@ Policy = Literal["overlapping", "blocks", "random", "all"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 Placement = Literal["avoid-residual", "two-blocks", "all"]
 PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
+PAPER_LENGTH = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class PairSelection:
     """
 
     policy: Policy = "overlapping"
-    length: int = 3
+    length: int = PAPER_LENGTH
     count: int | None = None
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()

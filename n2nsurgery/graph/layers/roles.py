@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from math import prod
 from operator import attrgetter
 from typing import Any
 
@@ -66,6 +67,7 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "Softplus": ("beta", "threshold"),
     "Softshrink": ("lambd",),
     "Hardshrink": ("lambd",),
+    "PReLU": ("num_parameters",),
 }
 _CUSTOM_ACTIVATIONS = {"HardSwish": "Hardswish", "HardSigmoid": "Hardsigmoid", "Swish": "SiLU"}
 _ATTENTION_MODULES = ("Softmax", "LogSoftmax", "Softmax2d", "Softmin", "MultiheadAttention")
@@ -189,5 +191,15 @@ def nonlinearity_of(node: fx.Node, root: nn.Module) -> Nonlinearity:
     else:
         name = _ACTIVATIONS[name_of(node, root)]
         keys = _ARGUMENTS.get(name, ())
-        values = dict(zip(keys, node.args[1:], strict=False)) | {k: v for k, v in node.kwargs.items() if k in keys}
+        given = dict(zip(keys, node.args[1:], strict=False)) | {k: v for k, v in node.kwargs.items() if k in keys}
+        values = {"num_parameters": _slopes(node, root)} if name == "PReLU" else given
     return Nonlinearity(name=name, arguments=tuple((key, values[key]) for key in sorted(values)))
+
+
+def _slopes(prelu: fx.Node, root: nn.Module) -> int:
+    """How many slopes a call of `prelu` is given."""
+    slopes = prelu.args[1] if len(prelu.args) > 1 else prelu.kwargs["weight"]
+    assert isinstance(slopes, fx.Node)
+    if slopes.op == "get_attr":
+        return int(attrgetter(str(slopes.target))(root).numel())
+    return prod(slopes.meta["shapes"][0])

@@ -13,6 +13,11 @@ from typing import Any
 from torch import nn
 
 WEIGHTED_MODULES = (nn.modules.conv._ConvNd, nn.Linear)  # noqa: SLF001 - the only name of the conv base class
+CONTAINERS = (
+    nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Transformer, nn.TransformerEncoder, nn.TransformerEncoderLayer,
+    nn.TransformerDecoder, nn.TransformerDecoderLayer,
+)  # fmt: skip
+"""Modules of torch.nn that are looked into."""
 NORM_MODULES = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)  # noqa: SLF001
 
 
@@ -35,7 +40,7 @@ def depends_on_mode(module: nn.Module) -> bool:
 
 def is_leaf(module: nn.Module) -> bool:
     """Whether a call of `module` stays one node."""
-    if isinstance(module, nn.Sequential | nn.ModuleList | nn.ModuleDict):
+    if isinstance(module, CONTAINERS):
         return False
     if isinstance(module, WEIGHTED_MODULES):
         return next(module.children(), None) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,11 +28,20 @@ def unchanged(root: nn.Module) -> Iterator[None]:
         yield
     finally:
         for container, content in contents:
+            if _same(container, content):  # some refuse to be changed, as a frozen dict does
+                continue
             container.clear()
             container.extend(content) if isinstance(container, list) else container.update(content)
         with torch.no_grad():
             for buffer, value in buffers:
                 buffer.copy_(value)
+
+
+def _same(container: Any, content: Any) -> bool:  # noqa: ANN401 - a list, dict or set
+    """Whether both hold the very same objects; their `==` may compare tensors."""
+    if isinstance(container, dict):
+        return _same(list(container), list(content)) and _same(list(container.values()), list(content.values()))
+    return len(container) == len(content) and all(a is b for a, b in zip(container, content, strict=True))
 
 
 def drawn() -> tuple[object, ...]:

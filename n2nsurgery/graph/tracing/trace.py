@@ -7,19 +7,20 @@ operations are rewritten, train and eval mode are both traced, and nothing of th
 from __future__ import annotations
 
 import copy
-import inspect
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import fx, nn
 
-from n2nsurgery.core.errors import InternalError, TraceError, UsageError
+from n2nsurgery.core.errors import InternalError, TraceError
 from n2nsurgery.core.outputs import modes_kept
+from n2nsurgery.graph.model_inputs import bind_inputs, unwrapped
 from n2nsurgery.graph.tracing.inplace import functionalize, memory_of
+from n2nsurgery.graph.tracing.leaves import holds_weighted
 from n2nsurgery.graph.tracing.modes import merge_modes
 from n2nsurgery.graph.tracing.traced_module import TracedModule
 from n2nsurgery.graph.tracing.tracer import ValueTracer
@@ -58,12 +59,14 @@ class Trace:
 
 
 def trace(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -> Trace:
-    """Trace `model` in train and in eval mode.
+    """Trace `model` in train and in eval mode; inside of `torch.compile` and `DataParallel`, the module that they hold.
 
     `example_inputs`: positional inputs in forward's order, or inputs by argument name; tensors with the batch first,
     whose shapes, dtypes and devices count, never their values. The returned module is in the model's present mode.
+    Where only one mode can be followed, the graph is that mode's, and the returned module refuses to run.
     Raises TraceError, naming the module and the source line, where the root cannot be followed.
     """
+    model = unwrapped(model)
     examples = bind_inputs(model, example_inputs)
     training = model.training
     try:
@@ -71,55 +74,76 @@ def trace(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -
     except Exception as error:
         raise TraceError(f"{type(model).__name__} cannot be copied, so it cannot be pruned: {error}") from error
     with modes_kept(root):
-        graphs, leaves, uses = _trace_modes(root, examples)
+        followed = _follow(root, examples)
+    graphs = followed.graphs
     for graph in graphs.values():
         _keep_shapes(graph)
-    merged = merge_modes(graphs[True], graphs[False], root)
+    merged = merge_modes(graphs[True], graphs[False], root) if len(graphs) > 1 else next(iter(graphs.values()))
     train_graph, eval_graph = (merged, merged) if merged is not None else (graphs[True], graphs[False])
     kept = (merged,) if merged is not None else (train_graph, eval_graph)
     functionalize(kept, root)
     _own_constants(root, kept)
-    module = TracedModule(root, train_graph=train_graph, eval_graph=eval_graph)
+    module = TracedModule(
+        root, train_graph=train_graph, eval_graph=eval_graph, arguments=examples, unusable=followed.unusable
+    )
     module.training = training
-    return Trace(module=module, leaves=leaves, weight_uses=uses, original=model)
+    return Trace(module=module, leaves=tuple(followed.leaves), weight_uses=followed.uses, original=model)
 
 
-def bind_inputs(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
-    """Example inputs by the name of forward's argument; UsageError where they do not fit the signature."""
-    signature = inspect.signature(model.forward)
+@dataclass(kw_only=True)
+class _Followed:
+    """What following a model gave: graphs by mode, and why they cannot stand for the model, if so."""
+
+    graphs: dict[bool, fx.Graph] = field(default_factory=dict)
+    leaves: list[Leaf] = field(default_factory=list)
+    uses: dict[str, int] = field(default_factory=dict)
+    unusable: str | None = None
+
+
+def _follow(root: nn.Module, examples: Mapping[str, Any]) -> _Followed:
+    """Both modes; a leaf of one is one in both. Where train mode needs leaves with weights inside, eval mode alone."""
+    found = _Followed()
     try:
-        if isinstance(example_inputs, Mapping):
-            return dict(signature.bind(**example_inputs).arguments)
-        return dict(signature.bind(*example_inputs).arguments)
-    except TypeError as error:
-        raise UsageError(f"the example inputs do not fit {type(model).__name__}.forward{signature}: {error}") from error
+        _follow_mode(root, examples, found, mode=False)
+    except TraceError as error:
+        found = _Followed(unusable=f"eval mode cannot be followed: {error}")
+        try:
+            _follow_mode(root, examples, found, mode=True)
+        except TraceError:
+            raise error from error.__cause__
+        return found
+    both = replace(found, leaves=[*found.leaves], uses={**found.uses}, graphs={})
+    try:
+        _follow_mode(root, examples, both, mode=True)
+    except TraceError as error:
+        return replace(found, unusable=found.unusable or f"train mode cannot be followed: {error}")
+    more = both.leaves[len(found.leaves) :]
+    hiding = next((leaf for leaf in more if holds_weighted(root.get_submodule(leaf.paths[0]))), None)
+    if hiding is not None:
+        reason = f"train mode cannot be followed: {hiding.class_name}: {hiding.reason}"
+        return replace(found, unusable=found.unusable or reason)
+    if more:
+        _follow_mode(root, examples, both, mode=False)
+    else:
+        both.graphs[False] = found.graphs[False]
+    return both
 
 
-def _trace_modes(
-    root: nn.Module, examples: Mapping[str, Any]
-) -> tuple[dict[bool, fx.Graph], tuple[Leaf, ...], dict[str, int]]:
-    """Graphs by mode; a leaf found in one mode holds in both."""
-    leaves: list[Leaf] = []
-    graphs: dict[bool, fx.Graph] = {}
-    uses: dict[str, int] = {}
-    for mode in (True, False, True):
-        if mode in graphs:
-            continue
-        root.train(mode)
-        before = len(leaves)
-        graphs[mode], found = _trace_one(root, examples, leaves)
-        for name, count in found.items():
-            uses[name] = max(uses.get(name, 0), count)
-        if mode is False and len(leaves) > before:
-            del graphs[True]
-    return graphs, tuple(leaves), uses
+def _follow_mode(root: nn.Module, examples: Mapping[str, Any], found: _Followed, *, mode: bool) -> None:
+    """Add the graph of one mode to `found`, with the leaves that it takes."""
+    root.train(mode)
+    tracer, found.graphs[mode] = _trace_one(root, examples, found.leaves)
+    for name, count in tracer.weight_uses.items():
+        found.uses[name] = max(found.uses.get(name, 0), count)
+    if tracer.lost:
+        found.unusable = f"its forward passes on objects that no graph can hold: {', '.join(sorted(tracer.lost))}"
 
 
-def _trace_one(root: nn.Module, examples: Mapping[str, Any], leaves: list[Leaf]) -> tuple[fx.Graph, dict[str, int]]:
+def _trace_one(root: nn.Module, examples: Mapping[str, Any], leaves: list[Leaf]) -> tuple[ValueTracer, fx.Graph]:
     while True:
         tracer = ValueTracer(examples, frozenset(path for leaf in leaves for path in leaf.paths))
         try:
-            return tracer.trace(root), tracer.weight_uses
+            return tracer, tracer.trace(root)
         except Exception as error:
             path = tracer.failed_in
             if not path or any(path in leaf.paths for leaf in leaves):

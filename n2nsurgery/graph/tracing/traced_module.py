@@ -11,12 +11,15 @@ behind. We never unpickle anything ourselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import fx, nn
 from torch.fx.node import map_aggregate
+
+from n2nsurgery.core.errors import TraceError, UsageError
+from n2nsurgery.graph.model_inputs import holds_tensor
 
 _META = ("address", "module", "shapes", "mutated")  # what pairs, skips and copies of the module read
 
@@ -50,13 +53,27 @@ class TracedModule(nn.Module):
     """The module `root` with its forward replaced by `train_graph` and `eval_graph`.
 
     Takes `root` over: its parameters, buffers, submodules, hooks and plain attributes become those of the new module.
+    `arguments`: the examples of the trace by argument; those without a tensor are constants of the graphs. `unusable`:
+    why the graphs show the model's layers but cannot be run in its place; None where they can.
     """
 
-    def __init__(self, root: nn.Module, *, train_graph: fx.Graph, eval_graph: fx.Graph) -> None:
+    def __init__(
+        self,
+        root: nn.Module,
+        *,
+        train_graph: fx.Graph,
+        eval_graph: fx.Graph,
+        arguments: Mapping[str, Any] | None = None,
+        unusable: str | None = None,
+    ) -> None:
         super().__init__()
         self.__dict__.update(root.__dict__)
         self.train_graph = train_graph
         self.eval_graph = eval_graph
+        given = dict(arguments or {})
+        self.argument_names = tuple(given)
+        self.constants = {name: value for name, value in given.items() if not holds_tensor(value)}
+        self.unusable = unusable
         self.original_class = f"{type(root).__module__}.{type(root).__qualname__}"
         self.recompile()
 
@@ -90,8 +107,29 @@ class TracedModule(nn.Module):
         self.recompile()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the original's signature
-        """What the original's forward returns."""
+        """What the original's forward returns; UsageError where an argument is another constant than was traced.
+
+        Raises TraceError where the graphs cannot be run.
+        """
+        if self.unusable is not None:
+            raise TraceError(f"the graph of {self.original_class} cannot be run in its place: {self.unusable}")
+        if self.constants:
+            args, kwargs = (), self._variable(args, kwargs)
         return (self._train_forward if self.training else self._eval_forward)(self, *args, **kwargs)
+
+    def _variable(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments by name without those that are constants of the graphs."""
+        given = {**dict(zip(self.argument_names, args, strict=False)), **kwargs}
+        for name, constant in self.constants.items():
+            value = given.pop(name, constant)
+            if value is not constant and value != constant:
+                raise UsageError(
+                    f"was {constant!r} when {self.original_class} was traced, so its graph cannot take {value!r}; "
+                    "take the engine 'hooks', or trace again",
+                    field=name,
+                    joint=" ",
+                )
+        return given
 
     def extra_repr(self) -> str:
         """The class that was traced."""

@@ -12,6 +12,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import fields, is_dataclass
 from operator import attrgetter
 from typing import Any
 from unittest import mock
@@ -21,10 +22,12 @@ from torch import fx, nn
 from torch.fx.node import map_aggregate
 from torch.fx.proxy import TraceError as FxTraceError
 
+from n2nsurgery.core.outputs import arguments
+from n2nsurgery.graph.model_inputs import holds_tensor, leaves_of
 from n2nsurgery.graph.tracing.evaluator import Evaluator, ValuePair
 from n2nsurgery.graph.tracing.leaves import is_leaf, leaf_functions
 from n2nsurgery.graph.tracing.side_effects import drawn, unchanged
-from n2nsurgery.graph.tracing.value_proxy import ValueProxy, is_fact
+from n2nsurgery.graph.tracing.value_proxy import ValueProxy, instances_by_value, is_fact
 
 ModuleCall = tuple[str, int]  # a container's path, and how many calls of it came before
 _FACTORIES = ("arange", "zeros", "ones", "full", "empty", "eye", "linspace", "tensor", "as_tensor", "finfo", "iinfo")
@@ -38,7 +41,8 @@ class ValueTracer(fx.Tracer):
     modules to keep as one node. After `trace`, every node's meta holds its `address`, its `values` and what it
     `overwrites` (storages of the first batch size); also its `order`, the calls of containers that it is `inside` of,
     was `returned_by` and was `given_to` (with argument, order and surrounding calls). `weight_uses` holds, by
-    parameter name, the multiply-accumulates of one of its weights for one sample.
+    parameter name, the multiply-accumulates of one of its weights for one sample; `lost` the classes of objects that
+    forward passes on or returns, of which the graph holds the tensors only.
     """
 
     proxy_buffer_attributes = True  # a buffer expanded to the batch size must be symbolic too
@@ -49,6 +53,7 @@ class ValueTracer(fx.Tracer):
         self.leaf_names = leaf_names
         self.failed_in = ""
         self.weight_uses: dict[str, int] = {}
+        self.lost: set[str] = set()
         self._evaluator = Evaluator()
         self._stack = [""]
         self._calls: Counter[str] = Counter()
@@ -58,7 +63,7 @@ class ValueTracer(fx.Tracer):
     def trace(self, root: nn.Module, concrete_args: dict[str, Any] | None = None) -> fx.Graph:  # type: ignore[override]
         """The graph of `root`, which is as before but for the constants that the graph refers to."""
         known = set(vars(root))
-        with unchanged(root), self._symbolic_factories(), self._no_draws():
+        with unchanged(root), instances_by_value(), self._symbolic_factories(), self._no_draws():
             graph = super().trace(root, concrete_args)
             used = {node.target for node in graph.nodes if node.op == "get_attr"} - known
             constants = {name: value for name, value in vars(root).items() if name in used}
@@ -78,7 +83,10 @@ class ValueTracer(fx.Tracer):
         """Trace into a module or record it; remembers the innermost module of a failure."""
         if self._evaluator.active:
             return forward(*args, **kwargs)
-        path = self.path_of_module(m)
+        try:
+            path = self.path_of_module(m)
+        except NameError:  # made inside forward: part of its caller's code
+            return forward(*args, **kwargs)
         self._stack.append(path)
         try:
             if self.is_leaf_module(m, path):
@@ -93,6 +101,34 @@ class ValueTracer(fx.Tracer):
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:  # noqa: ANN401
         """Parameters and buffers are proxies for traced code, themselves for the code inside leaves."""
         return attr_val if self._evaluator.active else super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def create_args_for_root(
+        self,
+        root_fn: Callable[..., Any],
+        *_: Any,  # noqa: ANN401
+        **__: Any,  # noqa: ANN401
+    ) -> tuple[Callable[..., Any], list[Any]]:
+        """A placeholder for each example that holds a tensor; everything else keeps its default or its example."""
+        given = [self.create_proxy("placeholder", name, (), {}) for name in self.examples]
+
+        def call(root: nn.Module, *values: Any) -> Any:  # noqa: ANN401
+            positional, named = arguments(root, dict(zip(self.examples, values, strict=True)))
+            return root_fn(root, *positional, **named)
+
+        return call, [self.root, *given]
+
+    def create_arg(self, a: Any) -> Any:  # noqa: ANN401
+        """As in fx, but for proxies that are taken for tensors, and for dataclasses that are dictionaries."""
+        if issubclass(type(a), fx.Proxy):
+            return a.node
+        if is_dataclass(a) and not isinstance(a, type):
+            values = {field.name: self.create_arg(getattr(a, field.name)) for field in fields(a) if field.init}
+            return self.create_node("call_function", type(a), (), values)
+        try:
+            return super().create_arg(a)
+        except NotImplementedError:  # an object of the user's: what a graph can hold of it are its tensors
+            self.lost.add(type(a).__name__)
+            return [self.create_arg(leaf) for leaf in leaves_of(a) if isinstance(leaf, fx.Proxy | torch.Tensor)]
 
     def create_node(self, kind: str, target: Any, *args: Any, **kwargs: Any) -> fx.Node:  # noqa: ANN401
         """A node with its address `<module path>.<function>#<call index>`, which train and eval mode share."""
@@ -128,8 +164,8 @@ class ValueTracer(fx.Tracer):
 
     def create_proxy(self, kind: str, target: Any, args: Any, kwargs: Any, *_: Any, **__: Any) -> Any:  # noqa: ANN401
         """The proxy of a new node with its values; or the value itself, without a node, where it is a fact."""
-        if kind == "placeholder" and target.lstrip("*") not in self.examples:
-            return args[0] if args else None  # an argument without an example keeps its default
+        if kind == "placeholder" and not holds_tensor(self.examples[target]):
+            return self.examples[target]
         evaluation = self._evaluate(kind, target, args, kwargs)
         values = evaluation.values
         # Proxies answer attributes that are facts by themselves: what comes here as `getattr` is to be a node.
@@ -148,7 +184,7 @@ class ValueTracer(fx.Tracer):
 
     def _evaluate(self, kind: str, target: Any, args: Any, kwargs: Any) -> ValuePair:  # noqa: ANN401
         if kind == "placeholder":
-            return self._evaluator.inputs(self.examples[target.lstrip("*")])
+            return self._evaluator.inputs(self.examples[target])
         if kind == "get_attr":
             with self._evaluator.apart():  # reading the attribute makes no further node
                 found = attrgetter(target)(self.root)
@@ -201,7 +237,7 @@ class ValueTracer(fx.Tracer):
 
 def _at(index: int, arguments: tuple[Any, Any]) -> Any:  # noqa: ANN401 - arguments of a call
     """The arguments with every proxy replaced by its value at one of the batch sizes."""
-    return map_aggregate(arguments, lambda a: a.values[index] if isinstance(a, ValueProxy) else a)
+    return map_aggregate(arguments, lambda a: a.known[index] if isinstance(a, ValueProxy) else a)
 
 
 def _call_method(name: str, owner: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any method

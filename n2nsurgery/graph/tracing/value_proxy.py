@@ -7,9 +7,12 @@ answer is refused.
 
 from __future__ import annotations
 
+import builtins
 import operator
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import fx
@@ -17,7 +20,24 @@ from torch.fx.proxy import TraceError as FxTraceError
 from torch.fx.proxy import TracerBase
 
 IN_PLACE_OPERATORS = ("iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "iand", "ior", "ixor")
+_isinstance = isinstance
 _LIMITS = (torch.finfo, torch.iinfo)  # by their classes, for a tracer replaces the names while it traces
+
+
+@contextmanager
+def instances_by_value() -> Iterator[None]:
+    """Within, a proxy is an instance of its value's class, too, as far as Python code asks.
+
+    A `__class__` of the proxy's own would not do: torch's C++ code asks for it and then reads the proxy as a tensor.
+    """
+    with mock.patch.object(builtins, "isinstance", _is_instance):
+        yield
+
+
+def _is_instance(value: Any, kind: Any) -> bool:  # noqa: ANN401 - as the built-in function
+    if _isinstance(value, kind):
+        return True
+    return issubclass(type(value), ValueProxy) and _isinstance(value.known[0], kind)
 
 
 def is_fact(first: Any, second: Any) -> bool:  # noqa: ANN401 - any Python value
@@ -32,11 +52,11 @@ def _is_plain(value: object) -> bool:
 
 
 class ValueProxy(fx.Proxy):
-    """A proxy that knows its value at both batch sizes."""
+    """A proxy that knows its value at both batch sizes: `known`."""
 
     def __init__(self, node: fx.Node, tracer: TracerBase, values: tuple[Any, Any]) -> None:
         super().__init__(node, tracer)
-        self.values = values
+        self.known = values
 
     @property
     def shape(self) -> Any:  # noqa: ANN401 - torch.Size, or a tuple with proxies
@@ -54,7 +74,7 @@ class ValueProxy(fx.Proxy):
         return self.tracer.create_proxy("call_method", "size", (self, dim), {})
 
     def _shapes(self) -> tuple[torch.Size, torch.Size]:
-        first, second = self.values
+        first, second = self.known
         if not isinstance(first, torch.Tensor):
             raise FxTraceError(f"shape of a {type(first).__name__}")
         if first.dim() != second.dim():
@@ -63,7 +83,7 @@ class ValueProxy(fx.Proxy):
 
     def dim(self) -> int:
         """As `Tensor.dim`."""
-        return int(self.values[0].dim())
+        return int(self.known[0].dim())
 
     ndimension = dim
 
@@ -74,25 +94,29 @@ class ValueProxy(fx.Proxy):
 
     def stride(self, dim: int | None = None) -> Any:  # noqa: ANN401
         """As `Tensor.stride`, where it does not depend on the batch."""
-        first, second = (value.stride() if dim is None else value.stride(dim) for value in self.values)
+        first, second = (value.stride() if dim is None else value.stride(dim) for value in self.known)
         if first != second:
             raise FxTraceError("the code asks for a stride that depends on the batch size")
         return first
 
     def keys(self) -> Any:  # noqa: ANN401
         """Keys of a dictionary value."""
-        return self.values[0].keys() if isinstance(self.values[0], dict) else super().keys()
+        return self.known[0].keys() if isinstance(self.known[0], dict) else super().keys()
+
+    def _entries(self) -> dict[Any, Any]:
+        """The entries of a dictionary value, as proxies."""
+        return {key: operator.getitem(self, key) for key in self.known[0]}
 
     def __len__(self) -> int:
-        first, second = self.values
+        first, second = self.known
         if isinstance(first, torch.Tensor | tuple | list | dict) and len(first) == len(second):
             return len(first)
         raise FxTraceError("len() of a dimension that depends on the batch size")
 
     def __iter__(self) -> Iterator[Any]:
         """Over tuples, over the keys of dictionaries, and over tensors along a dimension that is not the batch."""
-        if isinstance(self.values[0], dict):
-            return iter(self.values[0])
+        if isinstance(self.known[0], dict):
+            return iter(self.known[0])
         return iter([operator.getitem(self, index) for index in range(len(self))])
 
     def __setitem__(self, key: Any, value: Any) -> None:  # noqa: ANN401 - whatever a tensor takes
@@ -100,7 +124,7 @@ class ValueProxy(fx.Proxy):
 
     def __bool__(self) -> bool:
         """Control flow is followed on facts only."""
-        first, second = self.values
+        first, second = self.known
         if isinstance(first, torch.Tensor):
             raise FxTraceError("control flow on the content of a tensor")
         if bool(first) != bool(second):
@@ -108,7 +132,7 @@ class ValueProxy(fx.Proxy):
         return bool(first)
 
     def _number(self, asked: str) -> Any:  # noqa: ANN401
-        first, second = self.values
+        first, second = self.known
         if isinstance(first, int | float) and first == second:
             return first
         raise FxTraceError(f"{asked} of a value that depends on the batch or on data")
@@ -123,7 +147,9 @@ class ValueProxy(fx.Proxy):
         return float(self._number("float()"))
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
-        values = self.__dict__["values"]
+        values = self.__dict__["known"]
+        if isinstance(values[0], dict) and name in {"values", "items"}:
+            return getattr(self._entries(), name)
         first, second = (getattr(value, name) for value in values)
         # The limits of a number type change with `module.to(dtype)`, they are no facts about the model.
         if is_fact(first, second) and not isinstance(values[0], _LIMITS):
@@ -152,7 +178,7 @@ class ValueAttribute(ValueProxy):
         self.root = root
         self.attribute = name
         self.tracer = root.tracer
-        self.values = values
+        self.known = values
         self._node: fx.Node | None = None
 
     @property

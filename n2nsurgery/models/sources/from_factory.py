@@ -1,16 +1,28 @@
-"""Models from an importable factory, `package.module:factory`: a function or class that returns an nn.Module."""
+"""Models of a user's own: a function or class that returns an nn.Module, by `package.module:factory` or `file.py:Net`.
+
+Both are imported, which runs their code, so this is for names that a user gave, or allowed.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import importlib.util
+import sys
 from collections.abc import Callable
 from functools import reduce
+from pathlib import Path
+from types import ModuleType
 from typing import cast
 
 from torch import nn
 
-from n2nsurgery.core.errors import RunError, UnknownNameError, UsageError
+from n2nsurgery.core.errors import N2NSurgeryError, RunError, UnknownNameError, UsageError
+from n2nsurgery.core.names import nearest
 from n2nsurgery.models.sources.source import Arguments, Design, InputSize, StateDict
+from n2nsurgery.plugins import import_from_here
+
+_SUFFIX = ".py"
 
 
 def names() -> tuple[str, ...]:
@@ -21,9 +33,14 @@ def names() -> tuple[str, ...]:
 def design(name: str, requested: Arguments, *, input_size: InputSize | None, weights: str | None) -> Design:
     """The requested arguments; the shape of one sample has to be given."""
     if weights is not None:
-        raise UsageError(f"'{name}' has no pretrained weights '{weights}'; give a .safetensors file")
+        raise _no_pretrained(name, weights)
     if input_size is None or isinstance(input_size, int):
-        raise UsageError(f"the input of '{name}' is not known: give the shape of one sample, such as 3,32,32")
+        _import(name)  # a name that is wrong matters more than a shape that is missing
+        raise UsageError(
+            f"the shape of one sample is needed, since nothing says it for '{name}': 3x32x32 for an image, 784 for a"
+            f" vector, as in: {name} --input-size 3x32x32",
+            field="input_size",
+        )
     return Design(arguments=dict(requested), input_shapes=(tuple(input_size),))
 
 
@@ -32,8 +49,16 @@ def build(name: str, arguments: Arguments) -> nn.Module:
     factory = _import(name)
     try:
         module = factory(**arguments)
+    except N2NSurgeryError:
+        raise
     except Exception as error:
-        raise RunError(f"{name}(**{dict(arguments)}) failed: {type(error).__name__}: {error}") from error
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        hint = (
+            "; a function that returns the model and needs no further arguments can be named in its place"
+            if isinstance(error, TypeError)
+            else ""
+        )
+        raise RunError(f"{name}({given}) failed: {type(error).__name__}: {error}{hint}") from error
     if not isinstance(module, nn.Module):
         raise RunError(f"{name}() returned {type(module).__name__}; an nn.Module is needed")
     return module
@@ -41,17 +66,67 @@ def build(name: str, arguments: Arguments) -> nn.Module:
 
 def pretrained(name: str, weights: str, *, download: bool) -> tuple[str, StateDict]:  # noqa: ARG001 - one interface
     """Factories have no pretrained weights: always a UsageError."""
-    raise UsageError(f"'{name}' has no pretrained weights '{weights}'; give a .safetensors file")
+    raise _no_pretrained(name, weights)
+
+
+def _no_pretrained(name: str, weights: str) -> UsageError:
+    return UsageError(
+        f"'{name}' has no pretrained weights '{weights}'; give a file: .safetensors, .pth", field="weights"
+    )
 
 
 def _import(name: str) -> Callable[..., object]:
-    path, _, attribute = name.partition(":")
+    place, _, attribute = name.rpartition(":")
+    module = _file(Path(place)) if place.endswith(_SUFFIX) else _module(name, place)
     try:
-        found = reduce(getattr, attribute.split("."), importlib.import_module(path))
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UnknownNameError(
-            f"'{name}' cannot be imported: {error}; is the package installed, or on PYTHONPATH?"
-        ) from error
-    if not callable(found):
+        found = reduce(getattr, attribute.split("."), module)
+    except AttributeError as error:
+        near = nearest(attribute, [each for each in vars(module) if not each.startswith("_")])
+        hint = f"; did you mean '{near}'?" if near else ""
+        raise UnknownNameError(f"'{name}' cannot be imported: {place} has no '{attribute}'{hint}") from error
+    if isinstance(found, nn.Module) or not callable(found):
         raise UsageError(f"'{name}' is {type(found).__name__}; a function or class that returns an nn.Module is needed")
     return cast("Callable[..., object]", found)
+
+
+def _module(name: str, path: str) -> ModuleType:
+    if not path or not all(part.isidentifier() for part in path.split(".")):
+        raise UnknownNameError(
+            f"'{name}' is no model: write package.module:factory, file.py:Net, timm:NAME or hf:FOLDER"
+        )
+    try:
+        return import_from_here(path)
+    except ImportError as error:
+        raise UnknownNameError(
+            f"'{name}' cannot be imported: {error}; is the package installed, or the module in the current folder"
+            f" '{Path.cwd()}'?"
+        ) from error
+    except Exception as error:
+        raise _failing(path, error) from error
+
+
+def _file(path: Path) -> ModuleType:
+    """The module in a file, once for each process; what lies beside the file can be imported by it."""
+    if not path.is_file():
+        raise UnknownNameError(f"there is no file '{path}'; paths begin in the current folder '{Path.cwd()}'")
+    full = path.resolve()
+    name = f"{full.stem}_{hashlib.sha256(str(full).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if str(full.parent) not in sys.path:
+        sys.path.insert(0, str(full.parent))
+    spec = importlib.util.spec_from_file_location(name, full)
+    assert spec is not None  # the suffix is .py
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses and pickles look for it
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise _failing(str(path), error) from error
+    return module
+
+
+def _failing(place: str, error: Exception) -> RunError:
+    return RunError(f"'{place}' fails while it is imported: {type(error).__name__}: {error}")

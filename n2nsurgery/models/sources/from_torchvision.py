@@ -143,9 +143,9 @@ def _with_weights(
     if family in ("googlenet", "inception"):
         demanded["transform_input"] = True
     for key, value in demanded.items():
-        if requested.get(key, value) != value:
+        if key != "num_classes" and requested.get(key, value) != value:
             raise UsageError(f"{key}={requested[key]}: these weights of '{name}' were made with {key}={value}")
-    return {**requested, **demanded}
+    return {**demanded, **requested}
 
 
 def _download(url: str, path: Path) -> None:

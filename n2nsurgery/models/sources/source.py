@@ -14,14 +14,21 @@ Shape = tuple[int, ...]
 InputSize = int | Shape
 Arguments = Mapping[str, Any]
 StateDict = Mapping[str, Tensor]
+_IMAGE_RANK = 3  # channels, height, width
 
 
 @dataclass(frozen=True, kw_only=True)
 class Design:
-    """What a source decides for a request: the builder's `arguments` and the shape of one sample of each input."""
+    """What a source decides for a request: the builder's `arguments` and the shape of one sample of each input.
+
+    `input_names`, `input_ids`: as in a ModelSpec. `weights`: those that the model brings, where none were asked for.
+    """
 
     arguments: Arguments
     input_shapes: tuple[Shape, ...]
+    input_names: tuple[str, ...] = ()
+    input_ids: tuple[int, ...] = ()
+    weights: str | None = None
 
 
 class ModelSource(Protocol):
@@ -51,7 +58,7 @@ class ModelSource(Protocol):
 
 
 def sized(default: Shape, input_size: InputSize | None) -> Shape:
-    """`default` with its last two dimensions replaced by a number, or replaced altogether by a shape.
+    """`default` with its last two dimensions replaced by one number or two, or replaced altogether by a shape.
 
     Raises UsageError for sizes below 1, and for a number where there are no two dimensions to replace.
     """
@@ -59,12 +66,16 @@ def sized(default: Shape, input_size: InputSize | None) -> Shape:
         return default
     sizes = (input_size,) if isinstance(input_size, int) else tuple(input_size)
     if not sizes or any(size < 1 for size in sizes):
-        raise UsageError(f"input size {input_size}: every size must be at least 1")
-    if not isinstance(input_size, int):
-        return sizes
-    if len(default) < 3:  # noqa: PLR2004 - channels, height, width
-        raise UsageError(f"input size {input_size}: the input has the shape {default}; give a shape instead")
-    return (*default[:-2], input_size, input_size)
+        raise UsageError(f"{input_size}: every size must be at least 1", field="input_size", joint=" ")
+    if len(default) >= _IMAGE_RANK and len(sizes) < _IMAGE_RANK:
+        return (*default[:-2], *(sizes if len(sizes) > 1 else sizes * 2))
+    if isinstance(input_size, int):
+        raise UsageError(
+            f"is {input_size}, and the input has the shape {'x'.join(map(str, default))}: give a shape like that",
+            field="input_size",
+            joint=" ",
+        )
+    return sizes
 
 
 def call_builder(builder: Callable[..., nn.Module], name: str, arguments: Arguments) -> nn.Module:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from n2nsurgery.connectivity.report.difference import ConnectivityDifference, difference
 from n2nsurgery.core.progress import SILENT, Progress, part_of
-from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest, read_subject
+from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest
+from n2nsurgery.pipelines.connectivity.graph_source import read_subject
 
 
 def run(a: GraphRequest, b: GraphRequest, *, progress: Progress = SILENT) -> ConnectivityDifference:

@@ -12,7 +12,8 @@ from n2nsurgery.connectivity.report.report import ConnectivityReport, report
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import atomic_file, ensure_writable
 from n2nsurgery.core.progress import SILENT, Progress, part_of
-from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest, read_subject
+from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest
+from n2nsurgery.pipelines.connectivity.graph_source import read_subject
 
 FORMS = (".html", ".json")
 

@@ -20,7 +20,8 @@ from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.batch import batches as batches_of
 from n2nsurgery.data.pipeline.noise import noise_batches
-from n2nsurgery.graph.tracing.trace import Trace, bind_inputs, trace
+from n2nsurgery.graph.model_inputs import bind_inputs, unwrapped
+from n2nsurgery.graph.tracing.trace import Trace, trace
 from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.masks.criterion import Criterion, described
 from n2nsurgery.masks.scoring.context import SINGLE_PROCESS
@@ -31,7 +32,9 @@ from n2nsurgery.models.model_spec import ModelSpec
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
 from n2nsurgery.pipelines.prune.plan_of import plan_of
+from n2nsurgery.pipelines.prune.same_artifact import same_artifact
 from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
+from n2nsurgery.surgery.artifact import Artifact
 from n2nsurgery.surgery.engines.carry_out import operand
 from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import SurgeryOptions
@@ -49,20 +52,24 @@ _LOG = logging.getLogger(__name__)
 class ApplyOutcome:
     """What `apply` did: the plan; unless it was a dry run the pruned network; and where the artifact lies.
 
-    `choice`: which of several drawn patterns was taken, where there were several.
+    `choice`: which of several drawn patterns was taken, where there were several. `found`: the artifact that was there
+    already, with the content that was asked for; then nothing was done.
     """
 
     plan: SurgeryPlan
     pruned: PrunedModel | None
     artifact: Path | None
     choice: DrawChoice | None = None
+    found: Artifact | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The document that `apply --json` prints."""
-        done = (self.pruned.masks, self.pruned.record) if self.pruned is not None else (None, None)
+        result = self.pruned if self.pruned is not None else self.found
+        done = (result.masks, result.record) if result is not None else (None, None)
         artifact = str(self.artifact) if self.artifact else None
         choice = {} if self.choice is None else {"choice": self.choice.sentence}
-        return {"artifact": artifact, **summary(self.plan, *done), **choice}
+        again = {"already_there": True} if self.found is not None else {}
+        return {"artifact": artifact, **again, **summary(self.plan, *done), **choice}
 
 
 @keywords_of(SurgeryConfig, SurgeryOptions)
@@ -103,7 +110,10 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
     pruning = PruningRun(bundle, asked, criterion=scorer, inplace=inplace)
     if asked.select_by is not None:
         pruning.choose_draw()
-    return pruning.run(batches, loss=loss)
+    pruned = pruning.run(batches, loss=loss)
+    for warning in pruned.record.warnings:
+        _LOG.warning("%s", warning)
+    return pruned
 
 
 def _asked(
@@ -143,6 +153,9 @@ def run(request: ApplyRequest, progress: Progress = SILENT) -> ApplyOutcome:
     folder = request.output or ARTIFACTS / _folder_name(pruning.plan)
     if request.dry_run:
         return ApplyOutcome(plan=pruning.plan, pruned=None, artifact=None, choice=pruning.choice)
+    found = same_artifact(folder, pruning.plan, request, bundle, pruning.criterion)
+    if found is not None and not request.overwrite:
+        return ApplyOutcome(plan=pruning.plan, pruned=None, artifact=folder, choice=pruning.choice, found=found)
     ensure_writable(folder, overwrite=request.overwrite, marker=MANIFEST)
     pruned = pruning.run(None, device=request.device)
     progress("writing the artifact", 0.9)
@@ -205,16 +218,13 @@ class PruningRun:
             batches = self._noise()
         data = self._data(batches, device, loss, processes)
         self.progress("pruning", 0.6)
-        pruned = prune(
+        return prune(
             self.trace,
             self.plan,
             data,
             progress=part_of(self.progress, 0.6, 0.9),
             criterion=self.criterion,
         )
-        for warning in pruned.record.warnings:
-            _LOG.warning("%s", warning)
-        return pruned
 
     def assist(self, batches: Sequence[Batch], *, device: str, processes: DistributedContext) -> None:
         """Score this process's part of `batches` for the process that prunes; `trace` stays ready to be replayed."""
@@ -252,6 +262,7 @@ class PruningRun:
         processes.broadcast([*module.parameters(), *module.buffers()])
         return ScoringData(
             batches=[(batch.inputs, batch.targets) for batch in used],
+            input_names=self.bundle.input_names,
             origin=used[0].origin if used else None,
             loss=loss,
             processes=processes,
@@ -276,6 +287,7 @@ def inputs_of(bundle: ModelBundle) -> dict[str, Any]:
 def _fed(module: nn.Module, example_inputs: Any, recipe: ModelSpec | None) -> ModelBundle:  # noqa: ANN401
     if enforcer_of(module) is not None:
         raise UsageError(f"{type(module).__name__} was pruned before: start again from the dense model")
+    module = unwrapped(module)
     given = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
     inputs = bind_inputs(module, given)
     return ModelBundle(module=module, example_inputs=tuple(inputs.values()), input_names=tuple(inputs), spec=recipe)

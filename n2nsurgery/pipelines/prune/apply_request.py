@@ -36,7 +36,10 @@ class ApplyRequest(WeightsConfig):
     input_size: tuple[int, ...] | None = field(
         default=None,
         metadata=option(
-            "shape of one sample; default: the source's own", metavar="CxHxW", group=_MODEL, within=Range(least=1)
+            "shape of one sample, like 3x32x32; or 224 for an image",
+            metavar="SHAPE",
+            group=_MODEL,
+            within=Range(least=1),
         ),
     )
     device: str = field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -14,18 +14,18 @@ from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.export.proof.inspect_file import FileInspection, inspect_file
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection, WeightedLayer
 from n2nsurgery.graph.layers.layering import layer_graph
-from n2nsurgery.graph.layers.pair_selection import PairSelection
-from n2nsurgery.graph.layers.pairs import select_pairs
 from n2nsurgery.graph.tracing.trace import Leaf, trace
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.models.weights_config import WeightsConfig
 from n2nsurgery.pipelines.prune.apply import bundle_of, inputs_of
 from n2nsurgery.pipelines.saved.run_folder import SURGERY, is_run
-from n2nsurgery.skips.kind import KINDS, SkipOptions
 from n2nsurgery.surgery.artifact import read
-from n2nsurgery.surgery.planning.config import SurgeryConfig, pair_selection
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import PairOptions
+from n2nsurgery.surgery.planning.planner import checked
+from n2nsurgery.surgery.planning.skip_length import skip_length_of
+from n2nsurgery.surgery.planning.skip_plan import places
 from n2nsurgery.surgery.summary import summary
 
 _OWN_WEIGHTS = WeightsConfig()
@@ -37,6 +37,7 @@ class Inspection:
 
     model: str
     graph: LayerGraph
+    skip_length: int
     pairs: tuple[LayerPair, ...]
     refused: tuple[Rejection, ...]
     leaves: tuple[Leaf, ...]
@@ -55,6 +56,7 @@ class Inspection:
             "macs": self.graph.macs,
             "structure": self.graph.structure,
             "candidate_pairs": len(self.graph.pairs),
+            "skip_length": self.skip_length,
             "skip_capacity": self.skip_capacity,
             "layers": [_layer(layer, weights[layer.weight]) for layer in self.graph.layers],
             "pairs": [_pair(pair) for pair in self.pairs],
@@ -91,7 +93,7 @@ def run(  # noqa: PLR0913 - the options of the command
 
     `weights`: for a model by name, what is to fit into it; `download` allows fetching it. `options`: as for `inspect`.
     """
-    selection = pair_selection(**options)
+    wanted = SurgeryConfig.from_preset(density=1.0, seed=seed, **options)
     folder = Path(model)
     if folder.suffix == ".onnx":
         return inspect_file(folder)
@@ -105,7 +107,7 @@ def run(  # noqa: PLR0913 - the options of the command
         model, download=download, num_classes=num_classes, input_size=input_size, seed=seed, **weights.weights_options
     )
     progress("tracing", 0.4)
-    return inspect_bundle(bundle, model, selection, seed=seed)
+    return inspect_bundle(bundle, model, wanted)
 
 
 @keywords_of(SurgeryConfig, PairOptions)
@@ -121,32 +123,25 @@ def inspect(
     `options`: which pairs, with the names of `apply` (pairs, skip_length, skip_placement, ...).
     """
     require_known(options, PairOptions, "inspect")
-    selection = pair_selection(**options)
+    wanted = SurgeryConfig.from_preset(density=1.0, seed=seed, **options)
     bundle = bundle_of(model_or_name, example_inputs, seed)
     name = model_or_name if isinstance(model_or_name, str) else type(model_or_name).__name__
-    return inspect_bundle(bundle, name, selection, seed=seed)
+    return inspect_bundle(bundle, name, wanted)
 
 
-def inspect_bundle(bundle: ModelBundle, name: str, selection: PairSelection, *, seed: int) -> Inspection:
-    """The inspection of a model that is already built."""
+def inspect_bundle(bundle: ModelBundle, name: str, wanted: SurgeryConfig) -> Inspection:
+    """The inspection of a model that is already built, with the pairs that `wanted` asks for."""
     traced = trace(bundle.module, inputs_of(bundle))
     graph = layer_graph(traced)
-    chosen, rejected = select_pairs(graph, selection, seed=seed)
-    kind = KINDS.get("n2n")()
-    verdicts = [(pair, kind.accepts(pair, SkipOptions())) for pair in chosen]
+    wanted = checked(wanted)
+    length = skip_length_of(graph, wanted)
+    pairs, rejected = places(graph, replace(wanted, skip_length=length))
     return Inspection(
         model=name,
         graph=graph,
-        pairs=tuple(pair for pair, reason in verdicts if reason is None),
-        refused=(
-            *graph.refusals,
-            *rejected,
-            *(
-                Rejection(source=p.source, target=p.target, reason=reason)
-                for p, reason in verdicts
-                if reason is not None
-            ),
-        ),
+        skip_length=length,
+        pairs=pairs,
+        refused=(*graph.refusals, *rejected),
         leaves=traced.leaves,
     )
 

@@ -22,6 +22,7 @@ from n2nsurgery.core.version import __version__
 from n2nsurgery.data.torch_data.sources import BatchOptions, batches_of, is_exact
 from n2nsurgery.pipelines.python.parts import Metrics, measure_of_caller, require_unused
 from n2nsurgery.pipelines.saved.run_folder import RUN, SURGERY, is_run
+from n2nsurgery.pipelines.sparse_twins import sparse_twin
 from n2nsurgery.pipelines.training.train import run as run_recipe
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training.training_text import epoch_line, step_line
@@ -34,8 +35,9 @@ from n2nsurgery.training.distributed.collectives import on_rank_zero
 from n2nsurgery.training.distributed.distributed import joined
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.components import Loss, OptimizerFactory, OwnParts, SchedulerFactory, components_of
-from n2nsurgery.training.loop.events import Callbacks
+from n2nsurgery.training.loop.events import Callbacks, EngineEvent
 from n2nsurgery.training.loop.run import TrainOutcome, run_training
+from n2nsurgery.training.metrics.measure import Measure
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.metrics.throughput import StepProgress
 
@@ -62,13 +64,17 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
     workers: int = 0,
     batches_per_epoch: int | None = None,
     resume: bool = False,
+    allow_import: bool = False,
+    download: bool = False,
+    data_root: str | Path | None = None,
     **options: Unpack[TrainOptions],
 ) -> TrainOutcome:
     """Train `model` in place on `data`, or carry out the recipe in the file `model`; what came of it.
 
     `folder` gets checkpoints, metrics.jsonl and metrics.csv; that of a pruned model is a run, which `load` reads.
     Pruned weights stay at exactly zero under any optimizer. `options` are the fields of `TrainConfig`: epochs,
-    batch_size, task, amp, patience, ...; of a recipe they replace what the file says.
+    batch_size, task, amp, patience, ...; of a recipe they replace what the file says. `allow_import` (run code that it
+    names), `download` and `data_root` are for a recipe, as at the command line.
 
     `data`, `validation`, `test`: a map-style `torch.utils.data.Dataset` of (inputs, targets), which is shuffled here;
     or a DataLoader or another iterable of such batches, `batches_per_epoch` of them where it has no length. Inputs are
@@ -90,11 +96,8 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
     """
     require_known(options, TrainOptions, "train")
     wanted: dict[str, Any] = {**options, **_named(loss, metrics, optimizer)}
-    own_loss = None if isinstance(loss, str) else loss
-    own_metrics = metrics if isinstance(metrics, Mapping) else None
-    alone = own_loss is not None and metrics is None and options.get("task") is None
     own = OwnParts(
-        loss=own_loss, measure=measure_of_caller(own_metrics, alone=alone),
+        loss=None if isinstance(loss, str) else loss, measure=_measure(loss, metrics, options),
         optimizer=None if isinstance(optimizer, OptimizerConfig) else optimizer, scheduler=scheduler,
         scheduler_interval=scheduler_interval, teacher=_module(teacher) if teacher is not None else None,
     )  # fmt: skip
@@ -105,7 +108,11 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
         _require_recipe(model, data)
         require_unused("a recipe says what its data is and how it is read", validation=validation, test=test,
                        collate=collate, workers=workers, batches_per_epoch=batches_per_epoch)  # fmt: skip
-        return _train_recipe(Path(model), folder, own, callbacks, wanted, resume=resume)
+        request = _request(model, folder, wanted, resume=resume, allow_import=allow_import, download=download,
+                           data_root=data_root)  # fmt: skip
+        return _train_recipe(request, own, callbacks)
+    require_unused("only a recipe names code and data", allow_import=allow_import, download=download,
+                   data_root=data_root)  # fmt: skip
     if data is None or folder is None:
         raise UsageError("training a model needs `data`, a dataset or batches, and `folder`, where its run is written")
     config = _config(wanted, own)
@@ -123,12 +130,18 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
         return run_training(
             _module(model), fed, config, folder=Path(folder), components=components_of(config, own),
             callbacks=_told(callbacks, config), processes=processes, resume=resume,
-            run_id=_run_id(data, own),
+            run_id=_run_id(data, own), twins=sparse_twin,
         )  # fmt: skip
 
 
 def _module(model: PrunedModel | nn.Module) -> nn.Module:
     return model.module if isinstance(model, PrunedModel) else model
+
+
+def _measure(loss: object, metrics: object, options: Mapping[str, Any]) -> Measure | None:
+    """The metrics that a caller brings; none are taken for a loss of one's own that comes without metrics or a task."""
+    alone = loss is not None and not isinstance(loss, str) and metrics is None and options.get("task") is None
+    return measure_of_caller(metrics if isinstance(metrics, Mapping) else None, alone=alone)
 
 
 def _named(loss: object, metrics: object, optimizer: object) -> dict[str, Any]:
@@ -191,7 +204,11 @@ def _told(callbacks: Callbacks, config: TrainConfig) -> Callbacks:
         _LOG.info(epoch_line(record, config.epochs))
         callbacks.on_epoch(record)
 
-    return replace(callbacks, on_step=on_step, on_epoch=on_epoch)
+    def on_engine(event: EngineEvent) -> None:
+        _LOG.info("engine: %s", event.record.sentence(event.measured_gain))
+        callbacks.on_engine(event)
+
+    return replace(callbacks, on_step=on_step, on_epoch=on_epoch, on_engine=on_engine)
 
 
 def _run_id(data: Any, own: OwnParts) -> str:  # noqa: ANN401
@@ -211,21 +228,29 @@ def _require_recipe(model: str | Path, data: object) -> None:
         raise UsageError("a recipe names its data; leave `data` out, or train a model instead of a recipe")
 
 
-def _train_recipe(  # noqa: PLR0913
-    recipe: Path,
+def _request(  # noqa: PLR0913 - each is an option of the command
+    recipe: str | Path,
     folder: str | Path | None,
-    own: OwnParts,
-    callbacks: Callbacks,
     options: Mapping[str, Any],
     *,
     resume: bool,
-) -> TrainOutcome:
-    request = TrainRequest(
-        recipe=recipe,
+    allow_import: bool,
+    download: bool,
+    data_root: str | Path | None,
+) -> TrainRequest:
+    """The request of a recipe, whose `train` section the `options` change."""
+    return TrainRequest(
+        recipe=Path(recipe),
         overrides=tuple(f"train.{name}={json.dumps(value, default=asdict)}" for name, value in options.items()),
         output=Path(folder) if folder is not None else None,
         resume=AUTO if resume else None,
+        allow_import=allow_import,
+        download=download,
+        data_root=Path(data_root) if data_root is not None else None,
     )
+
+
+def _train_recipe(request: TrainRequest, own: OwnParts, callbacks: Callbacks) -> TrainOutcome:
     outcome = run_recipe(request, log=_LOG.info, own=own, callbacks=callbacks)
     trained = outcome.trained if outcome is not None else None
     return trained if trained is not None else TrainOutcome(history=(), last=None, best=None, steps=0)

@@ -16,14 +16,15 @@ from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.processes.folder_lock import locked_folder
 from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.core.version import __version__
-from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
+from n2nsurgery.data.torch_data.split_batches import SplitBatches, split_batches
 from n2nsurgery.export.proof.report import ExportReport
-from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest
+from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest
 from n2nsurgery.pipelines.connectivity.report import run as report_on
 from n2nsurgery.pipelines.deploy.export import export_onnx
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.pipelines.saved.run_folder import MODEL, REPORT, RUNS, SURGERY, content_of
+from n2nsurgery.pipelines.sparse_twins import sparse_twin
 from n2nsurgery.pipelines.training.data_facts import facts_of, missing_classes
 from n2nsurgery.pipelines.training.run_recipe import begin, is_begun, require_admission, write_recipe
 from n2nsurgery.pipelines.training.teacher import teacher_of
@@ -41,7 +42,7 @@ from n2nsurgery.training.distributed.distributed import joined
 from n2nsurgery.training.distributed.stop import stops_at_once
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.components import NOTHING, OwnParts, components_of
-from n2nsurgery.training.loop.events import Callbacks
+from n2nsurgery.training.loop.events import Callbacks, EngineEvent
 from n2nsurgery.training.loop.run import TrainOutcome, run_training
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.metrics.throughput import StepProgress
@@ -61,7 +62,9 @@ def resolved(request: TrainRequest) -> Recipe:
     if request.timeout is not None:
         timeout = parse_override(f"train.distributed_timeout={request.timeout}")
         overrides.append(replace(timeout, option=f"--timeout {request.timeout}"))
-    return read_recipe(request.recipe, overrides, allow_import=request.allow_import)
+    recipe = read_recipe(request.recipe, overrides, allow_import=request.allow_import)
+    recipe.data.require_allowed(allow_import=request.allow_import)
+    return recipe
 
 
 def run(  # noqa: PLR0913 - what a caller may bring beside the request
@@ -176,19 +179,17 @@ class _Run:
             on_ranks(self.processes, lambda: load_data(download=True), chosen=self.processes.local_rank == 0)
         return load_data(download=False)
 
-    def _loaders(self, splits: DataSplits) -> tuple[Loader, dict[str, Loader]]:
+    def _loaders(self, splits: DataSplits) -> tuple[SplitBatches, dict[str, SplitBatches]]:
         """Batches of training, the last one dropped where it is smaller; and of what is evaluated."""
         config = self.recipe.train
         config.local_batch(self.processes.size)
 
-        def loader(split: Split, *, training: bool) -> Loader:
-            return Loader(
+        def loader(split: Split, *, training: bool) -> SplitBatches:
+            return split_batches(
                 split,
                 config.batch_size // config.accumulate,
-                shuffle=training,
+                training=training,
                 seed=config.seed,
-                augment=training,
-                drop_last=training,
                 rank=self.processes.rank,
                 world_size=self.processes.size,
                 workers=self.recipe.data.workers,
@@ -225,7 +226,7 @@ class _Run:
             write_recipe(self.folder, self.recipe)  # it trains the same; what is made of it may be new
 
     def _train(
-        self, pruned: PrunedModel, splits: DataSplits, train: Loader, evaluations: dict[str, Loader]
+        self, pruned: PrunedModel, splits: DataSplits, train: SplitBatches, evaluations: dict[str, SplitBatches]
     ) -> TrainOutcome:
         def mixed(inputs: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
             return self.recipe.data.mixed(inputs, targets, splits.classes, generator)
@@ -237,11 +238,14 @@ class _Run:
             self.recipe.train,
             folder=self.folder,
             components=components_of(self.recipe.train, self._own(splits)),
-            callbacks=replace(self.callbacks, on_step=self._step_done, on_epoch=self._epoch_done),
+            callbacks=replace(
+                self.callbacks, on_step=self._step_done, on_epoch=self._epoch_done, on_engine=self._engine_chosen
+            ),
             processes=self.processes,
             resume=self.request.resume is not None,
             allow_changes=self.request.allow_changes,
             run_id=self.recipe.subject,
+            twins=sparse_twin,
         )
 
     def _own(self, splits: DataSplits) -> OwnParts:
@@ -258,6 +262,10 @@ class _Run:
             allow_import=self.request.allow_import,
         )
         return replace(self.own, teacher=teacher)
+
+    def _engine_chosen(self, event: EngineEvent) -> None:
+        self.log(f"engine: {event.record.sentence(event.measured_gain)}")
+        self.callbacks.on_engine(event)
 
     def _step_done(self, step: StepProgress) -> None:
         if step.loss is not None:

@@ -2,39 +2,69 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from n2nsurgery.core.config.devices import require_device
+from n2nsurgery.core.config.options import COUNT, Range, option
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.recipe.options import RecipeOptions
 
 AUTO = "auto"
+_RUN, _PROCESSES = "The run", "Where it runs"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainRequest:
+class TrainRequest(RecipeOptions):
     """One call of `train`.
 
-    `overrides`: as given to `--set`. `resume`: `auto` (the run of this recipe, begun where there is none) or the folder
-    of a run, None to begin. `allow_changes`: go on although the recipe has changed, where training permits it. `output`
-    is the run's folder, None for `runs/<recipe>-<hash>`. `timeout`: seconds, in place of `train.distributed_timeout`.
-    Raises UsageError for options that contradict each other.
+    `resume`: `auto` (the run of this recipe, begun where there is none) or the folder of a run, None to begin.
+    `allow_changes`: go on although the recipe has changed, where training permits it. `output` is the run's folder,
+    None for `runs/<recipe>-<hash>`. `gpus`: processes that are started, one for each GPU; None for this one alone.
+    `device` and `timeout` (seconds) stand in place of `train.device` and `train.distributed_timeout`.
+    Raises UsageError for values out of range and for options that contradict each other.
     """
 
     recipe: Path
-    overrides: tuple[str, ...] = ()
-    resume: str | None = None
-    allow_changes: bool = False
-    output: Path | None = None
-    overwrite: bool = False
-    dry_run: bool = False
-    download: bool = False
-    allow_import: bool = False
-    device: str | None = None
-    data_root: Path | None = None
-    timeout: float | None = None
+    resume: str | None = field(
+        default=None,
+        metadata=option(
+            "go on: auto with this recipe's run, begun where there is none", metavar="[auto|RUN]", group=_RUN
+        ),
+    )
+    allow_changes: bool = field(
+        default=False, metadata=option("resume with a changed recipe where training permits it", group=_RUN)
+    )
+    output: Path | None = field(
+        default=None, metadata=option("the run's folder; default: runs/RECIPE-HASH", metavar="DIR", group=_RUN)
+    )
+    overwrite: bool = field(default=False, metadata=option("replace what is there; refused by default", group=_RUN))
+    dry_run: bool = field(default=False, metadata=option("print the plan, write nothing", group=_RUN))
+    gpus: int | None = field(
+        default=None,
+        metadata=option(
+            "processes, one for each GPU; default: this one alone", metavar="N", group=_PROCESSES, within=COUNT
+        ),
+    )
+    timeout: float | None = field(
+        default=None,
+        metadata=option(
+            "give up a process of several that does not answer; default: 1800",
+            metavar="SECONDS",
+            group=_PROCESSES,
+            within=Range(above=0),
+        ),
+    )
+    device: str | None = field(
+        default=None,
+        metadata=option("the same as --set train.device=...", metavar="auto|cpu|cuda:N", group=_PROCESSES),
+    )
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself."""
+        """Refuse what is out of range or contradicts itself."""
+        super().__post_init__()
+        if self.device is not None:
+            require_device(self.device)
         if self.resume is not None and self.overwrite:
             raise UsageError("--resume goes on with a run and --overwrite replaces it: choose one")
         if self.allow_changes and self.resume is None:

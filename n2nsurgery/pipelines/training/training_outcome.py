@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +53,18 @@ class TrainingOutcome:
 
 def _results(trained: TrainOutcome | None) -> dict[str, Any]:
     if trained is None:
-        return {"last": None, "best": None, "history": [], "checkpoints": None}
+        return {"last": None, "best": None, "history": [], "checkpoints": None, "engine": None}
     records = trained.history
     return {
         "last": records[-1].to_json(),
         "best": best_epoch(records).to_json(),
         "history": [record.to_json() for record in records],
         "checkpoints": {"last": str(trained.last), "best": str(trained.best)},
+        "engine": {
+            **asdict(trained.engine),
+            "measured_gain": trained.measured_gain,
+            "sentence": trained.engine.sentence(trained.measured_gain),
+        },
     }
 
 

@@ -5,7 +5,8 @@
 The module returns the argument of the outer g, z + g(norm?(conv(align(a)))). The convolution projects the channels
 and keeps the target's spatial size; where the target holds its channels last, or is a vector, it is a linear map.
 `norm` puts a BatchNorm in front of the inner g, which an unnormalised positive branch needs beside an identity
-shortcut (an extension of the paper). A target without an activation has g = identity.
+shortcut (an extension of the paper). A target without an activation has g = identity. Where g(0) is not 0, as for
+Sigmoid and Softplus, the branch is g(.) - g(0): without weights it adds nothing (an extension of the paper, too).
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
-from n2nsurgery.graph.layers.layer_graph import LayerPair, Nonlinearity
-from n2nsurgery.skips.alignment import align, plan_alignment
+from n2nsurgery.graph.layers.layer_graph import LayerPair
+from n2nsurgery.skips.alignment import align, fitted, plan_alignment
 from n2nsurgery.skips.kind import SkipOptions
-from n2nsurgery.skips.nonlinearity import activation, at_zero, rejection
+from n2nsurgery.skips.nonlinearity import branch_activation, rejection
 from n2nsurgery.skips.spec import Alignment, SkipSpec
 
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
@@ -30,7 +31,7 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 class N2NSkip(nn.Module):
     """z + g(norm(conv(align(a)))) with the parameter `weight` of shape (out, in, *kernel) or (out, in).
 
-    With zero `weight` the result equals z bit for bit, since every g accepted here has g(0) = 0.
+    With zero `weight` the result equals z bit for bit: `inner` is zero at zero.
     """
 
     def __init__(
@@ -44,7 +45,8 @@ class N2NSkip(nn.Module):
 
     def forward(self, z: Tensor, a: Tensor) -> Tensor:
         """`z` and `a` batch first; the result has the shape and dtype of `z`."""
-        branch = _project(align(a, self.alignment), self.weight)
+        alignment = fitted(self.alignment, a, z, channels_last=not _kernel(self.weight))
+        branch = _project(align(a, alignment), self.weight)
         if self.norm is not None:
             branch = _normalize(branch, self.norm, channels_last=not _kernel(self.weight))
         if self.inner is not None:
@@ -66,7 +68,7 @@ class N2N:
         aligned = plan_alignment(pair.source_signal, pair.target_signal, options.pooling)
         if isinstance(aligned, str):
             return aligned
-        return _inner_rejection(pair.nonlinearity) if options.inner else None
+        return _inner_rejection(pair) if options.inner else None
 
     def weight_shape(self, pair: LayerPair, kernel: tuple[int, ...]) -> tuple[int, ...]:
         """(out, in, *kernel) for a target that is convolved, (out, in) for channels-last targets and vectors."""
@@ -84,7 +86,7 @@ class N2N:
         if shape != spec.weight_shape:
             raise InvalidFileError(f"skip '{spec.name}' has weight shape {spec.weight_shape}; its pair needs {shape}")
         g = spec.pair.nonlinearity if spec.inner else None
-        reason = _inner_rejection(g)
+        reason = _inner_rejection(spec.pair) if spec.inner else None
         if reason is not None:
             raise InvalidFileError(f"skip '{spec.name}' cannot be built: {reason}")
         rank = len(spec.pair.target_signal.spatial)
@@ -92,18 +94,18 @@ class N2N:
             torch.zeros(shape, dtype=torch.float32, device="cpu"),
             alignment=spec.align,
             norm=_NORMS[rank](shape[0], dtype=torch.float32, device="cpu") if spec.norm else None,
-            inner=activation(g) if g is not None else None,
+            inner=branch_activation(g) if g is not None else None,
         )
 
 
-def _inner_rejection(g: Nonlinearity | None) -> str | None:
+def _inner_rejection(pair: LayerPair) -> str | None:
+    g, target = pair.nonlinearity, pair.target_signal
     if g is None:
         return None
-    reason = rejection(g)
-    if reason is not None:
-        return reason
-    value = at_zero(g)
-    return None if value == 0 else f"{g.name}(0) = {value:.4g}: a skip without weights would shift its target"
+    slopes = dict(g.arguments).get("num_parameters", 1)
+    if slopes != 1 and (slopes != target.channels or (target.spatial and target.layout == "channels_last")):
+        return f"{g.name} has {slopes} slopes, not one and not one for each of the {target.channels} channels"
+    return rejection(g)
 
 
 def _project(a: Tensor, weight: Tensor) -> Tensor:

@@ -64,10 +64,6 @@ class SparsePattern:
         mask[self.flat] = True
         return mask.reshape(self.shape)
 
-    def spread(self, values: Tensor) -> Tensor:
-        """The dense weight with these values at the kept places and zeros elsewhere; differentiable in `values`."""
-        return values.new_zeros(math.prod(self.shape)).scatter(0, self.flat, values).reshape(self.shape)
-
     def carried(self, values: Tensor, former: SparsePattern) -> Tensor:
         """`values` of the pattern `former` at the places kept by both, zero at those which are new."""
         if former.shape != self.shape:

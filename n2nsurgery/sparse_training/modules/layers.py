@@ -6,22 +6,19 @@ In a state_dict a layer appears as the dense one it stands for: `weight` with ze
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.masks.kept_values import KeptValues
 from n2nsurgery.sparse_training.functions.convolution import Geometry, conv, linear
 from n2nsurgery.sparse_training.functions.pattern import SparsePattern
 
 
-class SparseLayer(nn.Module):
-    """What the sparse layers share: the pattern, the values, and the dense weight that others see."""
+class SparseLayer(KeptValues):
+    """What the sparse layers share: the pattern and the values."""
 
     pattern: SparsePattern
-    values: nn.Parameter
-    bias: nn.Parameter | None
 
     def __init__(self, pattern: SparsePattern, values: nn.Parameter, bias: nn.Parameter | None) -> None:
         """Take over `values` and `bias`; raises UsageError where the values are not as many as the pattern keeps."""
@@ -33,9 +30,14 @@ class SparseLayer(nn.Module):
         self.register_parameter("bias", bias)
 
     @property
-    def weight(self) -> Tensor:
-        """The dense weight, made anew: the values in their places, zeros elsewhere; differentiable."""
-        return self.pattern.spread(self.values)
+    def places(self) -> Tensor:
+        """Of the pattern."""
+        return self.pattern.flat
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Of the pattern."""
+        return self.pattern.shape
 
     @torch.no_grad()
     def replace_pattern(self, pattern: SparsePattern, values: Tensor | None = None) -> None:
@@ -56,37 +58,6 @@ class SparseLayer(nn.Module):
     def extra_repr(self) -> str:
         """The pattern."""
         return repr(self.pattern)
-
-    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:  # noqa: FBT001
-        destination[f"{prefix}weight"] = self.weight if keep_vars else self.weight.detach()
-        if self.bias is not None:
-            destination[f"{prefix}bias"] = self.bias if keep_vars else self.bias.detach()
-
-    def _load_from_state_dict(  # noqa: PLR0913, PLR0917 - torch's signature
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        local_metadata: dict[str, Any],  # noqa: ARG002
-        strict: bool,  # noqa: ARG002, FBT001
-        missing_keys: list[str],
-        unexpected_keys: list[str],  # noqa: ARG002 - torch finds those itself, by the names below
-        error_msgs: list[str],
-    ) -> None:
-        targets = {"weight": None, **({} if self.bias is None else {"bias": self.bias})}
-        for name, target in targets.items():
-            key = f"{prefix}{name}"
-            if key not in state_dict:
-                missing_keys.append(key)
-                continue
-            shape = self.pattern.shape if target is None else tuple(target.shape)
-            if tuple(state_dict[key].shape) != shape:
-                error_msgs.append(f"size mismatch for {key}: {tuple(state_dict[key].shape)} instead of {shape}")
-                continue
-            with torch.no_grad():
-                if target is None:
-                    self.values.copy_(state_dict[key].flatten()[self.pattern.flat])
-                else:
-                    target.copy_(state_dict[key])
 
 
 class SparseConv(SparseLayer):

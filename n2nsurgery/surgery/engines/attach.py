@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.core.outputs import keep_call_state
 from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.engines.hooks import Capture, Insertion, Scope
 from n2nsurgery.surgery.engines.skip_modules import add_skip_modules
@@ -26,12 +27,13 @@ def attach_skips(module: nn.Module, skips: Sequence[SkipSpec], routes: Sequence[
     if len(skips) != len(routes):
         raise InvalidFileError(f"the plan has {len(skips)} skips and routes for {len(routes)}")
     add_skip_modules(module, skips)
+    holder = skips[0].name.rpartition(".")[0] if skips else ""
     scopes = {path: Scope(path) for path in dict.fromkeys(route.scope for route in routes)}
     # Insertions come first: where one module is the target of a skip and the source of another, the other starts from
     # what the first has added.
     insertions: list[Insertion] = []
     for skip, route in zip(skips, routes, strict=True):
-        insertion = Insertion(scopes[route.scope], module.get_submodule(skip.name), skip.name, route)
+        insertion = Insertion(scopes[route.scope], module.get_submodule(holder), skip.name, route)
         _hook(modules[route.target.module], route.target, insertion)
         insertions.append(insertion)
     captures = {(route.scope, route.source): route for route in routes}
@@ -40,6 +42,7 @@ def attach_skips(module: nn.Module, skips: Sequence[SkipSpec], routes: Sequence[
     for path, scope in scopes.items():
         modules[path].register_forward_pre_hook(scope.open, prepend=True)
         modules[path].register_forward_hook(scope.close, always_call=True)
+        keep_call_state(modules[path], scope)
     return tuple(insertions)
 
 

@@ -8,6 +8,8 @@ All hooks are bound methods of the classes here, so that deepcopy and pickle car
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +60,25 @@ class Scope:
         if not frames:
             self._frames.pop(thread, None)
 
+    def saved(self) -> Callable[[], AbstractContextManager[None]]:
+        """A maker of contexts in which the innermost frame is open as it is now, for a part that is run again."""
+        frame = self.frame
+        if frame is None:
+            return nullcontext
+        reached, captured = dict(frame.reached), dict(frame.captured)
+        return lambda: self._open(Frame(reached=dict(reached), captured=dict(captured)))
+
+    @contextmanager
+    def _open(self, frame: Frame) -> Iterator[None]:
+        frames = self._frames.setdefault(_thread(), [])
+        frames.append(frame)
+        try:
+            yield
+        finally:
+            frames.pop()
+            if not frames:
+                self._frames.pop(_thread(), None)
+
     def __getstate__(self) -> dict[str, Any]:
         """Without open frames: a copy starts outside of every call."""
         return {"path": self.path, "_frames": {}}
@@ -91,18 +112,25 @@ class Capture:
 
 
 class Insertion:
-    """Puts the result of `skip` in the place of the pre-activation at the route's target.
+    """Puts the result of the skip `name` in the place of the pre-activation at the route's target.
 
-    `unused`: the skip runs, and the pre-activation stays as it is.
+    `skips` holds that skip under the last part of its name, and is asked at every call: what stands there then is what
+    runs. `unused`: the skip runs, and the pre-activation stays as it is.
     """
 
-    def __init__(self, scope: Scope, skip: nn.Module, name: str, route: Route) -> None:
+    def __init__(self, scope: Scope, skips: nn.Module, name: str, route: Route) -> None:
         self.scope = scope
-        self.skip = skip
+        self.skips = skips
         self.name = name
+        self.key = name.rpartition(".")[2]
         self.route = route
         self.source = str(route.source)
         self.unused = False
+
+    @property
+    def skip(self) -> nn.Module:
+        """The skip that runs here."""
+        return self.skips.get_submodule(self.key)
 
     def on_output(self, _module: nn.Module, _args: Any, output: Any) -> Any:  # noqa: ANN401 - a hook
         """Forward hook."""

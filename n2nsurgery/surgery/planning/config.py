@@ -15,10 +15,10 @@ from typing import Any, Literal, Self, Unpack
 from n2nsurgery.core.config.options import Former, Range, check_options, option
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.names import unknown
-from n2nsurgery.graph.layers.pair_selection import PairSelection, Placement, Policy
+from n2nsurgery.graph.layers.pair_selection import PAPER_LENGTH, PairSelection, Placement, Policy
 from n2nsurgery.registries import ALLOCATIONS, CRITERIA, GRANULARITIES, SKIP_KINDS
 from n2nsurgery.skips.spec import Pooling
-from n2nsurgery.surgery.planning.keywords import PairOptions, Scalar, SurgeryOptions
+from n2nsurgery.surgery.planning.keywords import Scalar, SurgeryOptions
 
 Preset = Literal["paper"]
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -48,8 +48,9 @@ class SurgeryConfig:
     Exactly one of `density` (kept weights over the dense model's prunable weights), `sparsity` and `compression` is
     given; none where `fan_out` and `junction_density` (by layer pattern) say what layers keep and all others stay
     dense. `skip_ratio` is the part of the kept weights that goes to skips, or `auto`: one weight for each target
-    channel with a one-to-one pattern, half of all with a random one. `criterion_options`, and `allocation`,
-    `granularity` and `scope` beside them, are the criterion's own; None leaves them as it has them.
+    channel with a one-to-one pattern, half of all with a random one. `skip_length` `auto` is 3, as in the paper, where
+    that fits, else the length with most places. `criterion_options`, and `allocation`, `granularity` and `scope` beside
+    them, are the criterion's own; None leaves them as it has them.
 
     Raises UsageError, with the field, for values out of range, unknown or in contradiction.
     """
@@ -146,12 +147,17 @@ class SurgeryConfig:
         metadata=option("BatchNorm on the skip; auto: of random patterns beside a shortcut", group=_SKIPS),
     )
     engine: Literal["auto", "hooks", "rewrite"] = field(
-        default="rewrite",
+        default="auto",
         metadata=option("hooks keep the model's class and forward; rewrite makes a graph of them", group=_SKIPS),
     )
-    skip_length: int = field(
-        default=3,
-        metadata=option("weighted layers from source to target", metavar="K", group=_SKIPS, within=Range(least=2)),
+    skip_length: int | Literal["auto"] = field(
+        default="auto",
+        metadata=option(
+            "layers from source to target; auto: 3 where it fits, else where most places are",
+            metavar="K|auto",
+            group=_SKIPS,
+            within=Range(least=2),
+        ),
     )
     pairs: Policy = field(default="overlapping", metadata=option("which pairs of layers get a skip", group=_SKIPS))
     num_pairs: int | None = field(
@@ -265,10 +271,10 @@ class SurgeryConfig:
 
     @property
     def pair_selection(self) -> PairSelection:
-        """Which pairs of layers are wanted, as `select_pairs` takes it."""
+        """Which pairs of layers are wanted, as `select_pairs` takes it; with `auto` at the paper's length."""
         return PairSelection(
             policy=self.pairs,
-            length=self.skip_length,
+            length=PAPER_LENGTH if self.skip_length == "auto" else self.skip_length,
             count=self.num_pairs,
             include=self.include,
             exclude=self.exclude,
@@ -289,8 +295,3 @@ class SurgeryConfig:
             name: options.pop(name) for name in ("allocation", "granularity", "scope") if name in options
         }
         return replace(self, density=self.kept, sparsity=None, compression=None, criterion_options=options, **own)
-
-
-def pair_selection(**options: Unpack[PairOptions]) -> PairSelection:
-    """Which pairs of layers are wanted, by the names of SurgeryConfig's fields; raises UsageError as it does."""
-    return SurgeryConfig.from_preset(density=1.0, **options).pair_selection

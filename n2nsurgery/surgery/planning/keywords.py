@@ -17,7 +17,7 @@ Scalar = float | bool | str
 class PairOptions(TypedDict, total=False):
     """The fields of SurgeryConfig that say which pairs of layers get a skip."""
 
-    skip_length: int
+    skip_length: int | Literal["auto"]
     pairs: Policy
     num_pairs: int | None
     skip_placement: Placement

@@ -22,6 +22,7 @@ from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.junctions import junction_counts, junctions_of
 from n2nsurgery.surgery.planning.plan import SCHEMA, InputSpec, SurgeryPlan
+from n2nsurgery.surgery.planning.skip_length import skip_length_of
 from n2nsurgery.surgery.planning.skip_plan import places, skip_counts, specs, started, widened, with_ratio
 
 _LARGE_SHARE = 0.10
@@ -48,12 +49,14 @@ def plan_surgery(
     config = checked(config, criterion)
     criterion = criterion or criterion_of(config)
     junctions = junction_counts(graph.weights, junctions_of(config), criterion)
+    spill = config.redistribute or config.skip_length == "auto"
+    config = replace(config, skip_length=skip_length_of(graph, config))
     pairs, rejected = places(graph, config)
     skips: Sequence[SkipSpec] = specs(graph, pairs, config, whole_kernels=config.skip_kernel == "target")
     config = with_ratio(config, skips)
     asked = _asked(graph, config, junctions)
     skips, notes = widened(graph, pairs, config, skips, asked.skips)
-    counts, warnings = skip_counts(skips, asked, config)
+    counts, warnings = skip_counts(skips, asked, config, spill=spill)
     taken = sum(counts.values())
     # Where layers say what they keep, skips are added to that; else they take their part of a given total.
     whole = asked if config.density is not None else replace(asked, total=asked.sequential + taken)

@@ -30,7 +30,7 @@ _RANDOM_RATIO = 0.5
 
 
 def places(graph: LayerGraph, config: SurgeryConfig) -> tuple[tuple[LayerPair, ...], tuple[Rejection, ...]]:
-    """Every selected pair that the kind accepts, and why the others are left out."""
+    """Every selected pair that the kind accepts, and why the others are left out; the length is no longer `auto`."""
     if config.skip == "none":
         return (), ()
     kind = KINDS.get(config.skip)()
@@ -107,9 +107,12 @@ def _normalized(pair: LayerPair, config: SurgeryConfig) -> bool:
 
 
 def skip_counts(
-    skips: Sequence[SkipSpec], asked: Budget, config: SurgeryConfig
+    skips: Sequence[SkipSpec], asked: Budget, config: SurgeryConfig, *, spill: bool
 ) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Weights of every skip that has any, exactly the skip budget where it fits; and what had to give."""
+    """Weights of every skip that has any, exactly the skip budget where it fits; and what had to give.
+
+    `spill`: what does not fit goes to the original layers. Raises BudgetError without it, and where there is no skip.
+    """
     sizes = {s.name: s.numel for s in skips if s.weight_shape is not None}
     shapes = {s.name: s.weight_shape for s in skips if s.weight_shape is not None}
     least = {name: shape[0] if config.skip_pattern == "one-to-one" else 0 for name, shape in shapes.items()}
@@ -118,18 +121,25 @@ def skip_counts(
         return least, ()
     wanted = asked.skips
     notes: tuple[str, ...] = ()
+    if wanted and not sizes and not config.redistribute:
+        raise BudgetError(
+            f"{wanted:,} weights are to go into skips, and the network has no place for one: leave the skip ratio out"
+            " to prune it only, or allow other targets (skip_placement, include_classifier); `inspect` has the reason"
+            " of each rejection"
+        )
     if wanted > capacity:
         message = f"{wanted:,} weights are to go into {len(sizes)} skips that can hold {capacity:,}"
-        if not config.redistribute:
+        if not spill:
             raise BudgetError(
                 f"{message}: lower the skip ratio, take another skip length or more pairs (pairs, skip_placement), let"
-                " the skips have the target's kernel, or allow the rest to go to the original layers (redistribute)"
+                " the skips have the target's kernel, or allow the rest to go to the original layers (redistribute, or"
+                " the skip length 'auto')"
             )
         notes = (f"{message}: {wanted - capacity:,} go to the original layers instead",)
         wanted = capacity
     if wanted < need:
         message = f"one-to-one skips need {need:,} weights and the skip budget is {wanted:,}"
-        if wanted and not config.redistribute:
+        if wanted and not spill:
             raise BudgetError(f"{message}: raise the ratio, use 'auto', or serve only some channels (redistribute)")
         notes += (f"{message}: only some target channels are served",) if wanted else ()
         return _divide(shapes, wanted, config, least, dict.fromkeys(sizes, 0)), notes

@@ -17,6 +17,7 @@ from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery.training.config.task import TASKS, TaskName
 
 Amp = Literal["off", "bf16", "fp16"]
+EngineName = Literal["auto", "dense", "sparse"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +27,15 @@ class TrainConfig:
     `batch_size`: samples of one optimizer step, over all processes and all `accumulate` forward passes. `clip_norm`:
     largest norm of the kept weights' gradient, None for no clipping. `ema_decay`: of the averaged weights, which are
     then those that are evaluated; None for none. `amp`: autocast to bf16, or to fp16 with a gradient scaler.
-    `deterministic`: refuse operations that have no deterministic form. `device`: auto, cpu, cuda or cuda:N.
-    `sync_batch_norm`: one batch statistic over all processes (CUDA). `checkpoint_steps`: a checkpoint every so many
-    steps, besides that of every epoch. `keep_last`, `keep_best`: how many checkpoints stay, by age and by validation
-    accuracy. `evaluate_every`: epochs; the last one is always evaluated. `distributed_timeout`: seconds after which one
-    of several processes that does not answer is given up. `find_unused_parameters`: with several processes, look in
-    every step for parameters that got no gradient. `seed`: of everything that is drawn.
+    `gradient_checkpointing`: keep the inputs of each block, and compute the rest again in the backward pass; slower,
+    with less memory. `checkpointed_modules`: patterns of the modules that are blocks; none for the elements of a
+    Sequential, ModuleList or ModuleDict that hold several layers. `deterministic`: refuse operations that have no
+    deterministic form. `device`: auto, cpu, cuda or cuda:N. `sync_batch_norm`: one batch statistic over all processes
+    (CUDA). `checkpoint_steps`: a checkpoint every so many steps, besides that of every epoch. `keep_last`, `keep_best`:
+    how many checkpoints stay, by age and by validation accuracy. `evaluate_every`: epochs; the last one is always
+    evaluated. `distributed_timeout`: seconds after which one of several processes that does not answer is given up.
+    `find_unused_parameters`: with several processes, look in every step for parameters that got no gradient. `seed`: of
+    everything that is drawn.
 
     `task` says which loss and which metrics are taken where `loss` and `metrics` name none; `loss_options` are those of
     the loss, by name. `best_metric`: the metric of the validation split by which checkpoints are ranked, or "loss";
@@ -100,6 +104,12 @@ class TrainConfig:
     amp: Amp = field(default="off", metadata=option("autocast to bf16, or to fp16 with a gradient scaler"))
     channels_last: bool = field(default=False, metadata=option("keep images in channels-last order"))
     compile: bool = field(default=False, metadata=option("compile the model with torch.compile"))
+    gradient_checkpointing: bool = field(
+        default=False, metadata=option("compute each block again in the backward pass instead of keeping its inside")
+    )
+    checkpointed_modules: tuple[str, ...] = field(
+        default=(), metadata=option("patterns of the modules that are blocks; default: elements of lists of modules")
+    )
     deterministic: bool = field(default=False, metadata=option("refuse operations that have no deterministic form"))
     device: str = field(default="auto", metadata=option("where tensors are computed", metavar="auto|cpu|cuda:N"))
     sync_batch_norm: bool = field(default=False, metadata=option("one batch statistic over all processes (CUDA)"))
@@ -121,11 +131,19 @@ class TrainConfig:
     find_unused_parameters: bool = field(
         default=False, metadata=option("with several processes, look in every step for parameters without a gradient")
     )
+    engine: EngineName = field(
+        default="auto",
+        metadata=option("compute kept weights alone (sparse, CPU), all (dense), or what is predicted to be faster"),
+    )
+    measure_engine: bool = field(
+        default=False, metadata=option("time both engines for each pruned layer in the place of predicting them")
+    )
     seed: int = field(default=0, metadata=option("every random draw derives from it", within=Range(least=0)))
 
     def __post_init__(self) -> None:
         """Raise UsageError for values out of range or in contradiction."""
         check_options(self)
+        require(not self.compile or self.engine != "sparse", "compile", self.compile, "false with engine sparse")
         require(is_device_name(self.device), "device", self.device, ALLOWED)
         smoothed = not self.label_smoothing or (self.loss or TASKS[self.task].loss) == "cross-entropy"
         require(smoothed, "label_smoothing", self.label_smoothing, "0 for a loss that is no cross-entropy")
@@ -133,6 +151,11 @@ class TrainConfig:
         require(self.schedule.floor <= lr, "schedule.floor", self.schedule.floor, f"at most optimizer.lr, {lr}")
         shorter = self.schedule.warm_up_epochs < self.epochs
         require(shorter, "schedule.warm_up_epochs", self.schedule.warm_up_epochs, f"below the {self.epochs} epochs")
+
+        alone = not (self.compile and self.gradient_checkpointing)
+        require(alone, "gradient_checkpointing", True, "left out with compile, which decides itself what is kept")
+        named = self.gradient_checkpointing or not self.checkpointed_modules
+        require(named, "checkpointed_modules", self.checkpointed_modules, "left out without gradient_checkpointing")
 
     def local_batch(self, processes: int = 1) -> int:
         """Samples of one forward pass of one of `processes`; raises UsageError where they do not come out even."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from n2nsurgery.training.config.config import Amp
+from n2nsurgery.training.config.config import Amp, EngineName
 from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery.training.config.task import TaskName
@@ -34,6 +34,8 @@ class TrainOptions(TypedDict, total=False):
     amp: Amp
     channels_last: bool
     compile: bool
+    gradient_checkpointing: bool
+    checkpointed_modules: Sequence[str]
     deterministic: bool
     device: str
     sync_batch_norm: bool
@@ -44,4 +46,6 @@ class TrainOptions(TypedDict, total=False):
     tensorboard: bool
     distributed_timeout: float
     find_unused_parameters: bool
+    engine: EngineName
+    measure_engine: bool
     seed: int

@@ -1,24 +1,14 @@
-"""The optimizer of a run: which one, its hyper-parameters, and which weights its decay reaches."""
+"""OptimizerConfig: which optimizer a run has, and its hyper-parameters; importing it needs no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sized
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
-
 from n2nsurgery.core.config.options import Range, check_options, option
-from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.validation import require, require_choice, within
-from n2nsurgery.training.config.member import made
-from n2nsurgery.training.optimizers import OPTIMIZERS
-
-# which of the fields of a config are for which optimizer, besides the learning rate and the weight decay
-_FIELDS = {"sgd": ("momentum", "nesterov"), "adam": ("betas", "eps"), "adamw": ("betas", "eps")}
-_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
+from n2nsurgery.registries import OPTIMIZERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,35 +49,3 @@ class OptimizerConfig:
         check_options(self, "optimizer")
         unaided = self.name == "sgd" and self.nesterov and not self.momentum
         require(not unaided, "optimizer.nesterov", self.nesterov, "false where momentum is 0")
-
-
-def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """The optimizer of `module`'s trainable parameters; raises UsageError where there are none."""
-    decayed, spared = _split(module, spare=config.spare_norms)
-    groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": spared, "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
-    require_trained(groups)
-    names = ("lr", "weight_decay", *_FIELDS.get(config.name, ()))
-    own = {name: getattr(config, name) for name in names}
-    return made(OPTIMIZERS, config.name, {**own, **config.options}, "optimizer.options")(groups)
-
-
-def require_trained(parameters: Sized) -> None:
-    """Return where there is something to train; raises UsageError."""
-    if not parameters:
-        raise UsageError("there is nothing to train: every parameter is frozen; freeze fewer of them")
-
-
-def _split(module: nn.Module, *, spare: bool) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Trainable parameters that weight decay reaches, and those that it spares; each once."""
-    decayed: dict[nn.Parameter, None] = {}
-    spared: dict[nn.Parameter, None] = {}
-    for owner in module.modules():
-        for name, parameter in owner.named_parameters(recurse=False):
-            if parameter.requires_grad and parameter not in decayed and parameter not in spared:
-                exempt = spare and (isinstance(owner, _NORMS) or name == "bias" or parameter.ndim <= 1)
-                (spared if exempt else decayed)[parameter] = None
-    return list(decayed), list(spared)

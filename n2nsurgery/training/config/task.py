@@ -21,7 +21,7 @@ class Task:
 
 TASKS: Mapping[TaskName, Task] = {
     "classification": Task(loss="cross-entropy", metrics=("top1", "top5")),
-    "multilabel": Task(loss="bce-with-logits", metrics=("macro-f1", "f1", "exact-match")),
+    "multilabel": Task(loss="bce-with-logits", metrics=("mean-average-precision", "macro-f1", "f1", "exact-match")),
     "segmentation": Task(
         loss="cross-entropy",
         metrics=("mean-iou", "pixel-accuracy"),

@@ -16,7 +16,7 @@ from n2nsurgery.core.validation import require, require_choice
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.member import made
-from n2nsurgery.training.config.optimizer import make_optimizer, require_trained
+from n2nsurgery.training.config.parameter_groups import make_optimizer, require_trained
 from n2nsurgery.training.config.task import TASKS
 from n2nsurgery.training.loop.distillation import Teacher
 from n2nsurgery.training.losses import LOSSES

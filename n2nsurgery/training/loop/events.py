@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from n2nsurgery.training.engine.record import EngineRecord
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.metrics.throughput import StepProgress
 
@@ -39,14 +40,27 @@ class CheckpointEvent:
     best: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class EngineEvent:
+    """What a run is computed with; `measured_gain`: of a forward and backward pass against dense, None where dense."""
+
+    record: EngineRecord
+    measured_gain: float | None
+
+
 def _nothing(_event: object) -> None:
     pass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Callbacks:
-    """Functions of one event each: after every step, every epoch, every checkpoint."""
+    """Functions of one event each: after every step, every epoch, every checkpoint; before the first step, the engine.
+
+    Where the engine is sparse, the module that is trained has its weights in `on_epoch`, `on_checkpoint` and when the
+    run has ended; in `on_step` it has those of the last checkpoint.
+    """
 
     on_step: Callable[[StepProgress], object] = _nothing
     on_epoch: Callable[[EpochRecord], object] = _nothing
     on_checkpoint: Callable[[CheckpointEvent], object] = _nothing
+    on_engine: Callable[[EngineEvent], object] = _nothing

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,19 @@ from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.processes.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.core.version import __version__
+from n2nsurgery.data.torch_data.sample_randomness import generators_restored
 from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.device import choose_device, deterministic_mode
 from n2nsurgery.training.distributed.collectives import broadcast_from_rank_zero, on_rank_zero, require_agreement
 from n2nsurgery.training.distributed.stop import stop_requests
-from n2nsurgery.training.loop.batches import TrainData
+from n2nsurgery.training.engine.choice import EngineRequest
+from n2nsurgery.training.engine.record import EngineRecord
+from n2nsurgery.training.engine.twin import TwinMaker
+from n2nsurgery.training.loop.batches import Pair, TrainData
 from n2nsurgery.training.loop.components import Components, components_of
-from n2nsurgery.training.loop.events import Callbacks
+from n2nsurgery.training.loop.evaluation import placed_inputs
+from n2nsurgery.training.loop.events import Callbacks, EngineEvent
 from n2nsurgery.training.loop.train_state import TrainState
 from n2nsurgery.training.loop.trainer import Trainer
 from n2nsurgery.training.metrics.digests import digest
@@ -31,7 +37,7 @@ from n2nsurgery.training.metrics.metrics import show, tensorboard, write_metrics
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.state.checkpoints import STATE, Checkpoints, trained_weights
 from n2nsurgery.training.state.randomness import own_randomness
-from n2nsurgery.training.state.saved_state import Identity, SavedState, require_same_run
+from n2nsurgery.training.state.saved_state import Identity, Position, SavedState, require_same_run
 
 _LOG = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"
@@ -40,6 +46,8 @@ CHECKPOINTS = "checkpoints"
 @dataclass(frozen=True, kw_only=True)
 class TrainOutcome:
     """What a finished run gave: a record for each epoch, and the folders of its last and its best checkpoint.
+
+    `engine`: what it was computed with at its end; `measured_gain`: a sparse pass against a dense one, where measured.
 
     `best`: by validation accuracy; the last one where nothing was validated; processes other than 0, which write no
     files, have None for both. The module that was passed in holds the
@@ -50,6 +58,8 @@ class TrainOutcome:
     last: Path | None
     best: Path | None
     steps: int
+    engine: EngineRecord = field(default_factory=EngineRecord)
+    measured_gain: float | None = None
 
     def weights(self) -> Mapping[str, Tensor]:
         """The weights of the best checkpoint, by the names of the model's state_dict; averaged ones where there are.
@@ -74,6 +84,7 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     resume: bool = False,
     allow_changes: bool = False,
     run_id: str = "",
+    twins: TwinMaker | None = None,
 ) -> TrainOutcome:
     """Train `model` in place; checkpoints, metrics.jsonl and metrics.csv appear in `folder`.
 
@@ -81,7 +92,8 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     kept, by parameter name; a pruned network has its own, whose gradient hooks are suspended meanwhile. `processes`:
     the processes that train together (`distributed.joined`). `resume`: go on from the newest whole checkpoint in
     `folder`, from the start where there is none; with `allow_changes` although learning rate, schedule or length have
-    changed. `run_id`: a word for model and data, which a resumed run must have in common.
+    changed. `run_id`: a word for model and data, which a resumed run must have in common. `twins`: makes the twin of
+    `model` that is trained in its place where the engine is sparse; None where there is none.
 
     Raises UsageError (a config that does not fit, a folder that holds another run), RunError (loss not finite, no
     space, no device), VerificationError (a pruned weight moved), InterruptionError (state saved, resume to go on).
@@ -104,18 +116,25 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
         stack.enter_context(enforcer.suspended() if enforcer is not None else nullcontext())
         stopped = stack.enter_context(stop_requests())
         steps_per_epoch = -(-len(data.train) // config.accumulate)
-        train_state = TrainState(model, config, components, processes, masks, steps_per_epoch)
+        saved = None if files is None else SavedState.from_json(files.document(STATE), f"'{files.folder}'")
+        asked = EngineRequest(
+            config=config, processes=processes, make=twins, pruned=bool(masks), foreign_optimizer=components.mixes,
+            saved=saved.engine if saved is not None else None,
+        )  # fmt: skip
+        request, begun = _first_inputs(data, asked, saved.position if saved is not None else Position())
+        train_state = TrainState(model, config, components, processes, masks, steps_per_epoch, request)
         stack.callback(train_state.close)
         processes.require_same("masks", digest(masks))
         trainer = Trainer(
             train_state=train_state, data=data, config=config, identity=identity, processes=processes, store=store,
-            folder=folder, stopped=stopped, callbacks=callbacks,
+            folder=folder, stopped=stopped, callbacks=callbacks, begun=begun,
         )  # fmt: skip
-        if files is not None:
-            _go_on(trainer, files, allow_changes=allow_changes)
+        if files is not None and saved is not None:
+            _go_on(trainer, files, saved, allow_changes=allow_changes)
+        _tell_engine(trainer, saved)
         if config.tensorboard and processes.rank == 0:
             trainer.callbacks = _shown(stack, folder, trainer.position.step, callbacks)
-        stack.enter_context(_memory_named(config, processes))
+        stack.enter_context(_gpu_errors_named(config, processes))
         trainer.run()
     return _outcome(trainer)
 
@@ -163,10 +182,40 @@ def _newest(store: Checkpoints, *, resume: bool) -> SealedFiles | None:
     return store.open()
 
 
-def _go_on(trainer: Trainer, files: SealedFiles, *, allow_changes: bool) -> None:
+def _first_inputs(
+    data: TrainData, request: EngineRequest, position: Position
+) -> tuple[EngineRequest, Iterator[Pair] | None]:
+    """`request` with the inputs of the batch at `position`; and the batches of that epoch from it on, it among them.
+
+    No batch is looked at where the engine is dense anyway.
+    """
+    if request.refusal() is not None or position.batch >= len(data.train):
+        return request, None
+    with generators_restored():  # a batch that is drawn from the global generators leaves no trace in them
+        batches = data.train.epoch(position.epoch, position.batch)
+        first = next(batches, None)
+    if first is None:
+        return request, None
+    inputs = placed_inputs(first[0], request.processes.device, channels_last=request.config.channels_last)
+    return replace(request, example=inputs), chain([first], batches)
+
+
+def _tell_engine(trainer: Trainer, saved: SavedState | None) -> None:
+    """Say what the run is computed with, and where that is not what it was begun with."""
+    engine = trainer.train_state.engine
+    if saved is not None and saved.engine.use.name != engine.record.use.name:
+        _LOG.warning(
+            "the run was %s and goes on %s: from the same state, with sums rounded otherwise, so not to the bit",
+            saved.engine.use.name,
+            engine.record.use.name,
+        )
+    if trainer.processes.rank == 0:
+        trainer.callbacks.on_engine(EngineEvent(record=engine.record, measured_gain=engine.measured_gain))
+
+
+def _go_on(trainer: Trainer, files: SealedFiles, state: SavedState, *, allow_changes: bool) -> None:
     """Put everything back as it was when `files` were saved; lines of metrics written since then go."""
     where = f"'{files.folder}'"
-    state = SavedState.from_json(files.document(STATE), where)
     if changes := require_same_run(state.identity, trainer.identity, where, allow_changes=allow_changes):
         _LOG.warning(
             "going on from %s with changes: %s; what follows may differ from a run that had them from its start",
@@ -194,17 +243,26 @@ def _shown(stack: ExitStack, folder: Path, step: int, callbacks: Callbacks) -> C
 
 
 @contextmanager
-def _memory_named(config: TrainConfig, processes: DistributedContext) -> Iterator[None]:
+def _gpu_errors_named(config: TrainConfig, processes: DistributedContext) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise RunError(
             f"{processes.device} has no memory left with batches of {config.local_batch(processes.size)} in each"
-            " process: "
-            "raise accumulate, which keeps the result, or lower batch_size"
+            " process: raise accumulate or set gradient_checkpointing, which keep the result, or lower batch_size"
+        ) from error
+    except RuntimeError as error:
+        if "device-side assert" not in str(error):
+            raise
+        raise RunError(
+            f"an assertion failed on {processes.device}, most often because a label is no class of the model; "
+            "device cpu names the label"
         ) from error
 
 
 def _outcome(trainer: Trainer) -> TrainOutcome:
-    store = trainer.store
-    return TrainOutcome(history=tuple(trainer.history), last=store.last, best=store.best, steps=trainer.position.step)
+    store, engine = trainer.store, trainer.train_state.engine
+    return TrainOutcome(
+        history=tuple(trainer.history), last=store.last, best=store.best, steps=trainer.position.step,
+        engine=engine.record, measured_gain=engine.measured_gain,
+    )  # fmt: skip

@@ -14,6 +14,7 @@ from n2nsurgery.core.outputs import map_tensors, samples_in
 from n2nsurgery.core.seeds import torch_generator
 from n2nsurgery.training.loop.batches import Mixing, Pair
 from n2nsurgery.training.loop.evaluation import outputs_of, placed_inputs
+from n2nsurgery.training.loop.recomputation import recomputation_errors
 from n2nsurgery.training.loop.train_state import TrainState
 from n2nsurgery.training.state.saved_state import Position
 
@@ -47,7 +48,8 @@ def optimizer_step(
             loss = _loss(train_state, *placed, position.step)
             weight = samples_in(inputs) / share  # the gradients of the processes are averaged
             weighted = loss if weight == 1 else loss * weight
-            train_state.scaler.scale(weighted).backward()  # type: ignore[no-untyped-call]
+            with recomputation_errors(enabled=train_state.recomputation is not None):
+                train_state.scaler.scale(weighted).backward()  # type: ignore[no-untyped-call]
     train_state.masked.mask_gradients()
     if train_state.config.clip_norm is not None:
         train_state.scaler.unscale_(train_state.optimizer)
@@ -83,6 +85,8 @@ def _loss(train_state: TrainState, inputs: Any, targets: Any, step: int) -> Tens
     components, device = train_state.components, train_state.processes.device
     teacher = components.teacher
     outputs = outputs_of(train_state.network, inputs, device, train_state.config.amp)
+    if train_state.recomputation is not None:
+        train_state.recomputation.require_called()
     loss = components.loss(outputs, targets)
     answers = map_tensors(outputs, Tensor.detach)
     if isinstance(loss, Tensor) and not loss.requires_grad:

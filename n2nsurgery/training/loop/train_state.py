@@ -13,10 +13,13 @@ from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.masks.enforcer import MaskEnforcer
+from n2nsurgery.masks.kept_values import dense_form, kept_form, kept_layers, parameter_names
 from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.engine.choice import Engine, EngineRequest
 from n2nsurgery.training.loop.components import Components
 from n2nsurgery.training.loop.freezing import enter_train_mode, freeze
 from n2nsurgery.training.loop.rates import LearningRates
+from n2nsurgery.training.loop.recomputation import Recomputation
 from n2nsurgery.training.metrics.meter import Meter
 from n2nsurgery.training.state.average import WeightAverage
 from n2nsurgery.training.state.randomness import random_state, restore_random_state
@@ -24,7 +27,11 @@ from n2nsurgery.training.state.saved_state import ScalerState
 
 
 class TrainState:
-    """`module`: the caller's, with clean names; `network`: the same, compiled and wrapped for several processes."""
+    """`module`: the caller's or its sparse twin, with clean names; `network`: the same, compiled and wrapped.
+
+    The optimizer, gradients, their norm and the average see kept values alone where the engine is sparse; checkpoints
+    hold dense weights with zeros under either engine.
+    """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a run is made of
         self,
@@ -34,14 +41,18 @@ class TrainState:
         processes: DistributedContext,
         masks: Mapping[str, Tensor],
         steps_per_epoch: int,
+        engine: EngineRequest | None = None,
     ) -> None:
         self.config = config
         self.components = components
-        self.module = _placed(module, config, processes)
+        original = _placed(module, config, processes)
         self.processes = processes
-        self.masked = _enforcer(self.module, masks)
-        processes.broadcast(_tensors(self.module))
-        self._thaw = freeze(self.module, config.freeze)
+        own = _enforcer(original, masks)
+        processes.broadcast(_tensors(original))
+        self._thaw = freeze(original, config.freeze)
+        self.engine = Engine() if engine is None else engine.chosen(original, masks)
+        self.module = original if self.engine.twin is None else self.engine.twin.module
+        self.masked = own if self.engine.twin is None else _enforcer_of_dense(self.module, masks)
         self.optimizer = components.optimizer(self.module)
         self.rates = LearningRates(self.optimizer, config, components, steps_per_epoch)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=config.amp == "fp16")
@@ -49,6 +60,9 @@ class TrainState:
         self.meter = Meter(processes.device, components.measure)
         if components.teacher is not None:
             components.teacher.network.to(processes.device)
+        self.recomputation = (
+            Recomputation(self.module, config.checkpointed_modules) if config.gradient_checkpointing else None
+        )
         compiled: Any = torch.compile(self.module) if config.compile else self.module
         self.network: nn.Module = processes.wrap_ddp(compiled, find_unused=config.find_unused_parameters)
 
@@ -59,7 +73,7 @@ class TrainState:
         """
         if self.processes.size == 1 or self.config.find_unused_parameters:
             return
-        unused = [name for name, p in self.module.named_parameters() if p.requires_grad and p.grad is None]
+        unused = [name for p, name in parameter_names(self.module).items() if p.requires_grad and p.grad is None]
         if unused:
             raise RunError(
                 f"{len(unused)} parameters got no gradient in the first step, '{unused[0]}' among them, and several "
@@ -72,7 +86,7 @@ class TrainState:
         Raises RunError or VerificationError.
         """
         self.meter.require_finite()
-        for name, parameter in self.module.named_parameters():
+        for parameter, name in parameter_names(self.module).items():
             if not bool(torch.isfinite(parameter).all()):
                 raise RunError(
                     f"'{name}' is no longer finite after step {step:,}; a lower learning rate or clip_norm may help"
@@ -87,7 +101,7 @@ class TrainState:
         return {
             "model": self._model_state(),
             "optimizer": self._optimizer_state(),
-            **({"average": self.average.values} if self.average is not None else {}),
+            **({"average": dense_form(self.module, self.average.values)} if self.average is not None else {}),
             **({"rates": rates} if (rates := self.rates.state()) else {}),
             "random": {f"{rank}/{name}": s for name, states in gathered.items() for rank, s in enumerate(states)},
         }
@@ -103,7 +117,7 @@ class TrainState:
         if self.rates.state():
             self.rates.load(files.tensor_set("rates"))
         if self.average is not None and averaged is not None:
-            self.average.load(dict(files.tensor_set("average")), averaged)
+            self.average.load(kept_form(self.module, files.tensor_set("average")), averaged)
         if scaler is not None and self.scaler.is_enabled():
             moved = {"scale": scaler.scale, "_growth_tracker": scaler.growth}
             self.scaler.load_state_dict({**self.scaler.state_dict(), **moved})
@@ -120,9 +134,20 @@ class TrainState:
         return ScalerState(scale=float(state["scale"]), growth=int(state["_growth_tracker"]))
 
     def close(self) -> None:
-        """Let go of the wrapper, which must not outlive the group of processes, and thaw what was frozen."""
+        """Let go of the wrappers, one of which must not outlive the group of processes, and thaw what was frozen.
+
+        The caller's module has the weights of the last step from now on.
+        """
         self.network = self.module
+        if self.recomputation is not None:
+            self.recomputation.close()
+        self.write_back()
         self._thaw()
+
+    def write_back(self) -> None:
+        """Give the caller's module the weights as they are now, where a twin is trained in its place."""
+        if self.engine.twin is not None:
+            self.engine.twin.write_back()
 
     def _model_state(self) -> dict[str, Tensor]:
         state: dict[str, Any] = self.module.state_dict()
@@ -138,12 +163,14 @@ class TrainState:
         its state looks like, which not every optimizer bears, and it loads momentum in another layout of memory.
         Raises UsageError for a value that is no tensor: nothing here could write it and read it back safely.
         """
-        names: dict[Tensor, str] = {parameter: name for name, parameter in self.module.named_parameters()}
+        names, layers = parameter_names(self.module), kept_layers(self.module)
         found: dict[str, Tensor] = {}
         for parameter, state in self.optimizer.state.items():
+            name = names[parameter]
             for key, value in state.items():
                 if isinstance(value, Tensor):
-                    found[f"{names[parameter]}/{key}"] = value
+                    kept = name in layers and value.shape == parameter.shape
+                    found[f"{name}/{key}"] = layers[name].spread(value) if kept else value
                 elif value is not None:
                     raise UsageError(
                         f"{type(self.optimizer).__name__} keeps '{key}' as {type(value).__name__}, which cannot be "
@@ -153,15 +180,18 @@ class TrainState:
 
     def _load_optimizer(self, saved: Mapping[str, Tensor]) -> None:
         """Give every parameter its saved state, laid out in memory like the parameter, as the optimizer would."""
-        parameters = dict(self.module.named_parameters())
+        parameters = {name: parameter for parameter, name in parameter_names(self.module).items()}
+        layers = kept_layers(self.module)
         for entry, value in saved.items():
             name, key = entry.rsplit("/", 1)
             parameter = parameters[name]
-            if value.shape == parameter.shape:
+            if name in layers and value.shape == layers[name].weight_shape:
+                self.optimizer.state[parameter][key] = layers[name].gather(value)
+            elif value.shape == parameter.shape:
                 placed = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
-            else:
-                placed = value.to(parameter.device)  # the step count, where the fused optimizers keep it
-            self.optimizer.state[parameter][key] = placed
+                self.optimizer.state[parameter][key] = placed
+            else:  # the step count, where the fused optimizers keep it
+                self.optimizer.state[parameter][key] = value.to(parameter.device)
 
 
 def _placed(module: nn.Module, config: TrainConfig, processes: DistributedContext) -> nn.Module:
@@ -185,6 +215,12 @@ def _enforcer(module: nn.Module, masks: Mapping[str, Tensor]) -> MaskEnforcer:
         return MaskEnforcer(module, masks, hooks=False)
     own.bind(module)
     return own
+
+
+def _enforcer_of_dense(twin: nn.Module, masks: Mapping[str, Tensor]) -> MaskEnforcer:
+    """An enforcer of the masks whose weights `twin` holds whole."""
+    kept = kept_layers(twin)
+    return MaskEnforcer(twin, {name: mask for name, mask in masks.items() if name not in kept}, hooks=False)
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from n2nsurgery.core.errors import InterruptionError
 from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.distributed.stop_agreement import StopAgreement
-from n2nsurgery.training.loop.batches import Batches, TrainData, grouped
+from n2nsurgery.training.loop.batches import Batches, Pair, TrainData, grouped
 from n2nsurgery.training.loop.evaluation import EvaluationStopped, evaluate
 from n2nsurgery.training.loop.events import Callbacks, CheckpointEvent
 from n2nsurgery.training.loop.step import optimizer_step
@@ -39,7 +39,10 @@ _LOOKED_UP_EVERY = 64  # steps: how often a GPU is asked whether every loss was 
 
 @dataclass(kw_only=True, eq=False)
 class Trainer:
-    """One run under way; `run` carries it on from `position` to its end."""
+    """One run under way; `run` carries it on from `position` to its end.
+
+    `begun`: the batches of the epoch at `position`, where somebody has looked at the first.
+    """
 
     train_state: TrainState
     data: TrainData
@@ -50,6 +53,7 @@ class Trainer:
     folder: Path
     stopped: Callable[[], str | None]
     callbacks: Callbacks
+    begun: Iterator[Pair] | None = None
     position: Position = field(default_factory=Position)
     history: list[EpochRecord] = field(default_factory=list)
     seconds: float = 0.0
@@ -83,7 +87,9 @@ class Trainer:
     def _steps(self) -> None:
         """The steps that are left of this epoch."""
         throughput, before, first = Throughput(), self.seconds, self.position.step
-        batches = self.data.train.epoch(self.position.epoch, self.position.batch)
+        batches, self.begun = self.begun, None
+        if batches is None:
+            batches = self.data.train.epoch(self.position.epoch, self.position.batch)
         for group in grouped(batches, self.config.accumulate):
             uneven = self.processes.size > 1 and self.position.batch + len(group) >= len(self.data.train)
             samples = optimizer_step(
@@ -206,7 +212,9 @@ class Trainer:
                 seconds=self.seconds,
                 evaluation_seconds=evaluation_seconds,
                 images_per_second=trained.samples / max(self.seconds, 1e-9),
+                measured_gain=self.train_state.engine.measured_gain,
             ),
+            engine=self.train_state.engine.record.use,
         )
 
     def _watched(self, record: EpochRecord) -> float | None:
@@ -251,6 +259,7 @@ class Trainer:
             averaged=self.train_state.average.updates if self.train_state.average is not None else None,
             scaler=self.train_state.scaler_state(),
             score=self.history[-1].score if self.history and self.position.batch == 0 else None,
+            engine=self.train_state.engine.record,
             identity=self.identity,
         )
         if self.processes.rank == 0:
@@ -259,6 +268,7 @@ class Trainer:
             folder = self.store.save(place, state=state.to_json(), tensors=tensors, instead_of=former)
             best = state.score is not None and folder == self.store.best
             if announced:
+                self.train_state.write_back()
                 self.callbacks.on_checkpoint(
                     CheckpointEvent(folder=folder, epoch=self.position.epoch, step=self.position.step, best=best)
                 )

@@ -36,8 +36,10 @@ class CrossEntropy:
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The mean over labels that count; `outputs` (N, classes, ...), `targets` (N, ...) or of the outputs' shape.
 
-        Raises UsageError where the number of class weights is not that of the classes.
+        Raises UsageError where the shapes do not fit, where the number of class weights is not that of the classes, and
+        for a label that is no class. Labels on a GPU are not looked at, since every step would have to wait for it.
         """
+        _require_targets(outputs, targets, self.ignore_index)
         weights = None
         if self.class_weights is not None:
             if len(self.class_weights) != outputs.shape[1]:
@@ -48,6 +50,40 @@ class CrossEntropy:
             weights = outputs.new_tensor(self.class_weights)
         return functional.cross_entropy(
             outputs, targets, weight=weights, ignore_index=self.ignore_index, label_smoothing=self.label_smoothing
+        )
+
+
+def _require_targets(outputs: Tensor, targets: Tensor, ignored: int) -> None:
+    if outputs.ndim < 2:  # noqa: PLR2004 - N, classes
+        raise UsageError(
+            f"loss cross-entropy compares class scores (N, classes, ...) with labels; the outputs have shape "
+            f"{tuple(outputs.shape)}. Give a score to each class, or take the loss bce-with-logits"
+        )
+    labels = (outputs.shape[0], *outputs.shape[2:])
+    if targets.is_floating_point():
+        if targets.shape != outputs.shape:
+            raise UsageError(
+                f"targets of type {str(targets.dtype).removeprefix('torch.')} are probabilities, of the outputs' shape "
+                f"{tuple(outputs.shape)}; these have {tuple(targets.shape)}. Give probabilities, or whole numbers as "
+                f"labels of shape {labels}"
+            )
+        return
+    if targets.shape != labels:
+        raise UsageError(
+            f"loss cross-entropy compares outputs of shape {tuple(outputs.shape)} with labels of shape {labels}; the "
+            f"targets have shape {tuple(targets.shape)}"
+        )
+    if targets.device.type == "cpu":
+        _require_classes(targets, outputs.shape[1], ignored)
+
+
+def _require_classes(labels: Tensor, classes: int, ignored: int) -> None:
+    wrong = labels[((labels < 0) | (labels >= classes)) & (labels != ignored)]
+    if wrong.numel():
+        raise UsageError(
+            f"a label is {int(wrong[0])}, and the model gives {classes} scores: labels go from 0 to {classes - 1}"
+            f" ({wrong.numel():,} of the batch's {labels.numel():,} do not). Give the model an output for each class,"
+            f" or leave such labels out with the loss option ignore_index (now {ignored})"
         )
 
 

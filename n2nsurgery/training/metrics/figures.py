@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-_NAMES = {"top1": "accuracy", "top5": "top 5", "mean-iou": "mean IoU", "f1": "F1", "macro-f1": "macro F1", "r2": "R2"}
-_FRACTIONS = frozenset({"top1", "top5", "mean-iou", "pixel-accuracy", "f1", "macro-f1", "exact-match"})
+_NAMES = {
+    "top1": "accuracy",
+    "top5": "top 5",
+    "mean-iou": "mean IoU",
+    "mean-average-precision": "mAP",
+    "f1": "F1",
+    "macro-f1": "macro F1",
+    "r2": "R2",
+}
+_FRACTIONS = frozenset({
+    "top1", "top5", "mean-iou", "pixel-accuracy", "mean-average-precision", "f1", "macro-f1", "exact-match",
+})  # fmt: skip
 
 
 def metric_label(name: str) -> str:

@@ -68,5 +68,5 @@ def tensorboard(folder: Path, first_step: int) -> Board:
 def show(board: Board, record: EpochRecord) -> None:
     """Show every number of `record` on `board`, under the names of the CSV's columns."""
     for name, value in _flat(record.to_json()):
-        if value is not None and name not in {"epoch", "step"}:
+        if isinstance(value, int | float) and name not in {"epoch", "step"}:
             board.add_scalar(name, value, record.step)

@@ -15,22 +15,27 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from n2nsurgery.masks.kept_values import kept_layers, kept_state
+
 
 class WeightAverage:
-    """The running average of a module's state; `values` has the keys of its state_dict."""
+    """The running average of a module's state; `values` has the keys of its state_dict.
+
+    Of a layer that holds kept values alone, those are averaged (`masks.kept_values`: the kept form of the state).
+    """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self._module = module
         self._decay = decay
         self.updates = 0
-        self.values: dict[str, Tensor] = {name: value.detach().clone() for name, value in module.state_dict().items()}
+        self.values: dict[str, Tensor] = {name: value.detach().clone() for name, value in kept_state(module).items()}
 
     @torch.no_grad()
     def update(self) -> None:
         """Take in the weights as they are now."""
         decay = min(self._decay, (1 + self.updates) / (10 + self.updates))
         self.updates += 1
-        live = self._module.state_dict()
+        live = kept_state(self._module)
         floating = [name for name, value in self.values.items() if value.is_floating_point()]
         torch._foreach_lerp_([self.values[n] for n in floating], [live[n] for n in floating], 1 - decay)
         for name in self.values.keys() - set(floating):
@@ -39,12 +44,13 @@ class WeightAverage:
     def buffers(self) -> list[Tensor]:
         """The averages of the module's buffers, its batch statistics: what each of several processes has its own of."""
         parameters = {name for name, _ in self._module.named_parameters(remove_duplicate=False)}
+        parameters |= kept_layers(self._module).keys()
         return [value for name, value in self.values.items() if name not in parameters]
 
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Inside, the module has the averaged state; its own comes back to the bit."""
-        live = self._module.state_dict()
+        live = kept_state(self._module)
         own = {name: value.detach().clone() for name, value in live.items()}
         _copy(self.values, live)
         try:

@@ -2,7 +2,7 @@
 
 Before metrics had names, a record held `top1` (and `top5` of a split) as fields of its own, its score was the
 validation split's top-1, and the sums of an epoch under way were loss, top-1, top-5 and samples. Options of training
-that did not exist have their defaults.
+that did not exist have their defaults. Before there was a choice of engines, every run was dense.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.engine.record import EngineRecord, EngineUse
 
 _RANKS = ("top1", "top5")
 
@@ -28,6 +29,10 @@ def upgraded(state: Any) -> Any:  # noqa: ANN401 - any JSON value
         found["sums"] = [["loss", [loss, samples]], ["top1", [first, samples]], ["top5", [among, samples]]]
         found["history"] = [_record(record) for record in state["history"]]
     identity["config"] = _filled(config, asdict(TrainConfig()))
+    found.setdefault("engine", asdict(EngineRecord(reason="as the run was begun")))
+    found["history"] = [{"engine": asdict(EngineUse()), **record} for record in found["history"]]
+    for record in found["history"]:
+        record["timing"] = {"measured_gain": None, **record["timing"]}
     return {**found, "identity": identity}
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.engine.record import EngineRecord
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.state.older import upgraded
 
-# These may change between two parts of one run: its weights do not depend on them.
+# These may change between two parts of one run: its weights do not depend on them, on the engine but for roundings.
 _FREE = frozenset(
     {
         "device",
@@ -23,6 +24,8 @@ _FREE = frozenset(
         "log_every",
         "distributed_timeout",
         "find_unused_parameters",
+        "engine",
+        "measure_engine",
     }
 )
 # With leave: what is left of the run is done otherwise, from the same weights and the same state.
@@ -89,6 +92,7 @@ class SavedState:
     averaged: int | None
     scaler: ScalerState | None
     score: float | None
+    engine: EngineRecord
     identity: Identity
 
     def to_json(self) -> dict[str, Any]:

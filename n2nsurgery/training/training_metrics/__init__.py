@@ -60,3 +60,13 @@ def matching(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         )
     count = outputs.shape[0]
     return outputs.double().reshape(count, -1), targets.double().reshape(count, -1)
+
+
+def true_labels(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Which of several labels are true, of the outputs' shape; raises UsageError where the targets have another one."""
+    if outputs.shape != targets.shape:
+        raise UsageError(
+            f"several labels at once compare outputs of shape {tuple(outputs.shape)} with targets of shape "
+            f"{tuple(targets.shape)}; give one target, 0 or 1, for each output"
+        )
+    return targets > 0.5  # noqa: PLR2004 - a label is 0 or 1

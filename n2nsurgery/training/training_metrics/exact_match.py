@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from n2nsurgery.training.training_metrics import ratio
+from n2nsurgery.training.training_metrics import ratio, true_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class ExactMatch:
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """(Samples that are right, samples); `targets` of the outputs' shape (N, ...), true where above one half."""
-        right = ((outputs > self.threshold) == (targets > 0.5)).flatten(1).all(1)  # noqa: PLR2004 - a label is 0 or 1
+        right = ((outputs > self.threshold) == true_labels(outputs, targets)).flatten(1).all(1)
         return torch.stack([right.sum(), right.new_tensor(len(right), dtype=torch.int64)]).double()
 
     def value(self, sums: Tensor) -> float:

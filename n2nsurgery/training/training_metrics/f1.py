@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.core.validation import is_number, require
-from n2nsurgery.training.training_metrics import ratio
+from n2nsurgery.training.training_metrics import ratio, true_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class F1:
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """(TP, predicted, true); `targets` of the outputs' shape, true where above one half."""
-        predicted, true = outputs > self.threshold, targets > 0.5  # noqa: PLR2004 - a label is 0 or 1
+        predicted, true = outputs > self.threshold, true_labels(outputs, targets)
         return torch.stack([(predicted & true).sum(), predicted.sum(), true.sum()]).double()
 
     def value(self, sums: Tensor) -> float:

@@ -13,6 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from n2nsurgery.training.training_metrics import true_labels
+
 
 @dataclass(frozen=True, kw_only=True)
 class MacroF1:
@@ -24,7 +26,7 @@ class MacroF1:
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """TP, then predicted + true, of each label; `outputs` and `targets` (N, labels), true where above one half."""
-        predicted, true = outputs > self.threshold, targets > 0.5  # noqa: PLR2004 - a label is 0 or 1
+        predicted, true = outputs > self.threshold, true_labels(outputs, targets)
         return torch.cat([(predicted & true).sum(0), predicted.sum(0) + true.sum(0)]).double()
 
     def value(self, sums: Tensor) -> float:

@@ -16,6 +16,7 @@ INSPECTED = {
     "reference_weights": 11_678_912,
     "macs": 1_814_073_344,
     "skip_capacity": 4096,
+    "skip_length": 3,
     "layers": [
         {
             "name": "conv1",

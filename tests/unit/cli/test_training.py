@@ -108,7 +108,7 @@ def test_an_interrupted_run_ends_with_130(program, pipeline):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("r.yaml --gpus 0", "--gpus is 0; it must be at least 1"),
+        ("r.yaml --gpus 0", "--gpus is 0; it must be a whole number from 1"),
         ("r.yaml --resume --overwrite", "choose one"),
         ("absent.yaml", "the recipe 'absent.yaml' cannot be read: No such file"),
         ("absent.yaml --gpus 2", "the recipe 'absent.yaml' cannot be read: No such file"),

@@ -141,13 +141,14 @@ def test_pretrained_weights_in_the_cache_are_loaded_and_named_in_full(tmp_path, 
 )
 def test_weights_decide_the_structure_they_were_made_for(name, weights, arguments):
     assert from_torchvision.design(name, {}, input_size=None, weights=weights).arguments == arguments
+    other = from_torchvision.design(name, {"num_classes": 7}, input_size=None, weights=weights).arguments
+    assert other == {**arguments, "num_classes": 7}  # a head of one's own
 
 
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
         ({"name": "resnet18", "weights": "DEFAUL"}, "did you mean 'DEFAULT'"),
-        ({"name": "resnet18", "weights": "DEFAULT", "num_classes": 10}, "num_classes=1000"),
         ({"name": "fasterrcnn_resnet50_fpn", "weights": "DEFAULT"}, "hand in the module"),
         ({"name": "raft_small", "num_classes": 10}, "cannot be built with"),
         ({"name": "mlp", "weights": "DEFAULT"}, "no pretrained weights"),

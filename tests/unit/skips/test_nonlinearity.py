@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.layers.layer_graph import Nonlinearity
-from n2nsurgery.skips.nonlinearity import activation, at_zero, rejection
+from n2nsurgery.skips.nonlinearity import activation, branch_activation, rejection
 
 X = torch.linspace(-8, 8, 101)
 
@@ -36,19 +36,40 @@ def test_an_activation_is_built_with_its_arguments_and_is_zero_at_zero(nonlinear
     assert rejection(nonlinearity) is None
     assert torch.equal(activation(nonlinearity)(x), expected)
     assert torch.equal(x, X)
-    assert at_zero(nonlinearity) == 0
+    assert torch.equal(branch_activation(nonlinearity)(x), expected)
+    assert activation(nonlinearity)(torch.zeros(1)).item() == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["Sigmoid", "Hardsigmoid", "Softplus", "LogSigmoid"])
+def test_a_branch_is_exactly_zero_at_zero_though_its_function_is_not(name, dtype):
+    branch = branch_activation(Nonlinearity(name=name))
+    for shape in ((1,), (7, 5), (3, 4, 9, 9)):
+        zeros = torch.zeros(shape, dtype=dtype)
+        assert torch.equal(branch(zeros), zeros)
+        assert torch.equal(branch(zeros.T if len(shape) == 2 else zeros.flip(0)), zeros.T if len(shape) == 2 else zeros)
 
 
 @pytest.mark.parametrize(("name", "value"), [("Sigmoid", 0.5), ("Hardsigmoid", 0.5), ("Softplus", 0.6931471805599453)])
-def test_the_value_at_zero_is_known_where_it_is_not_zero(name, value):
-    # One unit in the last place: log1p and exp are not correctly rounded everywhere.
-    assert at_zero(Nonlinearity(name=name)) == pytest.approx(value, rel=2e-16)
+def test_elsewhere_a_branch_is_its_function_less_the_value_at_zero(name, value):
+    nonlinearity = Nonlinearity(name=name)
+    x = X.double()
+    # Two float64 computations of values below 8: a few units in the last place.
+    expected = activation(nonlinearity)(x) - value
+    torch.testing.assert_close(branch_activation(nonlinearity)(x), expected, rtol=0, atol=4e-15)
+
+
+def test_a_branch_with_prelu_learns_as_many_slopes_as_its_target():
+    branch = branch_activation(Nonlinearity(name="PReLU", arguments=(("num_parameters", 3),)))
+    assert torch.equal(branch.weight, torch.full((3,), 0.25))
+    assert branch.weight.requires_grad
+    x = torch.tensor([[-4.0, 2.0, -8.0]])
+    assert torch.equal(branch(x), torch.tensor([[-1.0, 2.0, -2.0]]))
 
 
 @pytest.mark.parametrize(
     ("nonlinearity", "reason"),
     [
-        (Nonlinearity(name="PReLU"), "learns its slope"),
         (Nonlinearity(name="RReLU"), "at random"),
         (Nonlinearity(name="Linear"), "not a known pointwise activation"),
         (Nonlinearity(name="ReLU", arguments=(("slope", 0.1),)), "does not take the arguments"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import threading
 
 import pytest
 import torch
@@ -79,17 +81,32 @@ def losses(module: nn.Module, count: int) -> list[float]:
     return found
 
 
-def pruned(kind: str) -> nn.Module:
+class Plain(nn.Module):
+    """A forward of its own around the layers of `plain_network`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = plain_network()[:13]
+        self.classifier = plain_network()[13:]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(self.features(x))
+
+
+def pruned(which: str) -> nn.Module:
+    kind, _, engine = which.partition(" ")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = plain_network()
-    module = n2nsurgery.apply(network, density=0.4, skip=kind, example_inputs=torch.randn(2, 3, 8, 8)).module
+        network = Plain() if engine == "hooks" else plain_network()
+    module = n2nsurgery.apply(
+        network, density=0.4, skip=kind, engine=engine or "rewrite", example_inputs=torch.randn(2, 3, 8, 8)
+    ).module
     assert any("skip" in name for name, _ in module.named_modules())
     return module.train()
 
 
 def made(which: str) -> nn.Module:
-    if which in {"n2n", "residual"}:
+    if which not in {"chain", "shared"}:
         return pruned(which)
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -98,14 +115,14 @@ def made(which: str) -> nn.Module:
     return module.train()
 
 
-NETWORKS = ("chain", "shared", "n2n", "residual")
+NETWORKS = ("chain", "shared", "n2n", "residual", "n2n hooks", "residual hooks")
 
 
-@pytest.mark.parametrize("which", NETWORKS)
+@pytest.mark.parametrize("which", ["chain", "shared", "n2n", "residual hooks"])  # the others in fewer steps, below
 def test_the_twin_trains_as_the_masked_dense_module_does(which):
     module = made(which)
     dense = copy.deepcopy(module)
-    twin = sparse_training(module, auto=False)
+    twin = sparse_training(module, layers="all")
     assert any(isinstance(child, SparseLayer) for child in twin.modules())
     ours, theirs = losses(twin, STEPS), losses(dense, STEPS)
     # Both round every sum differently, which training lets grow; at larger rates a rounding may turn a ReLU over.
@@ -121,7 +138,7 @@ def test_the_twin_trains_as_the_masked_dense_module_does(which):
 def test_names_shapes_and_values_of_the_state_are_those_of_the_original(which):
     module = made(which)
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
-    twin = sparse_training(module, auto=False)
+    twin = sparse_training(module, layers="all")
     state = twin.state_dict()
     assert list(state) == list(before)
     assert all(torch.equal(state[name], before[name]) for name in before)
@@ -139,7 +156,7 @@ def test_names_shapes_and_values_of_the_state_are_those_of_the_original(which):
 @pytest.mark.parametrize("which", NETWORKS)
 def test_outputs_are_those_of_the_dense_module_in_both_modes(which):
     module = made(which)
-    twin = sparse_training(module, auto=False)
+    twin = sparse_training(module, layers="all")
     for mode in (False, True):
         for x, _ in batches(2, size=7):
             ours, theirs = twin.train(mode)(x), copy.deepcopy(module).train(mode)(x)
@@ -149,7 +166,7 @@ def test_outputs_are_those_of_the_dense_module_in_both_modes(which):
 def test_skips_of_both_kinds_have_their_twins():
     for kind, twin_class in (("n2n", SparseN2NSkip), ("residual", LaidOutResSkip)):
         module = pruned(kind)
-        twin = sparse_training(module, auto=False)
+        twin = sparse_training(module, layers="all")
         assert any(isinstance(child, twin_class) for child in twin.modules())
         assert not any(type(child) is N2NSkip for child in twin.modules())
 
@@ -157,13 +174,13 @@ def test_skips_of_both_kinds_have_their_twins():
 def test_an_optimizer_sees_kept_values_only():
     module = made("chain")
     masks = masks_of(module)
-    twin = sparse_training(module, auto=False)
+    twin = sparse_training(module, layers="all")
     assert sum(p.numel() for name, p in twin.named_parameters() if name.endswith("values")) == masks.kept
     assert not any(name.endswith("weight") and p.ndim > 1 for name, p in twin.named_parameters())
 
 
 def test_a_chain_stays_in_the_layout_and_fuses_its_relus():
-    twin = sparse_training(made("chain"), auto=False)
+    twin = sparse_training(made("chain"), layers="all")
     laid_out = []
     for child in twin:
         child.register_forward_hook(lambda _m, _i, out: laid_out.append(is_laid_out(out)))
@@ -174,7 +191,7 @@ def test_a_chain_stays_in_the_layout_and_fuses_its_relus():
 
 def test_a_traced_network_fuses_its_relus_where_no_skip_lies_between():
     module = pruned("n2n")
-    twin = sparse_training(module, auto=False)
+    twin = sparse_training(module, layers="all")
     called = [twin.get_submodule(node.target) for node in twin.graph.nodes if node.op == "call_module"]
     relus = sum(type(child) is nn.ReLU for child in called)
     fused = sum(child.relu for child in called if isinstance(child, LaidOutBatchNorm))
@@ -183,7 +200,7 @@ def test_a_traced_network_fuses_its_relus_where_no_skip_lies_between():
 
 
 def test_shared_layers_and_shared_weights_stay_shared():
-    twin = sparse_training(made("shared"), auto=False)
+    twin = sparse_training(made("shared"), layers="all")
     assert isinstance(twin.twice, SparseConv)
     assert twin.one.values is twin.other.values
     assert len([name for name, _ in twin.named_parameters() if name.endswith("values")]) == 3
@@ -194,19 +211,16 @@ def test_what_is_not_served_stays_dense_with_its_reason():
         nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"),
         nn.ConvTranspose2d(4, 4, 2),
         nn.Conv2d(4, 4, 1),
-        nn.Conv2d(4, 4, 1),
     )
-    module[2].register_forward_hook(lambda *_: None)
     masks = masks_of(module)
-    twin = sparse_training(module, masks, auto=False)
+    twin = sparse_training(module, masks, layers="all")
     reasons = {choice.layer: choice.reason for choice in choices_of(twin) if choice.engine == "dense"}
     assert reasons == {
         "0": "padding 'circular' is not served",
         "1": "ConvTranspose2d has no sparse twin",
-        "2": "it has hooks",
     }
     assert any(
-        "holds it as 'own'" in choice.reason for choice in choices_of(sparse_training(made("shared"), auto=False))
+        "holds it as 'own'" in choice.reason for choice in choices_of(sparse_training(made("shared"), layers="all"))
     )
     x = torch.randn(5, 3, 6, 6)
     torch.testing.assert_close(twin(x), module(x), rtol=1e-4, atol=1e-5)  # four float32 layers
@@ -230,9 +244,68 @@ def test_the_choice_follows_sizes_density_and_measurement():
         sparse_training(module, masks, measure=True)
 
 
+def noted(into: list[nn.Module], module: nn.Module, _inputs: object, _output: object) -> None:
+    into.append(module)
+
+
+def test_skips_that_run_in_hooks_do_so_in_the_twin():
+    for kind, twin_class in (("n2n hooks", SparseN2NSkip), ("residual hooks", LaidOutResSkip)):
+        module = pruned(kind)
+        twin = sparse_training(module, layers="all")
+        assert type(twin) is Plain
+        skips = list(twin.n2n_skips.values())
+        assert all(isinstance(skip, twin_class) for skip in skips)
+        called: list[nn.Module] = []
+        note = functools.partial(noted, called)
+        for skip in [*skips, *module.n2n_skips.values()]:
+            skip.register_forward_hook(note)
+        twin(next(batches(1))[0])
+        assert called == skips  # its own, and none of the module's
+
+
+def test_a_users_hook_sees_the_sparse_layer_and_a_method_is_that_of_its_copy():
+    class Recorder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.seen = nn.Linear(6, 4), []
+            self.layer.register_forward_hook(self.note)
+
+        def note(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            self.seen.append(tuple(layer.weight.shape))
+            return output + inputs[0].sum()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layer(x)
+
+    module = Recorder()
+    twin = sparse_training(module, {"layer.weight": torch.rand(4, 6) < 0.5}, layers="all")
+    x = torch.randn(3, 6)
+    torch.testing.assert_close(twin(x), module(x), rtol=1e-5, atol=1e-5)  # six products
+    assert isinstance(twin.layer, SparseLinear)
+    assert twin.seen == module.seen == [(4, 6)]
+
+
+def test_layers_are_sparse_by_name_and_modes_are_carried_both_ways():
+    module = made("chain")
+    module[1].eval()
+    twin = sparse_training(module, layers={"3", "15"})
+    assert [choice.layer for choice in choices_of(twin) if choice.engine == "sparse"] == ["3", "15"]
+    assert [child.training for child in twin] == [child.training for child in module]
+    twin.eval()[4].train()
+    to_dense(twin)
+    assert [index for index, child in enumerate(module) if child.training] == [4]
+
+
+def test_a_module_that_cannot_be_copied_is_refused_with_the_reason():
+    module = made("chain")
+    module.lock = threading.Lock()
+    with pytest.raises(UsageError, match=r"Sequential cannot be copied, and a sparse twin is a copy: .*lock"):
+        sparse_training(module)
+
+
 def test_a_new_pattern_reaches_the_original_with_its_mask():
     module = made("chain")
-    twin = sparse_training(module, auto=False)
+    twin = sparse_training(module, layers="all")
     layer = twin[0]
     other = torch.rand(layer.pattern.shape, generator=torch.Generator().manual_seed(5)) < 0.5
     layer.replace_pattern(SparsePattern.of(other))
@@ -247,7 +320,7 @@ def test_a_new_pattern_reaches_the_original_with_its_mask():
 def test_a_single_layer_is_its_own_twin():
     layer = nn.Linear(6, 4)
     mask = torch.rand(4, 6) < 0.5
-    twin = sparse_training(layer, {"weight": mask}, auto=False)
+    twin = sparse_training(layer, {"weight": mask}, layers="all")
     assert isinstance(twin, SparseLinear)
     x = torch.randn(3, 6)
     torch.testing.assert_close(twin(x), layer(x), rtol=1e-5, atol=1e-6)  # six products
@@ -256,7 +329,7 @@ def test_a_single_layer_is_its_own_twin():
 
 def test_a_copy_of_a_twin_is_a_twin_of_its_own():
     module = made("chain")
-    twin = sparse_training(module, auto=False)
+    twin = sparse_training(module, layers="all")
     other = copy.deepcopy(twin)
     losses(other, 2)
     assert not torch.equal(other[0].values, twin[0].values)

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from n2nsurgery import PrunedModel, apply, load
 from n2nsurgery.core.errors import InvalidFileError, UsageError, VerificationError
 from n2nsurgery.core.fingerprint import fingerprint
-from n2nsurgery.core.sealed_folder import MANIFEST, sha256
+from n2nsurgery.core.sealed_folder import MANIFEST, sha256, write_sealed
 from n2nsurgery.graph.tracing.trace import trace
+from n2nsurgery.masks.store import pack
 from n2nsurgery.surgery.artifact import read, revive
+from n2nsurgery.surgery.artifact_files import tensor_sets
 
 
 @pytest.fixture
@@ -85,6 +89,41 @@ def test_a_shared_weight_is_one_parameter_before_and_after(tmp_path):
     loaded = load(tmp_path / "artifact", Tied())
     require_same(pruned, loaded, x)
     assert loaded.module.encoder.weight is loaded.module.decoder.weight
+
+
+def test_an_artifact_stores_kept_values_alone_and_all_files_may_be_read_alike(plain, tmp_path, images):
+    before = os.umask(0o027)
+    try:
+        pruned = apply(plain, density=0.1, example_inputs=images)
+        folder = pruned.save(tmp_path / "artifact")
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o640}
+    values = load_file(folder / "values.safetensors")
+    assert {name: len(kept) for name, kept in values.items()} == pruned.masks.counts
+    assert not values.keys() & load_file(folder / "model.safetensors").keys()
+
+
+def test_an_artifact_with_all_weights_in_one_file_loads_as_well(pruned, tmp_path, plain, images):
+    documents = {"plan": pruned.plan.to_json(), "record": pruned.record.to_json()}
+    tensors = {"model": pruned.module.state_dict(), "masks": pack(pruned.masks)}
+    write_sealed(tmp_path / "artifact", documents=documents, tensors=tensors)
+    require_same(pruned, load(tmp_path / "artifact", plain), images)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda values: {**values, "other": torch.zeros(2)}, "the kept values of 'other' have no mask"),
+        (lambda values: {**values, "conv1.weight": torch.zeros(1)}, r"'conv1.weight' has kept values of shape \(1,\)"),
+    ],
+)
+def test_kept_values_that_do_not_fit_their_masks_are_refused(pruned, tmp_path, plain, change, message):
+    documents = {"plan": pruned.plan.to_json(), "record": pruned.record.to_json()}
+    sets = tensor_sets(pruned.module.state_dict(), pruned.masks)
+    write_sealed(tmp_path / "artifact", documents=documents, tensors={**sets, "values": change(sets["values"])})
+    with pytest.raises(InvalidFileError, match=message):
+        load(tmp_path / "artifact", plain)
 
 
 def test_an_existing_folder_is_kept_unless_it_may_be_replaced(pruned, folder):

@@ -179,13 +179,16 @@ def test_scoring_leaves_no_trace(plain, images):
         assert torch.equal(buffer, plain.get_buffer(name)), name
 
 
-def test_a_nearly_empty_layer_is_warned_about_loudly_and_recorded(plain, images, caplog):
+def test_a_layer_without_a_weight_is_called_cut_loudly_and_recorded_with_a_remedy(plain, images, caplog):
     with torch.no_grad():
         plain.conv2.weight.mul_(1e-3)
     pruned = apply(plain, density=0.2, criterion="magnitude", example_inputs=images)
-    (warning,) = [w for w in pruned.record.warnings if "near-empty" in w]
-    assert warning.startswith("near-empty layer: 'conv2.weight' keeps 0 of 576 weights; 8 of its 8 output channels")
-    assert warning in caplog.text
+    [warning] = pruned.record.warnings
+    assert warning == (
+        "cut layer: 'conv2.weight' keeps none of its 576 weights, so nothing passes it; raise the density, set "
+        "floor_layer or floor_channel, or keep it dense with ignore 'conv2'"
+    )
+    assert caplog.text.count(warning) == 1
     (line,) = [line for line in pruned.record.kept if line.name == "conv2.weight"]
     assert (line.kept, line.numel, line.channels, line.silent) == (0, 576, 8, 8)
 

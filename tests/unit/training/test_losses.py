@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
@@ -66,3 +67,23 @@ def test_bce_weights_positive_labels():
 def test_a_value_out_of_range_is_refused(name, options, message):
     with pytest.raises(UsageError, match=message):
         loss(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "targets", "message"),
+    [
+        (SCORES, torch.tensor([0, 3]), "a label is 3, and the model gives 3 scores: labels go from 0 to 2 (1 of the"),
+        (SCORES, torch.tensor([-1, 3]), "a label is -1, and the model gives 3 scores: labels go from 0 to 2 (2 of the"),
+        (SCORES, torch.tensor([[0], [1]]), "with labels of shape (2,); the targets have shape (2, 1)"),
+        (SCORES, torch.tensor([0.0, 1.0]), "targets of type float32 are probabilities, of the outputs' shape (2, 3)"),
+        (SCORES[0], LABELS, "the outputs have shape (3,). Give a score to each class"),
+    ],
+)
+def test_labels_that_are_no_classes_are_told_as_such(outputs, targets, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        loss("cross-entropy")(outputs, targets)
+
+
+def test_the_label_that_is_ignored_may_be_any_number():
+    made = loss("cross-entropy", ignore_index=255)
+    assert torch.equal(made(SCORES, torch.tensor([0, 255])), made(SCORES[:1], LABELS[:1]))

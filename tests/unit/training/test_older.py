@@ -9,7 +9,8 @@ from n2nsurgery.training.state.saved_state import SavedState
 
 NEW = (
     "task", "loss", "loss_options", "metrics", "best_metric", "patience", "freeze", "distillation", "log_every",
-    "distributed_timeout", "find_unused_parameters",
+    "distributed_timeout", "find_unused_parameters", "gradient_checkpointing", "checkpointed_modules", "engine",
+    "measure_engine",
 )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ import torch
 from n2nsurgery.core import sealed_folder
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UsageError
 from n2nsurgery.core.sealed_folder import read_sealed
+from n2nsurgery.training.engine.record import EngineRecord
 from n2nsurgery.training.loop import train_state, trainer
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.events import Callbacks
@@ -389,7 +390,7 @@ def test_another_number_of_processes_is_accepted_and_said(config):
 def test_a_state_of_a_version_with_fewer_options_is_read_with_their_defaults(config):
     saved = SavedState(
         position=Position(epoch=1), sums=(), seconds=1.0, history=(), averaged=None, scaler=None, score=None,
-        identity=Identity(config=config(), processes=1, batches=5, masks="a", subject="b"),
+        engine=EngineRecord(), identity=Identity(config=config(), processes=1, batches=5, masks="a", subject="b"),
     )  # fmt: skip
     document = saved.to_json()
     del document["identity"]["config"]["distributed_timeout"]

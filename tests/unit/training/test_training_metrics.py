@@ -49,6 +49,53 @@ def test_f1_counts_over_all_labels():
     assert measured("f1", outputs, targets) == pytest.approx(2 * 2 / (3 + 3), abs=1e-12)
 
 
+def average_precision(scores, true):
+    """The mean over true samples of the precision among all that score as high: scikit-learn's, in other words."""
+    ranks = [(scores >= score) for score in scores[true]]
+    return sum(float(true[above].double().mean()) for above in ranks) / int(true.sum())
+
+
+def multilabel_scores(step):
+    generator = torch.Generator().manual_seed(0)
+    scores = (torch.randn(200, 4, generator=generator, dtype=torch.float64) * 3 / step).round() * step
+    return scores, torch.rand(200, 4, generator=generator) < torch.sigmoid(scores - 2)
+
+
+def test_mean_average_precision_is_that_of_the_definition_where_scores_lie_on_its_steps():
+    scores, true = multilabel_scores(1 / 16)  # with many ties
+    expected = sum(average_precision(scores[:, label], true[:, label]) for label in range(4)) / 4
+    assert measured("map", scores, true.long()) == pytest.approx(expected, abs=1e-12)
+
+
+def test_mean_average_precision_of_any_scores_is_close_to_the_definition_and_closer_with_more_steps():
+    scores, true = multilabel_scores(1e-9)
+    expected = sum(average_precision(scores[:, label], true[:, label]) for label in range(4)) / 4
+    # Samples within 1/16 of each other count together, which moves each precision by a few of 800 samples.
+    assert measured("map", scores, true.long()) == pytest.approx(expected, abs=0.01)
+    assert measured("map", scores, true.long(), bins=2**16) == pytest.approx(expected, abs=1e-4)
+
+
+def test_mean_average_precision_leaves_out_a_label_that_is_never_true():
+    scores, true = multilabel_scores(1 / 16)
+    true[:, 3] = False
+    assert measured("map", scores, true.long()) == measured("map", scores[:, :3], true[:, :3].long())
+
+
+def test_mean_average_precision_without_a_true_label_is_undefined():
+    assert math.isnan(measured("map", torch.zeros(2, 3), torch.zeros(2, 3)))
+
+
+def test_steps_of_mean_average_precision_that_are_too_few_are_refused():
+    with pytest.raises(UsageError, match="bins is 1; it must be a whole number from 2"):
+        TRAINING_METRICS.get("map")(bins=1)
+
+
+@pytest.mark.parametrize("name", ["map", "f1", "macro-f1", "exact-match"])
+def test_labels_of_another_shape_are_refused_and_not_broadcast(name):
+    with pytest.raises(UsageError, match=r"outputs of shape \(4, 1\) with targets of shape \(4,\)"):
+        measured(name, torch.zeros(4, 1), torch.zeros(4))
+
+
 def test_a_threshold_that_is_no_number_is_refused():
     with pytest.raises(UsageError, match="threshold is nan"):
         TRAINING_METRICS.get("f1")(threshold=math.nan)

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from n2nsurgery.core.errors import BudgetError, UnknownNameError, UsageError
-from n2nsurgery.experiments.trials.sweep import SweepRequest, run
+from n2nsurgery.experiments.trials.sweep import run
+from n2nsurgery.experiments.trials.sweep_request import SweepRequest
 
 MORSE = Path(__file__).parents[4] / "recipes" / "morse.yaml"
 TINY = (
@@ -42,11 +43,11 @@ def test_a_sweep_trains_its_settings_once_and_names_the_best(tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"density": 1.5}, UsageError, "--density is 1.5"),
-        ({"seeds": 0}, UsageError, "--seeds is 0"),
-        ({"count": 1}, UsageError, "--count is 1"),
-        ({"layers": ("9",)}, UnknownNameError, "linear layer pattern '9'"),
-        ({"layers": ("0",)}, UsageError, "there are 1 of them"),
+        ({"density": 1.5}, UsageError, r"density is 1.5; it must be in \(0, 1\]"),
+        ({"seeds": 0}, UsageError, "seeds is 0; it must be a whole number from 1"),
+        ({"count": 1}, UsageError, "count is 1; it must be a whole number from 2"),
+        ({"layer": ("9",)}, UnknownNameError, "linear layer pattern '9'"),
+        ({"layer": ("0",)}, UsageError, "there are 1 of them"),
         ({"density": 0.3}, BudgetError, "no whole fan-outs have 39,322 of 131,072"),
     ],
 )

@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from n2nsurgery.core.errors import TraceError, UsageError
-from n2nsurgery.graph.tracing.trace import bind_inputs, trace
+from n2nsurgery.graph.model_inputs import bind_inputs
+from n2nsurgery.graph.tracing.trace import trace
 
 IMAGE = (torch.zeros(2, 3, 8, 8),)
 

@@ -11,7 +11,8 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.progress import SILENT
 from n2nsurgery.pipelines.connectivity import diff, report
 from n2nsurgery.pipelines.connectivity.channel_graphs import skip_kinds
-from n2nsurgery.pipelines.connectivity.graph_source import GraphRequest, read_subject
+from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest
+from n2nsurgery.pipelines.connectivity.graph_source import read_subject
 
 
 def network(density, seed=0):
@@ -146,6 +147,7 @@ def test_options_reach_the_graphs(monkeypatch):
         (
             ("a-0.4",),
             {
+                "example_inputs": None,
                 "options": GraphOptions(identity="none", batchnorm="ignored"),
                 "max_nodes": 7,
                 "allow_import": False,

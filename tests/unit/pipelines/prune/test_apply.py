@@ -14,6 +14,7 @@ from n2nsurgery.graph.layers.pair_selection import PairSelection
 from n2nsurgery.masks.criteria import synflow
 from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.pipelines.prune import apply as pipeline
+from n2nsurgery.pipelines.prune import same_artifact
 from n2nsurgery.pipelines.prune.apply import ApplyOutcome, run
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 
@@ -112,7 +113,11 @@ def test_the_seed_is_that_of_the_weights_and_of_the_masks():
         ({"criterion_options": {"scop": "layer"}, "criterion": "snip"}, UnknownNameError, "did you mean 'scope'"),
         ({"skip": "resnet"}, UnknownNameError, "unknown skip kind 'resnet'"),
         ({"skip_ratio": 1.0}, UsageError, r"skip_ratio is 1\.0"),
-        ({"skip_ratio": 0.9, "density": 1}, BudgetError, r"162 weights are to go into \d skips that can hold"),
+        (
+            {"skip_ratio": 0.9, "density": 1, "skip_length": 3},
+            BudgetError,
+            r"162 weights are to go into \d skips that can hold",
+        ),
         ({"data": 5}, UsageError, "data of type int cannot be used"),
     ],
 )
@@ -160,9 +165,9 @@ class Stateful(nn.Module):
         return self.layer(x) * len(self.runs)
 
 
-def test_a_model_whose_trace_computes_something_else_is_refused():
-    with pytest.raises(TraceError, match="the traced copy of Stateful does not compute what the original does"):
-        apply(Stateful(), density=0.5, example_inputs=X)
+def test_a_model_whose_rewritten_copy_would_compute_something_else_is_not_rewritten():
+    with pytest.raises(TraceError, match="the rewritten copy of Stateful does not do what the original does"):
+        apply(Stateful(), density=0.5, example_inputs=X, engine="rewrite")
 
 
 KEYS = [
@@ -272,12 +277,34 @@ def test_an_existing_output_is_refused_before_the_work_starts(artifacts, monkeyp
     before = (first.artifact / "model.safetensors").stat().st_mtime_ns
     monkeypatch.setattr(pipeline, "prune", prune)
     with pytest.raises(UsageError, match=r"already exists; choose another output or pass --overwrite"):
-        run(ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05)))
+        run(ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.10), output=first.artifact))
     (artifacts / "thesis").mkdir()
     (artifacts / "thesis" / "chapter.tex").touch()
     with pytest.raises(UsageError, match=r"does not hold a manifest\.json"):
         run(ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05), output=artifacts / "thesis", overwrite=True))
     assert (first.artifact / "model.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.usefixtures("artifacts")
+def test_the_same_request_twice_finds_what_is_there_and_does_nothing(monkeypatch):
+    asked = ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05, criterion="magnitude"))
+    first = run(asked)
+    monkeypatch.setattr(pipeline, "prune", None)  # would fail where it is called
+    second = run(asked)
+    assert second.to_json() == {**first.to_json(), "already_there": True}
+
+
+@pytest.mark.usefixtures("artifacts")
+def test_what_is_there_is_not_taken_where_versions_differ_or_it_is_damaged(monkeypatch):
+    asked = ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05))
+    first = run(asked)
+    with monkeypatch.context() as patch:
+        patch.setattr(same_artifact, "versions_in_use", lambda: (("n2nsurgery", "0"),))
+        with pytest.raises(UsageError, match="already exists"):
+            run(asked)
+    (first.artifact / "values.safetensors").write_bytes(b"damaged")
+    with pytest.raises(UsageError, match="already exists"):
+        run(asked)
 
 
 def test_an_existing_artifact_is_replaced_when_asked(artifacts):

@@ -17,7 +17,7 @@ from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 
 class Mixed(nn.Module):
-    """Five convolutions with ReLU, the last but one of which is gated by Softplus, then a linear bottleneck."""
+    """Five convolutions with ReLU, the last but one of which is gated by RReLU, then a linear bottleneck."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Mixed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for index, conv in enumerate(self.convs):
             x = conv(x)
-            x = nn.functional.softplus(x) if index == 3 else torch.relu(x)
+            x = nn.functional.rrelu(x) if index == 3 else torch.relu(x)
         return self.head(self.bottleneck(x).mean((2, 3)))
 
 
@@ -64,12 +64,13 @@ def test_pairs_have_their_length_and_their_capacity(inspection):
     assert [pair["capacity"] for pair in shown["pairs"]] == [16, 8]
     assert shown["skip_capacity"] == 24
     assert shown["candidate_pairs"] >= 2
+    assert shown["skip_length"] == 3
 
 
 def test_everything_that_is_refused_has_its_reason(inspection):
     refused = document(inspection)["refused"]
     assert {"source": "bottleneck", "target": "", "reason": "no activation follows it"} in refused
-    assert any(r["target"] == "convs.3" and "Softplus(0) = 0.6931" in r["reason"] for r in refused)
+    assert any(r["target"] == "convs.3" and "RReLU draws its slope at random" in r["reason"] for r in refused)
     assert all(refusal["reason"] for refusal in refused)
 
 

@@ -259,6 +259,16 @@ def test_callbacks_are_told_of_steps_epochs_and_checkpoints(tmp_path):
         ({"scheduler": "cosine"}, UsageError, "scheduler is 'cosine'; it must be a function of the optimizer"),
         ({"scheduler_interval": "steps"}, UsageError, "scheduler_interval is 'steps'; it must be one of epoch, step"),
         ({"teacher": "resnet18"}, UsageError, "teacher is 'resnet18'; it must be a module or a pruned model"),
+        (
+            {"teacher": nn.Linear(6, 5)},
+            UsageError,
+            r"gives scores of shape \(8, 5\), the student of \(8, 3\): distill",
+        ),
+        (
+            {"teacher": nn.Linear(99, 3)},
+            UsageError,
+            r"the teacher, Linear, fails on inputs of shape \(8, \d+.*same inputs",
+        ),
         ({"callbacks": print}, UsageError, r"give n2nsurgery\.Callbacks\(on_epoch=function\)"),
         ({"optimizer": sgd, "freeze": ("0", "3")}, UsageError, "there is nothing to train: every parameter is frozen"),
         ({"freeze": ("0", "3")}, UsageError, "there is nothing to train: every parameter is frozen"),

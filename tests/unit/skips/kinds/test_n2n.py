@@ -104,10 +104,35 @@ def test_a_kernel_of_another_rank_is_a_usage_error():
         N2N().weight_shape(pair(signal(2, 5, 4), signal(3, 5, 4)), (3,))
 
 
-def test_an_activation_that_is_not_zero_at_zero_is_refused_only_on_the_branch():
-    gated = pair(signal(2, 4), signal(2, 4), Nonlinearity(name="Sigmoid"))
-    assert "Sigmoid(0) = 0.5" in (N2N().accepts(gated, SkipOptions()) or "")
-    assert N2N().accepts(gated, SkipOptions(inner=False)) is None
+def test_an_activation_that_cannot_be_built_is_refused_only_on_the_branch():
+    random = pair(signal(2, 4), signal(2, 4), Nonlinearity(name="RReLU"))
+    assert "at random" in (N2N().accepts(random, SkipOptions()) or "")
+    assert N2N().accepts(random, SkipOptions(inner=False)) is None
+
+
+@pytest.mark.parametrize("name", ["Sigmoid", "Softplus", "PReLU", "SiLU", "GELU"])
+def test_without_weights_a_branch_adds_nothing_whatever_its_function_is_at_zero(name):
+    here = pair(signal(2, 4), signal(3, 4), Nonlinearity(name=name))
+    shape = N2N().weight_shape(here, (1,))
+    spec = SkipSpec(name="n2n_skips.0", kind="n2n", pair=here, align=Alignment(), kernel=(1,), weight_shape=shape)
+    z = torch.linspace(-3, 3, 24).view(2, 3, 4)
+    assert torch.equal(build(spec)(z, torch.ones(2, 2, 4)), z)
+
+
+@pytest.mark.parametrize(
+    ("slopes", "target", "reason"),
+    [
+        (1, signal(4, 3, layout="channels_last"), None),
+        (3, signal(3, 4), None),
+        (3, signal(3), None),
+        (4, signal(4, 3, layout="channels_last"), "PReLU has 4 slopes, not one and not one for each of the 3 channels"),
+        (10**15, signal(3, 4), "PReLU has 1000000000000000 slopes"),
+    ],
+)
+def test_prelu_has_one_slope_or_one_for_each_channel(slopes, target, reason):
+    prelu = Nonlinearity(name="PReLU", arguments=(("num_parameters", slopes),))
+    refused = N2N().accepts(pair(target, target, prelu), SkipOptions())
+    assert (refused is None) if reason is None else (refused or "").startswith(reason)
 
 
 def test_a_sum_without_activation_has_the_identity_for_g():

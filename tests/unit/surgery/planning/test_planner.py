@@ -126,7 +126,54 @@ def test_skips_that_cannot_hold_their_budget_are_an_error_with_the_numbers():
     with pytest.raises(
         BudgetError, match=r"590 weights are to go into 2 skips that can hold 256: lower the skip ratio"
     ):
-        plan(skip_ratio=0.9, skip_kernel="1")
+        plan(skip_ratio=0.9, skip_kernel="1", skip_length=3)
+
+
+def test_the_length_auto_lets_the_original_layers_have_what_skips_cannot_hold():
+    made = plan(skip_ratio=0.9, skip_kernel="1")
+    assert kept(made) == {"conv0->conv3": 128, "conv1->conv4": 128}
+    assert (made.budget.total, made.budget.skips, made.budget.sequential) == (655, 256, 399)
+    assert (
+        "590 weights are to go into 2 skips that can hold 256: 334 go to the original layers instead" in made.warnings
+    )
+
+
+def test_the_length_auto_serves_some_channels_where_the_ratio_holds_no_more():
+    made = plan(skip_ratio=0.01)
+    assert made.budget.skips == sum(kept(made).values()) == 7
+
+
+def test_a_ratio_for_a_network_without_a_place_is_an_error_that_says_so():
+    nowhere = chain(3, 8, 8, 16, 16, 16, shortcut=True)
+    with pytest.raises(BudgetError, match="164 weights are to go into skips, and the network has no place for one"):
+        plan(nowhere, skip_ratio=0.25)
+
+
+@pytest.mark.parametrize(
+    ("channels", "length", "served"),
+    [
+        ((3, 8, 8, 8), 2, ["conv0->conv2"]),  # three layers have nothing over three
+        ((3, 8, 8, 8, 8), 3, ["conv0->conv3"]),  # one of the two targets that a length of 2 has: half
+        ((3, 8), 3, []),
+    ],
+)
+def test_the_length_auto_is_3_where_that_serves_half_of_what_another_would(channels, length, served):
+    made = plan(chain(*channels), density=0.5)
+    assert made.config.skip_length == length
+    assert list(kept(made)) == served
+
+
+def test_the_length_auto_takes_the_one_with_most_places_where_3_has_few():
+    graph = chain(*[8] * 10)
+    over_four = tuple(pair for pair in graph.pairs if pair.length in {4, 8} or pair.target == "conv3")
+    made = plan(replace(graph, pairs=over_four), density=0.5)
+    assert made.config.skip_length == 4
+    assert [skip.pair.target for skip in made.skips] == ["conv4", "conv5", "conv6", "conv7", "conv8"]
+
+
+def test_a_plan_with_the_length_auto_is_that_of_the_length_it_takes():
+    assert plan().fingerprint == plan(skip_length=3).fingerprint
+    assert plan(skip_length=2).config.skip_length == 2
 
 
 def test_redistribution_spills_to_the_original_layers_and_is_recorded():
@@ -138,7 +185,7 @@ def test_redistribution_spills_to_the_original_layers_and_is_recorded():
 
 def test_a_ratio_below_one_weight_for_each_channel_is_an_error_with_the_numbers():
     with pytest.raises(BudgetError, match="one-to-one skips need 32 weights and the skip budget is 7: raise the ratio"):
-        plan(skip_ratio=0.01)
+        plan(skip_ratio=0.01, skip_length=3)
 
 
 def test_redistribution_serves_some_channels_and_is_recorded():
@@ -200,12 +247,12 @@ def test_a_name_that_matches_nothing_names_the_nearest(options, message):
 
 def test_what_the_graph_and_the_kind_refuse_is_recorded():
     refusal = Rejection(source="conv2", target="", reason="no activation follows it")
-    graph = replace(chain(3, 8, 8, 16, 16, 16, g=Nonlinearity(name="Sigmoid")), refusals=(refusal,))
+    graph = replace(chain(3, 8, 8, 16, 16, 16, g=Nonlinearity(name="RReLU")), refusals=(refusal,))
     made = plan(graph)
     assert made.skips == ()
     assert made.refused[0] == refusal
     assert [(r.source, r.target) for r in made.refused[1:]] == [("conv0", "conv3"), ("conv1", "conv4")]
-    assert all("Sigmoid(0) = 0.5" in r.reason for r in made.refused[1:])
+    assert all("RReLU draws its slope at random" in r.reason for r in made.refused[1:])
     assert any("no pair of layers takes a skip of kind 'n2n'" in warning for warning in made.warnings)
 
 

@@ -10,7 +10,8 @@ from torch import nn
 from n2nsurgery.core.decoding import decode
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.training.config.config import TrainConfig
-from n2nsurgery.training.config.optimizer import OptimizerConfig, make_optimizer
+from n2nsurgery.training.config.optimizer import OptimizerConfig
+from n2nsurgery.training.config.parameter_groups import make_optimizer
 from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery.training.loop.components import components_of
 

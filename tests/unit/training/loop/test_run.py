@@ -19,7 +19,7 @@ from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.training.config.config import TrainConfig
-from n2nsurgery.training.config.optimizer import make_optimizer
+from n2nsurgery.training.config.parameter_groups import make_optimizer
 from n2nsurgery.training.loop import trainer
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.components import components_of
@@ -68,10 +68,10 @@ def test_metrics_are_one_line_for_each_epoch_and_the_csv_says_the_same(mlp, blob
     lines = lines_of(tmp_path)
     assert [line["epoch"] for line in lines] == [1, 2, 3]
     assert ["validation" in line for line in lines] == [False, True, True]
-    assert lines[-1].keys() == {"epoch", "step", "lr", "train", "validation", "timing"}
+    assert lines[-1].keys() == {"epoch", "step", "lr", "train", "validation", "engine", "timing"}
     assert lines[-1]["train"].keys() == {"loss", "top1", "top5"}
     assert lines[-1]["validation"].keys() == {"loss", "top1", "top5", "samples"}
-    assert lines[-1]["timing"].keys() == {"seconds", "evaluation_seconds", "images_per_second"}
+    assert lines[-1]["timing"].keys() == {"seconds", "evaluation_seconds", "images_per_second", "measured_gain"}
     with (tmp_path / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["validation_top1"] != "" for row in rows] == [False, True, True]

@@ -1,0 +1,85 @@
+"""What a model is called with: example inputs by name, and the module under the wrappers of torch."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.outputs import arguments
+
+_OPTIMIZED = "_orig_mod"  # what torch.compile keeps the module in
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The module inside `torch.compile`, `DataParallel` and `DistributedDataParallel`; `model` itself without them."""
+    while True:
+        if isinstance(model, DataParallel | DistributedDataParallel):
+            model = model.module
+        elif isinstance(inner := model._modules.get(_OPTIMIZED), nn.Module):  # noqa: SLF001 - its getattr forwards
+            model = inner
+        else:
+            return model
+
+
+def bind_inputs(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -> dict[str, Any]:
+    """Example inputs by the name of forward's argument; UsageError where they do not fit the signature.
+
+    The inputs of `forward(*x)` are called `x_0`, `x_1`, ...; those of `forward(**more)` have the names they came with.
+    """
+    signature = inspect.signature(model.forward)
+    try:
+        if isinstance(example_inputs, Mapping):
+            positional, named = arguments(model, example_inputs)
+            bound = signature.bind(*positional, **named)
+        else:
+            bound = signature.bind(*example_inputs)
+    except TypeError as error:
+        raise UsageError(f"the example inputs do not fit {type(model).__name__}.forward{signature}: {error}") from error
+    found: dict[str, Any] = {}
+    for name, value in bound.arguments.items():
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            found |= {f"{name}_{index}": item for index, item in enumerate(value)}
+        else:
+            found |= value if kind is inspect.Parameter.VAR_KEYWORD else {name: value}
+    return found
+
+
+def holds_tensor(value: object) -> bool:
+    """Whether there is a tensor in `value`, which may be a container or a dataclass."""
+    return any(isinstance(leaf, torch.Tensor) for leaf in leaves_of(value))
+
+
+def leaves_of(value: object) -> Iterator[object]:
+    """What `value` is made of: the items of containers and the attributes of objects, in any nesting."""
+    yield from _leaves(value, set())
+
+
+def _leaves(value: object, seen: set[int]) -> Iterator[object]:
+    inner = _inner(value)
+    if inner is None:
+        yield value
+    elif id(value) not in seen:  # objects may refer to each other
+        seen.add(id(value))
+        for item in inner:
+            yield from _leaves(item, seen)
+
+
+def _inner(value: object) -> list[Any] | None:
+    """The parts of a container or an object; None where it is one value."""
+    if issubclass(type(value), torch.Tensor | torch.fx.Proxy | nn.Module | type):
+        return None
+    if isinstance(value, Mapping):
+        return list(value.values())
+    if isinstance(value, tuple | list | set):
+        return list(value)
+    if is_dataclass(value):
+        return [getattr(value, field.name) for field in fields(value)]
+    return list(vars(value).values()) if hasattr(value, "__dict__") and not callable(value) else None

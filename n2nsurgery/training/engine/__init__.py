@@ -1,0 +1,1 @@
+"""What a run is computed with: dense modules, or sparse twins of them."""
