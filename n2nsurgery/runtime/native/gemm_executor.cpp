@@ -4,10 +4,19 @@
 #include <limits>
 #include <vector>
 
-#include "finished.h"
 #include "tiles.h"
 
 namespace n2n {
+namespace {
+
+constexpr float kNoFloor = -std::numeric_limits<float>::infinity();
+
+// Floats between staged outputs: an odd number of vectors, so that one vector of each does not fall on few cache sets.
+int64_t staged_pitch(const Plan& plan, const Kernels& kernels) {
+  return (plan.layout.packed_size / kernels.lanes | 1) * kernels.lanes;
+}
+
+}  // namespace
 
 ConvProblem gemm_problem(const WeightShape& shape, int64_t rows) {
   ConvProblem problem;
@@ -44,7 +53,7 @@ void pack_rows(const Plan& plan, const Kernels& kernels, const GemmTensors& tens
   if (rows < filled) {
     for (int64_t c = 0; c < last - first; ++c) std::fill(packed + c * pitch + rows, packed + c * pitch + filled, 0.0F);
   }
-  kernels.transpose(tensors.x + first_row * inputs + first, inputs, packed, pitch, rows, last - first);
+  kernels.turn({tensors.x + first_row * inputs + first, inputs, packed, pitch, rows, last - first, nullptr, kNoFloor});
 }
 
 // Turns the outputs [low, high) of a piece, which lie staged by outputs, into rows of y, and finishes them.
@@ -53,15 +62,11 @@ void unpack_rows(const Plan& plan, const Kernels& kernels, const GemmTensors& te
   const int64_t outputs = plan.problem.group_outputs;
   const int64_t first_row = piece * tensors.piece_rows;
   const int64_t rows = std::min(tensors.piece_rows, tensors.rows - first_row);
-  float* y = tensors.y + first_row * outputs;
-  kernels.transpose(staged + low * plan.layout.packed_size, plan.layout.packed_size, y + low, outputs, high - low, rows);
-  if (tensors.residual == nullptr && !tensors.relu) return;
-  const float* residual = tensors.residual != nullptr ? tensors.residual + first_row * outputs : nullptr;
-  for (int64_t row = 0; row < rows; ++row) {
-    for (int64_t at = row * outputs + low; at < row * outputs + high; ++at) {
-      y[at] = finished(y[at], residual != nullptr ? residual + at : nullptr, tensors.relu);
-    }
-  }
+  const int64_t at = first_row * outputs + low;
+  const float* residual = tensors.residual != nullptr ? tensors.residual + at : nullptr;
+  const int64_t pitch = staged_pitch(plan, kernels);
+  kernels.turn({staged + low * pitch, pitch, tensors.y + at, outputs, high - low, rows, residual,
+                tensors.relu ? 0.0F : kNoFloor});
 }
 
 void pack_gemm_part(const Plan& plan, const Kernels& kernels, const GemmTensors& tensors, int64_t number) {
@@ -84,7 +89,7 @@ void run_gemm_task(const Plan& plan, const Kernels& kernels, const GemmTensors& 
   const auto vectors = static_cast<size_t>((rows + kernels.lanes - 1) / kernels.lanes);
   float* partial = plan.partial_floats != 0 ? scratch().partial.floats(plan.partial_floats) : nullptr;
   float* own = plan.pack_parts != 0 ? nullptr : packed_tile(plan);
-  const int64_t pitch = plan.layout.packed_size;
+  const int64_t pitch = staged_pitch(plan, kernels);
   float* staged = scratch().staged.floats(plan.problem.group_outputs * pitch + int64_t{kMaxRegisters} * kernels.lanes);
   for (int64_t tile = 0; tile < plan.weights.tiles; ++tile) {
     const int64_t first = tile * plan.tiling.channels;
@@ -94,7 +99,7 @@ void run_gemm_task(const Plan& plan, const Kernels& kernels, const GemmTensors& 
     job.bias = tensors.bias;
     job.y = staged;
     job.channel_stride = pitch;
-    job.floor = -std::numeric_limits<float>::infinity();
+    job.floor = kNoFloor;
     compute_windows(plan, kernels, plan.row_windows[vectors - 1],
                     own != nullptr ? own : shared_tile(plan, tensors.packed, piece, tile), partial, job);
   }
