@@ -43,7 +43,8 @@ class LayerShape:
     """What the time of a layer depends on.
 
     `shape`: (O, I/groups, *kernel) of a `Conv`, (O, K) of a `Gemm`. `blocks` as `shares_positions` says. `strides` and
-    `dilations` one for each spatial dimension, and `groups`, of a `Conv`. `rows`: vectors of one sample that a `Gemm` multiplies.
+    `dilations`, one for each spatial dimension, and `groups` are those of a `Conv`. `rows`: vectors of one sample that
+    a `Gemm` multiplies.
     `beside`: bytes of the network's other weights when dense, which compete for the cache.
     """
 

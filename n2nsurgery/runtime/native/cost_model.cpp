@@ -262,7 +262,11 @@ int64_t choose_row_vectors(const Workload& workload, const Kernels& kernels) {
   many.input = many.output = Axes{1, 1, kMany};
   const Workload on_many{many, workload.nnz, workload.block_share};
   Search search(on_many, kernels);
-  const int most = workload.block_share > 0.0 ? kernels.max_block_registers : kernels.max_registers;
+  // A piece's input, turned, and its results before they are turned back are to stay in the second-level cache.
+  const int64_t vector_bytes = (many.group_inputs + many.group_outputs) * kernels.lanes * 4;
+  const int fit = static_cast<int>(std::min(int64_t{kMaxRegisters}, caches().l2 * 3 / 4 / vector_bytes));
+  const int able = workload.block_share > 0.0 ? kernels.max_block_registers : kernels.max_registers;
+  const int most = std::min(able, std::max(4, fit));
   for (int registers = 1; registers <= most; ++registers) {
     search.consider({registers, 1, int64_t{registers} * kernels.lanes, 1, true, false}, registers, registers);
   }
