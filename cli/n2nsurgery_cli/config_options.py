@@ -17,7 +17,7 @@ import typer
 from n2nsurgery.core.config.options import ConfigField, config_fields
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery_cli import completion
-from n2nsurgery_cli.values import kind_of, parsed
+from n2nsurgery_cli.values import is_share, kind_of, parsed
 
 Given = dict[str, Any]
 """The options that a command was given, by the names of their fields."""
@@ -130,7 +130,7 @@ def _read_as(each: ConfigField) -> Any:  # noqa: ANN401 - a type that typer know
     kind = kind_of(each.hint)
     if get_origin(kind) is Mapping or kind == tuple[str, ...]:
         return list[str]
-    return kind if kind in {bool, int, float, Path} else str
+    return kind if kind in {bool, int, float, Path} and not is_share(each) else str
 
 
 def _dashed(name: str) -> str:

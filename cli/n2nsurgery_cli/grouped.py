@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.registries import CRITERIA
 from n2nsurgery_cli.config_options import metavar_of
+from n2nsurgery_cli.examples import EXAMPLES
 from n2nsurgery_cli.plugin_option import import_given
 
 
@@ -44,7 +45,11 @@ class GroupedCommand(TyperCommand):
                     formatter.write_dl(records)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
-        """Write what each criterion does, below the options of a command that takes one."""
+        """Write examples, and what each criterion does below the options of a command that takes one."""
+        if examples := EXAMPLES.get(self.name or ""):
+            with formatter.section("Examples"):
+                for line in examples:
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
         if any(parameter.name == "criterion" for parameter in self.get_params(ctx)):
             with formatter.section("Criteria"):
                 formatter.write_dl(list(CRITERIA.summaries().items()))

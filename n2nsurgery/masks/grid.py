@@ -9,6 +9,8 @@ import numpy as np
 
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 
+_STACKS = ("linear_stack", "matrix_stack")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelGrid:
@@ -32,6 +34,10 @@ class ChannelGrid:
 
 def grid_of(weight: PrunableWeight) -> ChannelGrid:
     """The grid of a weight."""
+    if weight.layout in _STACKS:
+        stack, first, second = weight.shape
+        outputs, inputs = (second, first) if _transposed(weight) else (first, second)
+        return ChannelGrid(groups=stack, outputs=outputs, inputs=inputs, taps=1)
     first, second = weight.shape[:2]
     outputs, inputs = (second, first // weight.groups) if _transposed(weight) else (first // weight.groups, second)
     return ChannelGrid(groups=weight.groups, outputs=outputs, inputs=inputs, taps=prod(weight.shape[2:]))
@@ -52,4 +58,5 @@ def from_grid(values: np.ndarray, weight: PrunableWeight) -> np.ndarray:
 
 
 def _transposed(weight: PrunableWeight) -> bool:
-    return weight.layout == "conv_transpose"
+    """Whether the inputs come before the outputs."""
+    return weight.layout in {"conv_transpose", "matrix", "matrix_stack"}

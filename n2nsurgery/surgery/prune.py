@@ -10,15 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import SILENT, Progress
-from n2nsurgery.graph.layers.layer_graph import Rejection
+from n2nsurgery.graph.layers.layer_graph import PrunableWeight, Rejection
 from n2nsurgery.graph.tracing.trace import Leaf, Trace
 from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.criterion import Criterion
 from n2nsurgery.masks.draw import MaskDraw, WeightReport, draw_masks
+from n2nsurgery.masks.grid import to_grid
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.scoring.context import SINGLE_PROCESS, ScoreContext, ScoringBatch
 from n2nsurgery.masks.scoring.loss import cross_entropy
@@ -131,16 +133,23 @@ def planned_counts(plan: SurgeryPlan) -> dict[str, int] | None:
 
 
 def _kept(plan: SurgeryPlan, masks: MaskSet) -> tuple[KeptCount, ...]:
-    transposed = {weight.name for weight in plan.weights if weight.layout == "conv_transpose"}
+    weights = {weight.name: weight for weight in plan.weights}
     lines: list[KeptCount] = []
     for name, mask in masks.items():
-        by_channel = np.moveaxis(mask.numpy(), 1 if name in transposed else 0, 0)
-        served = by_channel.reshape(by_channel.shape[0], -1).any(axis=1)
+        served = _served(mask.numpy(), weights.get(name))
         silent = served.size - int(np.count_nonzero(served))
         lines.append(
             KeptCount(name=name, kept=masks.counts[name], numel=mask.numel(), channels=served.size, silent=silent)
         )
     return tuple(lines)
+
+
+def _served(mask: NDArray[np.bool_], weight: PrunableWeight | None) -> NDArray[np.bool_]:
+    """Which output channels keep a weight; those of a skip, which is no weight of the plan, come first."""
+    if weight is None:
+        return np.asarray(mask.reshape(mask.shape[0], -1).any(axis=1))
+    grid = to_grid(mask, weight)
+    return np.asarray(grid.reshape(grid.shape[0] * grid.shape[1], -1).any(axis=1))
 
 
 def _opaque(leaf: Leaf) -> Rejection:

@@ -32,6 +32,8 @@ accuracy is for an evaluation to tell."""
 
 Array = NDArray[Any]
 Batches = Sequence[Sequence[Tensor]]
+Outputs = list[list[Array]]
+"""The outputs of a network, in their order, for each batch."""
 
 
 def torch_outputs(module: nn.Module, batches: Batches, input_names: Sequence[str]) -> list[list[Array]]:

@@ -12,9 +12,9 @@ from math import prod
 from typing import Any, Literal
 
 from n2nsurgery.core.fingerprint import fingerprint
+from n2nsurgery.graph.tracing.weight_uses import WeightLayout
 
 Operator = Literal["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear"]
-WeightLayout = Literal["conv", "conv_transpose", "linear"]
 ChannelLayout = Literal["channels_first", "channels_last"]
 
 
@@ -53,7 +53,8 @@ class PrunableWeight:
     """One parameter that masks may prune; the budget's reference N is the sum of `numel` over these.
 
     `name` is the parameter's name in `named_parameters()`. `shape` is (out, in/groups, *kernel) for `conv`,
-    (in, out/groups, *kernel) for `conv_transpose`, (out, in) for `linear`. `uses` is the number of
+    (in, out/groups, *kernel) for `conv_transpose`, (out, in) for `linear`, (in, out) for `matrix`; a stack of `groups`
+    such matrices is a `linear_stack` or `matrix_stack`. `uses` is the number of
     multiply-accumulates of one weight for one sample, summed over the calls.
     """
 
@@ -85,7 +86,7 @@ class WeightedLayer:
     path from an input, this one included. `join` is the address of the sum in which a shortcut meets z, where
     there is one; `shortcut` is the address of the value at which that shortcut begins, `projected` tells whether it
     passes a weighted layer on its way. `not_source` and `not_target` hold the reason for every role the layer may not
-    take, or None.
+    take, or None. `layout`: that of the weight, where the operator does not say it.
     """
 
     name: str
@@ -109,6 +110,7 @@ class WeightedLayer:
     not_source: str | None = None
     not_target: str | None = None
     modes: tuple[Literal["train", "eval"], ...] = ("train", "eval")
+    layout: WeightLayout | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +141,15 @@ class Rejection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LeftDense:
+    """A parameter of two or more dimensions that masks do not prune, its size, and why."""
+
+    name: str
+    numel: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class LayerGraph:
     """A model's weighted layers in execution order, its prunable weights and the pairs between its layers."""
 
@@ -147,6 +158,7 @@ class LayerGraph:
     pairs: tuple[LayerPair, ...]
     refusals: tuple[Rejection, ...]
     structure: str
+    left: tuple[LeftDense, ...] = ()
 
     @cached_property
     def reference_weights(self) -> int:

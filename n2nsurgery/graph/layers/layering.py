@@ -14,7 +14,7 @@ from n2nsurgery.graph.layers.layer_finder import FoundLayer, find_layers
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection, Signal, WeightedLayer
 from n2nsurgery.graph.layers.pairs import channel_layout, find_pairs, target_nonlinearity
 from n2nsurgery.graph.layers.prunable import prunable_weights
-from n2nsurgery.graph.layers.roles import Role, weight_of
+from n2nsurgery.graph.layers.roles import Role, is_matrix, weight_of
 from n2nsurgery.graph.layers.view import GraphView
 from n2nsurgery.graph.tracing.batch import per_sample
 from n2nsurgery.graph.tracing.trace import Trace
@@ -50,12 +50,13 @@ def layer_graph(trace: Trace) -> LayerGraph:
         layers = [_in_both(layer, views[1]) for layer in layers]
         pairs, one_mode = _present_in_both(pairs, views[1])
         rejections += one_mode
-    weights, left = prunable_weights(module, layers, trace.weight_uses)
+    weights, left = prunable_weights(trace, layers)
     return LayerGraph(
         layers=tuple(layers),
         weights=weights,
         pairs=pairs,
-        refusals=rejections + left,
+        refusals=rejections + tuple(Rejection(source=dense.name, target="", reason=dense.reason) for dense in left),
+        left=left,
         structure=fingerprint([_structure(view) for view in views]),
     )
 
@@ -76,6 +77,8 @@ def _layer(
     assert operator is not None
     assert weight is not None
     transposed = operator.startswith("conv_transpose")
+    matrix = is_matrix(node, view.root)
+    swapped = transposed or matrix
     layout = channel_layout(view, node)
     groups = int(_argument(node, view.root, "groups", 1))
     whole = Signal(address=node.meta["address"], shape=view.shape(node)[1:], layout=layout)
@@ -85,8 +88,8 @@ def _layer(
         address=node.meta["address"],
         operator=operator,
         weight=canonical[id(weight)],
-        in_channels=weight.shape[0] if transposed else weight.shape[1] * groups,
-        out_channels=weight.shape[1] * groups if transposed else weight.shape[0],
+        in_channels=weight.shape[0] if swapped else weight.shape[1] * groups,
+        out_channels=weight.shape[1] * groups if swapped else weight.shape[0],
         groups=groups,
         kernel=tuple(weight.shape[2:]),
         stride=_sizes(_argument(node, view.root, "stride", 1), weight.dim() - 2),
@@ -102,6 +105,7 @@ def _layer(
         not_source=found.not_source,
         not_target=found.not_target,
         modes=modes,  # type: ignore[arg-type]
+        layout="matrix" if matrix else None,
     )
 
 

@@ -1,4 +1,9 @@
-"""Which parameters masks may prune: the weights of conv and linear layers, also those that no node of a graph shows."""
+"""Which parameters masks may prune: the weights that inputs are multiplied with, whether or not a graph shows them.
+
+Those are the weights of convolutions and linear maps, of attention, of recurrent and bilinear layers, and of every
+product with a parameter. Tables in which rows are looked up are none, tied ones included. Where a layer multiplies with
+a weight that it computes first (a standardized one), masks on the parameter would not prune what is used.
+"""
 
 from __future__ import annotations
 
@@ -6,26 +11,56 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from torch import nn
 
-from n2nsurgery.graph.layers.layer_graph import Operator, PrunableWeight, Rejection, WeightedLayer, WeightLayout
-from n2nsurgery.graph.tracing.leaves import WEIGHTED_MODULES
+from n2nsurgery.graph.layers.layer_graph import LeftDense, Operator, PrunableWeight, WeightedLayer
+from n2nsurgery.graph.tracing.leaves import computes_its_weight, is_matrix_layer
+from n2nsurgery.graph.tracing.trace import Trace
+from n2nsurgery.graph.tracing.weight_uses import Product, WeightLayout
 
 _PACKED_PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
-_REASON = "not a weight of a conv or linear layer: kept dense, not counted"
+_NO_WEIGHT = "not a weight of a conv or linear layer: kept dense, not counted"
+_COMPUTED = "its layer computes the weight that it uses from this one: kept dense, not counted"
+_TABLE = "an embedding table: kept dense, not counted"
+_TIED = "an embedding table, tied to '{layer}', which stays dense with it: kept dense, not counted"
 
 
 def prunable_weights(
-    module: nn.Module, layers: Iterable[WeightedLayer], uses: Mapping[str, int]
-) -> tuple[tuple[PrunableWeight, ...], tuple[Rejection, ...]]:
-    """Weights of conv and linear layers in the model's parameter order, each once; the other matrices are refused.
-
-    `uses` gives, by name, the multiply-accumulates of one weight where `layers` do not show the weight.
-    """
+    trace: Trace, layers: Iterable[WeightedLayer]
+) -> tuple[tuple[PrunableWeight, ...], tuple[LeftDense, ...]]:
+    """The prunable weights in the model's parameter order, each once; the other matrices with the reason."""
+    module = trace.module
+    parameters = {name: p for name, p in module.named_parameters() if p.dim() > 1}
     found: dict[str, PrunableWeight] = {}
-    for weight in (*_of_layers(module, layers), *_of_leaves(module, uses)):
+    known = (*_of_layers(module, layers), *_of_modules(module, trace.weight_uses), *_of_products(parameters, trace))
+    for weight in known:
         found.setdefault(weight.name, weight)
-    order = [name for name, parameter in module.named_parameters() if parameter.dim() > 1]
-    rejected = tuple(Rejection(source=name, target="", reason=_REASON) for name in order if name not in found)
-    return tuple(found[name] for name in order if name in found), rejected
+    left = dict(_left(trace, found))
+    return (
+        tuple(found[name] for name in parameters if name in found and name not in left),
+        tuple(
+            LeftDense(name=name, numel=parameter.numel(), reason=left.get(name, _NO_WEIGHT))
+            for name, parameter in parameters.items()
+            if name in left or name not in found
+        ),
+    )
+
+
+def _left(trace: Trace, found: Mapping[str, PrunableWeight]) -> Iterator[tuple[str, str]]:
+    """Names and reasons of the weights that stay dense though a product may read them."""
+    canonical = {id(parameter): name for name, parameter in trace.module.named_parameters()}
+    for path, child in trace.module.named_modules():
+        if computes_its_weight(child):
+            name = canonical[id(child.weight)]
+            if name not in trace.weight_uses:
+                yield name, _COMPUTED
+        if isinstance(child, nn.Embedding | nn.EmbeddingBag) and id(child.weight) in canonical:
+            yield _table(canonical[id(child.weight)], path, found)
+    for name in trace.tables:
+        yield _table(name, name.rpartition(".")[0], found)
+
+
+def _table(name: str, path: str, found: Mapping[str, PrunableWeight]) -> tuple[str, str]:
+    tied = found.get(name)
+    return name, _TABLE if tied is None or tied.layer == path else _TIED.format(layer=tied.layer)
 
 
 def _of_layers(module: nn.Module, layers: Iterable[WeightedLayer]) -> Iterator[PrunableWeight]:
@@ -39,7 +74,7 @@ def _of_layers(module: nn.Module, layers: Iterable[WeightedLayer]) -> Iterator[P
             name=name,
             layer=first.name,
             shape=tuple(weight.shape),
-            layout=_layout(first.operator),
+            layout=first.layout or _layout(first.operator),
             groups=first.groups,
             uses=macs // max(1, weight.numel()),
         )
@@ -51,23 +86,50 @@ def _layout(operator: Operator) -> WeightLayout:
     return "conv_transpose" if operator.startswith("conv_transpose") else "conv"
 
 
-def _of_leaves(module: nn.Module, uses: Mapping[str, int]) -> Iterator[PrunableWeight]:
-    """The weights of every conv, linear and attention module, whether or not a graph calls it."""
+def _of_modules(module: nn.Module, uses: Mapping[str, int]) -> Iterator[PrunableWeight]:
+    """The weights of every conv, linear, attention and recurrent module, whether or not a graph calls it."""
     canonical = {id(parameter): name for name, parameter in module.named_parameters()}
-    for layer, parameter, layout, groups in _matrices(module):
+    for layer, parameter, product in _matrices(module):
         name = canonical[id(parameter)]
         shape = tuple(parameter.shape)
-        yield PrunableWeight(name=name, layer=layer, shape=shape, layout=layout, groups=groups, uses=uses.get(name, 0))
+        used = uses.get(name, 0)
+        yield PrunableWeight(
+            name=name, layer=layer, shape=shape, layout=product.layout, groups=product.groups, uses=used
+        )
 
 
-def _matrices(module: nn.Module) -> Iterator[tuple[str, nn.Parameter, WeightLayout, int]]:
-    """Layer name, weight, layout and groups."""
+def _matrices(module: nn.Module) -> Iterator[tuple[str, nn.Parameter, Product]]:
+    """Layer name, weight, and how it is multiplied with."""
     for path, child in module.named_modules():
-        if isinstance(child, nn.Linear) and isinstance(child.weight, nn.Parameter):
-            yield path, child.weight, "linear", 1
-        elif isinstance(child, WEIGHTED_MODULES) and isinstance(child.weight, nn.Parameter):
-            yield path, child.weight, "conv_transpose" if child.transposed else "conv", int(child.groups)  # type: ignore[arg-type]
-        elif isinstance(child, nn.MultiheadAttention):
-            for attribute in _PACKED_PROJECTIONS:
-                if (packed := getattr(child, attribute)) is not None:
-                    yield f"{path}.{attribute.removesuffix('_weight')}".lstrip("."), packed, "linear", 1
+        if isinstance(child, nn.RNNBase | nn.RNNCellBase | nn.MultiheadAttention):
+            for name, weight in child.named_parameters(recurse=False):
+                if name.startswith("weight") or name in _PACKED_PROJECTIONS:
+                    yield f"{path}.{name.removesuffix('_weight')}".lstrip("."), weight, Product(layout="linear")
+        elif (product := _own_product(child)) is not None and isinstance(child.weight, nn.Parameter):
+            yield path, child.weight, product
+
+
+def _own_product(module: nn.Module) -> Product | None:
+    """How a layer multiplies with its `weight`; None for every other module."""
+    if isinstance(module, nn.Linear):
+        return Product(layout="linear")
+    if isinstance(module, nn.modules.conv._ConvNd):  # noqa: SLF001 - the only name of the base class
+        return Product(layout="conv_transpose" if module.transposed else "conv", groups=module.groups)
+    if isinstance(module, nn.Bilinear):
+        return Product(layout="conv")
+    return Product(layout="matrix") if is_matrix_layer(module) else None
+
+
+def _of_products(parameters: Mapping[str, nn.Parameter], trace: Trace) -> Iterator[PrunableWeight]:
+    """The parameters that are multiplied with anywhere else."""
+    for name, product in trace.products.items():
+        if name in parameters:
+            shape = tuple(parameters[name].shape)
+            yield PrunableWeight(
+                name=name,
+                layer=name.removesuffix(".weight"),
+                shape=shape,
+                layout=product.layout,
+                groups=shape[0] if product.layout.endswith("stack") else product.groups,
+                uses=trace.weight_uses.get(name, 0),
+            )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import enum
 from math import prod
-from operator import attrgetter
+from operator import attrgetter, matmul
 from typing import Any
 
+import torch
 from torch import fx, nn
 from torch.nn import functional
 
 from n2nsurgery.graph.layers.layer_graph import Nonlinearity, Operator
-from n2nsurgery.graph.tracing.leaves import WEIGHTED_MODULES, holds_weighted, is_norm
+from n2nsurgery.graph.tracing.leaves import WEIGHTED_MODULES, holds_weighted, is_matrix_layer, is_norm
 
 
 class Role(enum.Enum):
@@ -40,6 +41,8 @@ WEIGHTED_FUNCTIONS: dict[Any, Operator] = {
     functional.conv_transpose3d: "conv_transpose3d",
     functional.linear: "linear",
 }
+_MATRIX_PRODUCTS = frozenset([torch.matmul, torch.mm, matmul, "matmul", "mm", "__matmul__"])
+_MATRIX = 2
 _MODULE_OPERATORS: tuple[tuple[type[nn.Module], Operator], ...] = (
     (nn.ConvTranspose1d, "conv_transpose1d"),
     (nn.ConvTranspose2d, "conv_transpose2d"),
@@ -121,9 +124,27 @@ def operator_of(node: fx.Node, root: nn.Module) -> Operator | None:
     if node.op == "call_module":
         module = root.get_submodule(str(node.target))
         operator = next((operator for kind, operator in _MODULE_OPERATORS if isinstance(module, kind)), None)
+        operator = "linear" if is_matrix_layer(module) else operator
+    elif is_matrix_product(node):
+        operator = "linear"
     elif callable(node.target):
         operator = WEIGHTED_FUNCTIONS.get(node.target)
     return operator if operator is not None and weight_of(node, root) is not None else None
+
+
+def is_matrix_product(node: fx.Node) -> bool:
+    """Whether `node` is `x @ weight` with a matrix of the module's own."""
+    weight = node.args[1] if len(node.args) > 1 else None
+    if node.target not in _MATRIX_PRODUCTS or not isinstance(weight, fx.Node) or weight.op != "get_attr":
+        return False
+    return is_tensor(weight) and len(weight.meta["shapes"][0]) == _MATRIX
+
+
+def is_matrix(node: fx.Node, root: nn.Module) -> bool:
+    """Whether a weighted call has its weight as (in, out)."""
+    if node.op == "call_module":
+        return is_matrix_layer(root.get_submodule(str(node.target)))
+    return is_matrix_product(node)
 
 
 def weight_of(node: fx.Node, root: nn.Module) -> nn.Parameter | None:

@@ -15,11 +15,12 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from n2nsurgery.graph.tracing.batch import BATCH_SIZES, per_sample
 from n2nsurgery.graph.tracing.leaves import NORM_MODULES
 from n2nsurgery.graph.tracing.side_effects import draws_undone
-from n2nsurgery.graph.tracing.weight_uses import WeightUses
+from n2nsurgery.graph.tracing.weight_uses import Product, WeightUses
 
 Arguments = tuple[tuple[Any, Any], tuple[Any, Any]]  # (args, kwargs) at the two batch sizes
 
@@ -44,11 +45,22 @@ class Evaluator:
         self.active = False
         self._fake = FakeTensorMode(allow_non_fake_inputs=True)
         self._uses: tuple[Counter[nn.Parameter], Counter[nn.Parameter]] = (Counter(), Counter())
+        self._products: dict[nn.Parameter, Product] = {}
+        self._tables: set[nn.Parameter] = set()
+        self._views = WeakTensorKeyDictionary()
 
     def weight_uses(self, root: nn.Module) -> dict[str, int]:
         """By parameter name, the multiply-accumulates of one of its weights for one sample, in all calls so far."""
         first, second = self._uses
         return {n: per_sample(first[p], second[p]) for n, p in root.named_parameters() if p in first}
+
+    def products(self, root: nn.Module) -> dict[str, Product]:
+        """By parameter name, how the parameters were multiplied with, in all calls so far."""
+        return {name: self._products[p] for name, p in root.named_parameters() if p in self._products}
+
+    def tables(self, root: nn.Module) -> frozenset[str]:
+        """Names of the parameters in which rows were looked up."""
+        return frozenset(name for name, p in root.named_parameters() if p in self._tables)
 
     def inputs(self, example: Any) -> ValuePair:  # noqa: ANN401 - whatever the model takes
         """An example input at both batch sizes; what is no tensor stays as it is."""
@@ -99,9 +111,11 @@ class Evaluator:
                 continue
             tensors = _tensors((args, kwargs))
             versions = [_version(tensor) for tensor in tensors]
-            with WeightUses() as counted:
+            with WeightUses(self._views) as counted:
                 results.append(function(*args, **kwargs))
             uses.update(counted.uses)
+            self._products |= counted.products
+            self._tables |= counted.tables
             written |= {i for i, tensor in enumerate(tensors) if _version(tensor) != versions[i]}
         of_first = _tensors(arguments[0])
         overwrites = frozenset(storage_of(of_first[index]) for index in written)

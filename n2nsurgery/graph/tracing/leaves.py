@@ -26,6 +26,27 @@ def holds_weighted(module: nn.Module) -> bool:
     return any(isinstance(child, WEIGHTED_MODULES) for child in module.modules())
 
 
+def is_matrix_layer(module: nn.Module) -> bool:
+    """Whether `module` is x @ weight + bias with weight (in, out), as the `Conv1D` of Transformers."""
+    kind = type(module)
+    return (
+        kind.__name__ == "Conv1D"
+        and kind.__module__.startswith("transformers.")
+        and isinstance(getattr(module, "weight", None), nn.Parameter)
+    )
+
+
+def computes_its_weight(module: nn.Module) -> bool:
+    """Whether `module` is a conv or linear layer with a forward of its own, which may use another weight than its own.
+
+    Whether it does is seen when it is evaluated.
+    """
+    if not isinstance(module, WEIGHTED_MODULES) or not isinstance(module.weight, nn.Parameter):
+        return False
+    methods = (getattr(type(module), name, None) for name in ("forward", "_conv_forward"))
+    return any(not method.__module__.startswith("torch.nn.") for method in methods if method is not None)
+
+
 def is_norm(module: nn.Module) -> bool:
     """Whether `module` normalizes its input: a norm of torch.nn, or one by its name that has vector parameters only."""
     named = "Norm" in type(module).__name__ and all(parameter.dim() <= 1 for parameter in module.parameters())
@@ -44,6 +65,8 @@ def is_leaf(module: nn.Module) -> bool:
         return False
     if isinstance(module, WEIGHTED_MODULES):
         return next(module.children(), None) is None
+    if is_matrix_layer(module):
+        return True
     return type(module).__module__.startswith("torch.nn.modules") or is_norm(module) or depends_on_mode(module)
 
 

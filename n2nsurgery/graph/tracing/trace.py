@@ -24,6 +24,7 @@ from n2nsurgery.graph.tracing.leaves import holds_weighted
 from n2nsurgery.graph.tracing.modes import merge_modes
 from n2nsurgery.graph.tracing.traced_module import TracedModule
 from n2nsurgery.graph.tracing.tracer import ValueTracer
+from n2nsurgery.graph.tracing.weight_uses import Product
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,13 +41,16 @@ class Trace:
     """A traced model.
 
     `module` is a traced deep copy. `leaves`: what was kept opaque, and why. `weight_uses`: by parameter name, the
-    multiply-accumulates of one weight for one sample, as far as calls of conv and linear functions show them.
+    multiply-accumulates of one weight for one sample, as far as calls of torch's functions show them; `products`: how
+    the parameter is multiplied with there. `tables`: names of the parameters in which rows are looked up.
     `original`: the model that was traced; `inplace`: surgery may change that very object.
     """
 
     module: TracedModule
     leaves: tuple[Leaf, ...]
     weight_uses: Mapping[str, int]
+    products: Mapping[str, Product] = field(default_factory=dict)
+    tables: frozenset[str] = frozenset()
     original: nn.Module | None = None
     inplace: bool = False
 
@@ -87,7 +91,14 @@ def trace(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -
         root, train_graph=train_graph, eval_graph=eval_graph, arguments=examples, unusable=followed.unusable
     )
     module.training = training
-    return Trace(module=module, leaves=tuple(followed.leaves), weight_uses=followed.uses, original=model)
+    return Trace(
+        module=module,
+        leaves=tuple(followed.leaves),
+        weight_uses=followed.uses,
+        products=followed.products,
+        tables=frozenset(followed.tables),
+        original=model,
+    )
 
 
 @dataclass(kw_only=True)
@@ -97,6 +108,8 @@ class _Followed:
     graphs: dict[bool, fx.Graph] = field(default_factory=dict)
     leaves: list[Leaf] = field(default_factory=list)
     uses: dict[str, int] = field(default_factory=dict)
+    products: dict[str, Product] = field(default_factory=dict)
+    tables: set[str] = field(default_factory=set)
     unusable: str | None = None
 
 
@@ -112,7 +125,7 @@ def _follow(root: nn.Module, examples: Mapping[str, Any]) -> _Followed:
         except TraceError:
             raise error from error.__cause__
         return found
-    both = replace(found, leaves=[*found.leaves], uses={**found.uses}, graphs={})
+    both = replace(found, leaves=[*found.leaves], graphs={})
     try:
         _follow_mode(root, examples, both, mode=True)
     except TraceError as error:
@@ -135,6 +148,8 @@ def _follow_mode(root: nn.Module, examples: Mapping[str, Any], found: _Followed,
     tracer, found.graphs[mode] = _trace_one(root, examples, found.leaves)
     for name, count in tracer.weight_uses.items():
         found.uses[name] = max(found.uses.get(name, 0), count)
+    found.products |= tracer.products
+    found.tables |= tracer.tables
     if tracer.lost:
         found.unusable = f"its forward passes on objects that no graph can hold: {', '.join(sorted(tracer.lost))}"
 

@@ -28,6 +28,7 @@ from n2nsurgery.graph.tracing.evaluator import Evaluator, ValuePair
 from n2nsurgery.graph.tracing.leaves import is_leaf, leaf_functions
 from n2nsurgery.graph.tracing.side_effects import drawn, unchanged
 from n2nsurgery.graph.tracing.value_proxy import ValueProxy, instances_by_value, is_fact
+from n2nsurgery.graph.tracing.weight_uses import Product
 
 ModuleCall = tuple[str, int]  # a container's path, and how many calls of it came before
 _FACTORIES = ("arange", "zeros", "ones", "full", "empty", "eye", "linspace", "tensor", "as_tensor", "finfo", "iinfo")
@@ -41,8 +42,9 @@ class ValueTracer(fx.Tracer):
     modules to keep as one node. After `trace`, every node's meta holds its `address`, its `values` and what it
     `overwrites` (storages of the first batch size); also its `order`, the calls of containers that it is `inside` of,
     was `returned_by` and was `given_to` (with argument, order and surrounding calls). `weight_uses` holds, by
-    parameter name, the multiply-accumulates of one of its weights for one sample; `lost` the classes of objects that
-    forward passes on or returns, of which the graph holds the tensors only.
+    parameter name, the multiply-accumulates of one of its weights for one sample, `products` how it is multiplied with;
+    `tables` the parameters in which rows are looked up; `lost` the classes of objects that forward passes on or
+    returns, of which the graph holds the tensors only.
     """
 
     proxy_buffer_attributes = True  # a buffer expanded to the batch size must be symbolic too
@@ -53,6 +55,8 @@ class ValueTracer(fx.Tracer):
         self.leaf_names = leaf_names
         self.failed_in = ""
         self.weight_uses: dict[str, int] = {}
+        self.products: dict[str, Product] = {}
+        self.tables: frozenset[str] = frozenset()
         self.lost: set[str] = set()
         self._evaluator = Evaluator()
         self._stack = [""]
@@ -69,6 +73,8 @@ class ValueTracer(fx.Tracer):
             constants = {name: value for name, value in vars(root).items() if name in used}
         vars(root).update(constants)
         self.weight_uses = self._evaluator.weight_uses(root)
+        self.products = self._evaluator.products(root)
+        self.tables = self._evaluator.tables(root)
         return graph
 
     # -- what fx asks of a tracer -----------------------------------------------------------------------------

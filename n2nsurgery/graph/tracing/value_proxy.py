@@ -154,6 +154,8 @@ class ValueProxy(fx.Proxy):
         # The limits of a number type change with `module.to(dtype)`, they are no facts about the model.
         if is_fact(first, second) and not isinstance(values[0], _LIMITS):
             return first
+        if isinstance(first, torch.Tensor):
+            return self.tracer.create_proxy("call_function", getattr, (self, name), {})
         return ValueAttribute(self, name, (first, second))
 
 

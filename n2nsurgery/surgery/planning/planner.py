@@ -21,6 +21,7 @@ from n2nsurgery.skips.kind import KINDS
 from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.junctions import junction_counts, junctions_of
+from n2nsurgery.surgery.planning.left_dense import left_dense, require_weights
 from n2nsurgery.surgery.planning.plan import SCHEMA, InputSpec, SurgeryPlan
 from n2nsurgery.surgery.planning.skip_length import skip_length_of
 from n2nsurgery.surgery.planning.skip_plan import places, skip_counts, specs, started, widened, with_ratio
@@ -47,6 +48,7 @@ def plan_surgery(
     it. Raises UnknownNameError for a name or pattern that matches nothing, BudgetError where the weights do not fit.
     """
     config = checked(config, criterion)
+    require_weights(graph, model.class_name)
     criterion = criterion or criterion_of(config)
     junctions = junction_counts(graph.weights, junctions_of(config), criterion)
     spill = config.redistribute or config.skip_length == "auto"
@@ -81,7 +83,7 @@ def plan_surgery(
         kept=_kept(graph, config, criterion, granted.sequential, dense, junctions),
         skips=started(served, config),
         refused=(*graph.refusals, *rejected, *unserved),
-        warnings=(*notes, *warnings, *_share_warnings(graph, granted, served, config, criterion)),
+        warnings=(*notes, *warnings, *left_dense(graph), *_share_warnings(graph, granted, served, config, criterion)),
     )
 
 

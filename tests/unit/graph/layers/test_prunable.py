@@ -44,25 +44,144 @@ def test_weights_come_in_the_order_of_the_parameters_and_only_matrices_count():
     assert kept_dense(graph) == set()
 
 
-def test_embeddings_recurrences_and_loose_matrices_are_kept_dense_with_a_reason():
+def test_embeddings_and_loose_matrices_are_kept_dense_with_a_reason():
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.embedding = nn.Embedding(10, 4)
+            self.table = nn.Parameter(torch.zeros(10, 4))
             self.positions = nn.Parameter(torch.zeros(3, 4))
-            self.lstm = nn.LSTM(4, 4, batch_first=True)
-            self.bilinear = nn.Bilinear(4, 4, 4)
+            self.biases = nn.Parameter(torch.zeros(5, 4))
             self.head = nn.Linear(4, 2)
 
         def forward(self, x: Tensor) -> Tensor:
-            x = self.embedding(x) + self.positions
-            return self.head(self.bilinear(self.lstm(x)[0], x))
+            near = self.biases[torch.tensor([0, 2, 4])]  # rows looked up, then multiplied with
+            found = self.embedding(x) + F.embedding(x, self.table) + self.positions
+            return self.head(found) + (found @ near.t()).sum(-1, keepdim=True)
 
     graph = graph_of(Net(), torch.zeros(2, 3, dtype=torch.long))
     assert [weight.name for weight in graph.weights] == ["head.weight"]
-    assert kept_dense(graph) == {
-        "embedding.weight", "positions", "lstm.weight_ih_l0", "lstm.weight_hh_l0", "bilinear.weight"
-    }  # fmt: skip
+    table = "an embedding table: kept dense, not counted"
+    assert [(dense.name, dense.numel, dense.reason) for dense in graph.left] == [
+        ("table", 40, table),
+        ("positions", 12, NOT_A_LAYER),
+        ("biases", 20, NOT_A_LAYER),
+        ("embedding.weight", 40, table),
+    ]
+    assert {dense.name for dense in graph.left} <= {refusal.source for refusal in graph.refusals if not refusal.target}
+
+
+def test_a_head_that_is_tied_to_an_embedding_stays_dense_with_it():
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(10, 4)
+            self.middle = nn.Linear(4, 4)
+            self.head = nn.Linear(4, 10, bias=False)
+            self.head.weight = self.embedding.weight
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(torch.relu(self.middle(self.embedding(x))))
+
+    graph = graph_of(Net(), torch.zeros(2, 3, dtype=torch.long))
+    assert [weight.name for weight in graph.weights] == ["middle.weight"]
+    assert [layer.name for layer in graph.layers] == ["middle", "head"]
+    (left,) = graph.left
+    assert left.reason == ("an embedding table, tied to 'head', which stays dense with it: kept dense, not counted")
+
+
+def product(name: str, shape: tuple[int, ...], multiply) -> nn.Module:
+    """A network of one parameter `name`, which `multiply` uses."""
+
+    class Product(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_parameter(name, nn.Parameter(torch.zeros(shape)))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return multiply(x, getattr(self, name))
+
+    return Product()
+
+
+PRODUCTS = {
+    "x @ w": ((4, 5), lambda x, w: x @ w, "matrix", 3),
+    "x @ w.T": ((5, 4), lambda x, w: x @ w.T, "linear", 3),
+    "w @ x.mT": ((5, 4), lambda x, w: w @ x.mT, "linear", 3),
+    "linear": ((5, 4), F.linear, "linear", 3),
+    "linear of a part": ((10, 4), lambda x, w: F.linear(x, w.chunk(2)[1]), "linear", 1),
+    "addmm": ((4, 5), lambda x, w: torch.addmm(x.new_zeros(5), x.flatten(0, 1), w), "matrix", 3),
+    "einsum": ((4, 5), lambda x, w: torch.einsum("bni,io->bno", x, w), "matrix", 3),
+    "einsum without an arrow": ((5, 4), lambda x, w: torch.einsum("bni,oi", x, w), "linear", 3),
+    "einsum of heads": ((2, 4, 5), lambda x, w: torch.einsum("bni,hio->bhno", x, w), "matrix_stack", 3),
+    "experts": ((2, 5, 4), lambda x, w: sum(F.linear(x, w[i]) for i in range(2)), "linear_stack", 3),
+    "bmm": ((3, 4, 5), lambda x, w: torch.bmm(x.transpose(0, 1), w), "matrix_stack", 1),
+}
+
+
+@pytest.mark.parametrize(("shape", "multiply", "layout", "uses"), PRODUCTS.values(), ids=PRODUCTS)
+def test_a_parameter_that_inputs_are_multiplied_with_is_a_weight(shape, multiply, layout, uses):
+    (weight,) = graph_of(product("kernel", shape, multiply), torch.zeros(2, 3, 4)).weights
+    assert (weight.name, weight.layer, weight.shape) == ("kernel", "kernel", shape)
+    assert weight.layout == layout
+    assert weight.groups == (shape[0] if layout.endswith("stack") else 1)
+    assert weight.uses == uses
+
+
+@pytest.mark.parametrize(
+    ("layer", "names", "uses"),
+    [
+        (nn.LSTM(4, 5, batch_first=True), ["0.weight_ih_l0", "0.weight_hh_l0"], 3),
+        (nn.GRU(4, 5, num_layers=2), ["0.weight_ih_l0", "0.weight_hh_l0", "0.weight_ih_l1", "0.weight_hh_l1"], 3),
+        (nn.RNN(4, 5), ["0.weight_ih_l0", "0.weight_hh_l0"], 3),
+    ],
+)
+def test_the_matrices_of_recurrent_layers_are_weights(layer, names, uses):
+    graph = graph_of(nn.Sequential(layer), torch.zeros(2, 3, 4))
+    assert [weight.name for weight in graph.weights] == names
+    assert {(weight.layout, weight.uses) for weight in graph.weights} == {("linear", uses)}
+    assert graph.left == ()
+
+
+def test_a_bilinear_layer_has_a_channel_for_each_slice():
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bilinear = nn.Bilinear(4, 4, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.bilinear(x, x)
+
+    (weight,) = graph_of(Net(), torch.zeros(2, 3, 4)).weights
+    assert (weight.layer, weight.layout, weight.shape, weight.uses) == ("bilinear", "conv", (5, 4, 4), 3)
+
+
+def test_a_matrix_product_is_a_layer_with_its_activation():
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Parameter(torch.zeros(4, 6)), nn.Parameter(torch.zeros(6, 5))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu(x @ self.first) @ self.second
+
+    first, second = graph_of(Net(), torch.zeros(2, 4)).layers
+    assert (first.name, first.operator, first.layout) == ("first", "linear", "matrix")
+    assert (first.in_channels, first.out_channels, first.macs) == (4, 6, 24)
+    assert first.nonlinearity.name == "ReLU"
+    assert (second.name, second.in_channels, second.out_channels) == ("second", 6, 5)
+
+
+def test_the_conv1d_of_transformers_is_a_layer():
+    layers = pytest.importorskip("transformers.pytorch_utils")
+    net = nn.Sequential(layers.Conv1D(6, 4), nn.GELU(), layers.Conv1D(4, 6))
+    graph = graph_of(net, torch.zeros(2, 3, 4))
+    assert [(layer.name, layer.in_channels, layer.out_channels) for layer in graph.layers] == [("0", 4, 6), ("2", 6, 4)]
+    assert graph.layers[0].activation.shape == (3, 6)
+    assert [(w.name, w.layout, w.shape, w.uses) for w in graph.weights] == [
+        ("0.weight", "matrix", (4, 6), 3),
+        ("2.weight", "matrix", (6, 4), 3),
+    ]
 
 
 def test_weights_inside_a_module_that_cannot_be_followed_count_with_their_uses():
@@ -145,8 +264,21 @@ def test_a_weight_that_is_computed_first_is_kept_dense():
     model = nn.Sequential(Standardized(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3))
     parametrize.register_parametrization(model[2], "weight", Scaled())
     graph = graph_of(model, torch.zeros(2, 3, 8, 8))
-    assert [weight.name for weight in graph.weights] == ["0.weight", "4.weight"]  # the subclass standardizes its own
-    assert kept_dense(graph) == {"2.parametrizations.weight.original"}
+    assert [weight.name for weight in graph.weights] == ["4.weight"]
+    assert [(dense.name, dense.reason) for dense in graph.left] == [
+        ("0.weight", "its layer computes the weight that it uses from this one: kept dense, not counted"),
+        ("2.parametrizations.weight.original", NOT_A_LAYER),
+    ]
+
+
+def test_a_layer_with_a_forward_of_its_own_that_multiplies_with_its_weight_is_pruned():
+    class Padded(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.conv2d(F.pad(x, (1, 1, 1, 1)), self.weight)
+
+    assert [weight.name for weight in graph_of(nn.Sequential(Padded(3, 4, 3)), torch.zeros(2, 3, 8, 8)).weights] == [
+        "0.weight"
+    ]
 
 
 def test_a_model_with_weights_that_hooks_compute_is_refused_as_it_cannot_be_copied():

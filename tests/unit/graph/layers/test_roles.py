@@ -66,7 +66,6 @@ ROLES = [
     (lambda m, x: F.conv1d(x, m.kernel), Role.OTHER),
     (lambda m, x: F.conv1d(x, m.weight * 2), Role.OTHER),
     (nn.Sequential(Weights()), Role.OPAQUE),
-    (nn.Sequential(nn.TransformerEncoderLayer(8, 2, batch_first=True)), Role.OPAQUE),
     (nn.Sequential(nn.ELU()), Role.ACTIVATION),
     (nn.Sequential(nn.PReLU()), Role.ACTIVATION),
     (lambda _, x: F.mish(x), Role.ACTIVATION),

@@ -1,0 +1,42 @@
+"""What a plan leaves out of its budget, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from n2nsurgery.core.errors import BudgetError
+from n2nsurgery.graph.layers.layer_graph import LayerGraph
+
+_USUAL_SHARE = 0.8
+
+
+def require_weights(graph: LayerGraph, class_name: str) -> None:
+    """Return where a mask could prune something; else raise BudgetError with what the model's weights are."""
+    if not graph.weights:
+        raise BudgetError(
+            f"{class_name} has no weight that can be pruned: {_shares(graph) or 'it has no matrix or kernel'}"
+        )
+
+
+def left_dense(graph: LayerGraph) -> tuple[str, ...]:
+    """A warning where less than 80 % of the matrices and kernels are in the budget, with the shares of the others."""
+    left = sum(dense.numel for dense in graph.left)
+    share = graph.reference_weights / max(1, graph.reference_weights + left)
+    if share >= _USUAL_SHARE:
+        return ()
+    total = f"{graph.reference_weights + left:,} weights (matrices and kernels)"
+    return (f"only {share:.0%} of the model's {total} are in the budget: {_shares(graph)}",)
+
+
+def _shares(graph: LayerGraph) -> str:
+    """The reasons why weights stay dense, largest share first."""
+    total = graph.reference_weights + sum(dense.numel for dense in graph.left)
+    sizes: Counter[str] = Counter()
+    largest = {}
+    for dense in sorted(graph.left, key=lambda dense: dense.numel):
+        sizes[dense.reason] += dense.numel
+        largest[dense.reason] = dense.name
+    return "; ".join(
+        f"{size / total:.0%} stay dense ('{largest[reason]}': {reason.removesuffix(': kept dense, not counted')})"
+        for reason, size in sizes.most_common()
+    )
