@@ -20,6 +20,9 @@ __all__ = ["LibraryNotBuiltError", "instruction_set", "library_path", "register"
 
 LIBRARY_VARIABLE = "N2NSURGERY_LIBRARY"
 
+_REGISTERED = "n2nsurgery.library"
+"""The entry of a session's options that tells which library they have."""
+
 
 class LibraryNotBuiltError(RunError):
     """The sparse runtime's shared library is not there, or does not load; the message says how to build it."""
@@ -30,6 +33,12 @@ class AcceptsCustomOps(Protocol):
 
     def register_custom_ops_library(self, path: str, /) -> None:
         """Loads the library at path and adds its operators."""
+
+    def get_session_config_entry(self, key: str, /) -> str:
+        """The entry that was added under `key`; RuntimeError where there is none."""
+
+    def add_session_config_entry(self, key: str, value: str, /) -> None:
+        """Adds an entry, or replaces it."""
 
 
 def library_path() -> Path:
@@ -56,10 +65,17 @@ def register(session_options: AcceptsCustomOps) -> None:
     """Adds the sparse kernels to a session's options, before the session is made.
 
     The kernels run on the CPU provider, in the threads that the session has (`intra_op_num_threads`). A session on
-    another provider should not get them: it would copy every input of a sparse layer to the CPU. Raises
-    LibraryNotBuiltError if the library is not there.
+    another provider should not get them: it would copy every input of a sparse layer to the CPU. A second call for the
+    same options does nothing. Raises LibraryNotBuiltError if the library is not there.
     """
-    session_options.register_custom_ops_library(str(library_path()))
+    path = str(library_path())
+    try:
+        registered = session_options.get_session_config_entry(_REGISTERED)
+    except RuntimeError:  # ONNX Runtime's answer for an entry that is not there
+        registered = None
+    if registered is None:  # ONNX Runtime refuses the same operators twice, when it makes the session
+        session_options.register_custom_ops_library(path)
+        session_options.add_session_config_entry(_REGISTERED, path)
 
 
 def instruction_set() -> str:

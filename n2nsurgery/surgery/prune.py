@@ -16,7 +16,8 @@ from torch import Tensor
 from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight, Rejection
-from n2nsurgery.graph.tracing.trace import Leaf, Trace
+from n2nsurgery.graph.tracing.following.follow import Leaf
+from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.criterion import Criterion
 from n2nsurgery.masks.draw import MaskDraw, WeightReport, draw_masks

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from n2nsurgery.core.errors import VerificationError
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.bench.bench_layers import LayerTime, layer_times
 from n2nsurgery.export.bench.bench_load import Loading, measure_loading
@@ -100,6 +101,7 @@ def bench(model: Side, other: Side | None, settings: BenchSettings, *, progress:
     """
     sides = [side for side in (model, other) if side is not None]
     progress("loading", 0.1)
+    runs = [_runner(_opened(side, settings), settings.batch) for side in sides]
     loadings = [
         measure_loading(
             side.path, device=settings.device, threads=settings.threads, batch=settings.batch, libraries=side.libraries
@@ -142,6 +144,10 @@ def _opened(side: Side, settings: BenchSettings) -> onnxruntime.InferenceSession
 
 def _runner(opened: onnxruntime.InferenceSession, batch: int) -> Callable[[], object]:
     feed = feed_of(opened, batch)
+    try:
+        opened.run(None, feed)
+    except Exception as error:  # ONNX Runtime's exceptions share no other base class
+        raise VerificationError(f"ONNX Runtime fails at batch size {batch}: {error}") from error
     return lambda: opened.run(None, feed)
 
 

@@ -151,7 +151,10 @@ class LeftDense:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerGraph:
-    """A model's weighted layers in execution order, its prunable weights and the pairs between its layers."""
+    """A model's weighted layers in execution order, its prunable weights and the pairs between its layers.
+
+    `left`: the parameters that masks do not prune. `unfollowed`: why only parts of the model are known, each by itself.
+    """
 
     layers: tuple[WeightedLayer, ...]
     weights: tuple[PrunableWeight, ...]
@@ -159,6 +162,7 @@ class LayerGraph:
     refusals: tuple[Rejection, ...]
     structure: str
     left: tuple[LeftDense, ...] = ()
+    unfollowed: str | None = None
 
     @cached_property
     def reference_weights(self) -> int:

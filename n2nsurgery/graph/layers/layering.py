@@ -57,6 +57,7 @@ def layer_graph(trace: Trace) -> LayerGraph:
         pairs=pairs,
         refusals=rejections + tuple(Rejection(source=dense.name, target="", reason=dense.reason) for dense in left),
         left=left,
+        unfollowed=trace.unfollowed,
         structure=fingerprint([_structure(view) for view in views]),
     )
 

@@ -72,7 +72,11 @@ _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "Hardshrink": ("lambd",),
     "PReLU": ("num_parameters",),
 }
-_CUSTOM_ACTIVATIONS = {"HardSwish": "Hardswish", "HardSigmoid": "Hardsigmoid", "Swish": "SiLU"}
+_CUSTOM_ACTIVATIONS = {
+    "HardSwish": "Hardswish", "HardSigmoid": "Hardsigmoid", "Swish": "SiLU", "GELUActivation": "GELU",
+    "NewGELUActivation": "GELUTanh", "FastGELUActivation": "GELUTanh", "AccurateGELUActivation": "GELUTanh",
+    "QuickGELUActivation": "QuickGELU", "SiLUActivation": "SiLU", "MishActivation": "Mish",
+}  # fmt: skip
 _ATTENTION_MODULES = ("Softmax", "LogSoftmax", "Softmax2d", "Softmin", "MultiheadAttention")
 _PASS_MODULES = ("Identity", "StochasticDepth", "DropPath", "LayerScale", "LayerScale2d", "DropBlock2d")
 _LAYOUT_MODULES = ("Flatten", "Unflatten", "Permute", "PixelShuffle", "ChannelShuffle")

@@ -62,11 +62,15 @@ class Evaluator:
         """Names of the parameters in which rows were looked up."""
         return frozenset(name for name, p in root.named_parameters() if p in self._tables)
 
-    def inputs(self, example: Any) -> ValuePair:  # noqa: ANN401 - whatever the model takes
-        """An example input at both batch sizes; what is no tensor stays as it is."""
+    def inputs(self, example: Any, samples: int | None = None) -> ValuePair:  # noqa: ANN401 - whatever the model takes
+        """An example input at both batch sizes; what is no tensor stays as it is.
+
+        `samples`: a tensor with another first dimension has no batch, and keeps its shape; None: every tensor has one.
+        """
         with self._fake:
             first, second = (
-                tree_map_only(torch.Tensor, functools.partial(_resized, batch), example) for batch in BATCH_SIZES
+                tree_map_only(torch.Tensor, functools.partial(_resized, batch, samples), example)
+                for batch in BATCH_SIZES
             )
         return ValuePair(values=(first, second))
 
@@ -157,6 +161,7 @@ def _version(tensor: torch.Tensor) -> int:
     return tensor._version  # noqa: SLF001 - documented, and the only way to see a mutation
 
 
-def _resized(batch: int, tensor: torch.Tensor) -> torch.Tensor:
-    shape = (batch, *tensor.shape[1:]) if tensor.dim() else tensor.shape
+def _resized(batch: int, samples: int | None, tensor: torch.Tensor) -> torch.Tensor:
+    batched = tensor.dim() and samples in {None, tensor.shape[0]}
+    shape = (batch, *tensor.shape[1:]) if batched else tensor.shape
     return torch.empty(shape, dtype=tensor.dtype, device=tensor.device)

@@ -65,7 +65,7 @@ def is_leaf(module: nn.Module) -> bool:
         return False
     if isinstance(module, WEIGHTED_MODULES):
         return next(module.children(), None) is None
-    if is_matrix_layer(module):
+    if is_matrix_layer(module) or type(module).__module__ == "transformers.activations":
         return True
     return type(module).__module__.startswith("torch.nn.modules") or is_norm(module) or depends_on_mode(module)
 

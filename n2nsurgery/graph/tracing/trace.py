@@ -7,9 +7,8 @@ operations are rewritten, train and eval mode are both traced, and nothing of th
 from __future__ import annotations
 
 import copy
-import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -19,21 +18,12 @@ from torch import fx, nn
 from n2nsurgery.core.errors import InternalError, TraceError
 from n2nsurgery.core.outputs import modes_kept
 from n2nsurgery.graph.model_inputs import bind_inputs, unwrapped
+from n2nsurgery.graph.tracing.following.follow import Leaf, follow
+from n2nsurgery.graph.tracing.following.regions import follow_regions
 from n2nsurgery.graph.tracing.inplace import functionalize, memory_of
-from n2nsurgery.graph.tracing.leaves import holds_weighted
 from n2nsurgery.graph.tracing.modes import merge_modes
 from n2nsurgery.graph.tracing.traced_module import TracedModule
-from n2nsurgery.graph.tracing.tracer import ValueTracer
 from n2nsurgery.graph.tracing.weight_uses import Product
-
-
-@dataclass(frozen=True, kw_only=True)
-class Leaf:
-    """A class of modules that was kept as one node because its forward cannot be followed."""
-
-    class_name: str
-    paths: tuple[str, ...]
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +33,7 @@ class Trace:
     `module` is a traced deep copy. `leaves`: what was kept opaque, and why. `weight_uses`: by parameter name, the
     multiply-accumulates of one weight for one sample, as far as calls of torch's functions show them; `products`: how
     the parameter is multiplied with there. `tables`: names of the parameters in which rows are looked up.
+    `unfollowed`: why the graph shows parts of the model only, each by itself; None where it shows the whole.
     `original`: the model that was traced; `inplace`: surgery may change that very object.
     """
 
@@ -51,6 +42,7 @@ class Trace:
     weight_uses: Mapping[str, int]
     products: Mapping[str, Product] = field(default_factory=dict)
     tables: frozenset[str] = frozenset()
+    unfollowed: str | None = None
     original: nn.Module | None = None
     inplace: bool = False
 
@@ -68,7 +60,9 @@ def trace(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -
     `example_inputs`: positional inputs in forward's order, or inputs by argument name; tensors with the batch first,
     whose shapes, dtypes and devices count, never their values. The returned module is in the model's present mode.
     Where only one mode can be followed, the graph is that mode's, and the returned module refuses to run.
-    Raises TraceError, naming the module and the source line, where the root cannot be followed.
+    Where the root cannot be followed, the submodules that can be are, each on the arguments of its call for the
+    examples; `unfollowed` says why. Raises TraceError, naming the module and the source line, where the model does not
+    run on the examples either.
     """
     model = unwrapped(model)
     examples = bind_inputs(model, example_inputs)
@@ -78,7 +72,10 @@ def trace(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -
     except Exception as error:
         raise TraceError(f"{type(model).__name__} cannot be copied, so it cannot be pruned: {error}") from error
     with modes_kept(root):
-        followed = _follow(root, examples)
+        try:
+            followed = follow(root, examples)
+        except TraceError as error:
+            followed = follow_regions(root, examples, error)
     graphs = followed.graphs
     for graph in graphs.values():
         _keep_shapes(graph)
@@ -97,83 +94,9 @@ def trace(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -
         weight_uses=followed.uses,
         products=followed.products,
         tables=frozenset(followed.tables),
+        unfollowed=followed.unfollowed,
         original=model,
     )
-
-
-@dataclass(kw_only=True)
-class _Followed:
-    """What following a model gave: graphs by mode, and why they cannot stand for the model, if so."""
-
-    graphs: dict[bool, fx.Graph] = field(default_factory=dict)
-    leaves: list[Leaf] = field(default_factory=list)
-    uses: dict[str, int] = field(default_factory=dict)
-    products: dict[str, Product] = field(default_factory=dict)
-    tables: set[str] = field(default_factory=set)
-    unusable: str | None = None
-
-
-def _follow(root: nn.Module, examples: Mapping[str, Any]) -> _Followed:
-    """Both modes; a leaf of one is one in both. Where train mode needs leaves with weights inside, eval mode alone."""
-    found = _Followed()
-    try:
-        _follow_mode(root, examples, found, mode=False)
-    except TraceError as error:
-        found = _Followed(unusable=f"eval mode cannot be followed: {error}")
-        try:
-            _follow_mode(root, examples, found, mode=True)
-        except TraceError:
-            raise error from error.__cause__
-        return found
-    both = replace(found, leaves=[*found.leaves], graphs={})
-    try:
-        _follow_mode(root, examples, both, mode=True)
-    except TraceError as error:
-        return replace(found, unusable=found.unusable or f"train mode cannot be followed: {error}")
-    more = both.leaves[len(found.leaves) :]
-    hiding = next((leaf for leaf in more if holds_weighted(root.get_submodule(leaf.paths[0]))), None)
-    if hiding is not None:
-        reason = f"train mode cannot be followed: {hiding.class_name}: {hiding.reason}"
-        return replace(found, unusable=found.unusable or reason)
-    if more:
-        _follow_mode(root, examples, both, mode=False)
-    else:
-        both.graphs[False] = found.graphs[False]
-    return both
-
-
-def _follow_mode(root: nn.Module, examples: Mapping[str, Any], found: _Followed, *, mode: bool) -> None:
-    """Add the graph of one mode to `found`, with the leaves that it takes."""
-    root.train(mode)
-    tracer, found.graphs[mode] = _trace_one(root, examples, found.leaves)
-    for name, count in tracer.weight_uses.items():
-        found.uses[name] = max(found.uses.get(name, 0), count)
-    found.products |= tracer.products
-    found.tables |= tracer.tables
-    if tracer.lost:
-        found.unusable = f"its forward passes on objects that no graph can hold: {', '.join(sorted(tracer.lost))}"
-
-
-def _trace_one(root: nn.Module, examples: Mapping[str, Any], leaves: list[Leaf]) -> tuple[ValueTracer, fx.Graph]:
-    while True:
-        tracer = ValueTracer(examples, frozenset(path for leaf in leaves for path in leaf.paths))
-        try:
-            return tracer, tracer.trace(root)
-        except Exception as error:
-            path = tracer.failed_in
-            if not path or any(path in leaf.paths for leaf in leaves):
-                where = f"{type(root).__name__}{f', module {path!r}' if path else ''}"
-                raise TraceError(f"{where} cannot be traced: {error} ({source_line(error)})") from error
-            kind = type(root.get_submodule(path))
-            same = tuple(name for name, module in root.named_modules() if type(module) is kind)
-            leaves.append(Leaf(class_name=kind.__name__, paths=same, reason=f"{error} ({source_line(error)})"))
-
-
-def source_line(error: BaseException) -> str:
-    """`file:line` of the innermost frame that belongs neither to torch nor to the tracer."""
-    frames = traceback.extract_tb(error.__traceback__)
-    foreign = [f for f in frames if "/torch/" not in f.filename and "/n2nsurgery/graph/" not in f.filename]
-    return f"{foreign[-1].filename}:{foreign[-1].lineno}" if foreign else "no source line"
 
 
 def _keep_shapes(graph: fx.Graph) -> None:

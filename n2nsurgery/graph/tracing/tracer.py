@@ -12,7 +12,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from operator import attrgetter
 from typing import Any
 from unittest import mock
@@ -35,24 +35,43 @@ _FACTORIES = ("arange", "zeros", "ones", "full", "empty", "eye", "linspace", "te
 _RANDOM = ("rand", "randn", "randint", "randperm", "normal", "bernoulli")
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Region:
+    """A submodule that is traced by itself: its path, and the names of its examples by position and by keyword."""
+
+    path: str
+    positional: tuple[str, ...]
+    named: Mapping[str, str]
+
+    def call(self, root: nn.Module, inputs: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        """What the submodule returns for its part of the inputs."""
+        args = [inputs[name] for name in self.positional]
+        return root.get_submodule(self.path)(*args, **{key: inputs[name] for key, name in self.named.items()})
+
+
 class ValueTracer(fx.Tracer):
     """Traces one module in its present mode; see the module docstring.
 
     `examples`: example inputs by the name of forward's argument (batch first). `leaf_names`: paths of further
-    modules to keep as one node. After `trace`, every node's meta holds its `address`, its `values` and what it
-    `overwrites` (storages of the first batch size); also its `order`, the calls of containers that it is `inside` of,
-    was `returned_by` and was `given_to` (with argument, order and surrounding calls). `weight_uses` holds, by
-    parameter name, the multiply-accumulates of one of its weights for one sample, `products` how it is multiplied with;
-    `tables` the parameters in which rows are looked up; `lost` the classes of objects that forward passes on or
-    returns, of which the graph holds the tensors only.
+    modules to keep as one node. `regions`: submodules to trace in the place of the whole, on their examples.
+
+    After `trace`, every node's meta holds its `address`, its `values` and what it `overwrites` (storages of the first
+    batch size); also its `order`, the calls of containers that it is `inside` of, was `returned_by` and was `given_to`
+    (with argument, order and surrounding calls). `weight_uses` holds, by parameter name, the multiply-accumulates of
+    one of its weights for one sample, `products` how it is multiplied with; `tables` the parameters in which rows are
+    looked up; `lost` the classes of objects that forward passes on or returns, of which the graph holds the tensors.
     """
 
     proxy_buffer_attributes = True  # a buffer expanded to the batch size must be symbolic too
 
-    def __init__(self, examples: Mapping[str, Any], leaf_names: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, examples: Mapping[str, Any], leaf_names: frozenset[str] = frozenset(), regions: tuple[Region, ...] = ()
+    ) -> None:
         super().__init__(autowrap_functions=leaf_functions())
         self.examples = examples
         self.leaf_names = leaf_names
+        self.regions = regions
+        self._samples = None if regions else _samples(examples)
         self.failed_in = ""
         self.weight_uses: dict[str, int] = {}
         self.products: dict[str, Product] = {}
@@ -118,7 +137,10 @@ class ValueTracer(fx.Tracer):
         given = [self.create_proxy("placeholder", name, (), {}) for name in self.examples]
 
         def call(root: nn.Module, *values: Any) -> Any:  # noqa: ANN401
-            positional, named = arguments(root, dict(zip(self.examples, values, strict=True)))
+            inputs = dict(zip(self.examples, values, strict=True))
+            if self.regions:
+                return [region.call(root, inputs) for region in self.regions]
+            positional, named = arguments(root, inputs)
             return root_fn(root, *positional, **named)
 
         return call, [self.root, *given]
@@ -190,7 +212,7 @@ class ValueTracer(fx.Tracer):
 
     def _evaluate(self, kind: str, target: Any, args: Any, kwargs: Any) -> ValuePair:  # noqa: ANN401
         if kind == "placeholder":
-            return self._evaluator.inputs(self.examples[target])
+            return self._evaluator.inputs(self.examples[target], self._samples)
         if kind == "get_attr":
             with self._evaluator.apart():  # reading the attribute makes no further node
                 found = attrgetter(target)(self.root)
@@ -239,6 +261,12 @@ class ValueTracer(fx.Tracer):
                 replaced = symbolic(getattr(torch, name), always=name in _RANDOM)
                 stack.enter_context(mock.patch.object(torch, name, replaced))
             yield
+
+
+def _samples(examples: Mapping[str, Any]) -> int | None:
+    """The batch size of the examples: the first dimension of their first tensor that has one."""
+    tensors = (leaf for value in examples.values() for leaf in leaves_of(value) if isinstance(leaf, torch.Tensor))
+    return next((tensor.shape[0] for tensor in tensors if tensor.dim()), None)
 
 
 def _at(index: int, arguments: tuple[Any, Any]) -> Any:  # noqa: ANN401 - arguments of a call

@@ -16,7 +16,8 @@ from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.export.proof.inspect_file import FileInspection, inspect_file
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection, WeightedLayer
 from n2nsurgery.graph.layers.layering import layer_graph
-from n2nsurgery.graph.tracing.trace import Leaf, trace
+from n2nsurgery.graph.tracing.following.follow import Leaf
+from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.models.weights_config import WeightsConfig

@@ -1,4 +1,4 @@
-"""What a plan leaves out of its budget, in words."""
+"""What a plan leaves out, in words: weights outside of the budget, and code that cannot be followed."""
 
 from __future__ import annotations
 
@@ -26,6 +26,14 @@ def left_dense(graph: LayerGraph) -> tuple[str, ...]:
         return ()
     total = f"{graph.reference_weights + left:,} weights (matrices and kernels)"
     return (f"only {share:.0%} of the model's {total} are in the budget: {_shares(graph)}",)
+
+
+def unfollowed(graph: LayerGraph) -> tuple[str, ...]:
+    """A warning where the model as a whole could not be followed."""
+    if graph.unfollowed is None:
+        return ()
+    known = "skips run inside of its parts only" if graph.pairs else "it is pruned only, without skips"
+    return (f"{graph.unfollowed}. So {known}",)
 
 
 def _shares(graph: LayerGraph) -> str:

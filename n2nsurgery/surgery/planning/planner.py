@@ -24,7 +24,7 @@ from n2nsurgery.skips.kind import KINDS, kind_of
 from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.junctions import junction_counts, junctions_of
-from n2nsurgery.surgery.planning.left_dense import left_dense, require_weights
+from n2nsurgery.surgery.planning.left_dense import left_dense, require_weights, unfollowed
 from n2nsurgery.surgery.planning.plan import SCHEMA, InputSpec, SurgeryPlan
 from n2nsurgery.surgery.planning.skip_length import skip_length_of
 from n2nsurgery.surgery.planning.skip_plan import places, skip_counts, specs, started, widened, with_ratio
@@ -86,7 +86,7 @@ def plan_surgery(
         kept=_kept(graph, config, criterion, granted.sequential, dense, junctions),
         skips=started(served, config),
         refused=(*graph.refusals, *rejected, *unserved),
-        warnings=(*notes, *warnings, *left_dense(graph), *_share_warnings(graph, granted, served, config, criterion)),
+        warnings=(*notes, *warnings, *_share_warnings(graph, granted, served, config, criterion)),
     )
 
 
@@ -195,7 +195,7 @@ def _kept(  # noqa: PLR0913, PLR0917 - what every count depends on
 def _share_warnings(
     graph: LayerGraph, granted: Budget, skips: Sequence[SkipSpec], config: SurgeryConfig, criterion: Criterion
 ) -> tuple[str, ...]:
-    notes: list[str] = []
+    notes = [*unfollowed(graph), *left_dense(graph)]
     if config.skip != "none" and not skips:
         notes.append(
             f"no pair of layers takes a skip of kind '{config.skip}': the network is pruned only. Each rejection"

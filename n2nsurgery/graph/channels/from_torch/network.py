@@ -20,8 +20,8 @@ from n2nsurgery.graph.channels.following import follow
 from n2nsurgery.graph.channels.from_torch.recording import RECORDERS
 from n2nsurgery.graph.channels.from_torch.tape import COMPUTED, Tape
 from n2nsurgery.graph.channels.steps import Input, Program
+from n2nsurgery.graph.tracing.following.follow import source_line
 from n2nsurgery.graph.tracing.side_effects import draws_undone, unchanged
-from n2nsurgery.graph.tracing.trace import source_line
 
 _LOG = logging.getLogger(__name__)
 BATCH = 2

@@ -160,6 +160,16 @@ def test_inputs_without_dimensions_stay_as_they_are():
     require_same(model, traced, bind_inputs(model, (X, torch.tensor(3.0))))
 
 
+def test_an_input_of_another_first_dimension_has_no_batch():
+    def messages(self, x, edges):
+        source, target = edges
+        return torch.relu(self.linear(x)).index_add(0, target, x[source])
+
+    model, edges = Code(messages), torch.tensor([[0, 1, 2], [1, 2, 3]])
+    traced = trace(model, {"args_0": X, "args_1": edges}).module
+    assert torch.equal(traced(X, edges), model(X, edges))
+
+
 def test_a_mapping_that_refuses_changes_is_left_alone():
     class Frozen(dict):
         def clear(self) -> None:

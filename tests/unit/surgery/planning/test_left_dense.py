@@ -1,10 +1,12 @@
 """The warning about weights outside of the budget."""
 
+from dataclasses import replace
+
 import pytest
 
 from n2nsurgery.core.errors import BudgetError
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, LeftDense, PrunableWeight
-from n2nsurgery.surgery.planning.left_dense import left_dense, require_weights
+from n2nsurgery.surgery.planning.left_dense import left_dense, require_weights, unfollowed
 
 
 def graph(*left: tuple[str, int, str], weights: int = 30) -> LayerGraph:
@@ -33,3 +35,9 @@ def test_a_model_without_a_weight_to_prune_is_refused_with_what_it_has():
         require_weights(graph(("a", 8, "a table"), weights=0), "Net")
     with pytest.raises(BudgetError, match="it has no matrix or kernel"):
         require_weights(graph(weights=0), "Net")
+
+
+def test_a_model_that_was_followed_in_parts_is_told():
+    assert unfollowed(graph()) == ()
+    (warning,) = unfollowed(replace(graph(), unfollowed="Net cannot be traced: reason"))
+    assert warning == "Net cannot be traced: reason. So it is pruned only, without skips"
