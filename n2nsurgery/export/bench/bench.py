@@ -101,7 +101,7 @@ def bench(model: Side, other: Side | None, settings: BenchSettings, *, progress:
     """
     sides = [side for side in (model, other) if side is not None]
     progress("loading", 0.1)
-    runs = [_runner(_opened(side, settings), settings.batch) for side in sides]
+    runs = [_runner(_opened(side, settings), settings.batch) for side in sides]  # what fails is told from here
     loadings = [
         measure_loading(
             side.path, device=settings.device, threads=settings.threads, batch=settings.batch, libraries=side.libraries
@@ -109,7 +109,7 @@ def bench(model: Side, other: Side | None, settings: BenchSettings, *, progress:
         for side in sides
     ]
     progress("running in turn", 0.3)
-    times = _times(sides, settings)
+    times = _times(sides, runs, settings)
     progress("measuring layers" if settings.layers else "done", 0.9)
     reports = [_report(side, own, loading, settings) for side, own, loading in zip(sides, times, loadings, strict=True)]
     return BenchReport(
@@ -122,10 +122,9 @@ def bench(model: Side, other: Side | None, settings: BenchSettings, *, progress:
     )
 
 
-def _times(sides: Sequence[Side], settings: BenchSettings) -> NDArray[np.float64]:
+def _times(sides: Sequence[Side], runs: Sequence[Callable[[], object]], settings: BenchSettings) -> NDArray[np.float64]:
     """Seconds (sides x rounds) of turns."""
     if settings.threads == 1 or settings.device != "cpu":
-        runs = [_runner(_opened(side, settings), settings.batch) for side in sides]
         return run_interleaved(runs, seconds=settings.seconds, rounds=settings.rounds)
     with ExitStack() as processes:
         turns = [processes.enter_context(_turns_apart(side, settings)) for side in sides]

@@ -320,7 +320,7 @@ def test_a_session_that_fails_in_its_own_process_says_why(tmp_path):
 
 
 def test_bench_refuses_what_does_not_run(portable):
-    with pytest.raises(RunError, match=r"cannot be loaded|did not load"):
+    with pytest.raises((RunError, VerificationError), match=r"cannot load|did not load"):
         bench(Side(path=portable.path), None, BenchSettings(device="tensorrt", seconds=0.0))
 
 
