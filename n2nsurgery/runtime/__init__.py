@@ -9,36 +9,19 @@ Without the library the same file runs as an ordinary dense model.
 
 from __future__ import annotations
 
-import ctypes
 import os
 from pathlib import Path
-from typing import Protocol
 
 from n2nsurgery.core.errors import RunError
+from n2nsurgery.runtime.registration import AcceptsCustomOps, instruction_set_of, register_library
 
 __all__ = ["LibraryNotBuiltError", "instruction_set", "library_path", "register"]
 
 LIBRARY_VARIABLE = "N2NSURGERY_LIBRARY"
 
-_REGISTERED = "n2nsurgery.library"
-"""The entry of a session's options that tells which library they have."""
-
 
 class LibraryNotBuiltError(RunError):
     """The sparse runtime's shared library is not there, or does not load; the message says how to build it."""
-
-
-class AcceptsCustomOps(Protocol):
-    """What `register` needs of onnxruntime.SessionOptions."""
-
-    def register_custom_ops_library(self, path: str, /) -> None:
-        """Loads the library at path and adds its operators."""
-
-    def get_session_config_entry(self, key: str, /) -> str:
-        """The entry that was added under `key`; RuntimeError where there is none."""
-
-    def add_session_config_entry(self, key: str, value: str, /) -> None:
-        """Adds an entry, or replaces it."""
 
 
 def library_path() -> Path:
@@ -68,14 +51,7 @@ def register(session_options: AcceptsCustomOps) -> None:
     another provider should not get them: it would copy every input of a sparse layer to the CPU. A second call for the
     same options does nothing. Raises LibraryNotBuiltError if the library is not there.
     """
-    path = str(library_path())
-    try:
-        registered = session_options.get_session_config_entry(_REGISTERED)
-    except RuntimeError:  # ONNX Runtime's answer for an entry that is not there
-        registered = None
-    if registered is None:  # ONNX Runtime refuses the same operators twice, when it makes the session
-        session_options.register_custom_ops_library(path)
-        session_options.add_session_config_entry(_REGISTERED, path)
+    register_library(session_options, library_path())
 
 
 def instruction_set() -> str:
@@ -83,13 +59,9 @@ def instruction_set() -> str:
 
     Raises LibraryNotBuiltError if the library is not there or is none for this machine.
     """
-    path = library_path()
     try:
-        answer = ctypes.CDLL(str(path)).n2nsurgery_instruction_set
+        return instruction_set_of(library_path())
     except (OSError, AttributeError) as error:
         raise LibraryNotBuiltError(
             f"the sparse runtime does not load: {error}. `python -m n2nsurgery.runtime.build` builds it anew."
         ) from error
-    answer.restype = ctypes.c_char_p
-    name: bytes = answer()
-    return name.decode()
