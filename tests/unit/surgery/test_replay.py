@@ -40,7 +40,7 @@ def test_replay_rebuilds_what_operate_made_to_the_bit(either, images, options):
     for parameter in either.parameters():
         nn.init.constant_(parameter, 0.5)  # the dense model's own weights do not matter
     replayed = again(pruned, either, images)
-    assert [str(graph) for graph in replayed.module.graphs] == [str(graph) for graph in pruned.module.graphs]
+    assert [str(graph) for graph in replayed.module.n2n_graphs] == [str(graph) for graph in pruned.module.n2n_graphs]
     assert [(n, type(m)) for n, m in replayed.module.named_modules()] == [
         (n, type(m)) for n, m in pruned.module.named_modules()
     ]

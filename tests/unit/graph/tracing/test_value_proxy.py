@@ -149,7 +149,7 @@ def test_facts_make_no_nodes():
     def code(x):
         return x[:, : x.size(1) // 2, : len(x[0, 0]), : x.size(-1) // x.size(2) + 1] if x.ndim == 4 else x
 
-    operations = [node.op for node in trace(Code(code), (torch.zeros(2, *SHAPE),)).module.graph.nodes]
+    operations = [node.op for node in trace(Code(code), (torch.zeros(2, *SHAPE),)).module.n2n_graph.nodes]
     assert operations == ["placeholder", "call_function", "call_function", "output"]  # x[0, 0] and the slice
 
 

@@ -45,7 +45,7 @@ def named(tmp_path) -> Path:
 def test_a_named_model_is_built_again(named):
     pruned = load(named)
     assert pruned.masks.kept == pruned.plan.budget.total
-    assert pruned.module.original_class.endswith("Perceptron")
+    assert pruned.module.n2n_class.endswith("Perceptron")
 
 
 def test_the_folder_may_be_text(named):
