@@ -14,6 +14,7 @@ from n2nsurgery.imports import public_names
 if TYPE_CHECKING:
     from n2nsurgery.core.errors import N2NSurgeryError
     from n2nsurgery.masks.maskset import MaskSet
+    from n2nsurgery.pipelines.deploy.compress import compress
     from n2nsurgery.pipelines.deploy.export import export_onnx
     from n2nsurgery.pipelines.prune.apply import apply
     from n2nsurgery.pipelines.prune.inspect import inspect
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from n2nsurgery.training.loop.events import Callbacks
 
 __all__ = [  # noqa: RUF022 - the verbs first
-    "apply", "train", "evaluate", "report", "diff", "load", "inspect", "export_onnx",
+    "apply", "train", "evaluate", "report", "diff", "load", "inspect", "export_onnx", "compress",
     "Callbacks",
     "MaskSet", "N2NSurgeryError", "PrunedModel", "SkipSpec", "SurgeryConfig", "SurgeryPlan", "SurgeryRecord",
 ]  # fmt: skip
@@ -50,6 +51,7 @@ _public, __dir__ = public_names(
         "SurgeryPlan": "n2nsurgery.surgery.planning.plan:SurgeryPlan",
         "SurgeryRecord": "n2nsurgery.surgery.record:SurgeryRecord",
         "apply": "n2nsurgery.pipelines.prune.apply:apply",
+        "compress": "n2nsurgery.pipelines.deploy.compress:compress",
         "export_onnx": "n2nsurgery.pipelines.deploy.export:export_onnx",
         "inspect": "n2nsurgery.pipelines.prune.inspect:inspect",
         "load": "n2nsurgery.pipelines.saved.load:load",

@@ -1,4 +1,4 @@
-"""Plugins: modules of a user's own that are imported for what they register.
+"""Code of a user's own: modules that are imported for what they register, and objects by `package.module:name`.
 
 Importing runs their code, so it happens only for names that were given at the command line, in Python or in the
 environment, and for those of a recipe where that was allowed.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Iterable
+from functools import reduce
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from n2nsurgery.core.errors import RunError, UsageError
+from n2nsurgery.core.errors import UsageError
 
 _IMPORTED: dict[str, None] = {}  # by name, in the order in which they were imported
 
@@ -21,23 +23,10 @@ def import_plugins(names: Iterable[str]) -> None:
     """Import the modules called `names` (`package.module`), found on Python's path or in the current folder.
 
     The current folder stays on the path, for what a plugin imports later. Raises UsageError for a name that is none of
-    a module or that is not found, RunError where the module fails while it is imported.
+    a module or that is not found, and where the module fails while it is imported.
     """
     for name in names:
-        if not all(part.isidentifier() for part in name.split(".")):
-            raise UsageError(f"the plugin '{name}' is no module's name; give it as in `import`: package.module")
-        try:
-            import_from_here(name)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-                raise RunError(f"the plugin '{name}' needs the module '{error.name}', which is missing") from error
-            raise UsageError(
-                f"the plugin '{name}' is not found; install its package, or run where `import {name}` works: "
-                f"'{Path.cwd()}' was looked in too"
-            ) from error
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise RunError(f"the plugin '{name}' fails while it is imported: {reason}") from error
+        _module(name, f"the plugin '{name}'")
         _IMPORTED[name] = None
 
 
@@ -52,3 +41,36 @@ def import_from_here(name: str) -> ModuleType:
 def imported_plugins() -> tuple[str, ...]:
     """The names of the plugins that this process has imported, for processes that it starts."""
     return tuple(_IMPORTED)
+
+
+def import_object(target: str, *, what: str) -> Any:  # noqa: ANN401 - whatever has that name
+    """The object `package.module:name`, its module found as that of a plugin.
+
+    `what`: what it is wanted for, for messages (`the data set`). Raises UsageError where it is not spelled like that or
+    not found, and where its module fails while it is imported.
+    """
+    module, colon, attribute = target.partition(":")
+    shown = f"{what} '{target}'"
+    if not (colon and attribute):
+        raise UsageError(f"{shown} names no object; give it as package.module:name")
+    found = _module(module, shown)
+    try:
+        return reduce(getattr, attribute.split("."), found)
+    except AttributeError as error:
+        raise UsageError(f"{shown} is not found: {error}") from error
+
+
+def _module(name: str, shown: str) -> ModuleType:
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise UsageError(f"{shown} is no module's name; give it as in `import`: package.module")
+    try:
+        return import_from_here(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise UsageError(f"{shown} needs the module '{error.name}', which is missing") from error
+        raise UsageError(
+            f"{shown} is not found; install its package, or run where `import {name}` works: "
+            f"'{Path.cwd()}' was looked in too"
+        ) from error
+    except Exception as error:
+        raise UsageError(f"{shown} fails while it is imported: {type(error).__name__}: {error}") from error

@@ -17,12 +17,13 @@ import typer
 from n2nsurgery.core.config.options import ConfigField, config_fields
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery_cli import completion
-from n2nsurgery_cli.values import kind_of, parsed
+from n2nsurgery_cli.values import is_share, kind_of, parsed
 
 Given = dict[str, Any]
 """The options that a command was given, by the names of their fields."""
 
 _FORMER = "former_"
+_REGISTERED: dict[str, ConfigField] = {}  # by the name of their parameter; one of that name has one registry
 _LONGEST_METAVAR = 44
 _SHORT = {"output": "-o"}
 _COMPLETED = {
@@ -91,12 +92,13 @@ def _parameter(each: ConfigField, name: str, flag: str, *, hidden: bool = False)
         f"{flag}/--no-{flag[2:]}" if kind is bool and hidden else flag,
         *([_SHORT[name]] if name in _SHORT else []),
     ]
-    names = each.choices
-    more: Given = {} if kind is bool else {"metavar": _metavar(each, names)}
-    if names:
-        more["autocompletion"] = lambda incomplete: [each for each in names if each.startswith(incomplete)]
+    more: Given = {} if kind is bool else {"metavar": _metavar(each)}
+    if each.choices:
+        more["autocompletion"] = lambda incomplete: [name for name in each.choices if name.startswith(incomplete)]
     elif more.get("metavar") in _COMPLETED:
         more["autocompletion"] = _COMPLETED[more["metavar"]]
+    if each.option.registry is not None:
+        _REGISTERED[name] = each
     described = typer.Option(
         *flags, help=_help(each), hidden=hidden, show_default=False, rich_help_panel=each.option.group, **more
     )
@@ -106,8 +108,14 @@ def _parameter(each: ConfigField, name: str, flag: str, *, hidden: bool = False)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def _metavar(each: ConfigField, names: tuple[str, ...]) -> str:
-    listed = "|".join(names)
+def metavar_of(parameter: str) -> str | None:
+    """What stands for the value of a parameter whose values are registered, plugins included; None for others."""
+    each = _REGISTERED.get(parameter)
+    return _metavar(each) if each is not None else None
+
+
+def _metavar(each: ConfigField) -> str:
+    listed = "|".join(each.choices)
     return each.option.metavar or (listed if listed and len(listed) <= _LONGEST_METAVAR else "NAME")
 
 
@@ -122,7 +130,7 @@ def _read_as(each: ConfigField) -> Any:  # noqa: ANN401 - a type that typer know
     kind = kind_of(each.hint)
     if get_origin(kind) is Mapping or kind == tuple[str, ...]:
         return list[str]
-    return kind if kind in {bool, int, float, Path} else str
+    return kind if kind in {bool, int, float, Path} and not is_share(each) else str
 
 
 def _dashed(name: str) -> str:

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from typer.core import TyperCommand
 
+from n2nsurgery.core.errors import UsageError
 from n2nsurgery.registries import CRITERIA
+from n2nsurgery_cli.config_options import metavar_of
+from n2nsurgery_cli.examples import EXAMPLES
+from n2nsurgery_cli.plugin_option import import_given
 
 
 class GroupedCommand(TyperCommand):
-    """Arguments first, then each group of options under its own heading, in the order in which they are declared."""
+    """Arguments first, then each group of options under its own heading, in the order in which they are declared.
+
+    The names that plugins add are among the values of its options.
+    """
+
+    def make_context(self, info_name: Any, args: list[str], parent: Any = None, **extra: Any) -> Any:  # noqa: ANN401
+        """The context of a call, for which the plugins that it names are imported; completion goes on without them."""
+        if any(parameter.name == "plugin" for parameter in self.params):
+            with suppress(*([UsageError] if extra.get("resilient_parsing") else [])):
+                import_given(args)
+            for parameter in self.params:
+                parameter.metavar = metavar_of(parameter.name) or parameter.metavar
+        return super().make_context(info_name, args, parent, **extra)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - of the parser that typer brings
         """Write the help of all parameters."""
@@ -28,7 +45,11 @@ class GroupedCommand(TyperCommand):
                     formatter.write_dl(records)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
-        """Write what each criterion does, below the options of a command that takes one."""
+        """Write examples, and what each criterion does below the options of a command that takes one."""
+        if examples := EXAMPLES.get(self.name or ""):
+            with formatter.section("Examples"):
+                for line in examples:
+                    formatter.write(f"{'':{formatter.current_indent}}{line}\n")
         if any(parameter.name == "criterion" for parameter in self.get_params(ctx)):
             with formatter.section("Criteria"):
                 formatter.write_dl(list(CRITERIA.summaries().items()))

@@ -10,6 +10,7 @@ import typer
 from n2nsurgery.core.version import __version__
 from n2nsurgery_cli.commands.apply import apply
 from n2nsurgery_cli.commands.bench import bench
+from n2nsurgery_cli.commands.compress import compress
 from n2nsurgery_cli.commands.diff import diff
 from n2nsurgery_cli.commands.doctor import doctor
 from n2nsurgery_cli.commands.evaluate import evaluate
@@ -28,7 +29,10 @@ from n2nsurgery_cli.plugin_option import takes_plugins
 
 # Plain help: rich markup would triple the time of `--help`, and turn brackets in a model's name into colours.
 app = typer.Typer(name="n2nsurgery", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
-for command in (apply, train, evaluate, export, inspect, report, diff, verify, bench, sweep, reproduce, models, doctor):
+_COMMANDS = (
+    apply, train, evaluate, export, compress, inspect, report, diff, verify, bench, sweep, reproduce, models, doctor,
+)  # fmt: skip
+for command in _COMMANDS:
     named = command if command in {verify, bench, doctor} else takes_plugins(command)
     app.command("eval" if command is evaluate else None, cls=GroupedCommand)(named)
 app.add_typer(recipe)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from types import NoneType
 from typing import Any, get_args, get_origin
 
@@ -19,6 +20,12 @@ def kind_of(hint: Any) -> Any:  # noqa: ANN401 - type hints
     return options[0] if NoneType in get_args(hint) and len(options) == 1 else hint
 
 
+def is_share(each: ConfigField) -> bool:
+    """Whether a field is a number up to 1, alone or by name, which may be given in per cent."""
+    within, kind = each.option.within, kind_of(each.hint)
+    return within is not None and 1 in {within.most, within.below} and float in {kind, *get_args(kind)}
+
+
 def parsed(each: ConfigField, given: Any) -> object:  # noqa: ANN401 - what typer read
     """The value of a field from what the command line gives; raises UsageError, with the field, for other text."""
     kind = kind_of(each.hint)
@@ -26,7 +33,7 @@ def parsed(each: ConfigField, given: Any) -> object:  # noqa: ANN401 - what type
         return tuple(given) if get_args(kind)[0] is str else shape(each.name, given)
     if get_origin(kind) is Mapping:
         return _named(each, get_args(kind)[1], given)
-    number = next((hint for hint in get_args(kind) if hint in {int, float}), None)
+    number = float if is_share(each) else next((hint for hint in get_args(kind) if hint in {int, float}), None)
     if isinstance(given, str) and number is not None and given not in each.literals:
         return _number(each, number, given, given)
     return given
@@ -60,8 +67,8 @@ def _named(each: ConfigField, kind: type, given: Sequence[str]) -> dict[str, obj
 
 def _number(each: ConfigField, kind: type, text: str, shown: str) -> object:
     try:
-        return kind(text)
-    except ValueError:
+        return float(Decimal(text[:-1]) / 100) if text.endswith("%") and is_share(each) else kind(text)
+    except (ValueError, ArithmeticError):
         raise UsageError(f"is '{shown}'; it must be {each.allowed}", field=each.name, joint=" ") from None
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import pkgutil
 import re
 import sys
@@ -129,15 +130,19 @@ class Registry(Generic[T]):
         """A decorator that adds what it decorates under `name` and returns it unchanged.
 
         Registering what has the same module and qualified name again replaces it, so a notebook's cell can run twice.
+        The origin names the calling module where that is not the member's own: importing it is what registers.
         Raises UsageError for a name that is no name, or that another origin has taken.
         """
+        caller = inspect.currentframe()
+        registrar = caller.f_back.f_globals.get("__name__") if caller is not None and caller.f_back else None
 
         def add(member: M) -> M:
             known = self._free_name(name)
+            module = getattr(member, "__module__", type(member).__module__)
             place = _Place(
-                module=getattr(member, "__module__", type(member).__module__),
+                module=module,
                 attribute=getattr(member, "__qualname__", type(member).__qualname__),
-                source="registered in this process",
+                source=f"registered by {registrar}" if registrar != module else "registered in this process",
                 value=member,
             )
             for other in self._places(known):

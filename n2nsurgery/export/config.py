@@ -14,6 +14,8 @@ from n2nsurgery.core.errors import UsageError
 
 Form = Literal["portable", "dense", "inlined"]
 Values = Literal["fp32", "fp16", "int8"]
+StoredAs = Literal["fp32", "fp16", "int8", "bf16", "uint8", "other"]
+"""What a file can hold: what export chooses from, and the types of foreign files, which stay as they are."""
 
 
 class ExportOptions(TypedDict, total=False):

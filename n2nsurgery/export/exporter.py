@@ -7,7 +7,6 @@ and without the sparse runtime -> moved into place
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +19,14 @@ from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.capture.capture import capture
 from n2nsurgery.export.compaction.channel_folding import Compaction, compact
 from n2nsurgery.export.config import ExportConfig
-from n2nsurgery.export.files import metadata as metadata_document
+from n2nsurgery.export.deployment import deployment_of, require_measurable, write_proven
 from n2nsurgery.export.files.load import load_model
-from n2nsurgery.export.files.onnx_file import ModelFiles, require_free, staged, write
-from n2nsurgery.export.proof.parity import TOLERANCE
+from n2nsurgery.export.files.onnx_file import ModelFiles, require_free, staged
+from n2nsurgery.export.proof.parity import TOLERANCE, Batches, torch_outputs
 from n2nsurgery.export.proof.proofs import Proofs
 from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.export.proof.verify import require_interface, require_pruned_zero, require_valid
-from n2nsurgery.export.sparse.formats import apply_form
-from n2nsurgery.export.sparse.layer_race import race_with
 from n2nsurgery.export.sparse.stored_weights import tensors_of
-from n2nsurgery.export.sparse.weight_coding import Race, WeightCoding, codings, rounded
-from n2nsurgery.export.sparse.weight_record import WeightRecord
 
 DEFAULT = ExportConfig()
 """A portable file in fp32."""
@@ -52,34 +47,36 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
 ) -> ExportReport:
     """Writes `module` to `path` and returns what was proven of the file; nothing appears where a proof fails.
 
-    `module` is in eval mode, on the CPU, in float32 or float64. `example_inputs` are its positional inputs with
-    the batch as dimension 0; that dimension stays dynamic in the file. `metadata` becomes one JSON document in the
-    file. `masks` maps parameter names to boolean tensors (False = pruned). `config`: its form; its `report`
-    is the caller's. `libraries`: custom operators (the sparse runtime) that the file is proven with besides, and that
-    layers are measured with. `progress` sees each stage begin.
+    `module` is in eval mode, on the CPU, in float32 or float64. `example_inputs` are its inputs with the batch as
+    dimension 0, given by name where forward has arguments of all `input_names`, else in order; that dimension stays
+    dynamic in the file. `metadata` becomes one JSON document in the file. `masks` maps parameter names to boolean
+    tensors (False = pruned). `config`: its form; its `report` is the caller's. `libraries`: custom operators (the
+    sparse runtime) that the file is proven with besides, and that layers are measured with. `progress` sees each stage
+    begin.
 
     Raises UsageError for an unfit module, an existing file or nothing to measure, TraceError where torch cannot
     capture the module, VerificationError where the file does not reproduce it, RunError where it cannot be translated
     or written.
     """
     _require_exportable(module, example_inputs, input_names)
-    _require_measurable(config, libraries)
+    require_measurable(config, libraries)
     target = ModelFiles(model=path)
     require_free(target, overwrite=overwrite)
     batches = _batches(example_inputs)
     progress("capturing the graph", 0.0)
     model = capture(module, batches[-1], input_names)
     progress("coding the weights", 0.5)
-    export = _decided(model, config, metadata, race_with(libraries) if config.measure else None)
+    compaction = compact(model.graph) if config.compact else Compaction()
+    deployment = deployment_of(model, config, metadata, libraries=libraries, compaction=compaction)
     with staged(target) as files:
         progress("writing", 0.6)
-        proofs = Proofs(module, batches, tuple(str(value.name) for value in model.graph.outputs))
-        _write(export, files, proofs)
+        proofs = _proofs(module, model, batches, input_names)
+        write_proven(deployment, files, proofs)
         progress("checking", 0.8)
         require_valid(files.model)
         proto = load_model(files.model)
         require_interface(proto, input_names)
-        masked, unchecked = require_pruned_zero(tensors_of(proto), export.records, masks or {}, export.compaction.kept)
+        masked, unchecked = require_pruned_zero(tensors_of(proto), deployment.records, masks or {}, compaction.kept)
         progress("comparing with torch in ONNX Runtime", 0.9)
         proofs.final(files.model, libraries)
         return ExportReport(
@@ -97,50 +94,15 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
             identical=proofs.identical,
             masked=masked,
             unchecked=unchecked,
-            weights=export.records,
-            removed_channels=export.compaction.removed,
+            weights=deployment.records,
+            removed_channels=compaction.removed,
         )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Decided:
-    """A captured model, and what is to become of it."""
-
-    model: ir.Model
-    config: ExportConfig
-    compaction: Compaction
-    codings: tuple[WeightCoding, ...]
-    document: str
-
-    @property
-    def records(self) -> tuple[WeightRecord, ...]:
-        return tuple(coding.record for coding in self.codings)
-
-
-def _decided(model: ir.Model, config: ExportConfig, metadata: Mapping[str, Any], race: Race | None) -> _Decided:
-    compaction = compact(model.graph) if config.compact else Compaction()
-    decided = tuple(codings(model.graph, None if config.format == "dense" else config.values, race))
-    deployment = {
-        "format": config.format,
-        "values": config.values,
-        "weights": [coding.record.to_json() for coding in decided],
-        "compaction": compaction.to_json(),
-    }
-    document = metadata_document.encode({**metadata, "deployment": deployment})
-    return _Decided(model=model, config=config, compaction=compaction, codings=decided, document=document)
-
-
-def _write(export: _Decided, files: ModelFiles, proofs: Proofs) -> None:
-    """Writes the model in its format, after its dense form has been proven."""
-    config = export.config
-    if config.format != "dense":
-        proofs.dense_form(export.model, files)
-        if config.values != "fp32":
-            rounded(export.codings)
-            proofs.dense_form(export.model, files, config.values)
-    model = apply_form(export.model, config.format, export.codings)
-    model.metadata_props[metadata_document.KEY] = export.document
-    write(model, files)
+def _proofs(module: nn.Module, model: ir.Model, batches: Batches, input_names: Sequence[str]) -> Proofs:
+    """Comparisons that begin with what torch computes of `module`."""
+    outputs = tuple(str(value.name) for value in model.graph.outputs)
+    return Proofs(batches, outputs, torch_outputs(module, batches, input_names), reference="torch")
 
 
 def _batches(example: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], ...]:
@@ -153,13 +115,6 @@ def _one_more_sample(tensor: Tensor) -> Tensor:
     """`tensor` with its first sample appended, mirrored along every dimension: a different, equally valid input."""
     first = tensor[:1]
     return torch.cat([tensor, first.flip(tuple(range(1, tensor.dim())))])
-
-
-def _require_measurable(config: ExportConfig, libraries: Sequence[Path]) -> None:
-    if config.measure and not libraries:
-        raise UsageError(
-            "needs the sparse runtime; build it with `python -m n2nsurgery.runtime.build`", field="measure", joint=" "
-        )
 
 
 def _require_exportable(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[str]) -> None:

@@ -70,7 +70,8 @@ class Recipe:
         train = asdict(self.train)
         del train["seed"]  # the recipe's
         data = asdict(self.data)
-        data |= data.pop("options")  # beside one another, as a recipe writes them
+        del data["options"]
+        data |= self.data.own_options  # beside the others, as a recipe writes them
         document = {
             "version": self.version,
             "seed": self.seed,

@@ -11,6 +11,7 @@ from n2nsurgery.connectivity.graph.report_config import ReportConfig
 from n2nsurgery.core.config.options import config_fields
 from n2nsurgery.data.config import DataConfig
 from n2nsurgery.data.registry import DATA_SETS
+from n2nsurgery.data.torch_data.factory_data import FactoryData
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.models.config import ModelConfig
@@ -48,14 +49,14 @@ def read_recipe(path: Path, overrides: Iterable[Override] = (), *, allow_import:
     Raises InvalidFileError with file, line, column and key of everything that is wrong in the file, UsageError where
     only the overrides are.
     """
-    document = overridden(upgraded(read_yaml(path)), map(renamed, overrides))
+    document = overridden(_with_data_named(upgraded(read_yaml(path))), map(renamed, overrides))
     import_named(document, allow_import=allow_import)
     return resolve(document)
 
 
 def resolve(root: Node) -> Recipe:
     """The recipe that a document describes; errors as for `read_recipe`."""
-    root = upgraded(root)
+    root = _with_data_named(upgraded(root))
     problems = Problems()
     recipe = None
     with problems.collected():
@@ -75,6 +76,14 @@ def resolve_data(root: Node) -> DataConfig:
     problems.raise_any()
     assert data is not None
     return data
+
+
+def _with_data_named(root: Node) -> Node:
+    """`root` with `data: mnist` as `data: {name: mnist}`, so that options can be set beside the name."""
+    data = (root.members or {}).get("data")
+    if data is None or not isinstance(data.content, str):
+        return root
+    return replace(root, content={**(root.members or {}), "data": replace(data, content={"name": data})})
 
 
 def _recipe(root: Node, problems: Problems) -> Recipe:
@@ -173,16 +182,19 @@ def _data(node: Node, problems: Problems) -> DataConfig:
         raise BrokenError
     named = members.pop("name")
     name: str = read_value(str, named, "data.name", problems)
-    kind: type[Any] = problems.made(lambda: DATA_SETS.get(name), named, "data.name")
     own = {key: members.pop(key) for key in _AROUND if key in members}
     around: dict[str, Any] | None = None
     with problems.collected():
         around = read_values(DataConfig, replace(node, content=own), "data", problems, without=("name", "options"))
-    options = read_section(kind, replace(node, content=members), "data", problems, also=_AROUND)
+    options: Any = FactoryData(factory=name, options={key: each.plain() for key, each in members.items()})
+    if ":" not in name:
+        kind: type[Any] = problems.made(lambda: DATA_SETS.get(name), named, "data.name")
+        options = read_section(kind, replace(node, content=members), "data", problems, also=_AROUND)
+        name = DATA_SETS.canonical(name)
     if around is None:
         raise BrokenError
     given = around
-    return problems.made(lambda: DataConfig(name=DATA_SETS.canonical(name), options=options, **given), node, "data")
+    return problems.made(lambda: DataConfig(name=name, options=options, **given), node, "data")
 
 
 def _surgery(node: Node, problems: Problems) -> SurgeryConfig | ArtifactRequest:

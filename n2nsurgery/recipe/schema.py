@@ -24,6 +24,7 @@ from n2nsurgery.training.config.config import TrainConfig
 
 Schema = dict[str, Any]
 _NULL: Schema = {"type": "null"}
+_NAME: Schema = {"type": "string", "description": "a data set without options, or package.module:factory"}
 
 
 def json_schema() -> Schema:
@@ -35,7 +36,7 @@ def json_schema() -> Schema:
         "seed": {"type": "integer", "minimum": 0, "default": 0},
         "plugins": {"type": "array", "items": {"type": "string"}, "default": []},
         "model": {"anyOf": [_section(ModelConfig, shared), _NULL]},
-        "data": {"oneOf": [_data_set(name, shared) for name in DATA_SETS.names()]},
+        "data": {"oneOf": [*(_data_set(name, shared) for name in DATA_SETS.names()), _factory(shared), _NAME]},
         "surgery": {"anyOf": surgery},
         "train": _section(TrainConfig, shared, without=("seed",)),
         "export": {"anyOf": [_section(ExportConfig, shared), _NULL]},
@@ -123,12 +124,24 @@ def _bounded(schema: Schema, within: Range) -> Schema:
 def _data_set(name: str, shared: Schema) -> Schema:
     """The schema of the data section where the data set is `name`."""
     options = _section(DATA_SETS.get(name), shared)
-    around = {
+    properties = {"name": {"const": name}, **_around(shared), **options["properties"]}
+    return _object(properties, ("name", *options["required"]))
+
+
+def _factory(shared: Schema) -> Schema:
+    """The schema of the data section where a factory of a user's own makes the data; its options are not known."""
+    named = {"type": "string", "pattern": ":", "description": "package.module:factory"}
+    return {**_object({"name": named, **_around(shared)}, ("name",)), "additionalProperties": True}
+
+
+def _around(shared: Schema) -> Schema:
+    """What stands beside the options of any data set."""
+    described = {
         each.name: _described(each, {**_section(each.hint, shared), "default": each.default})
         for each in config_fields(DataConfig)
     }
     _describe_sections(MixingConfig, shared)
-    return _object({"name": {"const": name}, **around, **options["properties"]}, ("name", *options["required"]))
+    return described
 
 
 def _closed(schema: Schema) -> Schema:

@@ -2,22 +2,25 @@
 
 Channels are left alone: they are the skip's own business (a learned projection, or padding). The paper (Eq. 2) skips
 between layers of equal size and says nothing of others; pooling, cropping and upsampling are this project's extension.
-Sizes are decided when planning, from the shapes of the example input, and are constants of the built network; only
-the batch dimension stays free.
+Planned sizes are those of the example input. For an input of another size `fitted` computes them again from the tensors
+at hand, by the same rule.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from n2nsurgery.core.errors import RunError
 from n2nsurgery.graph.layers.layer_graph import Signal
 from n2nsurgery.skips.spec import Alignment, Pooling
 
 _MAX_RANK = 3
+_VECTOR_RANK = 2  # batch and channels
 
 
 def plan_alignment(source: Signal, target: Signal, pooling: Pooling = "average") -> Alignment | str:
@@ -62,6 +65,33 @@ def align(tensor: Tensor, alignment: Alignment) -> Tensor:
     return tensor.movedim(1, -1) if alignment.permute_out else tensor
 
 
+def fitted(alignment: Alignment, a: Tensor, z: Tensor, *, channels_last: bool) -> Alignment:
+    """`alignment` for the sizes that `a` and `z` have now; at the planned sizes it is `alignment` itself.
+
+    `channels_last`: of `z`. A pooling keeps its planned factor where that still gives the size of `z` to within one
+    position, else it takes H_a // H_z. Raises RunError for token sequences of different lengths.
+    """
+    if alignment.vector or z.ndim == _VECTOR_RANK:
+        return alignment
+    last_in = alignment.permute_in or (channels_last and not alignment.permute_out)
+    have, want = _positions(a, last_in), _positions(z, channels_last)
+    planned = alignment.factor or (1,) * len(want)
+    factor = tuple(
+        step if abs(_pooled(size, step, alignment.pooling) - wanted) <= 1 else max(1, size // wanted)
+        for size, wanted, step in zip(have, want, planned, strict=True)
+    )
+    resized = _resized(have, want, factor, alignment.pooling)
+    if resized == Alignment(pooling=alignment.pooling):
+        return replace(alignment, factor=(), crop=None, upsample=None)
+    if len(want) == 1 and (last_in or channels_last):
+        raise RunError(f"a skip cannot bring {have[0]} tokens to {want[0]}: give inputs of another size")
+    return replace(resized, permute_in=last_in, permute_out=channels_last)
+
+
+def _positions(tensor: Tensor, channels_last: bool) -> tuple[int, ...]:  # noqa: FBT001 - of this tensor
+    return tuple(tensor.shape[1:-1] if channels_last else tensor.shape[2:])
+
+
 def _rejection(source: Signal, target: Signal) -> str | None:
     have, want = source.spatial, target.spatial
     if not have:
@@ -84,17 +114,21 @@ def _relayout(source: Signal, target: Signal, pooling: Pooling) -> Alignment:
 
 
 def _resize(source: Signal, target: Signal, pooling: Pooling) -> Alignment:
-    sizes = list(zip(source.spatial, target.spatial, strict=True))
-    factor = tuple(max(1, have // want) for have, want in sizes)
-    pooled = tuple(_pooled(have, step, pooling) for have, step in zip(source.spatial, factor, strict=True))
-    cropped = tuple(min(have, want) for have, want in zip(pooled, target.spatial, strict=True))
+    have, want = source.spatial, target.spatial
+    factor = tuple(max(1, size // wanted) for size, wanted in zip(have, want, strict=True))
+    last_in, last_out = source.layout == "channels_last", target.layout == "channels_last"
+    return replace(_resized(have, want, factor, pooling), permute_in=last_in, permute_out=last_out)
+
+
+def _resized(have: tuple[int, ...], want: tuple[int, ...], factor: tuple[int, ...], pooling: Pooling) -> Alignment:
+    """The steps from one size to the other, channels first: pool by `factor`, crop, repeat what is missing."""
+    pooled = tuple(_pooled(size, step, pooling) for size, step in zip(have, factor, strict=True))
+    cropped = tuple(min(size, wanted) for size, wanted in zip(pooled, want, strict=True))
     return Alignment(
         pooling=pooling,
         factor=factor if any(step > 1 for step in factor) else (),
         crop=cropped if cropped != pooled else None,
-        upsample=target.spatial if cropped != target.spatial else None,
-        permute_in=source.layout == "channels_last",
-        permute_out=target.layout == "channels_last",
+        upsample=want if cropped != want else None,
     )
 
 

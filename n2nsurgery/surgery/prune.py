@@ -40,11 +40,13 @@ class ScoringData:
     """What a criterion that looks at data is given.
 
     `batches` are (inputs, targets); `origin` says where they come from and is recorded; `loss` maps the primary output
-    and the targets to a scalar. `processes`: the processes that score together; the first prunes, the others `assist`.
+    and the targets to a scalar. `input_names`: the arguments of forward that the inputs of a batch are. `processes`:
+    the processes that score together; the first prunes, the others `assist`.
     """
 
     batches: Sequence[ScoringBatch] = ()
     origin: str | None = None
+    input_names: tuple[str, ...] = ()
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
     processes: DistributedContext = SINGLE_PROCESS
 
@@ -106,6 +108,7 @@ def _draw(
         module=operand(trace, plan),
         weights=pruned,
         batches=data.batches,
+        input_names=data.input_names if plan.engine.engine == "hooks" else (),  # a copy has no others
         loss=data.loss,
         seed=seed,
         processes=data.processes,

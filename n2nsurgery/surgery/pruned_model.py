@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
@@ -12,12 +13,14 @@ from n2nsurgery.core.sealed_folder import write_sealed
 from n2nsurgery.masks.attachment import Attachment, apply_masks, attach
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.artifact_files import tensor_sets
+from n2nsurgery.surgery.display import html_table, one_line
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.proof import require_masked
 from n2nsurgery.surgery.record import SurgeryRecord
+from n2nsurgery.surgery.summary import summary
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PrunedModel:
     """A pruned and grafted network.
 
@@ -30,6 +33,17 @@ class PrunedModel:
     masks: MaskSet
     plan: SurgeryPlan
     record: SurgeryRecord
+
+    def __repr__(self) -> str:
+        return one_line(self.plan)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return html_table(self.plan, self.record)
+
+    def summary(self) -> dict[str, Any]:
+        """What `n2nsurgery apply --json` prints: the budget, what each layer keeps, skips, rejections and warnings."""
+        return summary(self.plan, self.masks, self.record)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the artifact into `folder`, which appears whole or not at all; returns `folder`.

@@ -33,6 +33,8 @@ def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryReco
         "skip_pattern": plan.config.skip_pattern if plan.config.skip == "n2n" else None,
         **_budget_words(plan),
         "skip_ratio": _skip_ratio(plan),
+        "engine": plan.engine.engine,
+        "engine_reason": plan.engine.reason,
         "seed": plan.config.seed,
         "draw": plan.config.draw,
         "reference_weights": plan.budget.reference,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -32,8 +33,9 @@ class Net(nn.Module):
         return (self.head(hidden), self.aux(hidden)) if self.training else self.head(hidden)
 
 
-def pruned_network():
-    return n2nsurgery.apply(Net(), density=0.4, criterion="magnitude", example_inputs=torch.zeros(2, 12))
+def pruned_network(engine="hooks"):
+    inputs = torch.zeros(2, 12)
+    return n2nsurgery.apply(Net(), density=0.4, criterion="magnitude", example_inputs=inputs, engine=engine)
 
 
 def pickled(module):
@@ -43,14 +45,16 @@ def pickled(module):
     return torch.load(buffer, weights_only=False)
 
 
-def test_another_process_computes_the_same_with_a_module_that_was_saved_whole(tmp_path):
-    pruned = pruned_network()
+@pytest.mark.parametrize("engine", ["hooks", "rewrite"])
+def test_another_process_computes_the_same_with_a_module_that_was_saved_whole(tmp_path, engine):
+    pruned = pruned_network(engine)
     assert pruned.plan.skips
     inputs = torch.randn(5, 12)
     torch.save(pruned.module.eval(), tmp_path / "module.pt")
     torch.save(inputs, tmp_path / "inputs.pt")
     paths = [tmp_path / name for name in ("module.pt", "inputs.pt", "outputs.pt")]
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n{READ}"
+    # With hooks the class of the model is the user's own, which the other process has to be able to import.
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{READ}"
     subprocess.run([sys.executable, "-c", code, *map(str, paths)], check=True)
     # The same kernels on the same processor: to the bit.
     assert torch.equal(torch.load(tmp_path / "outputs.pt"), pruned.module(inputs))
@@ -58,7 +62,7 @@ def test_another_process_computes_the_same_with_a_module_that_was_saved_whole(tm
 
 @pytest.mark.parametrize("training", [True, False])
 def test_the_mode_its_graphs_and_their_addresses_come_along(training):
-    module = pruned_network().module.train(training)
+    module = pruned_network("rewrite").module.train(training)
     twin = pickled(module)
     assert twin.training is training
     assert len(twin.n2n_graphs) == 2
@@ -66,6 +70,17 @@ def test_the_mode_its_graphs_and_their_addresses_come_along(training):
     addresses = [[node.meta.get("address") for node in graph.nodes] for graph in (module.n2n_graph, twin.n2n_graph)]
     assert addresses[0] == addresses[1]
     assert isinstance(twin(torch.zeros(2, 12)), tuple) is training
+
+
+def test_skips_in_hooks_come_along():
+    module = pruned_network().module.eval()
+    twin = pickled(module)
+    inputs = torch.randn(5, 12)
+    assert type(twin) is Net
+    assert torch.equal(twin(inputs), module(inputs))
+    for skip in twin.n2n_skips.children():
+        nn.init.zeros_(skip.weight)
+    assert not torch.equal(twin(inputs), module(inputs))
 
 
 def test_pruned_weights_stay_zero_in_training_after_pickling():

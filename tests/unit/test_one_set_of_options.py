@@ -15,6 +15,7 @@ from n2nsurgery.core.config.options import ConfigField, Range, config_fields
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.data.config import DataConfig, MixingConfig
 from n2nsurgery.experiments.trials.sweep_request import SweepRequest
+from n2nsurgery.export.compress.config import CompressConfig, CompressOptions
 from n2nsurgery.export.config import ExportConfig, ExportOptions
 from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.models.weights_config import WeightsConfig, WeightsOptions
@@ -33,6 +34,7 @@ from n2nsurgery.training.config.keywords import TrainOptions
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery_cli.commands.apply import apply as apply_command
+from n2nsurgery_cli.commands.compress import compress as compress_command
 from n2nsurgery_cli.commands.diff import diff as diff_command
 from n2nsurgery_cli.commands.evaluate import evaluate as evaluate_command
 from n2nsurgery_cli.commands.export import export as export_command
@@ -198,6 +200,17 @@ def test_the_options_of_an_export_are_the_same_everywhere():
         assert schema.get("enum", []) == list(each.choices)
 
 
+def test_the_options_of_a_compression_are_the_same_everywhere():
+    command = inspect.signature(compress_command).parameters
+    shown = inspect.signature(n2nsurgery.compress).parameters
+    described = {each.name: each for each in config_fields(CompressConfig)}
+    assert get_type_hints(CompressOptions) == {name: each.hint for name, each in described.items()}
+    for name, each in described.items():
+        _, option = get_args(command[name].annotation)
+        assert option.help.startswith(each.option.help)
+        assert shown[name].annotation == each.hint
+
+
 def test_the_weights_of_a_model_are_named_the_same_everywhere():
     (section, _none) = json_schema()["properties"]["model"]["anyOf"]
     described = {each.name: each for each in config_fields(WeightsConfig)}
@@ -327,7 +340,7 @@ def test_python_trains_with_the_fields_as_keywords():
 def test_the_keys_around_a_data_sets_own_are_the_fields_of_its_config():
     described = {each.name: each for each in config_fields(DataConfig)}
     assert ["name", "options", *described] == [each.name for each in fields(DataConfig)]
-    for section in json_schema()["properties"]["data"]["oneOf"]:
+    for section in json_schema()["properties"]["data"]["oneOf"][:-1]:  # the last is a name alone
         for name, each in described.items():
             part = section["properties"][name]
             assert (part["description"], part["default"]) == (each.option.help, each.default)

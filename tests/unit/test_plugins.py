@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from n2nsurgery.core.errors import RunError, UsageError
+from n2nsurgery.core.errors import UsageError
 from n2nsurgery.plugins import import_plugins
 
 
@@ -46,11 +46,11 @@ def test_a_module_that_is_missing_is_refused_with_the_folder_that_was_looked_in(
 
 def test_a_module_that_needs_a_missing_one_names_it(folder):
     (folder / "my_plugin.py").write_text("import a_package_that_is_missing")
-    with pytest.raises(RunError, match="the plugin 'my_plugin' needs the module 'a_package_that_is_missing'"):
+    with pytest.raises(UsageError, match="the plugin 'my_plugin' needs the module 'a_package_that_is_missing'"):
         import_plugins(["my_plugin"])
 
 
 def test_a_module_that_fails_says_how(folder):
     (folder / "my_plugin.py").write_text("1 / 0")
-    with pytest.raises(RunError, match="fails while it is imported: ZeroDivisionError: division by zero"):
+    with pytest.raises(UsageError, match="fails while it is imported: ZeroDivisionError: division by zero"):
         import_plugins(["my_plugin"])

@@ -27,7 +27,7 @@ def bench(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Time an ONNX file in ONNX Runtime, taking turns with another.
+    """Time an ONNX file, in turns with another.
 
     Reports latency, the ratio between the two, time and memory to load, and size beside its bound.
     """

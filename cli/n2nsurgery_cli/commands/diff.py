@@ -33,7 +33,10 @@ def diff(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Compare two networks layer by layer: what they keep, what is dead, how far their masks overlap."""
+    """Compare two networks layer by layer.
+
+    That is what they keep, what is dead, and how far their masks overlap.
+    """
     requests = [GraphRequest(model=name, **asked) for name in (a, b)]
     with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.pipelines.connectivity.diff import run

@@ -26,9 +26,10 @@ def inspect(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Show layers, possible skips, and what was rejected; of a file, its weights.
+    """Show what surgery sees in a model, or what a file holds.
 
-    Every rejected layer and pair comes with its reason. The weights of an .onnx file are counted again.
+    That is layers, possible skips and what was rejected; of a file, its weights. Every rejected layer and pair comes
+    with its reason. The weights of an .onnx file are counted again.
     """
     asked = WeightsConfig(**weights)
     with session(quiet=quiet, verbose=verbose) as progress:

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from n2nsurgery_cli import completion, options
+from n2nsurgery_cli.grouped import GroupedCommand
 from n2nsurgery_cli.plugin_option import takes_plugins
 from n2nsurgery_cli.session import session
 
 recipe = typer.Typer(name="recipe", no_args_is_help=True, rich_markup_mode=None, help="Begin, check, describe recipes.")
 
 
-@recipe.command()
+@recipe.command(cls=GroupedCommand)
 @takes_plugins
 def check(
     file: options.RecipeFile,
@@ -41,7 +42,7 @@ def check(
         typer.echo(f"# {file} is valid; as it is carried out (hash {checked.hash[:8]}):\n{text}", nl=False)
 
 
-@recipe.command()
+@recipe.command(cls=GroupedCommand)
 @takes_plugins
 def init(
     file: Annotated[Path, typer.Argument(help="the recipe to write")] = Path("recipe.yaml"),
@@ -68,7 +69,7 @@ def init(
     typer.echo(str(file) if quiet else f"recipe: {file}")
 
 
-@recipe.command()
+@recipe.command(cls=GroupedCommand)
 @takes_plugins
 def schema(quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
     """Print the JSON schema of recipes, for editors."""

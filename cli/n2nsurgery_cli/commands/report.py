@@ -20,9 +20,10 @@ def report(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Say how well a network is connected: what is dead, what limits the heat, which layer is the bottleneck.
+    """Say how well a network is connected, and what limits it.
 
-    Compares the graph of its channels with that of its own dense form, or of another network.
+    That is what is dead, what limits the heat, and which layer is the bottleneck. Compares the graph of its channels
+    with that of its own dense form, or of another network.
     """
     request, page = GraphRequest(model=model, **asked), PageRequest(**wanted)
     with session(quiet=quiet, verbose=verbose) as progress:

@@ -48,9 +48,10 @@ def reproduce(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Reproduce a table or figure of the papers, with their numbers beside ours.
+    """Reproduce a table or figure of the papers.
 
-    Finished parts are kept in the output folder: the same command goes on where it stopped.
+    Their numbers stand beside ours. Finished parts are kept in the output folder: the same command goes on where it
+    stopped.
     """
     with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.experiments.paper.reproduce import REPRODUCTIONS, run

@@ -16,10 +16,10 @@ def sweep(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Train every way of sharing a density between linear layers in whole fan-outs.
+    """Train every way of sharing a density between layers.
 
-    The layers keep the same number of weights in all; the recipe says the rest. Finished settings are kept: the same
-    command goes on where it stopped.
+    The linear layers keep whole fan-outs. The layers keep the same number of weights in all; the recipe says the rest.
+    Finished settings are kept: the same command goes on where it stopped.
     """
     request = SweepRequest(recipe=recipe, **asked)
     with session(quiet=quiet, verbose=verbose) as progress:

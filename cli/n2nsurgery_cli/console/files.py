@@ -38,16 +38,40 @@ def draw_export(console: Console, document: Document) -> None:
         console.print(Text(f"compaction removed {total:,} channels"))
 
 
+def draw_compress(console: Console, document: Document) -> None:
+    """The file that was written beside the one that was read, and how closely it reproduces it."""
+    before, after = document["source_size"], document["size"]
+    links: dict[str, float] = {}
+    for line in document["parity"]:
+        name = f"{line['subject']} against {line['reference']}"
+        links[name] = max(links.get(name, 0.0), line["difference"])
+    draw_facts(
+        console,
+        {
+            "original": f"{document['source']}, {before / 1e6:.2f} MB",
+            "ONNX file": f"{document['onnx']}, {after / 1e6:.2f} MB, {before / after:.1f} times smaller",
+            "format": f"{document['config']['format']}, {document['config']['values']} values",
+            "weights": _codes(document["weights"]),
+        },
+    )
+    rows = [(name, f"{difference:.3g}") for name, difference in links.items()]
+    draw_table(console, "outputs", ("compared in ONNX Runtime", "largest difference"), rows)
+    for note in document["notes"]:
+        console.print(Text(f"note: {note}"))
+    _draw_dense(console, document["weights"])
+
+
 def draw_file(console: Console, document: Document) -> None:
     """What a file says of itself, beside the count of its weights."""
     summary = (document["metadata"] or {}).get("summary") or {}
     connectivity = (document["metadata"] or {}).get("connectivity")
+    source = (document["metadata"] or {}).get("source") or {}
     mac_density = document["mac_density"]
     draw_facts(
         console,
         {
             "ONNX file": document["onnx"],
-            "model": summary.get("model", "unknown: the file has no metadata of ours"),
+            "model": summary.get("model") or source.get("file", "unknown: the file has no metadata of ours"),
             "size": _size(document["bytes"], document["bound"]),
             "opset": f"{document['opset']}, IR version {document['ir_version']}",
             "inputs": ", ".join(document["inputs"]),

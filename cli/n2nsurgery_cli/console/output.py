@@ -53,6 +53,7 @@ def draw_apply(console: Console, document: Document) -> None:
             "MACs": "known once the weights are scored"
             if document["mac_density"] is None
             else f"{document['mac_density']:.4f} of the dense model's",
+            "engine": ": ".join(filter(None, (document["engine"], document["engine_reason"]))),
             "seed": document["seed"],
             "masks": document["mask_fingerprint"],
             **({"pattern": document.get("choice", f"draw {document['draw']}")} if document["draw"] else {}),

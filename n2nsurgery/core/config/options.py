@@ -186,6 +186,7 @@ _WORDS = {
     bool: "true or false",
     NoneType: "left out",
     Path: "a path",
+    Any: "a value",
 }
 
 
@@ -199,7 +200,11 @@ def allowed_text(hint: Any, within: Range | None = None) -> str:  # noqa: ANN401
     if origin is tuple:
         return f"a list, each {allowed_text(arguments[0], within)}"
     if origin is Mapping:
-        return f"names with values, each {allowed_text(arguments[1], within)}"
+        return (
+            f"names with values, each {allowed_text(arguments[1], within)}"
+            if arguments[1] is not Any
+            else "names with values"
+        )
     if within is not None and hint in {int, float}:
         return _whole(within) if hint is int else str(within)
     return _WORDS.get(hint, f"a {getattr(hint, '__name__', hint)}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
+from n2nsurgery.core.config.options import option
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.names import require_choice
 from n2nsurgery.data.pipeline.augmentation import Augmentation
@@ -30,8 +31,10 @@ class Selection:
 class LimitOptions:
     """`train_limit` and `test_limit` keep so many samples, equally many of each class as far as they reach."""
 
-    train_limit: int | None = None
-    test_limit: int | None = None
+    train_limit: int | None = field(
+        default=None, metadata=option("training samples that are kept, as many of each class")
+    )
+    test_limit: int | None = field(default=None, metadata=option("test samples that are kept, as many of each class"))
 
     def __post_init__(self) -> None:
         """Raise UsageError for a value out of range."""
@@ -47,7 +50,9 @@ class LimitOptions:
 class SplitOptions(LimitOptions):
     """`validation` moves samples from training to validation: a fraction below 1, or a count from 1 on."""
 
-    validation: float | None = None
+    validation: float | None = field(
+        default=None, metadata=option("set aside of the training samples: a fraction or a number")
+    )
 
     def __post_init__(self) -> None:
         """Raise UsageError for a value out of range."""
@@ -66,15 +71,15 @@ class ImageOptions(SplitOptions):
     """`size` is the height and width of an image in pixels, `augment` what training images go through.
 
     `standard`: a random crop and mirror; `randaugment` and `trivialaugment` change the image after that, see
-    `pipeline.augmentation`. `random_erasing`: the probability that a rectangle of a training image is erased.
+    `pipeline.augmentation`. `random_erasing`: the chance that a rectangle of a training image is erased.
 
     With `normalize`, each channel has mean 0 and deviation 1 over the training set; without, values are in [0, 1].
     """
 
-    normalize: bool = True
-    augment: Augment = "none"
-    random_erasing: float = 0.0
-    size: int | None = None
+    normalize: bool = field(default=True, metadata=option("mean 0 and deviation 1 over the training set"))
+    augment: Augment = field(default="none", metadata=option("what training images go through"))
+    random_erasing: float = field(default=0.0, metadata=option("chance that a rectangle of a training image is erased"))
+    size: int | None = field(default=None, metadata=option("height and width in pixels; default: as they are"))
 
     def __post_init__(self) -> None:
         """Raise UsageError for a value out of range."""

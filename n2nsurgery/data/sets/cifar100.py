@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from n2nsurgery.core.config.options import option
 from n2nsurgery.data.assembly.cifar import Cifar, load_cifar
 from n2nsurgery.data.assembly.options import Augment, ImageOptions
 from n2nsurgery.data.files.download import Remote
@@ -33,7 +34,7 @@ _CIFAR = Cifar(
 class Cifar100(ImageOptions):
     """The binary version, or images; training images are shifted and mirrored by default."""
 
-    augment: Augment = "standard"
+    augment: Augment = field(default="standard", metadata=option("what training images go through"))
 
     def load(self, root: Path | None, *, download: bool, seed: int) -> DataSplits:
         """The splits; see `DataSet.load`."""

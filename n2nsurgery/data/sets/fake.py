@@ -8,12 +8,13 @@ Patterns of images are constant in squares of a quarter of their size, so that c
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from n2nsurgery.core.config.options import option
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.seeds import torch_generator
 from n2nsurgery.data.assembly.assembly import Part, assemble
@@ -31,11 +32,11 @@ _MOST_VALUES = 1 << 31
 class Fake(SplitOptions):
     """`shape` is that of a sample: (C, H, W) or (features,). `signal` is the pattern's strength, the noise's is 1."""
 
-    classes: int = 10
-    shape: tuple[int, ...] = (3, 32, 32)
-    train: int = 512
-    test: int = 256
-    signal: float = 1.0
+    classes: int = field(default=10, metadata=option("number of classes"))
+    shape: tuple[int, ...] = field(default=(3, 32, 32), metadata=option("of a sample: (C, H, W) or (features,)"))
+    train: int = field(default=512, metadata=option("training samples"))
+    test: int = field(default=256, metadata=option("test samples"))
+    signal: float = field(default=1.0, metadata=option("strength of the pattern; that of the noise is 1"))
 
     def __post_init__(self) -> None:
         """Raise UsageError for a value out of range."""

@@ -5,9 +5,10 @@ Laid out as train|val|test/class/image, or as class/image, of which a part drawn
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from n2nsurgery.core.config.options import option
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.data.assembly.image_splits import ImageLayout, image_splits, images_at
 from n2nsurgery.data.assembly.options import Augment, ImageOptions
@@ -24,9 +25,12 @@ class ImageFolder(ImageOptions):
     large ones get 224. `test` is the part that becomes the test split where the images have no splits.
     """
 
-    augment: Augment = "standard"
-    path: str | None = None
-    test: float = 0.2
+    augment: Augment = field(default="standard", metadata=option("what training images go through"))
+    path: str | None = field(
+        default=None,
+        metadata=option("a folder or archive; default: the data folder"),
+    )
+    test: float = field(default=0.2, metadata=option("part that is tested on where there are no splits"))
 
     def __post_init__(self) -> None:
         """Raise UsageError for a value out of range."""

@@ -5,9 +5,10 @@ Its 50,000 validation images are the test split.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from n2nsurgery.core.config.options import option
 from n2nsurgery.data.assembly.image_splits import IMAGENET, LARGE, ImageLayout, image_splits, images_at
 from n2nsurgery.data.assembly.options import Augment, ImageOptions, require_count
 from n2nsurgery.data.files.ilsvrc import DEVKIT, TRAIN, VALIDATION, has_archives, official_images
@@ -24,9 +25,9 @@ class ImageNet(ImageOptions):
     `classes` is below 1000 for its well-known subsets.
     """
 
-    augment: Augment = "standard"
-    size: int | None = LARGE
-    classes: int = 1000
+    augment: Augment = field(default="standard", metadata=option("what training images go through"))
+    size: int | None = field(default=LARGE, metadata=option("height and width of an image in pixels"))
+    classes: int = field(default=1000, metadata=option("number of classes; fewer for its subsets"))
 
     def __post_init__(self) -> None:
         """Raise UsageError for a value out of range."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
+from n2nsurgery.core.config.options import option
 from n2nsurgery.core.names import require_choice
 from n2nsurgery.core.seeds import numpy_generator
 from n2nsurgery.data.assembly.assembly import Part, assemble
@@ -23,10 +24,12 @@ from n2nsurgery.data.pipeline.splits import DataSplits
 class Morse(LimitOptions):
     """Samples of each of the 64 classes: 5000 to train, 1000 to validate, 1000 to test, as in the paper."""
 
-    difficulty: Literal["baseline", "difficult"] = "baseline"
-    train_per_class: int = 5000
-    validation_per_class: int = 1000
-    test_per_class: int = 1000
+    difficulty: Literal["baseline", "difficult"] = field(
+        default="baseline", metadata=option("which of the paper's two versions")
+    )
+    train_per_class: int = field(default=5000, metadata=option("training samples of each of the 64 classes"))
+    validation_per_class: int = field(default=1000, metadata=option("validation samples of each class"))
+    test_per_class: int = field(default=1000, metadata=option("test samples of each class"))
 
     def __post_init__(self) -> None:
         """Raise UsageError for a value out of range."""

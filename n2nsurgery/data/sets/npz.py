@@ -6,13 +6,14 @@ or floating-point; targets are integers (N,) from 0.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from n2nsurgery.core.config.options import option
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.data.assembly import describe
 from n2nsurgery.data.assembly.assembly import Part, assemble
@@ -38,8 +39,8 @@ class Npz(ImageOptions):
     those in uint8.
     """
 
-    path: str = "data.npz"
-    classes: int | None = None
+    path: str = field(default="data.npz", metadata=option("the file, below the data folder or in full"))
+    classes: int | None = field(default=None, metadata=option("number of classes; default: those of the targets"))
 
     def __post_init__(self) -> None:
         """Raise UsageError for a value out of range."""

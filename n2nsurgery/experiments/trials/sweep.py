@@ -25,6 +25,8 @@ from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.masks.patterns.fans import Junction, fan_in_of, fan_out_settings
+from n2nsurgery.models.bundle import ModelBundle
+from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.pipelines.prune.apply import inputs_of
 from n2nsurgery.pipelines.training.fitted import fitted_bundle
 from n2nsurgery.recipe.overrides import parse_override
@@ -100,6 +102,7 @@ def run(request: SweepRequest, progress: Progress = SILENT) -> SweepOutcome:
 def _recipe(request: SweepRequest) -> Recipe:
     overrides = [parse_override(text) for text in request.overrides]
     recipe = read_recipe(request.recipe, overrides, allow_import=request.allow_import)
+    recipe.data.require_allowed(allow_import=request.allow_import)
     if recipe.model is None:
         raise UsageError("the recipe trains an artifact; a sweep prunes a model of its own: give model.name")
     if request.data_root is not None:
@@ -109,9 +112,7 @@ def _recipe(request: SweepRequest) -> Recipe:
 
 def _swept(recipe: Recipe, request: SweepRequest) -> list[PrunableWeight]:
     """The linear layers that share the weights, in the order of execution."""
-    assert recipe.model is not None
-    splits = splits_of(recipe.data, recipe.seed, download=request.download)
-    bundle = fitted_bundle(recipe.model, splits, seed=recipe.seed, download=request.download)
+    bundle = _bundle(recipe, request)
     graph = layer_graph(trace(bundle.module, inputs_of(bundle)))
     linear = [weight for weight in graph.weights if weight.layout == "linear"]
     names = [weight.layer for weight in linear]
@@ -120,6 +121,20 @@ def _swept(recipe: Recipe, request: SweepRequest) -> list[PrunableWeight]:
     if len(swept) < _FEWEST:
         raise UsageError(f"a sweep divides a density between linear layers, and there are {len(swept)} of them")
     return swept
+
+
+def _bundle(recipe: Recipe, request: SweepRequest) -> ModelBundle:
+    """The model for the recipe's data, which a list alone does not need where the recipe says what it would tell."""
+    model = recipe.model
+    assert model is not None
+    if request.list_only and model.input_size is not None and model.num_classes is not None:
+        return resolve_model(
+            model.name, seed=recipe.seed, **model.weights_options, num_classes=model.num_classes,
+            input_size=model.input_size, options=model.options, allow_import=request.allow_import,
+            download=request.download,
+        )  # fmt: skip
+    splits = splits_of(recipe.data, recipe.seed, download=request.download)
+    return fitted_bundle(model, splits, seed=recipe.seed, download=request.download)
 
 
 def _settings(shapes: Sequence[Junction], edges: int, request: SweepRequest) -> tuple[tuple[int, ...], ...]:

@@ -36,16 +36,17 @@ TRANSPOSED = ".T"
 def capture(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[str]) -> ir.Model:
     """`module` as an ONNX model with a dynamic batch, without training-only parts and without traces of its making.
 
-    `inputs` have a batch of at least 2 (a batch of 1 is indistinguishable from a constant). Initializers that hold
+    `inputs` have a batch of at least 2 (a batch of 1 is indistinguishable from a constant); they are given by name
+    where forward has arguments of all `input_names`, else in their order. Initializers that hold
     a parameter bear the parameter's name, with the suffix `.T` where it is stored transposed.
 
     Raises TraceError where torch cannot capture the module, RunError where an operator has no ONNX counterpart.
     Whether the batch came out dynamic is for the caller to check: the exporter may fix a dimension silently.
     """
     taken = (*input_names, *module.state_dict())
-    output_names = distinct(names_of(module, inputs), taken=taken)
+    output_names = distinct(names_of(module, inputs, input_names), taken=taken)
     with exporter_messages_logged():
-        program = _exported(module, inputs)
+        program = _exported(module, inputs, input_names)
         model = _translated(program, input_names, output_names)
     _restore_names(model, module)
     _fold_transposed_parameters(model)
@@ -54,12 +55,12 @@ def capture(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[s
     return _canonical(model)
 
 
-def _exported(module: nn.Module, inputs: Sequence[Tensor]) -> torch.export.ExportedProgram:
+def _exported(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[str]) -> torch.export.ExportedProgram:
     batch = torch.export.Dim(BATCH)
+    flat = FlatOutputs(module, input_names).eval()
+    dynamic = (tuple({0: batch} for _ in inputs),)
     try:
-        return torch.export.export(
-            FlatOutputs(module).eval(), tuple(inputs), dynamic_shapes=(tuple({0: batch} for _ in inputs),), strict=False
-        )
+        return torch.export.export(flat, tuple(inputs), dynamic_shapes=dynamic, strict=False)
     except torch._dynamo.exc.UserError as error:  # noqa: SLF001 - the only name this exception has
         raise TraceError(f"the model does not work for every batch size: {_first_line(error)}") from error
     except Exception as error:

@@ -7,12 +7,16 @@ ONNX knows only a list of named outputs; models return a tensor, a tuple, a name
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import TraceError
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 def flatten(value: object, name: str = "") -> Iterator[tuple[str, Tensor]]:
@@ -62,16 +66,29 @@ class FlatOutputs(nn.Module):
 
     PREFIX = "module."
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, input_names: Sequence[str]) -> None:
         super().__init__()
         self.module = module
+        self.input_names = tuple(input_names)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """The tensors of `module(*inputs)` in the order of `flatten`."""
-        return tuple(tensor for _, tensor in flatten(self.module(*inputs)))
+        """The tensors that `module` returns for `inputs`, in the order of `flatten`."""
+        return tuple(tensor for _, tensor in flatten(called(self.module, inputs, self.input_names)))
 
 
-def names_of(module: nn.Module, inputs: Sequence[Tensor]) -> tuple[str, ...]:
+def called(module: nn.Module, inputs: Sequence[Tensor], names: Sequence[str]) -> Any:  # noqa: ANN401 - what it returns
+    """What `module` returns for `inputs`: by name where forward has arguments of all these `names`, else in order.
+
+    By name, arguments between the inputs may have been left out.
+    """
+    parameters = inspect.signature(module.forward).parameters
+    if all(name in parameters and parameters[name].kind in _NAMED for name in names):
+        return module(**dict(zip(names, inputs, strict=True)))
+    return module(*inputs)
+
+
+def names_of(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[str]) -> tuple[str, ...]:
     """The names `flatten` gives to what `module` returns for `inputs`."""
     with torch.no_grad():
-        return tuple(name for name, _ in flatten(module(*(tensor.clone() for tensor in inputs))))
+        given = [tensor.clone() for tensor in inputs]
+        return tuple(name for name, _ in flatten(called(module, given, input_names)))

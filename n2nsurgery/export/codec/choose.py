@@ -39,12 +39,15 @@ class Choice:
         return f"{self.code} is smallest: {self.sizes[self.code]} bytes, dense {dense}"
 
 
-def choose(positions: NDArray[np.int64], numel: int, value_bytes: int) -> Choice:
-    """The Choice for a weight of `numel` places with non-zeros at `positions` (ascending); ties go to the earlier."""
+def choose(positions: NDArray[np.int64], numel: int, value_bytes: int, dense_bytes: int = 4) -> Choice:
+    """The Choice for a weight of `numel` places with non-zeros at `positions` (ascending); ties go to the earlier.
+
+    `value_bytes`: of a kept value in a code; `dense_bytes`: of an entry of the dense tensor.
+    """
     sizes: dict[Code, int] = {
         "gaps8": OVERHEAD + gaps.entries(positions, np.uint8) * (value_bytes + 1),
         "gaps16": OVERHEAD + gaps.entries(positions, np.uint16) * (value_bytes + 2),
         "bits": OVERHEAD + (numel + 7) // 8 + len(positions) * value_bytes,
-        "dense": numel * 4,
+        "dense": numel * dense_bytes,
     }
     return Choice(code=min(sizes, key=lambda code: sizes[code]), sizes=sizes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,20 +12,21 @@ from numpy.typing import NDArray
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.export.codec import bits, gaps
 from n2nsurgery.export.codec.choose import GAP_TYPES, Code
-from n2nsurgery.export.codec.values import StoredValues
+from n2nsurgery.export.codec.values import FLOAT, StoredValues
 
 Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CodedWeight:
-    """`shape` of the weight; `places`: steps or bitmask; `values`: float32, float16 or int8; `scales` only for int8."""
+    """`shape` and `type` of the weight; `places`: steps or bitmask; `values` as in StoredValues, like `scales`."""
 
     shape: tuple[int, ...]
     code: Code
     places: Array
     values: Array
     scales: NDArray[np.float32] | None = None
+    type: np.dtype[Any] = FLOAT
 
     @property
     def nbytes(self) -> int:
@@ -36,8 +38,8 @@ class CodedWeight:
         """Values that are not zero."""
         return int(np.count_nonzero(self.values))
 
-    def decoded(self) -> NDArray[np.float32]:
-        """The weight in float32; InvalidFileError where the tensors are no code of this shape."""
+    def decoded(self) -> NDArray[Any]:
+        """The weight in its type; InvalidFileError where the tensors are no code of this shape."""
         numel = prod(self.shape)
         if self.scales is not None and self.scales.shape != self.shape[:1]:
             raise InvalidFileError(
@@ -45,7 +47,7 @@ class CodedWeight:
             )
         decode = bits.decode if self.code == "bits" else gaps.decode
         array = decode(self.places, self.values, numel).reshape(self.shape)
-        return StoredValues(array=array, scales=self.scales).restored()
+        return StoredValues(array=array, scales=self.scales, type=self.type).restored()
 
 
 def encode(stored: StoredValues, code: Code) -> CodedWeight:
@@ -57,4 +59,6 @@ def encode(stored: StoredValues, code: Code) -> CodedWeight:
         places: Array = bits.encode(positions, flat.size)
     else:
         places, values = gaps.encode(positions, values, GAP_TYPES[code])
-    return CodedWeight(shape=stored.array.shape, code=code, places=places, values=values, scales=stored.scales)
+    return CodedWeight(
+        shape=stored.array.shape, code=code, places=places, values=values, scales=stored.scales, type=stored.type
+    )

@@ -3,6 +3,7 @@
 fp32: as it is. fp16: rounded to the nearest half. int8: q = round(w / s), w' = q s, with one scale s = max |w| / 127
 for each row of the first dimension (an output channel). What is not zero never rounds to zero: it takes the smallest
 value of its sign, so that the zeros of a file are those of its masks and a block keeps its shape.
+A weight of another type than float32 (halves, the integers of a quantized file) is stored as it is.
 """
 
 from __future__ import annotations
@@ -13,33 +14,47 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from n2nsurgery.export.config import Values
+from n2nsurgery.export.config import StoredAs, Values
 
 VALUES: tuple[Values, ...] = get_args(Values)
 BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
+
+AS_THEY_ARE: dict[str, StoredAs] = {
+    "float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "int8": "int8", "uint8": "uint8",
+}  # fmt: skip
+"""Types of tensors that can be coded, and the value code that stores each without rounding."""
+
+FLOAT: np.dtype[Any] = np.dtype(np.float32)
 
 _LARGEST_INT8 = 127
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StoredValues:
-    """A weight in the type it is stored in, of the weight's shape; `scales` (float32, one a row) only for int8."""
+    """A weight in the type it is stored in, of the weight's shape; `scales` (float32, one a row) only for int8.
+
+    `type` is that of the weight in the network.
+    """
 
     array: NDArray[np.generic]
     scales: NDArray[np.float32] | None = None
+    type: np.dtype[Any] = FLOAT
 
-    def restored(self) -> NDArray[np.float32]:
-        """The weight as every reader of the file computes it, in float32."""
+    def restored(self) -> NDArray[Any]:
+        """The weight as every reader of the file computes it, in its own type."""
         floats = self.array.astype(np.float32)
-        if self.scales is None:
-            return floats
-        return floats * self.scales.reshape(-1, *(1,) * (floats.ndim - 1))
+        if self.scales is not None:
+            floats = floats * self.scales.reshape(-1, *(1,) * (floats.ndim - 1))
+        return floats.astype(self.type, copy=False)
 
 
-def store(weight: NDArray[np.float32], values: Values) -> StoredValues:
-    """`weight` (float32, rows first) in the type that `values` names; zeros stay zeros, nothing else becomes one."""
-    if values == "fp32":
-        return StoredValues(array=weight)
+def store(weight: NDArray[Any], values: Values) -> StoredValues:
+    """`weight` (rows first) in the type that `values` names; zeros stay zeros, nothing else becomes one.
+
+    Only float32 is rounded; other types are stored as they are.
+    """
+    if values == "fp32" or weight.dtype != FLOAT:
+        return StoredValues(array=weight, type=weight.dtype)
     if values == "fp16":
         halves = weight.astype(np.float16)
         vanished = (halves == 0) & (weight != 0)
@@ -56,8 +71,10 @@ def store(weight: NDArray[np.float32], values: Values) -> StoredValues:
 
 def unfit(weight: NDArray[Any], values: Values) -> str | None:
     """Why `weight` cannot be stored as `values`, or None."""
-    if not np.isfinite(weight).all():
+    if not np.isfinite(weight.astype(FLOAT, copy=False)).all():
         return "holds a value that is not finite"
-    if values == "fp16" and (peak := np.abs(weight).max(initial=0)) > (limit := np.finfo(np.float16).max):
+    if values != "fp16" or weight.dtype != FLOAT:
+        return None
+    if (peak := np.abs(weight).max(initial=0)) > (limit := np.finfo(np.float16).max):
         return f"holds {peak:.3g}, beyond the largest fp16 value, {limit:.5g}"
     return None

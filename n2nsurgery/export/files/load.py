@@ -47,6 +47,13 @@ def _parsed(path: Path) -> onnx.ModelProto:
     return model
 
 
+def source_size(path: Path) -> int:
+    """Bytes of a model and of the files that hold its external data."""
+    model = load_model(path, weights=False)
+    names = {str(ExternalDataInfo(tensor).location) for tensor in external_tensors(model)}
+    return sum(file.stat().st_size for file in (path, *(path.parent / name for name in names)))
+
+
 def external_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """Every tensor of the model, at any depth, whose data lies in another file."""
     pending: list[onnx.GraphProto | onnx.FunctionProto] = [model.graph, *model.functions]

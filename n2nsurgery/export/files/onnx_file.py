@@ -71,6 +71,8 @@ def _publish(staging: ModelFiles, files: ModelFiles) -> None:
 
 
 def write(model: ir.Model, files: ModelFiles) -> None:
-    """Writes `model`; its weights go to `files.data` where they exceed INLINE_LIMIT."""
+    """Writes `model`; its weights go to `files.data` where they exceed INLINE_LIMIT, and none stay in other files."""
     weights = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
+    if weights <= INLINE_LIMIT:
+        ir.external_data.load_to_model(model)
     ir.save(model, files.model, external_data=files.data.name if weights > INLINE_LIMIT else None)

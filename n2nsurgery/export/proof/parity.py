@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import VerificationError
-from n2nsurgery.export.capture.outputs import flatten
+from n2nsurgery.export.capture.outputs import called, flatten
 from n2nsurgery.export.config import Values
 from n2nsurgery.export.ort.providers import session
 from n2nsurgery.export.proof.report import Parity
@@ -32,12 +32,18 @@ accuracy is for an evaluation to tell."""
 
 Array = NDArray[Any]
 Batches = Sequence[Sequence[Tensor]]
+Outputs = list[list[Array]]
+"""The outputs of a network, in their order, for each batch."""
 
 
-def torch_outputs(module: nn.Module, batches: Batches) -> list[list[Array]]:
-    """What `module` returns for each batch of inputs, flattened; a model may begin in place, so it gets copies."""
+def torch_outputs(module: nn.Module, batches: Batches, input_names: Sequence[str]) -> list[list[Array]]:
+    """What `module` returns for each batch of the inputs `input_names`, flattened.
+
+    A model may begin in place, so it gets copies.
+    """
     with torch.no_grad():
-        return [[tensor.numpy() for _, tensor in flatten(module(*(t.clone() for t in inputs)))] for inputs in batches]
+        returned = [called(module, [tensor.clone() for tensor in inputs], input_names) for inputs in batches]
+        return [[tensor.numpy() for _, tensor in flatten(value)] for value in returned]
 
 
 def file_outputs(path: Path, batches: Batches, libraries: Sequence[Path] = ()) -> list[list[Array]]:

@@ -1,23 +1,21 @@
-"""The chain of comparisons from torch to the file that is written, each link with its own tolerance."""
+"""The chain of comparisons from a reference to the file that is written, each link with its own tolerance.
+
+The reference is torch, or the file that is compressed.
+"""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from n2nsurgery.export.config import Values
 from n2nsurgery.export.files.onnx_file import ModelFiles, write
-from n2nsurgery.export.proof.parity import TOLERANCE, file_outputs, require_parity, rounding_tolerance, torch_outputs
+from n2nsurgery.export.proof.parity import TOLERANCE, Outputs, file_outputs, require_parity
 from n2nsurgery.export.proof.report import Parity
-
-Outputs = list[list[NDArray[Any]]]
 
 
 class Proofs:
@@ -27,29 +25,34 @@ class Proofs:
     found the same bits; None where the file is the dense form itself.
     """
 
-    def __init__(self, module: nn.Module, batches: Sequence[Sequence[Tensor]], outputs: tuple[str, ...]) -> None:
-        """Start from what `module` computes for `batches`; `outputs` are the names of its outputs."""
+    def __init__(
+        self, batches: Sequence[Sequence[Tensor]], outputs: tuple[str, ...], expected: Outputs, *, reference: str
+    ) -> None:
+        """Start from the outputs `expected` for `batches`, which `reference` computed and `outputs` names."""
         self.outputs = outputs
         self.parity: list[Parity] = []
         self.identical: bool | None = None
         self._batches = batches
-        self._reference = "torch"
-        self._expected: Outputs = torch_outputs(module, batches)
+        self._coded = False
+        self._reference = reference
+        self._expected = expected
 
-    def dense_form(self, model: ir.Model, files: ModelFiles, values: Values = "fp32") -> None:
+    def dense_form(
+        self, model: ir.Model, files: ModelFiles, name: str = "the dense form", tolerance: float = TOLERANCE
+    ) -> None:
         """Write `model`, still dense, beside `files`, prove it, and make it the reference of what follows."""
         beside = ModelFiles(model=files.model.parent / "dense" / files.model.name)
         beside.model.parent.mkdir()
         write(model, beside)
-        name = "the dense form" if values == "fp32" else f"the dense form in {values}"
-        self._expected = self._link(beside.model, name, tolerance=rounding_tolerance(values))
+        self._expected = self._link(beside.model, name, tolerance=tolerance)
         self._reference = name
+        self._coded = True
         shutil.rmtree(beside.model.parent)
 
     def final(self, path: Path, libraries: Sequence[Path]) -> None:
         """Prove the file at `path` without any library and, where there are some, with `libraries`."""
         actual = self._link(path, "the file")
-        if self._reference != "torch":
+        if self._coded:
             self.identical = all(
                 np.array_equal(ours, theirs, equal_nan=True)
                 for batch, reference in zip(actual, self._expected, strict=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from n2nsurgery.core.errors import InvalidFileError, VerificationError
 from n2nsurgery.export.compaction.channel_folding import kept_from_json
 from n2nsurgery.export.files.load import load_model
-from n2nsurgery.export.ort.bench_inputs import feed_of
+from n2nsurgery.export.ort.bench_inputs import sample_feeds
 from n2nsurgery.export.ort.providers import session
 from n2nsurgery.export.proof.inspect_file import FileInspection, inspect_file
 from n2nsurgery.export.proof.parity import file_outputs, require_parity, rounding_tolerance, torch_outputs
@@ -47,9 +47,8 @@ class Original:
 
 
 def sample_noise(path: Path) -> list[list[Tensor]]:
-    """Inputs for the file at `path`, one sample and two; UsageError where it has another dynamic dimension."""
-    opened = session(path)
-    return [[torch.from_numpy(array) for array in feed_of(opened, batch).values()] for batch in (1, 2)]
+    """Inputs for the file at `path`, one sample and two, or once where the file fixes its batch."""
+    return [[torch.from_numpy(array) for array in feed.values()] for feed in sample_feeds(session(path))]
 
 
 def verify_file(
@@ -80,7 +79,7 @@ def verify_file(
         return FileVerification(path=path, weights=len(found.weights), parity=parity)
     masked, unchecked = _require_masks(found, original)
     parity += require_parity(
-        stock, torch_outputs(original.module, batches), outputs=found.outputs, batches=batches,
+        stock, torch_outputs(original.module, batches, found.inputs), outputs=found.outputs, batches=batches,
         subject="the file", reference="torch", tolerance=rounding_tolerance(_deployment(found).get("values", "fp32")),
     )  # fmt: skip
     return FileVerification(

@@ -20,6 +20,16 @@ _CASTS = """
     all = Constant <value = int64[1] {-1}> ()
 """
 
+LEAST_OPSET = 13
+"""The oldest operator set that the bodies can be written in."""
+
+_BITWISE_AND = 18
+_LOWEST_BIT = "bits = BitwiseAnd (shifted, one)"
+_LOWEST_BIT_BEFORE = "two = Constant <value = uint8 {2}> ()\n    bits = Mod (shifted, two)"
+
+_ONNX_TYPES = {"float16": 10, "bfloat16": 16, "int8": 3, "uint8": 2}
+"""TensorProto.DataType of what a Decode may give besides float."""
+
 # The running sum of the gaps gives the positions of the kept values.
 _GAPS = """
     steps = Cast <to = 6> (places)
@@ -80,20 +90,23 @@ _OPERATIONS = {
 }
 
 
-def function(operator: Operator) -> ir.Function:
-    """The model-local function of `operator`; its operator set is the model's, as ONNX's checker demands."""
+def function(operator: Operator, opset: int = OPSET) -> ir.Function:
+    """The model-local function of `operator`; its operator set is the model's, as ONNX's checker demands.
+
+    `opset` is LEAST_OPSET or newer.
+    """
     signature = f"{operator.name} <{', '.join(operator.attributes)}> ({', '.join(operator.inputs)})"
-    return _parsed(f"{signature} => ({operator.output})", _body(operator), operator.overload)
+    return _parsed(f"{signature} => ({operator.output})", _body(operator, opset), operator.overload, opset)
 
 
-def plain_max_pool() -> ir.Function:
+def plain_max_pool(opset: int = OPSET) -> ir.Function:
     """The function of PlainMaxPool."""
     body = "Y = MaxPool <kernel_shape: ints = @kernel_shape, strides: ints = @strides, pads: ints = @pads> (X)"
-    return _parsed(f"{PLAIN_MAX_POOL} <kernel_shape, strides, pads> (X) => (Y)", body)
+    return _parsed(f"{PLAIN_MAX_POOL} <kernel_shape, strides, pads> (X) => (Y)", body, "", opset)
 
 
-def _parsed(signature: str, body: str, overload: str = "") -> ir.Function:
-    text = f"""<domain: "{DOMAIN}", opset_import: ["": {OPSET}], overload: "{overload}">
+def _parsed(signature: str, body: str, overload: str, opset: int) -> ir.Function:
+    text = f"""<domain: "{DOMAIN}", opset_import: ["": {opset}], overload: "{overload}">
     {signature} {{
     {body}
     }}"""
@@ -101,8 +114,12 @@ def _parsed(signature: str, body: str, overload: str = "") -> ir.Function:
     return ir.serde.deserialize_function(parsed)
 
 
-def _body(operator: Operator) -> str:
-    lines = [_CASTS, _BITS if operator.bits else _GAPS, _SCALE if operator.int8 else "W = Reshape (flat, shape)"]
+def _body(operator: Operator, opset: int) -> str:
+    bits = _BITS if opset >= _BITWISE_AND else _BITS.replace(_LOWEST_BIT, _LOWEST_BIT_BEFORE)
+    lines = [_CASTS, bits if operator.bits else _GAPS, _SCALE if operator.int8 else "W = Reshape (flat, shape)"]
+    if operator.kind == "Decode" and operator.overload:
+        lines[-1] = f"floats = Reshape (flat, shape)\n W = Cast <to = {_ONNX_TYPES[operator.overload]}> (floats)"
+        return "\n".join(lines)
     lines.append(_OPERATIONS[operator.kind, operator.overload])
     result = "product"
     if operator.add:

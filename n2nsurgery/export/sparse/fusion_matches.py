@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from n2nsurgery.export.capture.capture import BATCH
 from n2nsurgery.export.sparse.operators import Linear
 
 WEIGHT_INPUT = 1
@@ -53,9 +52,10 @@ class FusionMatch:
         source = self.nodes[0].inputs[0]
         if source is None or source.shape is None:
             return None
-        sizes = [1 if isinstance(size, ir.SymbolicDim) and size.value == BATCH else size for size in source.shape]
-        known = tuple(size for size in sizes if isinstance(size, int))
-        return known if len(known) == len(sizes) else None
+        batch, *rest = [size if isinstance(size, int) else None for size in source.shape] or [None]
+        sizes = (1 if batch is None else batch, *rest)
+        known = tuple(size for size in sizes if size is not None)
+        return known if len(known) == len(source.shape) else None
 
 
 def match_at(node: ir.Node) -> FusionMatch | str:
@@ -90,12 +90,13 @@ def _gemm(node: ir.Node) -> FusionMatch | str:
         and attributes.get_float("alpha", 1.0) == 1
         and attributes.get_float("beta", 1.0) == 1
     )
-    if not plain or not attributes.get_int("transB", 0):
-        return "its Gemm is not of the form X W^T + b"
+    if not plain:
+        return "its Gemm is not of the form X W + b or X W^T + b"
+    transposed = not attributes.get_int("transB", 0)
     bias = node.inputs[2] if len(node.inputs) > 2 else None  # noqa: PLR2004 - A, B, C
-    if bias is not None and not _is_bias(bias, outputs=_weight(node).shape[0]):
+    if bias is not None and not _is_bias(bias, outputs=_weight(node).shape[1 if transposed else 0]):
         return "the bias of its Gemm is not a constant vector"
-    return _with_tail("Gemm", [node], bias)
+    return _with_tail("Gemm", [node], bias, transposed=transposed)
 
 
 def _matmul(node: ir.Node) -> FusionMatch | str:

@@ -21,6 +21,7 @@ PLAIN_MAX_POOL = "PlainMaxPool"
 
 Kind = Literal["Conv", "Gemm", "Decode"]
 Linear = Literal["", "tokens", "tokens_without_bias"]
+Overload = Literal["", "tokens", "tokens_without_bias", "float16", "bfloat16", "int8", "uint8"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,8 @@ class Operator:
     """One operator with a coded weight, by its properties.
 
     `overload` tells how the standard form of a Gemm is written: as Gemm (``), or as MatMul on inputs of any rank with
-    the bias added after it (`tokens`) or without one (`tokens_without_bias`). Kernels are the same.
+    the bias added after it (`tokens`) or without one (`tokens_without_bias`). Kernels are the same. Of a Decode it is
+    the type of the decoded weight, where this is not float32.
     """
 
     kind: Kind
@@ -36,7 +38,7 @@ class Operator:
     relu: bool = False
     bits: bool = False
     int8: bool = False
-    overload: Linear = ""
+    overload: Overload = ""
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ back to the weights (weight_coding), and ONNX Runtime computes the same with bot
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import onnx_ir as ir
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from onnx_ir.convenience import replace_nodes_and_values
 
 from n2nsurgery.export.codec.coded import CodedWeight
+from n2nsurgery.export.codec.values import FLOAT
 from n2nsurgery.export.sparse.functions import function, plain_max_pool
 from n2nsurgery.export.sparse.fusion_matches import FusionMatch
-from n2nsurgery.export.sparse.operators import DOMAIN, VERSION, Operator
+from n2nsurgery.export.sparse.operators import DOMAIN, VERSION, Operator, Overload
 from n2nsurgery.export.sparse.pools import keep_pools_plain
 from n2nsurgery.export.sparse.weight_coding import WeightCoding
 
@@ -37,9 +39,10 @@ def rewrite(model: ir.Model, all_codings: Sequence[WeightCoding]) -> None:
             operators = [_decode_before_use(model.graph, coding, inputs)]
         used |= {(DOMAIN, operator.name, operator.overload): operator for operator in operators}
         model.graph.initializers.pop(str(coding.initializer.name))
-    functions = [function(operator) for operator in used.values()]
+    opset = model.graph.opset_imports[""]
+    functions = [function(operator, opset) for operator in used.values()]
     if keep_pools_plain(model.graph):
-        functions.append(plain_max_pool())
+        functions.append(plain_max_pool(opset))
     for local in functions:
         model.functions[local.identifier()] = local
     if used:
@@ -112,13 +115,23 @@ def attributes_of(operator: Operator, node: ir.Node, shape: tuple[int, ...]) -> 
     }
 
 
+def _decoded_type(coded: CodedWeight) -> Overload:
+    """The overload of Decode that gives the weight's type."""
+    return "" if coded.type == FLOAT else cast("Overload", coded.type.name)
+
+
 def _decode_before_use(graph: ir.Graph, coding: WeightCoding, code: tuple[ir.Value, ...]) -> Operator:
     """Stores the weight as a code and hands its consumers the decoded tensor."""
     coded, initializer = coding.coded, coding.initializer
     assert coded is not None
-    operator = Operator(kind="Decode", bits=coded.code == "bits", int8=coded.scales is not None)
+    operator = Operator(
+        kind="Decode", bits=coded.code == "bits", int8=coded.scales is not None, overload=_decoded_type(coded)
+    )
     name = coding.record.name
-    node = ir.node(operator.name, code, {"weight_shape": list(coded.shape)}, domain=DOMAIN, name=f"decode_{name}")
+    node = ir.node(
+        operator.name, code, {"weight_shape": list(coded.shape)}, domain=DOMAIN, overload=operator.overload,
+        name=f"decode_{name}",
+    )  # fmt: skip
     nodes = [node]
     if coding.is_transposed:
         nodes.append(ir.node("Transpose", node.outputs, {"perm": [1, 0]}, name=f"turn_{name}"))

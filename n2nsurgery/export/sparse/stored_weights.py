@@ -47,12 +47,12 @@ def tensor_names(record: WeightRecord) -> Iterable[str]:
     """The tensors that hold the weight."""
     if record.code == "dense":
         return (record.initializer,)
-    scales = (f"{record.name}.scales",) if record.values == "int8" else ()
+    scales = (f"{record.name}.scales",) if record.scaled else ()
     return (record.places, f"{record.name}.values", *scales)
 
 
-def weight(record: WeightRecord, tensors: Tensors) -> NDArray[np.float32]:
-    """The parameter as torch knows it (float32, its own orientation); VerificationError where the code is none."""
+def weight(record: WeightRecord, tensors: Tensors) -> NDArray[Any]:
+    """The parameter as torch knows it (its own type and orientation); VerificationError where the code is none."""
     array = _array(tensors, record.initializer) if record.code == "dense" else _decoded(record, tensors)
     if array.shape != record.shape:
         raise VerificationError(f"'{record.name}' has shape {array.shape}; the metadata says {record.shape}")
@@ -65,7 +65,8 @@ def _decoded(record: WeightRecord, tensors: Tensors) -> NDArray[np.float32]:
         code=record.code,
         places=_array(tensors, record.places),
         values=_array(tensors, f"{record.name}.values"),
-        scales=_array(tensors, f"{record.name}.scales") if record.values == "int8" else None,
+        scales=_array(tensors, f"{record.name}.scales") if record.scaled else None,
+        type=np.dtype(record.type),
     )
     try:
         return coded.decoded()

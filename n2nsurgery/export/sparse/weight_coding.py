@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -14,7 +15,7 @@ from n2nsurgery.core.errors import InternalError
 from n2nsurgery.export.capture.capture import TRANSPOSED
 from n2nsurgery.export.codec.choose import choose
 from n2nsurgery.export.codec.coded import CodedWeight, encode
-from n2nsurgery.export.codec.values import BYTES, store, unfit
+from n2nsurgery.export.codec.values import AS_THEY_ARE, BYTES, FLOAT, store, unfit
 from n2nsurgery.export.config import Values
 from n2nsurgery.export.sparse.fusion_matches import WEIGHT_INPUT, FusionMatch, match_at
 from n2nsurgery.export.sparse.weight_record import MAX_NUMEL, WeightRecord
@@ -31,8 +32,14 @@ MIN_PLACES = 1024
 """Smaller weights stay as they are: a node and a tensor more cost what coding gains, in bytes and in time."""
 
 _MATRIX = 2
-_FLOATS = (ir.DataType.FLOAT, ir.DataType.DOUBLE)
+_TYPES = frozenset({
+    ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.INT8,
+    ir.DataType.UINT8, ir.DataType.INT4, ir.DataType.UINT4,
+})  # fmt: skip
+"""Tensors of these types with two or more dimensions are weights."""
 
+
+_QUANTIZING = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
 
 Race = Callable[[FusionMatch, CodedWeight], float | None]
 """How many times as fast as the dense kernel the sparse one is at a fusion match.
@@ -62,44 +69,60 @@ def codings(graph: ir.Graph, values: Values | None, race: Race | None = None) ->
     With a `race`, layers that have a sparse kernel are measured, and only the others are predicted.
     """
     weights = [(value, tensor) for value in graph.initializers.values() if (tensor := _weight(value)) is not None]
-    size = sum(tensor.nbytes for _, tensor in weights)
+    network = _Network(graph=graph, race=race, size=sum(tensor.nbytes for _, tensor in weights))
     for initializer, tensor in weights:
         if values is None:
             yield _kept_dense(initializer, tensor.numpy(), "the format is dense")
         else:
-            yield _coding(graph, initializer, values, race, size)
+            yield _coding(network, initializer, values)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Network:
+    """What a decision depends on besides the weight; `size`: bytes of all weights, dense."""
+
+    graph: ir.Graph
+    race: Race | None
+    size: int
+
+    @cached_property
+    def obstacle(self) -> str | None:
+        """Why no layer of the network has a sparse kernel; None where nothing stands against them."""
+        if any(node.op_type in _QUANTIZING for node in self.graph):
+            return "the network quantizes activations: another rounding before could change their levels"
+        return None
 
 
 def _weight(initializer: ir.Value) -> ir.TensorProtocol | None:
     tensor = initializer.const_value
-    return tensor if tensor is not None and len(tensor.shape) >= _MATRIX and tensor.dtype in _FLOATS else None
+    return tensor if tensor is not None and len(tensor.shape) >= _MATRIX and tensor.dtype in _TYPES else None
 
 
-def _coding(
-    graph: ir.Graph, initializer: ir.Value, values: Values, race: Race | None, network_bytes: int
-) -> WeightCoding:
+def _coding(network: _Network, initializer: ir.Value, values: Values) -> WeightCoding:
     tensor = initializer.const_value
     assert tensor is not None
     array = tensor.numpy()
     if reason := _rejection(initializer, array, values):
         return _kept_dense(initializer, array, reason)
-    matches, no_match = _matches(graph, initializer)
+    matches, no_match = _matches(network, initializer)
     is_transposed = _bears_transposed_name(initializer) or any(match.transposed for match in matches)
     stored = store(np.ascontiguousarray(array.T if is_transposed else array), values)
-    choice = choose(np.flatnonzero(stored.array).astype(np.int64), array.size, BYTES[values])
+    value_bytes = BYTES[values] if array.dtype == FLOAT else array.itemsize
+    choice = choose(np.flatnonzero(stored.array).astype(np.int64), array.size, value_bytes, array.itemsize)
     if choice.code == "dense":
         return _kept_dense(initializer, array, choice.reason)
     coded = encode(stored, choice.code)
     if not np.array_equal(coded.decoded(), stored.restored()):
         raise InternalError(f"the {choice.code} code of '{initializer.name}' does not decode to the weight")
     verdict = (
-        _verdict(matches, coded, race, network_bytes - array.nbytes)
+        _verdict(matches, coded, network.race, network.size - array.nbytes)
         if no_match is None
         else KernelChoice(sparse=False, reason=no_match)
     )
     record = WeightRecord(
         name=_parameter(initializer), initializer=str(initializer.name), shape=coded.shape,
-        transposed=is_transposed != _bears_transposed_name(initializer), nnz=coded.nnz, code=coded.code, values=values,
+        transposed=is_transposed != _bears_transposed_name(initializer), nnz=coded.nnz, code=coded.code,
+        values=values if array.dtype == FLOAT else AS_THEY_ARE[array.dtype.name], type=array.dtype.name,
         computed="sparse" if verdict.sparse else "dense", reason=verdict.reason, bytes=coded.nbytes,
         measured=verdict.measured,
     )  # fmt: skip
@@ -141,8 +164,8 @@ def _kept_dense(initializer: ir.Value, array: NDArray[np.generic], reason: str) 
     is_transposed = _bears_transposed_name(initializer)
     record = WeightRecord(
         name=_parameter(initializer), initializer=str(initializer.name), shape=array.shape, transposed=is_transposed,
-        nnz=int(np.count_nonzero(array)), code="dense", values="fp32", computed="dense", reason=reason,
-        bytes=array.nbytes,
+        nnz=int(np.count_nonzero(array)), code="dense", computed="dense", reason=reason,
+        values=AS_THEY_ARE.get(array.dtype.name, "other"), type=array.dtype.name, bytes=array.nbytes,
     )  # fmt: skip
     return WeightCoding(initializer=initializer, record=record, coded=None, is_transposed=False)
 
@@ -158,8 +181,8 @@ def _parameter(initializer: ir.Value) -> str:
 
 def _rejection(initializer: ir.Value, array: NDArray[np.generic], values: Values) -> str | None:
     """Why the initializer has to stay as it is, whatever it holds."""
-    if array.dtype != np.float32:
-        return f"is {array.dtype}; only float32 weights are coded"
+    if array.dtype.name not in AS_THEY_ARE:
+        return f"is {array.dtype}; only {', '.join(AS_THEY_ARE)} are coded"
     if initializer.is_graph_input() or initializer.is_graph_output():
         return "is an input or output of the model"
     if array.size < MIN_PLACES:
@@ -169,9 +192,13 @@ def _rejection(initializer: ir.Value, array: NDArray[np.generic], values: Values
     return unfit(array, values)
 
 
-def _matches(graph: ir.Graph, initializer: ir.Value) -> tuple[tuple[FusionMatch, ...], str | None]:
+def _matches(network: _Network, initializer: ir.Value) -> tuple[tuple[FusionMatch, ...], str | None]:
     """A fusion match for every use of the weight, all of one kind; or none, and the reason."""
-    found = [_match(graph, node, index) for node, index in initializer.uses()]
+    if initializer.dtype != ir.DataType.FLOAT:
+        return (), f"is {initializer.dtype}; sparse kernels compute with float32"
+    if network.obstacle is not None:
+        return (), network.obstacle
+    found = [_match(network.graph, node, index) for node, index in initializer.uses()]
     matches = tuple(match for match in found if isinstance(match, FusionMatch))
     reasons = [match for match in found if isinstance(match, str)]
     if len({(match.kind, match.transposed) for match in matches}) > 1:

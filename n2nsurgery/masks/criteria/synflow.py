@@ -15,12 +15,10 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.outputs import primary_output
 from n2nsurgery.masks.criterion import Needs
-from n2nsurgery.masks.scoring.context import ScoreContext, gradients, stand_ins, undisturbed, weight_values
+from n2nsurgery.masks.scoring.context import ScoreContext, called, gradients, stand_ins, undisturbed, weight_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +44,7 @@ class SynFlow:
         device = next(iter(values.values())).device
         ones = tuple(_linear(torch.ones_like(value[:1], device=device)) for value in context.batches[0][0])
         with undisturbed(context.module, training=False, seed=context.seed):
-            flow = primary_output(functional_call(context.module, tensors, ones)).sum()
+            flow = called(context, tensors, ones).sum()
             if not torch.isfinite(flow):
                 raise UsageError(f"the synaptic flow is {flow.item()} even in float64: take another criterion")
             slopes = gradients(flow, list(values.values()))

@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.outputs import modes_kept, primary_output
+from n2nsurgery.core.outputs import arguments, modes_kept, primary_output
 from n2nsurgery.core.processes.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.core.seeds import derive, torch_generator
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
+from n2nsurgery.graph.tracing.side_effects import unchanged
 from n2nsurgery.masks.scoring.loss import cross_entropy, random_labels
 
 MODES = ("train", "eval")
@@ -37,18 +38,29 @@ ScoringBatch = tuple[tuple[Tensor, ...], Tensor | None]
 class ScoreContext:
     """What a score may look at.
 
-    `batches` are pairs (inputs, targets); targets None stands for seeded random labels. `loss` maps the primary
-    output and the targets to a scalar. `kept` are the masks of earlier rounds: weights outside them count as zero.
-    `processes`: the processes that score together, every one with the same context.
+    `batches` are pairs (inputs, targets); targets None stands for seeded random labels. `input_names`: the arguments of
+    forward that the inputs are, where those of a batch are as many; else they are given by position. `loss` maps the
+    primary output and the targets to a scalar. `kept` are the masks of earlier rounds: weights outside them count as
+    zero. `processes`: the processes that score together, every one with the same context.
     """
 
     module: nn.Module
     weights: tuple[PrunableWeight, ...]
     batches: Sequence[ScoringBatch] = ()
+    input_names: tuple[str, ...] = ()
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
     seed: int = 0
     kept: Mapping[str, Tensor] = field(default_factory=dict)
     processes: DistributedContext = SINGLE_PROCESS
+
+
+def called(context: ScoreContext, tensors: Mapping[str, Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
+    """The primary output of the module with `tensors` in the place of its own, for the inputs of one batch."""
+    positional: tuple[Any, ...] = inputs
+    named: dict[str, Any] = {}
+    if len(inputs) == len(context.input_names):
+        positional, named = arguments(context.module, dict(zip(context.input_names, inputs, strict=True)))
+    return primary_output(functional_call(context.module, dict(tensors), positional, named))
 
 
 def weight_values(context: ScoreContext) -> dict[str, Tensor]:
@@ -71,9 +83,17 @@ def weight_values(context: ScoreContext) -> dict[str, Tensor]:
 
 @contextmanager
 def undisturbed(module: nn.Module, *, training: bool, seed: int) -> Iterator[None]:
-    """Train or eval mode with gradients on and seeded global generators (dropout); all of it restored afterwards."""
+    """Train or eval mode with gradients on and seeded global generators (dropout).
+
+    All of it is restored afterwards, and what forward has written to attributes.
+    """
     devices = {parameter.device for parameter in module.parameters() if parameter.device.type == "cuda"}
-    with modes_kept(module), torch.random.fork_rng(devices=sorted(devices, key=str)), torch.enable_grad():
+    with (
+        unchanged(module),
+        modes_kept(module),
+        torch.random.fork_rng(devices=sorted(devices, key=str)),
+        torch.enable_grad(),
+    ):
         torch.manual_seed(derive(seed, "scoring"))
         module.train(training)
         yield
@@ -137,8 +157,7 @@ def loss_of_batch(context: ScoreContext, tensors: Mapping[str, Tensor], index: i
     """
     inputs, targets = context.batches[index]
     device = next(iter(tensors.values())).device
-    arguments: tuple[Any, ...] = tuple(value.to(device) for value in inputs)
-    output = primary_output(functional_call(context.module, dict(tensors), arguments))
+    output = called(context, tensors, tuple(value.to(device) for value in inputs))
     if targets is None:
         targets = random_labels(output, torch_generator(context.seed, "labels", str(index)))
     loss = context.loss(output / temperature, targets.to(device))

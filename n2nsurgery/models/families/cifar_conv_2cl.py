@@ -1,4 +1,4 @@
-"""The CIFAR network of the pre-defined sparsity paper with 2 classification layers, 4096-512-outputs.
+"""Model family `cifar-conv-2cl`: convolutions, then 2 classification layers, 4096-512-outputs.
 
 Source: "Characterizing sparse connectivity patterns in neural networks", section 2.3.
 """

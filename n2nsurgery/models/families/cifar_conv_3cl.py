@@ -1,4 +1,4 @@
-"""The CIFAR network of the pre-defined sparsity paper with 3 classification layers, 4096-512-256-outputs.
+"""Model family `cifar-conv-3cl`: convolutions, then 3 classification layers, 4096-512-256-outputs.
 
 Source: "Characterizing sparse connectivity patterns in neural networks", section 2.3.
 """

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 
 from torch import Tensor, nn
 
-from n2nsurgery.core.config.signature import keywords_of, require_known
+from n2nsurgery.core.config.signature import keywords_of
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable
 from n2nsurgery.core.processes.distributed_context import DistributedContext
@@ -23,13 +23,14 @@ from n2nsurgery.data.pipeline.noise import noise_batches
 from n2nsurgery.graph.model_inputs import bind_inputs, unwrapped
 from n2nsurgery.graph.tracing.trace import Trace, trace
 from n2nsurgery.masks.attachment import enforcer_of
-from n2nsurgery.masks.criterion import Criterion, described
+from n2nsurgery.masks.criterion import Criterion
 from n2nsurgery.masks.scoring.context import SINGLE_PROCESS
 from n2nsurgery.masks.scoring.loss import cross_entropy
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.models.model_spec import ModelSpec
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
+from n2nsurgery.pipelines.prune.arguments import config_of, require_object
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
 from n2nsurgery.pipelines.prune.plan_of import plan_of
 from n2nsurgery.pipelines.prune.same_artifact import same_artifact
@@ -103,7 +104,8 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
 
     Raises UsageError (wrong value), UnknownNameError (wrong name), BudgetError (does not fit), TraceError.
     """
-    asked, scorer = _asked(config, preset, criterion, options)
+    require_object(model_or_name)
+    asked, scorer = config_of(config, preset, criterion, options)
     asked = checked(asked, scorer)
     bundle = bundle_of(model_or_name, example_inputs, asked.seed)
     batches = batches_of(data) if data is not None else None
@@ -116,31 +118,12 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
     return pruned
 
 
-def _asked(
-    config: SurgeryConfig | None, preset: Preset | None, criterion: str | Criterion | None, options: SurgeryOptions
-) -> tuple[SurgeryConfig, Criterion | None]:
-    """The config that the arguments of `apply` describe, and the criterion where no registry has it."""
-    require_known(options, SurgeryOptions, "apply")
-    scorer: Criterion | None = None
-    if criterion is not None and not isinstance(criterion, str):
-        if "criterion_options" in options:
-            raise UsageError("is for a criterion by name; the object has its own", field="criterion_options", joint=" ")
-        criterion, options["criterion_options"], scorer = described(criterion)
-    if config is None:
-        return SurgeryConfig.from_preset(preset, criterion=criterion or "random", **options), scorer
-    if preset is not None:
-        raise UsageError("is for options; the config that is given beside it is complete", field="preset", joint=" ")
-    changes: dict[str, Any] = (
-        dict(options) if criterion is None else {"criterion": criterion, "criterion_options": {}, **options}
-    )
-    return replace(config, **changes), scorer
-
-
 def run(request: ApplyRequest, progress: Progress = SILENT) -> ApplyOutcome:
     """Run a command-line request: resolve the model, plan, prune, write the artifact.
 
     Nothing is written for a dry run. Raises the errors of `apply`, and RunError where the artifact cannot be written.
     """
+    choose_device(request.device)  # before the work starts, and for a dry run
     progress(f"building {request.model}", 0.05)
     config = checked(request.surgery)
     bundle = resolve_model(
@@ -262,6 +245,7 @@ class PruningRun:
         processes.broadcast([*module.parameters(), *module.buffers()])
         return ScoringData(
             batches=[(batch.inputs, batch.targets) for batch in used],
+            input_names=self.bundle.input_names,
             origin=used[0].origin if used else None,
             loss=loss,
             processes=processes,

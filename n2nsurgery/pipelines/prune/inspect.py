@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -9,6 +10,7 @@ from typing import Any, Unpack
 from torch import nn
 
 from n2nsurgery.core.config.signature import keywords_of, require_known
+from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.export.proof.inspect_file import FileInspection, inspect_file
@@ -20,6 +22,7 @@ from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.models.weights_config import WeightsConfig
 from n2nsurgery.pipelines.prune.apply import bundle_of, inputs_of
+from n2nsurgery.pipelines.prune.arguments import require_object
 from n2nsurgery.pipelines.saved.run_folder import SURGERY, is_run
 from n2nsurgery.surgery.artifact import read
 from n2nsurgery.surgery.planning.config import SurgeryConfig
@@ -96,9 +99,18 @@ def run(  # noqa: PLR0913 - the options of the command
     """
     wanted = SurgeryConfig.from_preset(density=1.0, seed=seed, **options)
     folder = Path(model)
-    if folder.suffix == ".onnx":
+    is_file, is_artifact = folder.suffix == ".onnx", (folder / MANIFEST).is_file() or is_run(folder)
+    if is_file or is_artifact:
+        of_model = {
+            "download": download,
+            "num_classes": num_classes,
+            "input_size": input_size,
+            **weights.weights_options,
+        }
+        _require_left_out("a file" if is_file else "an artifact", {**of_model, **options})
+    if is_file:
         return inspect_file(folder)
-    if (folder / MANIFEST).is_file() or is_run(folder):
+    if is_artifact:
         artifact = read(folder / SURGERY if is_run(folder) else folder)
         return ArtifactInspection(
             document={"artifact": str(folder), **summary(artifact.plan, artifact.masks, artifact.record)}
@@ -109,6 +121,13 @@ def run(  # noqa: PLR0913 - the options of the command
     )
     progress("tracing", 0.4)
     return inspect_bundle(bundle, model, wanted)
+
+
+def _require_left_out(what: str, options: Mapping[str, object]) -> None:
+    """Return where none of `options`, which are of a model by its name, was given."""
+    given = next((name for name, value in options.items() if value), None)
+    if given is not None:
+        raise UsageError(f"is for a model by its name; {what} is shown as it is", field=given, joint=" ")
 
 
 @keywords_of(SurgeryConfig, PairOptions)
@@ -124,6 +143,7 @@ def inspect(
     `options`: which pairs, with the names of `apply` (pairs, skip_length, skip_placement, ...).
     """
     require_known(options, PairOptions, "inspect")
+    require_object(model_or_name)
     wanted = SurgeryConfig.from_preset(density=1.0, seed=seed, **options)
     bundle = bundle_of(model_or_name, example_inputs, seed)
     name = model_or_name if isinstance(model_or_name, str) else type(model_or_name).__name__

@@ -8,7 +8,6 @@ from typing import Any
 from torch import Tensor
 
 from n2nsurgery.graph.layers.layering import layer_graph
-from n2nsurgery.graph.tracing.equality import require_equal
 from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.masks.criterion import Criterion
 from n2nsurgery.models.bundle import ModelBundle
@@ -25,11 +24,11 @@ def plan_of(
 ) -> SurgeryPlan:
     """The plan of `config` for a traced model; `inputs` are its example inputs by name.
 
-    Raises TraceError where a copy is asked for that would not compute what the model does, and the errors of
-    `plan_surgery`.
+    Raises TraceError where a copy is asked for that would not do what the model does, or where skips without weights
+    change it, and the errors of `plan_surgery`.
     """
     if config.engine == "rewrite":
-        require_equal(bundle.module, traced.module, inputs)
+        require_rewritable(bundle.module, traced.module, inputs)
     model = PlannedModel(
         recipe=bundle.spec.to_text() if bundle.spec else None,
         class_name=type(bundle.module).__name__,

@@ -10,8 +10,8 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.data.config import DataConfig
-from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
+from n2nsurgery.data.torch_data.split_batches import split_batches
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.pipelines.saved.run_folder import RECIPE, content_of, is_run
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
@@ -52,6 +52,7 @@ def run(request: EvaluationRequest, progress: Progress = SILENT) -> Evaluation:
     """Evaluate; nothing is written. Raises UsageError where the data is not known or does not fit the network."""
     recipe = _recipe(request)
     wanted = _data(request, recipe)
+    wanted.require_allowed(allow_import=request.allow_import)
     device = choose_device(request.device)
     progress(f"loading {request.folder.name}", 0.1)
     pruned = load(request.folder, allow_import=request.allow_import, last=request.last)
@@ -61,9 +62,7 @@ def run(request: EvaluationRequest, progress: Progress = SILENT) -> Evaluation:
     told = recipe.model.num_classes if recipe is not None and recipe.model is not None else None
     require_fit(pruned.plan, pruned.module, splits, num_classes=told)
     split = _split(splits, request.split)
-    batches = Loader(
-        split, request.batch_size, shuffle=False, seed=seed, augment=False, drop_last=False, workers=wanted.workers
-    )
+    batches = split_batches(split, request.batch_size, training=False, seed=seed, workers=wanted.workers)
     progress("evaluating", 0.5)
     components = components_of(replace(recipe.train, distillation=None) if recipe is not None else TrainConfig())
     score = evaluate(pruned.module.to(device), batches, components, processes=SingleProcess(device=device))

@@ -16,8 +16,8 @@ from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.processes.folder_lock import locked_folder
 from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.core.version import __version__
-from n2nsurgery.data.pipeline.loader import Loader
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
+from n2nsurgery.data.torch_data.split_batches import SplitBatches, split_batches
 from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest
 from n2nsurgery.pipelines.connectivity.report import run as report_on
@@ -62,7 +62,9 @@ def resolved(request: TrainRequest) -> Recipe:
     if request.timeout is not None:
         timeout = parse_override(f"train.distributed_timeout={request.timeout}")
         overrides.append(replace(timeout, option=f"--timeout {request.timeout}"))
-    return read_recipe(request.recipe, overrides, allow_import=request.allow_import)
+    recipe = read_recipe(request.recipe, overrides, allow_import=request.allow_import)
+    recipe.data.require_allowed(allow_import=request.allow_import)
+    return recipe
 
 
 def run(  # noqa: PLR0913 - what a caller may bring beside the request
@@ -177,19 +179,17 @@ class _Run:
             on_ranks(self.processes, lambda: load_data(download=True), chosen=self.processes.local_rank == 0)
         return load_data(download=False)
 
-    def _loaders(self, splits: DataSplits) -> tuple[Loader, dict[str, Loader]]:
+    def _loaders(self, splits: DataSplits) -> tuple[SplitBatches, dict[str, SplitBatches]]:
         """Batches of training, the last one dropped where it is smaller; and of what is evaluated."""
         config = self.recipe.train
         config.local_batch(self.processes.size)
 
-        def loader(split: Split, *, training: bool) -> Loader:
-            return Loader(
+        def loader(split: Split, *, training: bool) -> SplitBatches:
+            return split_batches(
                 split,
                 config.batch_size // config.accumulate,
-                shuffle=training,
+                training=training,
                 seed=config.seed,
-                augment=training,
-                drop_last=training,
                 rank=self.processes.rank,
                 world_size=self.processes.size,
                 workers=self.recipe.data.workers,
@@ -226,7 +226,7 @@ class _Run:
             write_recipe(self.folder, self.recipe)  # it trains the same; what is made of it may be new
 
     def _train(
-        self, pruned: PrunedModel, splits: DataSplits, train: Loader, evaluations: dict[str, Loader]
+        self, pruned: PrunedModel, splits: DataSplits, train: SplitBatches, evaluations: dict[str, SplitBatches]
     ) -> TrainOutcome:
         def mixed(inputs: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
             return self.recipe.data.mixed(inputs, targets, splits.classes, generator)

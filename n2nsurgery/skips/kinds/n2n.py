@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.graph.layers.layer_graph import LayerPair
-from n2nsurgery.skips.alignment import align, plan_alignment
+from n2nsurgery.skips.alignment import align, fitted, plan_alignment
 from n2nsurgery.skips.kind import SkipOptions
 from n2nsurgery.skips.nonlinearity import branch_activation, rejection
 from n2nsurgery.skips.spec import Alignment, SkipSpec
@@ -45,7 +45,8 @@ class N2NSkip(nn.Module):
 
     def forward(self, z: Tensor, a: Tensor) -> Tensor:
         """`z` and `a` batch first; the result has the shape and dtype of `z`."""
-        branch = _project(align(a, self.alignment), self.weight)
+        alignment = fitted(self.alignment, a, z, channels_last=not _kernel(self.weight))
+        branch = _project(align(a, alignment), self.weight)
         if self.norm is not None:
             branch = _normalize(branch, self.norm, channels_last=not _kernel(self.weight))
         if self.inner is not None:

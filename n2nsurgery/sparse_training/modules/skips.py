@@ -6,7 +6,7 @@ import dataclasses
 
 from torch import Tensor, nn
 
-from n2nsurgery.skips.alignment import align
+from n2nsurgery.skips.alignment import align, fitted
 from n2nsurgery.skips.kinds.n2n import N2NSkip
 from n2nsurgery.skips.kinds.residual import ResSkip
 from n2nsurgery.skips.spec import Alignment
@@ -40,8 +40,8 @@ class SparseN2NSkip(SparseLayer):
 
     def forward(self, z: Tensor, a: Tensor) -> Tensor:
         """`z` and `a` batch first; the result has the shape and dtype of `z`."""
-        branch = aligned(a, self.alignment)
         kernel = self.pattern.shape[2:]
+        branch = aligned(a, fitted(self.alignment, a, z, channels_last=not kernel))
         if kernel:
             # An even kernel padded by half its size would yield one position too many, at the end.
             before = tuple(size // 2 for size in kernel)
@@ -64,7 +64,8 @@ class LaidOutResSkip(ResSkip):
     def forward(self, z: Tensor, a: Tensor) -> Tensor:
         """`z` and `a` batch first; the result has the shape and dtype of `z`."""
         plain = ResSkip(self.channels, channel_dim=self.channel_dim, alignment=Alignment())
-        result: Tensor = plain(z, aligned(a, self.alignment))
+        alignment = fitted(self.alignment, a, z, channels_last=self.channel_dim == -1)
+        result: Tensor = plain(z, aligned(a, alignment))
         return result
 
 

@@ -27,12 +27,13 @@ def attach_skips(module: nn.Module, skips: Sequence[SkipSpec], routes: Sequence[
     if len(skips) != len(routes):
         raise InvalidFileError(f"the plan has {len(skips)} skips and routes for {len(routes)}")
     add_skip_modules(module, skips)
+    holder = skips[0].name.rpartition(".")[0] if skips else ""
     scopes = {path: Scope(path) for path in dict.fromkeys(route.scope for route in routes)}
     # Insertions come first: where one module is the target of a skip and the source of another, the other starts from
     # what the first has added.
     insertions: list[Insertion] = []
     for skip, route in zip(skips, routes, strict=True):
-        insertion = Insertion(scopes[route.scope], module.get_submodule(skip.name), skip.name, route)
+        insertion = Insertion(scopes[route.scope], module.get_submodule(holder), skip.name, route)
         _hook(modules[route.target.module], route.target, insertion)
         insertions.append(insertion)
     captures = {(route.scope, route.source): route for route in routes}

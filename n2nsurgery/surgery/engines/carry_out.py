@@ -7,6 +7,7 @@ from torch import nn
 from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.surgery.engines.attach import attach_skips
 from n2nsurgery.surgery.engines.graft import graft
+from n2nsurgery.surgery.engines.size_guard import guard_sizes
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 
 
@@ -16,9 +17,13 @@ def operand(trace: Trace, plan: SurgeryPlan) -> nn.Module:
 
 
 def add_skips(trace: Trace, plan: SurgeryPlan) -> nn.Module:
-    """The module that `plan` changes, with the plan's skips in it, their weights zero; in place."""
+    """The module that `plan` changes, with the plan's skips in it, their weights zero; in place.
+
+    A rewritten copy refuses inputs of other sizes from then on.
+    """
     if plan.engine.engine == "rewrite":
         graft(trace.module, plan.skips)
+        guard_sizes(trace.module, plan.inputs)
         return trace.module
     module = operand(trace, plan)
     attach_skips(module, plan.skips, plan.engine.routes)

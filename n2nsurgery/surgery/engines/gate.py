@@ -1,7 +1,8 @@
 """The gate: before anything is pruned, what surgery adds or replaces must not change what the model computes.
 
-Compared are outputs, buffers and the gradient of every parameter, in train and eval mode, at two batch sizes, with the
-same random numbers. On the CPU they are equal to the bit; other devices may add in another order in each run.
+Compared are outputs, buffers and the gradient of every parameter, in train and eval mode, at two batch sizes and two
+input sizes, with the same random numbers. On the CPU they are equal to the bit; other devices may add in another order
+in each run.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery.core.errors import InternalError, TraceError
+from n2nsurgery.core.errors import TraceError
 from n2nsurgery.surgery.engines.attach import attach_skips
-from n2nsurgery.surgery.engines.observation import Case, Observation, cases_of, observe
+from n2nsurgery.surgery.engines.observation import Case, Observation, cases_of, larger_cases, observe
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 
 _LOG = logging.getLogger(__name__)
@@ -26,8 +27,10 @@ _RELATIVE, _ABSOLUTE = 1e-3, 1e-5  # of sums in another order, on a GPU
 def require_harmless(model: nn.Module, plan: SurgeryPlan, inputs: Mapping[str, Any]) -> None:
     """Return where `model`, with the plan's skips at zero weights, shows exactly what it shows without them.
 
-    A copy carries the skips; `model` is as before. A case in which the model itself fails (a batch of one in train
-    mode, say) is left out. Raises InternalError, with what differs: then a route leads elsewhere than the trace says.
+    Looked at are both modes, two batch sizes, and inputs of another size where the model takes them. A copy carries the
+    skips; `model` is as before. A case is left out where the model itself fails (a batch of one in train mode, say) or
+    shows something else every time. Raises TraceError, with what differs: then a route leads elsewhere than the trace
+    says.
     """
     if not plan.skips:
         return
@@ -35,13 +38,29 @@ def require_harmless(model: nn.Module, plan: SurgeryPlan, inputs: Mapping[str, A
     for insertion in attach_skips(module, plan.skips, plan.engine.routes):
         # A skip without weights cannot be zero: it runs, and its result is not used.
         insertion.unused = next(insertion.skip.parameters(), None) is None
-    for case in cases_of(inputs)[:2]:  # each mode and each batch size once
-        without = _seen(model, case)
-        if without is None:
-            continue
-        different = _different(without, observe(module, case))
-        if different:
-            raise InternalError(f"skips without weights change the model ({case}): {different}")
+    cases = [(case, _seen(model, case)) for case in cases_of(inputs)[:2]]  # each mode and each batch size once
+    larger = ((case, _seen(model, case)) for case in larger_cases(inputs))
+    cases += [next((found for found in larger if found[1] is not None), (cases[0][0], None))]
+    for case, without in cases:
+        if without is not None:
+            _require_equal(model, without, module, case)
+
+
+def _require_equal(model: nn.Module, without: Observation, module: nn.Module, case: Case) -> None:
+    """Return where `module` shows in this case what `model` showed `without` skips; see `require_harmless`."""
+    try:
+        different = _different(without, observe(module, case), zero_is_none=True)
+    except Exception as error:
+        raise TraceError(
+            f"with skips {type(module).__name__} fails where it did not without ({case}): {error}. Its forward takes"
+            " another path than the one that was traced: prune it without skips, or without this one"
+        ) from error
+    again = _seen(model, case) if different else None
+    if again is not None and not _different(without, again):
+        raise TraceError(
+            f"skips without weights change what {type(module).__name__} computes ({case}): {different}. Its forward"
+            " takes another path than the one that was traced: prune it without skips"
+        )
 
 
 def require_same(model: nn.Module, replacement: nn.Module, inputs: Mapping[str, Any]) -> None:
@@ -69,13 +88,19 @@ def _seen(module: nn.Module, case: Case) -> Observation | None:
         return None
 
 
-def _different(expected: Observation, found: Observation) -> str:
-    """The first thing that differs, in words; empty where nothing does. What only `found` has is not looked at."""
+def _different(expected: Observation, found: Observation, *, zero_is_none: bool = False) -> str:
+    """The first thing that differs, in words; empty where nothing does. What only `found` has is not looked at.
+
+    `zero_is_none`: a gradient of zeros is as good as none. A skip gives one to layers that the model itself detaches.
+    """
     for name, value in expected.values.items():
         if name not in found.values:
             return f"{name} is missing"
-        if not _same(value, found.values[name]):
-            return f"{name} differs{_distance(value, found.values[name])}"
+        seen = found.values[name]
+        if zero_is_none and value is None and isinstance(seen, Tensor) and not seen.any():
+            continue
+        if not _same(value, seen):
+            return f"{name} differs{_distance(value, seen)}"
     return ""
 
 

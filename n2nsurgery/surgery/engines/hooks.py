@@ -112,18 +112,25 @@ class Capture:
 
 
 class Insertion:
-    """Puts the result of `skip` in the place of the pre-activation at the route's target.
+    """Puts the result of the skip `name` in the place of the pre-activation at the route's target.
 
-    `unused`: the skip runs, and the pre-activation stays as it is.
+    `skips` holds that skip under the last part of its name, and is asked at every call: what stands there then is what
+    runs. `unused`: the skip runs, and the pre-activation stays as it is.
     """
 
-    def __init__(self, scope: Scope, skip: nn.Module, name: str, route: Route) -> None:
+    def __init__(self, scope: Scope, skips: nn.Module, name: str, route: Route) -> None:
         self.scope = scope
-        self.skip = skip
+        self.skips = skips
         self.name = name
+        self.key = name.rpartition(".")[2]
         self.route = route
         self.source = str(route.source)
         self.unused = False
+
+    @property
+    def skip(self) -> nn.Module:
+        """The skip that runs here."""
+        return self.skips.get_submodule(self.key)
 
     def on_output(self, _module: nn.Module, _args: Any, output: Any) -> Any:  # noqa: ANN401 - a hook
         """Forward hook."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from n2nsurgery.core.outputs import call
 from n2nsurgery.graph.model_inputs import leaves_of
 from n2nsurgery.graph.tracing.side_effects import draws_undone, unchanged
+
+_LENGTH, _SPATIAL = 1, 2  # the dimension of tokens; the first of height and width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,22 @@ def cases_of(inputs: Mapping[str, Any]) -> tuple[Case, ...]:
         Case(training=training, inputs=given)
         for training, given in ((True, inputs), (False, other), (False, inputs), (True, other))
     )
+
+
+def larger_cases(inputs: Mapping[str, Any]) -> Iterator[Case]:
+    """Eval mode on inputs of half as many samples, each half as large again: in height and width, then in length."""
+    fewer = tree_map_only(Tensor, _other_size, dict(inputs))
+    for first in (_SPATIAL, _LENGTH):
+        grown = tree_map_only(Tensor, functools.partial(_grown, first=first), fewer)
+        yield Case(training=False, inputs=grown)
+
+
+def _grown(tensor: Tensor, *, first: int) -> Tensor:
+    """`tensor` with its mirror image beside it, half as far: in every dimension from `first`, or in `first` alone."""
+    dims = range(first, tensor.dim()) if first == _SPATIAL else range(first, min(first + 1, tensor.dim()))
+    for dim in dims:
+        tensor = torch.cat([tensor, tensor.flip(dim).narrow(dim, 0, (tensor.shape[dim] + 1) // 2)], dim)
+    return tensor
 
 
 def _other_size(tensor: Tensor) -> Tensor:
@@ -124,7 +143,7 @@ def _gradients(outputs: list[Any], parameters: Mapping[str, nn.Parameter]) -> di
     losses = [_weighted(value) for value in outputs if isinstance(value, Tensor) and value.requires_grad]
     wanted = {name: parameter for name, parameter in parameters.items() if parameter.requires_grad}
     if not losses or not wanted:
-        return {}
+        return dict.fromkeys(wanted)
     found = torch.autograd.grad(torch.stack(losses).sum(), list(wanted.values()), allow_unused=True)
     return dict(zip(wanted, found, strict=True))
 

@@ -147,7 +147,7 @@ class SurgeryConfig:
         metadata=option("BatchNorm on the skip; auto: of random patterns beside a shortcut", group=_SKIPS),
     )
     engine: Literal["auto", "hooks", "rewrite"] = field(
-        default="rewrite",
+        default="auto",
         metadata=option("hooks keep the model's class and forward; rewrite makes a graph of them", group=_SKIPS),
     )
     skip_length: int | Literal["auto"] = field(

@@ -5,6 +5,7 @@ Masks and weights are stored, so a criterion is never needed again. The module o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from n2nsurgery.core.errors import InvalidFileError
@@ -12,6 +13,8 @@ from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.skips.kind import KINDS
 from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
+
+_REGISTRAR = re.compile(r"\(registered by (\S+)\)$")
 
 
 def foreign_members(plan: SurgeryPlan) -> tuple[tuple[str, str], ...]:
@@ -33,7 +36,8 @@ def require_kinds(skips: Sequence[SkipSpec], origins: Mapping[str, str]) -> None
         origin = origins.get(f"{KINDS.kind} {kind}")
         if origin is None:
             raise InvalidFileError(f"its skips are of the {KINDS.kind} '{kind}', which is not known here")
-        module = origin.partition(" ")[0].partition(":")[0]
+        registrar = _REGISTRAR.search(origin)  # importing it registers; importing the kind's own module may not
+        module = registrar[1] if registrar else origin.partition(" ")[0].partition(":")[0]
         raise InvalidFileError(
             f"its skips are of the {KINDS.kind} '{kind}', which is not known here; it came from {origin}. Install that "
             f"package, or import the module first: --plugin {module}, in Python `import {module}`"

@@ -33,6 +33,8 @@ DOCUMENT = {
     "sparsity": 0.95,
     "compression": 20.0,
     "skip_ratio": 0.1,
+    "engine": "hooks",
+    "engine_reason": "every skip starts and ends at the boundary of a module",
     "seed": 0,
     "reference_weights": 11_678_912,
     "nnz_total": 583_946,
@@ -73,6 +75,20 @@ def test_the_bare_call_asks_for_the_defaults(program, requests):
     assert requests == [(asked(density=0.1), SILENT)]
 
 
+@pytest.mark.parametrize(("option", "value"), [("--density", "5%"), ("--sparsity", "95%"), ("--density", "0.05")])
+def test_a_share_may_be_given_in_per_cent(program, requests, option, value):
+    assert program("apply", "resnet18", option, value).code == 0
+    assert requests[0][0].surgery.kept == 0.05
+
+
+@pytest.mark.parametrize("value", ["five", "%", "5%%", "500%"])
+def test_what_is_no_share_is_refused_with_what_is_allowed(program, requests, value):
+    finished = program("apply", "resnet18", "--density", value)
+    assert (finished.code, requests) == (2, [])
+    assert "it must be" in finished.stderr
+    assert "in (0, 1]" in finished.stderr
+
+
 SURGERY = {
     "--compression 20": {"compression": 20.0},
     "--fan-out fc1=4 --fan-out re:x=y=2": {"fan_out": {"fc1": 4, "re:x=y": 2}},
@@ -92,6 +108,7 @@ SURGERY = {
         "skip_pattern": "random",
         "skip_kernel": "target",
     },
+    "--junction-density fc=12.5% --skip-ratio 50%": {"junction_density": {"fc": 0.125}, "skip_ratio": 0.5},
     "--skip-ratio auto": {"skip_ratio": "auto"},
     "--skip-allocation equal --skip-norm always": {"skip_allocation": "equal", "skip_norm": "always"},
     "--pairs random --num-pairs 4 --skip-length 2": {"pairs": "random", "num_pairs": 4, "skip_length": 2},
@@ -212,7 +229,7 @@ def test_the_help_lists_options_in_groups_and_what_each_criterion_does(program):
     headings = [line for line in shown.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert headings == [
         "Arguments:", "Budget:", "Which weights survive:", "Skip connections:", "Scores and draws:", "Model:", "Run:",
-        "Options:", "Criteria:",
+        "Options:", "Examples:", "Criteria:",
     ]  # fmt: skip
     assert "--keep-dense" not in shown
     for text in (

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError, RunError, UsageError, VerificationError
-from n2nsurgery.export import exporter
+from n2nsurgery.export import deployment
 from n2nsurgery.export.bench.bench import BenchSettings, Side, bench
 from n2nsurgery.export.capture.capture import capture
 from n2nsurgery.export.config import ExportConfig
@@ -241,7 +241,7 @@ def test_measured_layers_are_sparse_where_they_were_faster(network, tmp_path, mo
     def race(match, _coded):
         return ratios[next(name for name in ratios if match.weight.name.startswith(name))]
 
-    monkeypatch.setattr(exporter, "race_with", lambda _libraries: race)
+    monkeypatch.setattr(deployment, "race_with", lambda _libraries: race)
     monkeypatch.setattr(Proofs, "final", lambda *_arguments: None)  # no library is there to prove the file with
     report = export(network, tmp_path / "m.onnx", config=ExportConfig(measure=True), libraries=(tmp_path / "some.so",))
     computed = {record.name: (record.computed, record.measured) for record in report.weights}

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
+from n2nsurgery.core.errors import RunError
 from n2nsurgery.graph.layers.layer_graph import Signal
-from n2nsurgery.skips.alignment import align, plan_alignment
+from n2nsurgery.skips.alignment import align, fitted, plan_alignment
 from n2nsurgery.skips.spec import Alignment
 
 
@@ -54,7 +55,43 @@ TABLE = [
 def test_a_pair_of_shapes_has_this_alignment(source, target, expected, shape):
     plan = plan_alignment(source, target)
     assert plan == expected
-    assert align(torch.randn(2, *source.shape), plan).shape == (2, *shape)
+    a, z = torch.randn(2, *source.shape), torch.randn(2, *target.shape)
+    assert align(a, plan).shape == (2, *shape)
+    assert fitted(plan, a, z, channels_last=target.layout == "channels_last" and len(target.shape) > 1) == plan
+
+
+@pytest.mark.parametrize(
+    ("planned", "at_hand", "expected"),
+    [
+        pytest.param((8, 4), (12, 6), Alignment(factor=(2,)), id="the ratio stays"),
+        pytest.param((8, 4), (13, 7), Alignment(factor=(2,), upsample=(7,)), id="rounded up"),
+        pytest.param((8, 4), (13, 6), Alignment(factor=(2,)), id="rounded down"),
+        pytest.param((8, 4), (16, 4), Alignment(factor=(4,)), id="a target of fixed size"),
+        pytest.param((8, 8), (12, 6), Alignment(factor=(2,)), id="equal when planned"),
+        pytest.param((8, 4), (6, 6), Alignment(), id="equal now"),
+        pytest.param((4, 8), (6, 12), Alignment(upsample=(12,)), id="repeated"),
+    ],
+)
+def test_another_input_size_has_the_alignment_of_its_own_sizes(planned, at_hand, expected):
+    plan = plan_alignment(first(3, planned[0]), first(5, planned[1]))
+    a, z = torch.randn(2, 3, at_hand[0]), torch.randn(2, 5, at_hand[1])
+    found = fitted(plan, a, z, channels_last=False)
+    assert found == expected
+    assert align(a, found).shape == (2, 3, at_hand[1])
+
+
+def test_channels_last_of_equal_size_when_planned_are_pooled_where_sizes_differ():
+    plan = plan_alignment(last(4, 4, 3), last(4, 4, 5))
+    a, z = torch.randn(2, 8, 8, 3), torch.randn(2, 4, 4, 5)
+    found = fitted(plan, a, z, channels_last=True)
+    assert found == Alignment(factor=(2, 2), permute_in=True, permute_out=True)
+    assert align(a, found).shape == (2, 4, 4, 3)
+
+
+def test_tokens_of_lengths_that_differ_are_refused_with_both():
+    plan = plan_alignment(last(7, 3), last(7, 5))
+    with pytest.raises(RunError, match="a skip cannot bring 9 tokens to 8"):
+        fitted(plan, torch.randn(2, 9, 3), torch.randn(2, 8, 5), channels_last=True)
 
 
 @pytest.mark.parametrize("pooling", ["average", "max", "stride"])

@@ -56,6 +56,7 @@ def test_what_was_asked_has_the_names_of_today():
         skip_pattern="random",
         skip_kernel="target",
         redistribute=True,
+        engine="rewrite",
     )
 
 

@@ -28,6 +28,18 @@ def test_all_settings_of_the_papers_sweep_keep_the_same_weights():
         assert sum(fan * n_out for fan, n_out in zip(setting.fan_ins, (1024, 64), strict=True)) == 32_768
 
 
+def test_a_list_needs_no_data_where_the_recipe_says_what_the_data_would(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "version: 1\nmodel: {name: mlp, options: {widths: [8, 4]}, num_classes: 4, input_size: [8]}\n"
+        "data: {name: cifar10}\nsurgery: {density: 0.5}\ntrain: {epochs: 1}\n"
+    )
+    asked = SweepRequest(recipe=recipe, density=0.5, list_only=True, data_root=tmp_path, device="cpu")
+    assert [setting.fan_outs for setting in run(asked).settings]
+    with pytest.raises(UsageError, match="cifar10"):
+        run(SweepRequest(recipe=recipe, density=0.5, data_root=tmp_path, device="cpu"))
+
+
 def test_a_sweep_trains_its_settings_once_and_names_the_best(tmp_path):
     first = run(sweep(count=2, output=tmp_path / "sweep"))
     assert [setting.fan_outs for setting in first.settings] == [(16, 31), (496, 1)]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from n2nsurgery.core.errors import TraceError, UsageError
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.model_inputs import bind_inputs, unwrapped
-from n2nsurgery.graph.tracing.equality import require_equal
 from n2nsurgery.graph.tracing.trace import trace
+from n2nsurgery.surgery.engines.gate import require_same
 
 X = torch.linspace(-2, 2, 12).reshape(4, 3)
 
@@ -59,7 +59,7 @@ def test_a_decorated_forward_gets_the_arguments_that_were_given_and_no_others(in
     model = Decorated()
     traced = trace(model, inputs).module
     assert torch.equal(traced(**inputs), model(**inputs))
-    require_equal(model, traced, inputs)
+    require_same(model, traced, inputs)
 
 
 @pytest.mark.parametrize("constant", [True, 2, 2.5, "sum", None])
@@ -86,7 +86,7 @@ def test_inputs_by_position_without_end_have_numbered_names():
     traced = trace(Sum(), inputs).module
     assert torch.equal(traced(X, 2 * X, X), Sum()(X, 2 * X, X))
     assert torch.equal(traced(**inputs), Sum()(*inputs.values()))
-    require_equal(Sum(), traced, inputs)
+    require_same(Sum(), traced, inputs)
 
 
 @dataclass
@@ -110,7 +110,7 @@ def test_an_output_that_is_a_dataclass_is_one_again(kind):
     found = traced(X)
     assert type(found) is kind
     assert torch.equal(found.logits, model(X).logits)
-    require_equal(model, traced, bind_inputs(model, (X,)))
+    require_same(model, traced, bind_inputs(model, (X,)))
 
 
 def test_an_object_that_no_graph_can_hold_leaves_its_layers_visible_and_the_graph_unusable():
@@ -143,7 +143,7 @@ def test_code_is_followed_to_the_bit(code):
     model = Code(code)
     traced = trace(model, (X,))
     assert [layer.name for layer in layer_graph(traced).layers] == ["linear"]
-    require_equal(model, traced.module, bind_inputs(model, (X,)))
+    require_same(model, traced.module, bind_inputs(model, (X,)))
 
 
 def test_the_entries_of_a_dictionary_are_followed():
@@ -157,7 +157,7 @@ def test_inputs_without_dimensions_stay_as_they_are():
     model = Code(lambda self, x, t: self.linear(x) * t)
     traced = trace(model, (X, torch.tensor(3.0))).module
     assert torch.equal(traced(X, torch.tensor(2.0)), model(X, torch.tensor(2.0)))
-    require_equal(model, traced, bind_inputs(model, (X, torch.tensor(3.0))))
+    require_same(model, traced, bind_inputs(model, (X, torch.tensor(3.0))))
 
 
 @pytest.mark.parametrize("name", ["graph", "graphs", "train_graph", "eval_graph", "original_class", "unusable"])

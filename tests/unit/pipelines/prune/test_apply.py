@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery import SurgeryConfig, apply, load
+from n2nsurgery import SurgeryConfig, apply, inspect, load
 from n2nsurgery.core.errors import BudgetError, RunError, TraceError, UnknownNameError, UsageError
 from n2nsurgery.graph.layers.pair_selection import PairSelection
 from n2nsurgery.masks.criteria import synflow
@@ -165,9 +165,9 @@ class Stateful(nn.Module):
         return self.layer(x) * len(self.runs)
 
 
-def test_a_model_whose_trace_computes_something_else_is_refused():
-    with pytest.raises(TraceError, match="the traced copy of Stateful does not compute what the original does"):
-        apply(Stateful(), density=0.5, example_inputs=X)
+def test_a_model_whose_rewritten_copy_would_compute_something_else_is_not_rewritten():
+    with pytest.raises(TraceError, match="the rewritten copy of Stateful does not do what the original does"):
+        apply(Stateful(), density=0.5, example_inputs=X, engine="rewrite")
 
 
 KEYS = [
@@ -283,6 +283,26 @@ def test_an_existing_output_is_refused_before_the_work_starts(artifacts, monkeyp
     with pytest.raises(UsageError, match=r"does not hold a manifest\.json"):
         run(ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05), output=artifacts / "thesis", overwrite=True))
     assert (first.artifact / "model.safetensors").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Shifted, r"Shifted is a class; give an object of it, Shifted\(\.\.\.\)"),
+        (3, "the model is a int; give an nn.Module"),
+    ],
+)
+def test_what_is_no_model_is_told_first(model, message):
+    with pytest.raises(UsageError, match=message):
+        apply(model, example_inputs=X)
+    with pytest.raises(UsageError, match=message):
+        inspect(model, example_inputs=X)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_dry_run_says_that_the_device_is_not_there():
+    with pytest.raises(RunError, match=r"device 'cuda:0' was asked for .* torch sees 0 CUDA devices"):
+        run(ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05), device="cuda:0", dry_run=True))
 
 
 @pytest.mark.usefixtures("artifacts")

@@ -145,3 +145,12 @@ def test_progress_names_the_model():
     seen = []
     run("mlp", progress=lambda *step: seen.append(step))
     assert [stage for stage, _ in seen] == ["building mlp", "tracing"]
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [({"skip_length": 2}, "skip_length"), ({"num_classes": 3}, "num_classes"), ({"download": True}, "download")],
+)
+def test_options_of_a_model_are_refused_for_a_file(options, field):
+    with pytest.raises(UsageError, match=f"{field} is for a model by its name; a file is shown as it is"):
+        run("some.onnx", **options)

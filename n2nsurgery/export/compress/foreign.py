@@ -1,0 +1,88 @@
+"""Reading somebody's ONNX file for compression: any exporter, operator set and place of the weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from onnx import version_converter
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.export.capture.capture import IR_VERSION
+from n2nsurgery.export.compress.normal_form import normalize
+from n2nsurgery.export.files import metadata
+from n2nsurgery.export.files.load import MAX_BYTES, load_model
+from n2nsurgery.export.sparse.functions import LEAST_OPSET
+from n2nsurgery.export.sparse.operators import DOMAIN
+
+_STANDARD = frozenset({"", "ai.onnx"})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ForeignModel:
+    """A model in memory, its weights on disk until they are read; `notes`: what was changed so that it can be coded.
+
+    `producer` is the program that made the file, as it says.
+    """
+
+    model: ir.Model
+    producer: str
+    opset: int
+    ir_version: int
+    notes: tuple[str, ...]
+
+
+def read_foreign(path: Path) -> ForeignModel:
+    """The model in `path`, with every weight as an initializer of the main graph.
+
+    Raises VerificationError where it is no readable ONNX file, UsageError for one that was compressed before, that
+    holds sparse tensors, or of an operator set that cannot be converted.
+    """
+    proto = load_model(path, weights=False)
+    _require_foreign(proto, path)
+    opset, ir_version = _opset(proto, path), proto.ir_version
+    notes = []
+    if opset < LEAST_OPSET:
+        proto = _converted(load_model(path), opset, path)
+        notes.append(f"converted from operator set {opset} to {LEAST_OPSET}, in which decoding can be written")
+    model = ir.from_proto(proto)
+    ir.external_data.set_base_dir(model.graph, path.parent)
+    if ir_version < IR_VERSION:
+        model.ir_version = IR_VERSION
+        notes.append(f"raised from IR version {ir_version} to {IR_VERSION}, which has functions with overloads")
+    normalize(model, ir_version)
+    return ForeignModel(
+        model=model, producer=f"{proto.producer_name} {proto.producer_version}".strip(), opset=opset,
+        ir_version=ir_version, notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _require_foreign(proto: onnx.ModelProto, path: Path) -> None:
+    properties = {entry.key for entry in proto.metadata_props}
+    if metadata.KEY in properties or any(entry.domain == DOMAIN for entry in proto.opset_import):
+        raise UsageError(f"'{path}' was written by n2nsurgery: compress or export what it was made from")
+    if count := len(proto.graph.sparse_initializer):
+        raise UsageError(f"'{path}' holds {count} weights as ONNX's sparse tensors; store them as ordinary ones first")
+
+
+def _opset(proto: onnx.ModelProto, path: Path) -> int:
+    found = [entry.version for entry in proto.opset_import if entry.domain in _STANDARD]
+    if not found:
+        raise UsageError(f"'{path}' uses no standard ONNX operators, so none of its weights can be coded")
+    return int(max(found))
+
+
+def _converted(proto: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProto:
+    """The model in LEAST_OPSET; UsageError where ONNX's converter cannot bring it there."""
+    advice = f"export it again with operator set {LEAST_OPSET} or newer"
+    if (size := proto.ByteSize()) > MAX_BYTES:
+        raise UsageError(f"'{path}' has operator set {opset} and {size} bytes, too many to convert it: {advice}")
+    try:
+        return version_converter.convert_version(proto, LEAST_OPSET)
+    except Exception as error:  # the converter raises unrelated classes
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UsageError(
+            f"'{path}' has operator set {opset}, which ONNX cannot convert to {LEAST_OPSET} ({reason}): {advice}"
+        ) from error

@@ -1,0 +1,101 @@
+"""From an ONNX graph with zeros to the written and proven file: the same path for `export` and `compress`.
+
+coding -> metadata -> dense form, proven -> the form that was asked for -> file -> proven without and with the library
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import onnx_ir as ir
+
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.export.compaction.channel_folding import Compaction
+from n2nsurgery.export.config import Form, Values
+from n2nsurgery.export.files import metadata as metadata_document
+from n2nsurgery.export.files.onnx_file import ModelFiles, write
+from n2nsurgery.export.proof.parity import rounding_tolerance
+from n2nsurgery.export.proof.proofs import Proofs
+from n2nsurgery.export.sparse.formats import apply_form
+from n2nsurgery.export.sparse.layer_race import race_with
+from n2nsurgery.export.sparse.weight_coding import WeightCoding, codings, rounded
+from n2nsurgery.export.sparse.weight_record import WeightRecord
+
+_NOTHING_REMOVED = Compaction()
+
+
+class CodingOptions(Protocol):
+    """The options that ExportConfig and CompressConfig have in common."""
+
+    @property
+    def format(self) -> Form:
+        """Which operators the file has."""
+
+    @property
+    def values(self) -> Values:
+        """What coded weights are stored as."""
+
+    @property
+    def measure(self) -> bool:
+        """Whether layers are measured."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Deployment:
+    """A dense model, what is to become of each of its weights, and the metadata that will say so."""
+
+    model: ir.Model
+    format: Form
+    values: Values
+    codings: tuple[WeightCoding, ...]
+    document: str
+
+    @property
+    def records(self) -> tuple[WeightRecord, ...]:
+        """How the file will hold each weight."""
+        return tuple(coding.record for coding in self.codings)
+
+
+def deployment_of(
+    model: ir.Model,
+    wanted: CodingOptions,
+    metadata: Mapping[str, Any],
+    *,
+    libraries: Sequence[Path] = (),
+    compaction: Compaction = _NOTHING_REMOVED,
+) -> Deployment:
+    """The decisions for `model`, which is not changed; layers are measured with `libraries` where `wanted` says so."""
+    race = race_with(libraries) if wanted.measure else None
+    decided = tuple(codings(model.graph, None if wanted.format == "dense" else wanted.values, race))
+    deployment = {
+        "format": wanted.format,
+        "values": wanted.values,
+        "weights": [coding.record.to_json() for coding in decided],
+        "compaction": compaction.to_json(),
+    }
+    document = metadata_document.encode({**metadata, "deployment": deployment})
+    return Deployment(model=model, format=wanted.format, values=wanted.values, codings=decided, document=document)
+
+
+def write_proven(deployment: Deployment, files: ModelFiles, proofs: Proofs) -> None:
+    """Write the model in its form, after its dense form has been proven; the model is changed by it."""
+    if deployment.format != "dense":
+        proofs.dense_form(deployment.model, files)
+        if deployment.values != "fp32":
+            rounded(deployment.codings)
+            name = f"the dense form in {deployment.values}"
+            proofs.dense_form(deployment.model, files, name, rounding_tolerance(deployment.values))
+    model = apply_form(deployment.model, deployment.format, deployment.codings)
+    model.metadata_props[metadata_document.KEY] = deployment.document
+    write(model, files)
+
+
+def require_measurable(wanted: CodingOptions, libraries: Sequence[Path]) -> None:
+    """Raise UsageError where layers are to be measured and there is no sparse runtime."""
+    if wanted.measure and not libraries:
+        raise UsageError(
+            "needs the sparse runtime; build it with `python -m n2nsurgery.runtime.build`", field="measure", joint=" "
+        )

@@ -1,0 +1,38 @@
+"""Help: of the bare program, of each command, with examples that work."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+import typer
+
+from n2nsurgery_cli.commands.train import spelled_out
+from n2nsurgery_cli.examples import EXAMPLES
+from n2nsurgery_cli.main import app
+
+COMMANDS = typer.main.get_command(app).commands
+
+
+def test_without_arguments_help_is_shown(program):
+    bare = program()
+    assert "Usage: n2nsurgery [OPTIONS] COMMAND [ARGS]..." in bare.stdout + bare.stderr
+    assert "bug" not in bare.stdout + bare.stderr
+
+
+def test_every_command_says_in_one_whole_line_what_it_does(program):
+    listed = program("--help").stdout.partition("Commands:")[2]
+    assert [line.split()[0] for line in listed.splitlines() if line] == list(COMMANDS)
+    assert "..." not in listed
+
+
+@pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
+def test_an_example_is_a_command_line_that_is_understood(line):
+    program, name, *arguments = shlex.split(line)
+    assert program == "n2nsurgery"
+    COMMANDS[name].make_context(name, spelled_out(arguments))  # raises where an option or a value is not known
+
+
+def test_examples_stand_below_the_options_as_they_are_typed(program):
+    shown = program("apply", "--help").stdout
+    assert all(f"\n  {line}\n" in shown for line in EXAMPLES["apply"])
