@@ -27,7 +27,7 @@ from n2nsurgery.graph.model_inputs import holds_tensor, leaves_of
 from n2nsurgery.graph.tracing.evaluator import Evaluator, ValuePair
 from n2nsurgery.graph.tracing.leaves import is_leaf, leaf_functions
 from n2nsurgery.graph.tracing.side_effects import drawn, unchanged
-from n2nsurgery.graph.tracing.value_proxy import ValueProxy, instances_by_value, is_fact
+from n2nsurgery.graph.tracing.value_proxy import ValueAttribute, ValueProxy, instances_by_value, is_fact
 from n2nsurgery.graph.tracing.weight_uses import Product
 
 ModuleCall = tuple[str, int]  # a container's path, and how many calls of it came before
@@ -271,7 +271,13 @@ def _samples(examples: Mapping[str, Any]) -> int | None:
 
 def _at(index: int, arguments: tuple[Any, Any]) -> Any:  # noqa: ANN401 - arguments of a call
     """The arguments with every proxy replaced by its value at one of the batch sizes."""
-    return map_aggregate(arguments, lambda a: a.known[index] if isinstance(a, ValueProxy) else a)
+
+    def value(argument: Any) -> Any:  # noqa: ANN401
+        if isinstance(argument, ValueAttribute):
+            return argument.as_value(index)
+        return argument.known[index] if isinstance(argument, ValueProxy) else argument
+
+    return map_aggregate(arguments, value)
 
 
 def _call_method(name: str, owner: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any method

@@ -88,8 +88,7 @@ def test_a_module_that_draws_outside_the_graph_becomes_one_node(draw):
     (leaf,) = trace(nn.Sequential(nn.ReLU(), Drop()), IMAGE).leaves
     assert (leaf.class_name, leaf.paths) == ("Drop", ("1",))
     assert "random" in leaf.reason
-    with pytest.raises(TraceError, match="Drop cannot be traced: random numbers"):
-        trace(Drop(), IMAGE)
+    assert trace(Drop(), IMAGE).unfollowed.startswith("Drop cannot be traced: random numbers")
 
 
 def test_what_modules_keep_between_calls_is_not_kept_from_tracing():
@@ -184,7 +183,7 @@ def test_what_depends_on_the_data_of_a_leaf_is_no_fact():
     assert traced(x).shape == (1, 3)
 
 
-def test_an_untraceable_root_is_refused_with_its_class_and_line():
+def test_an_untraceable_root_is_told_with_its_class_and_line():
     class Root(nn.Module):
         def forward(self, x):
             if x.sum() > 0:
@@ -192,8 +191,9 @@ def test_an_untraceable_root_is_refused_with_its_class_and_line():
             return -x
 
     line = Root.forward.__code__.co_firstlineno + 1
-    with pytest.raises(TraceError, match=f"^Root cannot be traced: control flow on the content.*{__file__}:{line}"):
-        trace(Root(), IMAGE)
+    reason = trace(Root(), IMAGE).unfollowed
+    assert reason.startswith("Root cannot be traced: control flow on the content")
+    assert reason.endswith(f"{__file__}:{line})")
 
 
 def test_a_module_that_fails_on_the_example_is_refused_with_its_path_and_line():
