@@ -21,8 +21,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -45,6 +45,7 @@ class Row:
     skip: str = "none"
     batch: int = 64
     shape: tuple[int, ...] = (3, 32, 32)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 ROWS = {
@@ -52,6 +53,12 @@ ROWS = {
     "vgg19-erk": Row(model="cifar-vgg19", targets=(2, 3.5, 7)),
     "vgg19-erk-skips": Row(model="cifar-vgg19", skip="n2n", targets=(1.8, 3, 6)),
     "resnet50-erk": Row(model="cifar-resnet50", targets=(1.5, 2.5, 4)),
+    "plain17-recipe": Row(  # recipes/cifar10-small.yaml
+        model="cifar-plain17",
+        skip="n2n",
+        options={"skip_pattern": "random", "skip_kernel": "target", "skip_ratio": 0.5, "skip_length": 3},
+        targets=(1, 1, 1),
+    ),
     "mlp": Row(model="mlp", allocation="uniform", batch=128, shape=(3072,), targets=(3, 5, 8)),
 }
 DENSITIES = (0.1, 0.05, 0.02)
@@ -61,8 +68,9 @@ def networks(row: Row, density: float, arguments: argparse.Namespace) -> tuple[d
     """The dense copies and the sparse twin of one pruned network, in training mode, and a batch."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(row.batch, *row.shape, generator=generator)
-    options = {"allocation": row.allocation}
-    module = n2nsurgery.apply(row.model, density=density, skip=row.skip, criterion_options=options).module.train()
+    module = n2nsurgery.apply(
+        row.model, density=density, skip=row.skip, allocation=row.allocation, **row.options
+    ).module.train()
     enforcer = enforcer_of(module)
     assert enforcer is not None
     dense = copy.deepcopy(module)

@@ -27,7 +27,8 @@ from n2nsurgery.data.config import DataConfig, MixingConfig
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.models.config import ModelConfig
-from n2nsurgery.surgery.planning.config import PRESET_HELP, SurgeryConfig
+from n2nsurgery.surgery.planning.config import WITH_OPTIONS, SurgeryConfig
+from n2nsurgery.surgery.planning.presets import PRESET_HELP
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.optimizer import OptimizerConfig
@@ -127,7 +128,7 @@ _SECTIONS: dict[str, tuple[type, tuple[str, ...]]] = {
     "model": (ModelConfig, ()),
     "data": (DataConfig, ()),
     "data.mixing": (MixingConfig, ()),
-    "surgery": (SurgeryConfig, ("seed", "criterion_options")),
+    "surgery": (SurgeryConfig, ("seed", *(f"{name}_options" for name in WITH_OPTIONS))),
     "train": (TrainConfig, ("seed",)),
     "train.optimizer": (OptimizerConfig, ()),
     "train.schedule": (ScheduleConfig, ()),

@@ -60,9 +60,10 @@ def options_of(parameter: str, config: type, only: Sequence[str] | None = None) 
 def flag_of(field: str) -> str:
     """How the command line spells a field: `--skip-ratio`, `--criterion-option mode`; a recipe's key as it is."""
     name, _, part = field.partition(".")
-    if part and name != "criterion_options":
+    options = name.endswith("_options")
+    if part and not options:
         return field
-    flag = "--criterion-option" if name == "criterion_options" else _OTHERWISE.get(name, f"--{_dashed(name)}")
+    flag = _OTHERWISE.get(name, "--" + _dashed(name.removesuffix("s") if options else name))
     return f"{flag} {part}" if part else flag
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from n2nsurgery.surgery.planning import config
+from n2nsurgery.surgery.planning import presets
 from n2nsurgery_cli import completion
 
 # The model
@@ -32,7 +32,7 @@ AnyModel = Annotated[
 AllowImport = Annotated[bool, typer.Option("--allow-import", help="run named code: a model's factory, plugins")]
 
 # Surgery; its other options are those of SurgeryConfig
-Preset = Annotated[config.Preset | None, typer.Option(metavar="paper", help=config.PRESET_HELP)]
+Preset = Annotated[presets.Preset | None, typer.Option(metavar="paper", help=presets.PRESET_HELP)]
 
 # Training
 RecipeFile = Annotated[

@@ -1,11 +1,12 @@
-"""Names and patterns: nearest-name suggestions, and patterns that must match something."""
+"""Names: nearest-name suggestions, patterns that must match something, and dotted names of nested values."""
 
 from __future__ import annotations
 
 import difflib
 import fnmatch
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 
@@ -23,8 +24,8 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def unknown(kind: str, name: str, known: Sequence[str], *, field: str | None = None) -> UnknownNameError:
     """The error for a `name` that is none of `known`, with the nearest one; `field`: the option that has it."""
     near = nearest(name, known)
-    listing = f" Known: {', '.join(known)}." if len(known) <= _LISTED else ""
-    hint = f"; did you mean '{near}'?" if near else "." if listing else ""
+    listing = f" Known: {', '.join(known)}." if 0 < len(known) <= _LISTED else ""
+    hint = f"; did you mean '{near}'?" if near else "." if listing else "" if known else "; there is none"
     return UnknownNameError(f"unknown {kind} '{name}'{hint}{listing}", field=field)
 
 
@@ -34,10 +35,13 @@ def listed(names: Sequence[str]) -> str:
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
 
 
-def require_choice(kind: str, value: str, choices: Sequence[str]) -> None:
-    """Return where `value` is one of `choices`; raises UnknownNameError with the nearest one."""
-    if value not in choices:
-        raise unknown(kind, value, choices, field=kind)
+def leaves(value: Mapping[str, Any], joint: str = ".", prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of a nested mapping with its keys joined: `train.epochs`; an empty mapping is a value."""
+    for key, item in value.items():
+        if isinstance(item, Mapping) and item:
+            yield from leaves(item, joint, f"{prefix}{key}{joint}")
+        else:
+            yield f"{prefix}{key}", item
 
 
 def strip_wrappers(name: str) -> str:

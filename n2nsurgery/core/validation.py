@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.core.names import nearest
 
 
@@ -16,10 +16,12 @@ def require(holds: bool, field: str, value: object, allowed: str) -> None:  # no
 
 
 def require_choice(field: str, value: object, choices: Sequence[str]) -> None:
-    """Return where `value` is one of `choices`; raises UsageError with the nearest one."""
-    near = nearest(value, choices) if isinstance(value, str) else None
-    hint = f"; did you mean '{near}'?" if near else ""
-    require(value in choices, field, value, f"one of {', '.join(choices)}{hint}")
+    """Return where `value` is one of `choices`; raises UnknownNameError with the nearest one."""
+    if value not in choices:
+        near = nearest(value, choices) if isinstance(value, str) else None
+        hint = f"; did you mean '{near}'?" if near else ""
+        message = f"is {value!r}; it must be one of {', '.join(choices)}{hint}"
+        raise UnknownNameError(message, field=field, joint=" ")
 
 
 def is_number(value: object) -> bool:

@@ -22,7 +22,7 @@ from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.export.deployment import deployment_of, require_measurable, write_proven
 from n2nsurgery.export.files.load import load_model
 from n2nsurgery.export.files.onnx_file import ModelFiles, require_free, staged
-from n2nsurgery.export.proof.parity import TOLERANCE, Batches, torch_outputs
+from n2nsurgery.export.proof.parity import TOLERANCE, ExampleBatches, torch_outputs
 from n2nsurgery.export.proof.proofs import Proofs
 from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.export.proof.verify import require_interface, require_pruned_zero, require_valid
@@ -99,7 +99,7 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
         )
 
 
-def _proofs(module: nn.Module, model: ir.Model, batches: Batches, input_names: Sequence[str]) -> Proofs:
+def _proofs(module: nn.Module, model: ir.Model, batches: ExampleBatches, input_names: Sequence[str]) -> Proofs:
     """Comparisons that begin with what torch computes of `module`."""
     outputs = tuple(str(value.name) for value in model.graph.outputs)
     return Proofs(batches, outputs, torch_outputs(module, batches, input_names), reference="torch")

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.names import listed
-from n2nsurgery.masks.enforcer import GradientMask, MaskEnforcer
+from n2nsurgery.masks.enforcer import GradientMask, MaskEnforcer, live
+from n2nsurgery.masks.loading import guard_loads
 from n2nsurgery.masks.maskset import MaskSet
 
 _ATTRIBUTE = "_n2n_mask_enforcer"
@@ -50,8 +51,7 @@ def apply_masks(module: nn.Module, masks: MaskSet) -> None:
         former.release()
         enforcer.bind(module)
     module.__dict__[_ATTRIBUTE] = enforcer
-    if former is None:
-        module.register_load_state_dict_post_hook(_rebind)  # type: ignore[no-untyped-call]
+    guard_loads(module, enforcer)
     _watch_optimizers()
 
 
@@ -98,13 +98,6 @@ def attach(root: nn.Module, *optimizers: Optimizer) -> Attachment:
     return Attachment(handles=tuple(optimizer.register_step_post_hook(mask) for optimizer in optimizers))
 
 
-def _rebind(module: nn.Module, _: object) -> None:
-    """After load_state_dict: parameters may be new objects, and loaded weights may be dense."""
-    enforcer = enforcer_of(module)
-    if enforcer is not None:
-        enforcer.bind(module)
-
-
 def _require_held(modules: Sequence[nn.Module], optimizers: Sequence[Optimizer]) -> None:
     held = {id(parameter) for each in optimizers for group in each.param_groups for parameter in group["params"]}
     named = [(name, parameter) for module in modules for name, parameter in module.named_parameters()]
@@ -125,9 +118,15 @@ def _require_held(modules: Sequence[nn.Module], optimizers: Sequence[Optimizer])
 
 
 @functools.cache
-def _watch_optimizers() -> RemovableHandle:
-    """The handle of `_warn_of_moved`, which every optimizer calls from now on."""
-    return register_optimizer_step_post_hook(_warn_of_moved)
+def _watch_optimizers() -> tuple[RemovableHandle, RemovableHandle]:
+    """The handles of `_follow_parameters` and `_warn_of_moved`, which every optimizer calls from now on."""
+    return register_optimizer_step_pre_hook(_follow_parameters), register_optimizer_step_post_hook(_warn_of_moved)
+
+
+def _follow_parameters(optimizer: Optimizer, _args: object, _kwargs: object) -> None:
+    """Before every step: see `MaskEnforcer.before_step`."""
+    for enforcer in live():
+        enforcer.before_step(optimizer)
 
 
 def _warn_of_moved(optimizer: Optimizer, _args: object, _kwargs: object) -> None:

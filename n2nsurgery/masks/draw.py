@@ -13,6 +13,7 @@ from n2nsurgery.core.errors import BudgetError, InternalError, UsageError
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.core.seeds import numpy_generator
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
+from n2nsurgery.masks.allocations import AllocationRule
 from n2nsurgery.masks.counts.allocation import allocate
 from n2nsurgery.masks.counts.exact_topk import topk, topk_global
 from n2nsurgery.masks.counts.legal_counts import legal_counts
@@ -156,7 +157,7 @@ def _draw_patterns(
 def _allocate(
     weights: Sequence[PrunableWeight],
     count: int,
-    rule: str,
+    rule: AllocationRule,
     floors: Floors,
     generator: np.random.Generator | None = None,
 ) -> dict[str, int]:

@@ -10,12 +10,16 @@ Bits are and-ed rather than multiplied: inf * 0 is NaN, inf & 0 is +0, and both 
 (`masked_fill_` takes four times as long on a CPU, where it is not vectorized).
 
 state_dict keys do not change: there is no parametrization and no buffer. The enforcer follows deepcopy and pickling
-(the hooks of a parameter do not), `.to` and load_state_dict.
+(the hooks of a parameter do not), `.to` and load_state_dict. Masks belong to names: before a step of an optimizer a
+parameter that has taken the place of another is masked in its stead. A parameter that is divided among processes gets
+no gradient by a hook; its gradient is masked then, too.
 """
 
 from __future__ import annotations
 
 import copy
+import warnings
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -26,8 +30,10 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from n2nsurgery.core.errors import UsageError, VerificationError
-from n2nsurgery.core.names import unknown
+from n2nsurgery.core.names import listed, unknown
+from n2nsurgery.masks.shards import is_sharded, local_part, shard_like
 
+_LIVE: weakref.WeakSet[MaskEnforcer] = weakref.WeakSet()
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -37,30 +43,36 @@ class GradientMask:
     def __init__(self, name: str, mask: Tensor) -> None:
         self.name = name
         self._mask = mask
+        self._part = mask
         self._bits: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def lay_out(self, parameter: Tensor) -> None:
         """Hold the bits in the memory layout of `parameter`, so that both are read in one pass, and no others."""
         self._bits = {}
+        self._part = shard_like(self._mask, parameter)
         self.bits(parameter)
 
     def bits(self, tensor: Tensor) -> Tensor:
-        """All bits set where the mask keeps and none elsewhere, on the device and in the precision of `tensor`."""
+        """All bits set where the mask keeps and none elsewhere, on the device and in the precision of `tensor`.
+
+        Of a tensor that is divided among processes, those of the part that is here.
+        """
+        tensor = local_part(tensor)
         integer = _BITS[tensor.element_size()]
         bits = self._bits.get((tensor.device, integer))
         if bits is None:
-            bits = torch.empty_like(tensor, dtype=integer, requires_grad=False).copy_(self._mask).neg_()
+            bits = torch.empty_like(tensor, dtype=integer, requires_grad=False).copy_(self._part).neg_()
             self._bits[tensor.device, integer] = bits
         return bits
 
     def zero_(self, tensor: Tensor) -> None:
         """Set the pruned entries of `tensor` to +0, in place."""
         bits = self.bits(tensor)
-        tensor.detach().view(bits.dtype).bitwise_and_(bits)
+        local_part(tensor.detach()).view(bits.dtype).bitwise_and_(bits)
 
     def moved(self, tensor: Tensor) -> int:
-        """How many pruned entries of `tensor` are not zero."""
-        return int(((tensor != 0) & (self.bits(tensor) == 0)).sum())
+        """How many pruned entries of `tensor`, as far as they are here, are not zero."""
+        return int(((local_part(tensor) != 0) & (self.bits(tensor) == 0)).sum())
 
     def __call__(self, gradient: Tensor) -> Tensor:
         """The gradient with pruned entries at zero."""
@@ -84,12 +96,48 @@ class MaskEnforcer:
         self._parameters: dict[str, nn.Parameter] = {}
         self._handles: list[RemovableHandle] = []
         self._suspended = not hooks
+        self.loading = False
         self.bind(module)
 
     def bind(self, module: nn.Module) -> None:
         """Mask the parameters that `module` has now, as they lie in memory, and no others."""
+        self._root = weakref.ref(module)
         parameters = dict(module.named_parameters(remove_duplicate=False))
         self._mask({name: _fitting(parameters, name, mask) for name, mask in self.masks.items()})
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anything is masked: not after `release`."""
+        return bool(self._parameters)
+
+    def rebind(self) -> None:
+        """Mask the parameters that the module has now, unless its masks were let go."""
+        root = self._root()
+        if self.in_use and root is not None:
+            self.bind(root)
+
+    def before_step(self, optimizer: Optimizer) -> None:
+        """Mask what has taken the place of a masked parameter, and gradients that no hook has seen.
+
+        Raises UsageError where `optimizer` trains the module and a masked parameter is gone.
+        """
+        root = self._root()
+        if root is None or self._suspended or not self._parameters:
+            return
+        replaced = any(_at(root, name) is not parameter for name, parameter in self._parameters.items())
+        if replaced:
+            held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+            if held.isdisjoint(map(id, root.parameters())):
+                return  # of another model
+            gone = [name for name in self._parameters if not isinstance(_at(root, name), nn.Parameter)]
+            if gone:
+                raise UsageError(
+                    f"{listed(gone)} of the pruned module is no parameter any more: a parametrization or a quantizer"
+                    " has taken its place, so its mask cannot hold. Undo that before training"
+                )
+            self.bind(root)
+        if replaced or any(is_sharded(parameter) for parameter in self._parameters.values()):
+            self.mask_gradients()
 
     def release(self) -> None:
         """Mask nothing any longer."""
@@ -158,29 +206,57 @@ class MaskEnforcer:
         for handle in self._handles:
             handle.remove()
         self._parameters = parameters
+        _LIVE.add(self) if parameters else _LIVE.discard(self)
         for name, parameter in parameters.items():
             self._gradient_masks[name].lay_out(parameter)
-        hooked = {} if self._suspended else parameters
+        hooked = {} if self._suspended else {name: p for name, p in parameters.items() if not is_sharded(p)}
         self._handles = [_hooked(parameter, self._gradient_masks[name]) for name, parameter in hooked.items()]
         self.apply()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> MaskEnforcer:
-        """An enforcer of the copied parameters; the masks are immutable and shared."""
+        """An enforcer of the copied parameters; the masks are immutable and shared.
+
+        Warns where pruned weights have moved: those of the copy are zero again.
+        """
         twin = MaskEnforcer.__new__(MaskEnforcer)
         memo[id(self)] = twin
-        parameters = {name: copy.deepcopy(parameter, memo) for name, parameter in self._parameters.items()}
-        twin.__setstate__({**self.__getstate__(), "_parameters": parameters})
+        counts = {name: self._gradient_masks[name].moved(p.detach()) for name, p in self._parameters.items()}
+        if moved := [name for name, count in counts.items() if count]:
+            warnings.warn(
+                f"{sum(counts.values()):,} pruned weights have moved (in {listed(moved)}) and are zero in the copy,"
+                " which computes something else than the original: call apply_masks() or enforce(optimizer)",
+                stacklevel=2,
+            )
+        state = self.__getstate__()
+        copied = {name: copy.deepcopy(state[name], memo) for name in ("_parameters", "_root")}
+        twin.__setstate__({**state, **copied})
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled: everything but the hooks and the bits, which are made anew."""
         masks = {name: GradientMask(name, mask) for name, mask in self.masks.items()}
-        return {**self.__dict__, "_gradient_masks": masks, "_handles": []}
+        return {**self.__dict__, "_gradient_masks": masks, "_handles": [], "_root": self._root()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Mask the parameters that were copied or restored."""
         self.__dict__.update(state)
+        root = state["_root"]
+        self._root = weakref.ref(nn.Module() if root is None else root)  # the original's module may be gone
         self._mask(self._parameters)
+
+
+def live() -> tuple[MaskEnforcer, ...]:
+    """Every enforcer that masks parameters now."""
+    return tuple(_LIVE)
+
+
+def _at(root: nn.Module, name: str) -> Tensor | None:
+    """What stands under the name of a parameter; None where nothing does."""
+    *path, attribute = name.split(".")
+    module: nn.Module | None = root
+    for part in path:
+        module = module._modules.get(part) if module is not None else None  # noqa: SLF001 - get_parameter is slow
+    return module._parameters.get(attribute) if module is not None else None  # noqa: SLF001
 
 
 def _fitting(parameters: Mapping[str, nn.Parameter], name: str, mask: Tensor) -> nn.Parameter:

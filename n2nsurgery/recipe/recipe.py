@@ -14,7 +14,6 @@ Nothing here has a default of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -23,10 +22,11 @@ import yaml
 
 from n2nsurgery.connectivity.graph.report_config import ReportConfig
 from n2nsurgery.core.fingerprint import fingerprint
+from n2nsurgery.core.names import leaves
 from n2nsurgery.data.config import DataConfig
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.models.config import ModelConfig
-from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.config import WITH_OPTIONS, SurgeryConfig
 from n2nsurgery.training.config.config import TrainConfig
 
 VERSION: Final = 2
@@ -120,23 +120,18 @@ def differences(one: Recipe, other: Recipe) -> tuple[str, ...]:
 
 def options_of(recipe: Recipe) -> dict[str, Any]:
     """Every option that changes what is trained, by its name: `train.epochs`."""
-    return _flat(recipe.trained())
+    return dict(leaves(recipe.trained()))
 
 
 def _surgery(asked: SurgeryConfig | ArtifactRequest) -> dict[str, Any]:
-    """The section as a recipe writes it: a criterion with options is one mapping, and the seed is the recipe's."""
+    """The section as a recipe writes it: a name with options is one mapping, and the seed is the recipe's."""
     section = asdict(asked)
     if isinstance(asked, SurgeryConfig):
         del section["seed"]
-        if options := section.pop("criterion_options"):
-            section["criterion"] = {"name": asked.criterion, **options}
+        for name in WITH_OPTIONS:
+            if options := section.pop(f"{name}_options"):
+                section[name] = {"name": section[name], **options}
     return section
-
-
-def _flat(value: Any, path: Sequence[str] = ()) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
-    if isinstance(value, dict) and value:
-        return {name: leaf for key, item in value.items() for name, leaf in _flat(item, (*path, key)).items()}
-    return {".".join(path): value}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - what dataclasses hold

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 from n2nsurgery.connectivity.graph.report_config import ReportConfig
 from n2nsurgery.core.config.options import config_fields
+from n2nsurgery.core.registry import Registry
 from n2nsurgery.data.config import DataConfig
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.torch_data.factory_data import FactoryData
 from n2nsurgery.export.config import ExportConfig
-from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.recipe.foreign import import_named, plugins_of
 from n2nsurgery.recipe.node import Node
@@ -30,15 +30,19 @@ from n2nsurgery.recipe.reading import (
 from n2nsurgery.recipe.recipe import VERSION, ArtifactRequest, Recipe
 from n2nsurgery.recipe.version_1 import renamed, upgraded
 from n2nsurgery.recipe.yaml_text import read_yaml
-from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
+from n2nsurgery.surgery.planning.config import WITH_OPTIONS, SurgeryConfig
 from n2nsurgery.surgery.planning.planner import checked
+from n2nsurgery.surgery.planning.presets import Preset
 from n2nsurgery.training.config.config import TrainConfig
 
 T = TypeVar("T")
 _SECTIONS = tuple(field.name for field in fields(Recipe))
 _SEED = ("seed",)
-_NO_SURGERY_KEYS = ("seed", "criterion", "criterion_options")
-_SURGERY_KEYS = ("preset", "criterion", "artifact")
+_NO_SURGERY_KEYS = ("seed", *WITH_OPTIONS, *(f"{name}_options" for name in WITH_OPTIONS))
+_SURGERY_KEYS = ("preset", "artifact", *WITH_OPTIONS)
+_REGISTRIES: dict[str, Registry[Any]] = {
+    each.name: each.option.registry for each in config_fields(SurgeryConfig) if each.option.registry is not None
+}
 _AROUND = tuple(each.name for each in config_fields(DataConfig))
 
 
@@ -219,16 +223,16 @@ def _surgery_config(node: Node, members: dict[str, Node], problems: Problems) ->
     members = {name: member for name, member in members.items() if member.content is not None}  # null: the default
     preset = members.pop("preset", None)
     chosen: Preset | None = None
-    criterion = members.pop("criterion", None)
+    named = {name: members.pop(name) for name in WITH_OPTIONS if name in members}
     with problems.collected():
         if preset is not None:
             chosen = read_value(Preset | None, preset, "surgery.preset", problems)
     with problems.collected():
         rest = replace(node, content=members)
         values |= read_values(SurgeryConfig, rest, "surgery", problems, without=_NO_SURGERY_KEYS, also=_SURGERY_KEYS)
-    with problems.collected():
-        if criterion is not None:
-            values |= _criterion(criterion, problems)
+    for name, given in named.items():
+        with problems.collected():
+            values |= _named(name, given, problems)
     if problems.found:
         raise BrokenError
     config = problems.made(lambda: SurgeryConfig.from_preset(chosen, **values), node, "surgery")
@@ -236,24 +240,25 @@ def _surgery_config(node: Node, members: dict[str, Node], problems: Problems) ->
     return config
 
 
-def _criterion(node: Node, problems: Problems) -> dict[str, Any]:
-    """`criterion: grasp`, or `criterion: {name: grasp, temperature: 2}`, as fields of SurgeryConfig."""
-    path = "surgery.criterion"
+def _named(field: str, node: Node, problems: Problems) -> dict[str, Any]:
+    """A member by name, or `{name: grasp, temperature: 2}`, as the two fields of SurgeryConfig that hold it."""
+    path, registry = f"surgery.{field}", _REGISTRIES[field]
     if node.members is None:
         name: str = read_value(str, node, path, problems)
-        problems.made(lambda: CRITERIA.canonical(name), node, path)
-        return {"criterion": name}
+        if (field, name) != ("skip", "none"):
+            problems.made(lambda: registry.canonical(name), node, path)
+        return {field: name}
     members = dict(node.members)
     named = members.pop("name", None)
     if named is None:
-        problems.note(node.key_place, f"{path}.name is missing; known: {', '.join(CRITERIA.names())}")
+        problems.note(node.key_place, f"{path}.name is missing; known: {', '.join(registry.names())}")
         raise BrokenError
     name = read_value(str, named, f"{path}.name", problems)
-    kind = problems.made(lambda: CRITERIA.get(name), named, f"{path}.name")
+    kind = problems.made(lambda: registry.get(name), named, f"{path}.name")
     rest = replace(node, content=members)
     options = read_values(kind, rest, path, problems, also=("name",))
     problems.made(lambda: kind(**options), rest, path)
-    return {"criterion": name, "criterion_options": options}
+    return {field: name, f"{field}_options": options}
 
 
 def _require_agreement(recipe: Recipe, sections: dict[str, Node], problems: Problems) -> None:

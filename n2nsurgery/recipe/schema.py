@@ -16,10 +16,10 @@ from n2nsurgery.core.config.options import ConfigField, Range, config_fields
 from n2nsurgery.data.config import DataConfig, MixingConfig
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.export.config import ExportConfig
-from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.recipe.recipe import VERSION, ArtifactRequest
-from n2nsurgery.surgery.planning.config import PRESET_HELP, Preset, SurgeryConfig
+from n2nsurgery.surgery.planning.config import WITH_OPTIONS, SurgeryConfig
+from n2nsurgery.surgery.planning.presets import PRESET_HELP, Preset
 from n2nsurgery.training.config.config import TrainConfig
 
 Schema = dict[str, Any]
@@ -51,10 +51,12 @@ def json_schema() -> Schema:
 
 
 def _surgery(shared: Schema) -> Schema:
-    """The schema of the surgery section: the criterion with its options, and a preset beside the config's fields."""
-    schema = _section(SurgeryConfig, shared, without=("seed", "criterion_options"))
-    criterion = schema["properties"]["criterion"]
-    criterion["anyOf"] += [_named(name, CRITERIA.get(name), shared) for name in CRITERIA.names()]
+    """The schema of the surgery section: members with their options, and a preset beside the config's fields."""
+    schema = _section(SurgeryConfig, shared, without=("seed", *(f"{name}_options" for name in WITH_OPTIONS)))
+    for each in config_fields(SurgeryConfig):
+        if (members := each.option.registry) is not None:
+            named = [_named(name, members.get(name), shared) for name in members.names()]
+            schema["properties"][each.name]["anyOf"] += named
     presets = [{"enum": list(get_args(Preset))}, _NULL]
     schema["properties"]["preset"] = {"anyOf": presets, "default": None, "description": PRESET_HELP}
     return schema

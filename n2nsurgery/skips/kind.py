@@ -6,10 +6,12 @@ needs there, and builds the module. The module is called as `skip(z, a)` and ret
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from n2nsurgery import registries
+from n2nsurgery.core.config.members import Scalar, make_member
 from n2nsurgery.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -52,6 +54,12 @@ class SkipKind(Protocol):
 KINDS: Registry[type[SkipKind]] = registries.SKIP_KINDS
 
 
+def kind_of(name: str, options: Mapping[str, Scalar]) -> SkipKind:
+    """The skip kind called `name` with its `options`; UnknownNameError, UsageError with the option as the field."""
+    made: SkipKind = make_member(KINDS, name, options)
+    return made
+
+
 def build(spec: SkipSpec) -> nn.Module:
     """The module of `spec.kind` for `spec`; see `SkipKind.build`."""
-    return KINDS.get(spec.kind)().build(spec)
+    return kind_of(spec.kind, spec.options).build(spec)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from math import prod
 from typing import Any, Literal
 
+from n2nsurgery.core.config.members import Scalar
 from n2nsurgery.core.decoding import decode
 from n2nsurgery.graph.layers.layer_graph import LayerPair
 
@@ -38,7 +40,7 @@ class SkipSpec:
     `name` is the module's name in the pruned network. `weight_shape` is (out, in, *kernel), or (out, in) where the
     target holds its channels last or is a vector; None for kinds without weights. `kept` is the number of learnable
     weights. `start` is the initial value of one-to-one weights. `norm`: BatchNorm on the branch before the inner
-    activation. `inner`: the target's nonlinearity is applied to the branch.
+    activation. `inner`: the target's nonlinearity is applied to the branch. `options`: those of the kind, by name.
     """
 
     name: str
@@ -52,6 +54,7 @@ class SkipSpec:
     start: float | None = None
     norm: bool = False
     inner: bool = True
+    options: Mapping[str, Scalar] = field(default_factory=dict, hash=False)
 
     @property
     def numel(self) -> int:
@@ -64,8 +67,11 @@ class SkipSpec:
         return self.kept * prod(self.pair.target_signal.spatial)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON values."""
-        return asdict(self)
+        """Everything as JSON values; a kind without options has no such key."""
+        document = asdict(self)
+        if not self.options:
+            del document["options"]
+        return document
 
     @classmethod
     def from_json(cls, value: object, where: str = "skip") -> SkipSpec:
@@ -73,4 +79,4 @@ class SkipSpec:
 
         Raises InvalidFileError for an unknown or missing key and for a value of the wrong type.
         """
-        return decode(cls, value, where)
+        return decode(cls, {"options": {}, **value} if isinstance(value, Mapping) else value, where)

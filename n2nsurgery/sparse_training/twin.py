@@ -27,7 +27,16 @@ from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.skips.kinds.n2n import N2NSkip
 from n2nsurgery.skips.kinds.residual import ResSkip
 from n2nsurgery.sparse_training.carried_hooks import carry_hooks
-from n2nsurgery.sparse_training.choice import Engine, LayerChoice, Sizes, by_density, by_seconds, measured, predicted
+from n2nsurgery.sparse_training.choice import (
+    Engine,
+    LayerChoice,
+    Sizes,
+    by_density,
+    by_seconds,
+    measured,
+    predicted,
+    whole_network,
+)
 from n2nsurgery.sparse_training.functions.layout import require_served
 from n2nsurgery.sparse_training.functions.pattern import SparsePattern
 from n2nsurgery.sparse_training.fusion import fuse_relu
@@ -92,24 +101,33 @@ def sparse_training(
 
 def _twin_of(module: nn.Module, masks: Mapping[str, Tensor], request: _Request) -> nn.Module:
     owners = _owners(module)
+    made = {
+        name: _twins_of(name, mask, owners[id(module.get_parameter(name))], request) for name, mask in masks.items()
+    }
+    choices = tuple(choice for choice, _ in made.values())
+    if request.auto and request.layers is None:
+        choices = whole_network(choices)
     parameters: dict[str, SparseLayer] = {}
-    choices: list[LayerChoice] = []
     replaced: dict[nn.Module, nn.Module] = {}
-    for name, mask in masks.items():
-        choice, twins = _twins_of(name, mask, owners[id(module.get_parameter(name))], request)
-        choices.append(choice)
-        replaced |= twins
-        if twins:
+    for (name, (_, twins)), choice in zip(made.items(), choices, strict=True):
+        if choice.engine == "sparse":
             parameters[name] = next(iter(twins.values()))
-    for child in module.modules():
-        twin = None if child in replaced else laid_out_skip(child) if type(child) is ResSkip else laid_out_twin(child)
-        if twin is not None:
-            replaced[child] = twin
+            replaced |= twins
+    if replaced:
+        replaced |= _laid_out_twins(module, replaced)
     result = _copied(module, replaced)
-    fuse_relu(result)
-    feed_batch_first(result)
-    result.__dict__[_ATTRIBUTE] = _Record(original=module, parameters=parameters, choices=tuple(choices))
+    if replaced:
+        fuse_relu(result)
+        feed_batch_first(result)
+    result.__dict__[_ATTRIBUTE] = _Record(original=module, parameters=parameters, choices=choices)
     return result
+
+
+def _laid_out_twins(module: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> dict[nn.Module, nn.Module]:
+    """Twins of what lies between sparse layers and keeps the layout of activations."""
+    others = [child for child in module.modules() if child not in replaced]
+    twins = {child: laid_out_skip(child) if type(child) is ResSkip else laid_out_twin(child) for child in others}
+    return {child: twin for child, twin in twins.items() if twin is not None}
 
 
 def _copied(module: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> nn.Module:
@@ -250,26 +268,25 @@ def _choose(name: str, child: nn.Module, twin: SparseLayer, request: _Request) -
         return LayerChoice(engine=engine, reason="named", **common)  # type: ignore[arg-type]
     if not request.auto:
         return LayerChoice(engine="sparse", reason="asked for", **common)  # type: ignore[arg-type]
-    if shapes is None or type(child) is N2NSkip:
+    if shapes is None:
         engine, reason = by_density(pattern.density)
         return LayerChoice(engine=engine, reason=reason, **common)  # type: ignore[arg-type]
-    if request.measure:
-        dense, sparse = measured(child, twin, shapes[0])
-        how = "measured"
-    else:
-        dense, sparse = predicted(_sizes(pattern, child, shapes))
-        how = "predicted"
-    engine, reason = by_seconds(dense, sparse, how)
-    return LayerChoice(engine=engine, reason=reason, dense_seconds=dense, sparse_seconds=sparse, **common)  # type: ignore[arg-type]
+    timed = request.measure and type(child) is not N2NSkip  # which takes two activations
+    seconds = measured(child, twin, shapes[0]) if timed else predicted(_sizes(pattern, child, shapes))
+    engine, reason = by_seconds(seconds, "measured" if timed else "predicted")
+    return LayerChoice(engine=engine, reason=reason, seconds=seconds, **common)  # type: ignore[arg-type]
 
 
 def _sizes(pattern: SparsePattern, child: nn.Module, shapes: tuple[torch.Size, torch.Size]) -> Sizes:
-    axis = -1 if type(child) is nn.Linear else 1
+    last = type(child) is nn.Linear or (type(child) is N2NSkip and len(pattern.shape) == 2)  # noqa: PLR2004 - (out, in)
     seen, made = shapes
+    outputs = made.numel() // max(1, made[-1 if last else 1])
+    # What a skip projects has been brought to the places of its target.
+    inputs = outputs if type(child) is N2NSkip else seen.numel() // max(1, seen[-1 if last else 1])
     return Sizes(
         weight=pattern.shape,
         kept=pattern.kept,
         groups=pattern.groups,
-        input_elements=seen.numel() // max(1, seen[axis]),
-        output_elements=made.numel() // max(1, made[axis]),
+        input_elements=inputs,
+        output_elements=outputs,
     )

@@ -26,8 +26,9 @@ from n2nsurgery.pipelines.training.train_request import TrainRequest
 from n2nsurgery.recipe.resolve import resolve
 from n2nsurgery.recipe.schema import json_schema
 from n2nsurgery.recipe.yaml_text import parse_yaml
-from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import PairOptions, SurgeryOptions
+from n2nsurgery.surgery.planning.presets import Preset
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.keywords import TrainOptions
@@ -45,8 +46,8 @@ from n2nsurgery_cli.commands.train import train as train_command
 from n2nsurgery_cli.config_options import flag_of
 
 FIELDS = {each.name: each for each in config_fields(SurgeryConfig)}
-KEYS = [name for name in FIELDS if name not in {"seed", "criterion_options"}]
-"""Of a recipe's section: the seed is the recipe's, and options of the criterion stand beside its name."""
+KEYS = [name for name in FIELDS if name != "seed" and not name.endswith("_options")]
+"""Of a recipe's section: the seed is the recipe's, and options of a member stand beside its name."""
 SECTION = json_schema()["properties"]["surgery"]["anyOf"][0]["properties"]
 
 
@@ -54,9 +55,11 @@ def options_of_the_command() -> dict[str, inspect.Parameter]:
     return dict(inspect.signature(apply_command).parameters)
 
 
-def keyword(hint: Any) -> Any:
-    """The type of a field as a caller may give it: any sequence in the place of a tuple."""
-    return Sequence[str] if hint == tuple[str, ...] else hint
+def keyword(each: ConfigField) -> Any:
+    """The type of a field as a caller may give it: any sequence for a tuple, an object for the name of a member."""
+    if each.option.registry is not None:
+        return each.hint | object
+    return Sequence[str] if each.hint == tuple[str, ...] else each.hint
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -83,7 +86,7 @@ def test_the_command_has_no_option_of_surgery_beside_the_fields_and_the_preset()
 
 def test_python_takes_the_fields_as_keywords_of_the_same_types():
     hints = get_type_hints(SurgeryOptions)
-    assert hints == {name: keyword(each.hint) for name, each in FIELDS.items() if name != "criterion"}
+    assert hints == {name: keyword(each) for name, each in FIELDS.items() if name != "criterion"}
     assert get_type_hints(PairOptions).items() <= hints.items()
 
 
@@ -125,7 +128,8 @@ def expected_kinds(each: ConfigField) -> set[str]:
         return {"object"}
     parts = get_args(each.hint) or (each.hint,)
     found = {JSON_TYPES[part] for part in parts if part in JSON_TYPES}
-    return found | ({"string"} if each.literals else set())
+    named = {"object"} if each.option.registry is not None else set()  # the name with options
+    return found | named | ({"string"} if each.literals else set())
 
 
 @pytest.mark.parametrize("name", [name for name in KEYS if name != "criterion"])
@@ -329,7 +333,7 @@ def test_a_recipe_shows_every_field_of_training():
 
 def test_python_trains_with_the_fields_as_keywords():
     expected = {name: each for name, each in TRAIN.items() if name not in OBJECTS}
-    assert get_type_hints(TrainOptions) == {name: keyword(each.hint) for name, each in expected.items()}
+    assert get_type_hints(TrainOptions) == {name: keyword(each) for name, each in expected.items()}
     shown = inspect.signature(n2nsurgery.train).parameters
     assert {name: (each.default, each.annotation) for name, each in shown.items() if name in expected} == {
         name: (each.default, each.hint) for name, each in expected.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,11 +17,15 @@ from n2nsurgery_cli.session import session
 @options_of("asked", EvaluationRequest)
 def evaluate(
     folder: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
-            metavar="RUN|ARTIFACT", help="folder of a run or of an artifact", autocompletion=completion.artifacts
+            metavar="RUN|ARTIFACT",
+            help="folder of a run or of an artifact; default: the newest run",
+            show_default=False,
+            autocompletion=completion.artifacts,
         ),
-    ],
+    ] = None,
+    *,
     asked: Given,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -30,10 +35,12 @@ def evaluate(
 
     Of a run, the best weights by validation are taken. --set data.KEY=VALUE changes an option of the data.
     """
-    request = EvaluationRequest(folder=folder, **asked)
+    checked = EvaluationRequest(folder=folder or Path(), **asked)
     with session(quiet=quiet, verbose=verbose) as progress:
+        from n2nsurgery.pipelines.saved.run_folder import newest_run
         from n2nsurgery.pipelines.training.evaluate import run
 
+        request = checked if folder is not None else replace(checked, folder=newest_run())
         outcome = run(request, progress).to_json()
 
     from n2nsurgery_cli.console.output import show

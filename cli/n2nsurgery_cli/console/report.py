@@ -17,6 +17,8 @@ QUANTITIES = {
     "paths, log10": ("path-count", "paths"),
     "settling time": ("saturation", "t_sat"),
     "times the reference's": ("saturation", "t_sat_ratio"),
+    "... weights of one size": ("placement", "t_sat_ratio_equal"),
+    "... every edge 1": ("placement", "t_sat_ratio_binary"),
     "F at t*": ("heat-distance", "F"),
     "F, share of its bound": ("heat-distance", "F_share"),
     "scatter": ("scatter", "scatter"),
@@ -51,8 +53,12 @@ def draw_report(console: Console, document: Document) -> None:
 
 
 def _draw_worst(console: Console, layers: list[Document]) -> None:
-    """The layers with dead channels, wasted weights or a large share in the settling time, the worst first."""
-    worst = [row for row in sorted(layers, key=_badness, reverse=True) if _badness(row)][:WORST]
+    """The layers with dead channels, wasted weights or a large share in the settling time, the worst first.
+
+    Of several that are as bad, as in a network that is cut, the one of lowest density comes first: it may be the cause.
+    """
+    changeable = [row for row in layers if row["kind"] != "identity" and _badness(row)]
+    worst = sorted(changeable, key=lambda row: (-_badness(row), row["direct"] or 0.0))[:WORST]
     rows = [
         (
             row["name"] if row["kind"] == "layer" else f"{row['name']}\n{row['sources'][-1]} to {row['targets'][-1]}",

@@ -17,7 +17,7 @@ from n2nsurgery.connectivity.measures.measurement import Column, Measurement, Qu
 from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.connectivity.paths.paths import log10_edge_paths
 from n2nsurgery.connectivity.paths.reach import connections
-from n2nsurgery.connectivity.paths.scatter_vector import Junction, junction_scatter, mean_fans, random_scatter
+from n2nsurgery.connectivity.paths.scatter_vector import JunctionMask, junction_scatter, mean_fans, random_scatter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,7 @@ class ScatterOfLayers:
         )
 
 
-def _scatter(junction: Junction, fan_in: float, fan_out: float) -> tuple[float, float]:
+def _scatter(junction: JunctionMask, fan_in: float, fan_out: float) -> tuple[float, float]:
     return junction_scatter(junction, fan_in, fan_out, (junction.shape[1],), (junction.shape[0],))
 
 

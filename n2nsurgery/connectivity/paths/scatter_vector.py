@@ -23,7 +23,7 @@ from n2nsurgery.connectivity.graph.channel_graph import Matrix
 from n2nsurgery.connectivity.paths.windows import window_numbers
 from n2nsurgery.core.errors import UsageError
 
-Junction = Matrix
+JunctionMask = Matrix
 """A boolean (out, in) matrix: a numpy array, or a csr_array without stored zeros."""
 Shape = tuple[int, ...]
 
@@ -53,19 +53,19 @@ def scatter(junctions: Sequence[Matrix], shapes: Sequence[Shape] | None = None) 
 
 
 def junction_scatter(
-    junction: Junction, fan_in: float, fan_out: float, left: Shape, right: Shape
+    junction: JunctionMask, fan_in: float, fan_out: float, left: Shape, right: Shape
 ) -> tuple[float, float]:
     """(S_f, S_b) of one junction (out, in) between layers of the shapes `left` and `right`."""
     forwards = _covered(junction, window_numbers(left, fan_in))
     return forwards, _covered(junction.T, window_numbers(right, fan_out))
 
 
-def mean_fans(junction: Junction) -> tuple[float, float]:
+def mean_fans(junction: JunctionMask) -> tuple[float, float]:
     """Mean fan-in and mean fan-out of a junction (out, in)."""
     return _connections(junction) / junction.shape[0], _connections(junction) / junction.shape[1]
 
 
-def random_scatter(junction: Junction) -> tuple[float, float]:
+def random_scatter(junction: JunctionMask) -> tuple[float, float]:
     """The expected (S_f, S_b) where every connection exists with the probability of this junction's density."""
     absent = 1 - _connections(junction) / prod(junction.shape)
 
@@ -77,7 +77,7 @@ def random_scatter(junction: Junction) -> tuple[float, float]:
     return hit(junction.shape[1], fan_in), hit(junction.shape[0], fan_out)
 
 
-def require_junctions(junctions: Sequence[Matrix]) -> list[Junction]:
+def require_junctions(junctions: Sequence[Matrix]) -> list[JunctionMask]:
     """The junctions as boolean matrices; UsageError where there is none or sizes do not match."""
     chain = [_as_boolean(junction) for junction in junctions]
     if not chain:
@@ -93,7 +93,7 @@ def require_junctions(junctions: Sequence[Matrix]) -> list[Junction]:
     return chain
 
 
-def _require_shapes(chain: list[Junction], shapes: Sequence[Shape] | None) -> list[Shape]:
+def _require_shapes(chain: list[JunctionMask], shapes: Sequence[Shape] | None) -> list[Shape]:
     sizes = [chain[0].shape[1], *(junction.shape[0] for junction in chain)]
     geometry: list[Shape] = [(size,) for size in sizes] if shapes is None else [tuple(shape) for shape in shapes]
     if [prod(shape) for shape in geometry] != sizes:
@@ -101,7 +101,7 @@ def _require_shapes(chain: list[Junction], shapes: Sequence[Shape] | None) -> li
     return geometry
 
 
-def _as_boolean(junction: Matrix) -> Junction:
+def _as_boolean(junction: Matrix) -> JunctionMask:
     if not sp.issparse(junction):
         return np.asarray(junction).astype(bool)
     boolean = sp.csr_array(junction).astype(bool)
@@ -109,11 +109,11 @@ def _as_boolean(junction: Matrix) -> Junction:
     return boolean
 
 
-def _connections(junction: Junction) -> int:
+def _connections(junction: JunctionMask) -> int:
     return int(junction.count_nonzero() if sp.issparse(junction) else np.count_nonzero(junction))
 
 
-def _covered(junction: Junction, windows: NDArray[np.int64]) -> float:
+def _covered(junction: JunctionMask, windows: NDArray[np.int64]) -> float:
     """The share of (row, window) pairs in which the row has a connection into the window."""
     count = int(windows.max()) + 1
     pairs = junction.shape[0] * count
@@ -127,7 +127,7 @@ def _covered(junction: Junction, windows: NDArray[np.int64]) -> float:
     return float(np.count_nonzero(np.logical_or.reduceat(junction[:, order], starts, axis=1)) / pairs)
 
 
-def _equivalent(chain: list[Junction]) -> Junction:
+def _equivalent(chain: list[JunctionMask]) -> JunctionMask:
     """Where there is a path from the input to the output; multiplied from the narrower end."""
     forwards = chain[0].shape[1] <= chain[-1].shape[0]
     ordered = chain if forwards else [junction.T for junction in reversed(chain)]

@@ -15,7 +15,7 @@ ORDER: tuple[Severity, ...] = ("severe", "warning", "notice", "good")
 VERDICTS: dict[Severity, str] = {
     "severe": "badly connected",
     "warning": "weakly connected",
-    "notice": "well connected",
+    "notice": "moderately connected",
     "good": "well connected",
 }
 
@@ -25,7 +25,7 @@ class Finding:
     """One sentence with its evidence.
 
     `clause`: the same in a few words for the headline, "" where it does not belong there. `remedy`: what to try, ""
-    where nothing has to be done.
+    where nothing has to be done. `verdict`: the one on the network as a whole, where this finding decides it.
     """
 
     severity: Severity
@@ -34,6 +34,7 @@ class Finding:
     clause: str = ""
     evidence: Mapping[str, Quantity] = field(default_factory=dict)
     remedy: str = ""
+    verdict: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values."""
@@ -90,8 +91,14 @@ def findings(evidence: Evidence, rules: Iterable[Rule]) -> tuple[Finding, ...]:
 
 
 def verdict(found: Iterable[Finding]) -> str:
-    """`badly`, `weakly` or `well connected`: as the worst of the findings."""
-    return VERDICTS[min((each.severity for each in found), key=ORDER.index, default="good")]
+    """The verdict that a finding decides (`cut`, `partly cut`), else that of the worst of the findings.
+
+    A notice counts where the headline names it: that a network has skips, or how its layers mix, is no verdict.
+    """
+    found = tuple(found)
+    counted = [each.severity for each in found if each.clause or each.severity != "notice"]
+    decided = next((each.verdict for each in found if each.verdict), None)
+    return decided or VERDICTS[min(counted, key=ORDER.index, default="good")]
 
 
 def headline(name: str, found: tuple[Finding, ...]) -> str:

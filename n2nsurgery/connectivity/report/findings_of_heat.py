@@ -1,9 +1,9 @@
 """Findings about heat: into how many parts the network falls, how long heat takes to settle, and what limits it.
 
 How long heat takes is compared with what the loss of weight alone would cost: were all conductances of the reference
-scaled down to this network's sum, heat would take vol_ref / vol times as long. Whatever is beyond that is due to where
-the connections are. The bottleneck of heat is the block with the largest share in its settling time
-(`bottleneck_shares`).
+scaled down to this network's sum, heat would take vol_ref / vol times as long. What is beyond that is due to where the
+connections are, or to the sizes of their weights; the metric `placement` tells the two apart. The bottleneck of heat is
+the block with the largest share in its settling time (`bottleneck_shares`).
 """
 
 from __future__ import annotations
@@ -94,17 +94,26 @@ def _reason(evidence: Evidence, ratio: float, lost: float) -> str:
         return f"within the parts that still hang together{waiting}"
     beyond = ratio / lost
     if beyond < 1 / SLOW:
-        return f"less than the loss of weight alone would cost: the connections are well placed{waiting}"
+        return f"less than the loss of weight alone would cost, {_cause(evidence, lost, 'well')}{waiting}"
     if beyond < SLOW:
         return f"about what the loss of weight alone costs{waiting}"
-    return (
-        f"{times(beyond)} times what the loss of weight alone would cost, for its connections are badly placed{waiting}"
-    )
+    return f"{times(beyond)} times what the loss of weight alone would cost, {_cause(evidence, lost, 'badly')}{waiting}"
+
+
+def _cause(evidence: Evidence, lost: float, word: str) -> str:
+    """Whether the places of the weights are the cause, or their sizes, which were not the same either."""
+    equal = evidence.value("placement.t_sat_ratio_equal")
+    by_places = equal / lost < 1 / SLOW if word == "well" else equal / lost >= SLOW
+    if by_places:
+        return f"for its connections are {word} placed"
+    new = " (those of a new skip are 1)" if evidence.layers.skips else ""
+    return f"for its weights differ in size{new}: with all of one size it would take {times(equal)} times as long"
 
 
 def heat_bottleneck(evidence: Evidence) -> Finding | None:
     """What limits the heat, and where the last of it waits."""
-    rows = [row for row in evidence.layers.rows if row.values["heat_share"] is not None]
+    every = [row for row in evidence.layers.rows if row.values["heat_share"] is not None]
+    rows = [row for row in every if row.kind != IDENTITY]  # nobody can give more weight to an addition
     if not rows:
         return None
     largest = max(rows, key=lambda row: row.values["heat_share"] or 0)
@@ -118,21 +127,23 @@ def heat_bottleneck(evidence: Evidence) -> Finding | None:
         ),
         "waiting": Quantity(value=waiting, unit="", meaning=f"Share of '{where}' in the heat that settles last"),
     }
-    name = f"the identity edges '{largest.name}'" if largest.kind == IDENTITY else f"'{largest.name}'"
+    name = f"'{largest.name}'"
+    fixed = sum(float(row.values["heat_share"] or 0) for row in every if row.kind == IDENTITY)
+    beside = f" Additions of shortcuts hold {percent(fixed)}, which no weight changes." if fixed else ""
     if share < BOTTLENECK:
         sentence = f"No single layer limits the heat: the largest share in its settling time, {percent(share)}, is that"
         return Finding(
             severity="good",
             topic="Bottleneck of heat",
-            sentence=f"{sentence} of {name}.",
+            sentence=f"{sentence} of {name}.{beside}",
             clause="no single layer limits it",
             evidence=shown,
         )
     return Finding(
         severity=_severity_of_bottleneck(evidence, share),
         topic="Bottleneck of heat",
-        sentence=f"{name[0].upper()}{name[1:]} limits the heat: it holds {percent(share)} of the settling time; the"
-        f" last heat waits in '{where}' ({percent(waiting)}).",
+        sentence=f"{name} limits the heat: it holds {percent(share)} of the settling time; the"
+        f" last heat waits in '{where}' ({percent(waiting)}).{beside}",
         clause=f"its heat is limited by {name}",
         evidence=shown,
         remedy=f"Stronger or more connections there, or skips over it, help most; elsewhere they help"

@@ -50,7 +50,7 @@ def spreading(evidence: Evidence) -> Finding | None:
 
 
 def skips(evidence: Evidence) -> Finding | None:
-    """What the skips hold and what they contribute."""
+    """What the skips hold, and how much the heat gains by them."""
     rows = evidence.layers.skips
     if not rows:
         return None
@@ -61,8 +61,8 @@ def skips(evidence: Evidence) -> Finding | None:
     return Finding(
         severity="notice",
         topic="Skips",
-        sentence=f"{len(rows)} skips hold {held:,} weights ({percent(weights)} of those kept) and account for"
-        f" {percent(share)} of the settling time of heat.",
+        sentence=f"{len(rows)} skips hold {held:,} weights ({percent(weights)} of those kept) and carry heat: if they"
+        f" conducted 1 % more, it would settle {share:.2g} % sooner.",
         evidence={
             "held": Quantity(value=held, unit="weights", meaning="Kept weights of the skips"),
             "held_share": Quantity(value=weights, unit="", meaning="Their share of all kept weights"),

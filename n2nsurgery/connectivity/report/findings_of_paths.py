@@ -17,8 +17,11 @@ from n2nsurgery.connectivity.measures.measurement import Quantity
 from n2nsurgery.connectivity.report.findings import Evidence, Finding, Severity, percent
 from n2nsurgery.connectivity.report.layer_table import LayerRow
 
-MANY, SOME = 0.05, 0.01
-"""Shares of dead channels, or wasted weights, that are severe and that deserve a warning."""
+MANY, SOME = 0.5, 0.01
+"""Shares of dead channels, or wasted weights, that are severe and that deserve a warning.
+
+A network learns without some of its channels, as long as all outputs are reached; what it has is a smaller one.
+"""
 THIN, VERY_THIN = 3, 1
 """Weights for each channel: 3 leave one in twenty channels without any, below 1 layers fall apart."""
 MOSTLY, NEARLY_ALL = 0.5, 0.9
@@ -35,6 +38,7 @@ def reachability(evidence: Evidence) -> Finding:
             topic="Paths",
             sentence=f"No path leads from the input to the output: nothing can be learned; {_severed(evidence)}",
             clause="no path leads from its input to its output",
+            verdict="cut",
             evidence=shown,
             remedy="Keep more weights in the layers around the cut (--floor-layer, --ignore), or lead skips over it"
             " (--skip n2n).",
@@ -45,6 +49,7 @@ def reachability(evidence: Evidence) -> Finding:
             topic="Paths",
             sentence=f"{dead:,} of {outputs:,} outputs cannot be reached from the input: they stay constant.",
             clause=f"{dead:,} of its {outputs:,} outputs cannot be reached",
+            verdict="partly cut",
             evidence=shown,
             remedy="Keep at least one weight for every channel (--floor-channel 1).",
         )

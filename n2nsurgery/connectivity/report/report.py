@@ -68,7 +68,7 @@ class ConnectivityReport:
 
     @property
     def verdict(self) -> str:
-        """`well connected`, `weakly connected` or `badly connected`."""
+        """`well`, `moderately`, `weakly` or `badly connected`, `partly cut` or `cut`."""
         return verdict(self.findings)
 
     @property

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from n2nsurgery.core.config.options import option
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.names import require_choice
+from n2nsurgery.core.validation import require_choice
 from n2nsurgery.data.pipeline.augmentation import Augmentation
 
 Augment = Literal["none", "standard", "randaugment", "trivialaugment"]

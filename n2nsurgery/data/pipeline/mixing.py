@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.names import require_choice
+from n2nsurgery.core.validation import require_choice
 
 Mixing = Literal["mixup", "cutmix"]
 _IMAGES = 4  # dimensions of a batch of images

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from n2nsurgery.core.config.options import option
-from n2nsurgery.core.names import require_choice
 from n2nsurgery.core.seeds import numpy_generator
+from n2nsurgery.core.validation import require_choice
 from n2nsurgery.data.assembly.assembly import Part, assemble
 from n2nsurgery.data.assembly.morse_code import DIFFICULTIES, FRAME, LEVELS, Difficulty, codewords, frames
 from n2nsurgery.data.assembly.options import LimitOptions, require_count

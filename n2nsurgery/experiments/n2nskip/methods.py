@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Unpack
 
 from n2nsurgery.core.names import unknown
-from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import SurgeryOptions
+from n2nsurgery.surgery.planning.presets import Preset
 
 DENSE = "dense"
 ONE_TO_ONE = "N2NSkip-RP one-to-one"

@@ -31,12 +31,12 @@ ROUNDING = {"fp32": TOLERANCE, "fp16": 1e-2, "int8": 0.2}
 accuracy is for an evaluation to tell."""
 
 Array = NDArray[Any]
-Batches = Sequence[Sequence[Tensor]]
+ExampleBatches = Sequence[Sequence[Tensor]]
 Outputs = list[list[Array]]
 """The outputs of a network, in their order, for each batch."""
 
 
-def torch_outputs(module: nn.Module, batches: Batches, input_names: Sequence[str]) -> list[list[Array]]:
+def torch_outputs(module: nn.Module, batches: ExampleBatches, input_names: Sequence[str]) -> list[list[Array]]:
     """What `module` returns for each batch of the inputs `input_names`, flattened.
 
     A model may begin in place, so it gets copies.
@@ -46,7 +46,7 @@ def torch_outputs(module: nn.Module, batches: Batches, input_names: Sequence[str
         return [[tensor.numpy() for _, tensor in flatten(value)] for value in returned]
 
 
-def file_outputs(path: Path, batches: Batches, libraries: Sequence[Path] = ()) -> list[list[Array]]:
+def file_outputs(path: Path, batches: ExampleBatches, libraries: Sequence[Path] = ()) -> list[list[Array]]:
     """The same of the file at `path` in ONNX Runtime on the CPU; VerificationError where it does not run."""
     runtime = session(path, libraries=libraries)
     names = [value.name for value in runtime.get_inputs()]
@@ -65,7 +65,7 @@ def require_parity(  # noqa: PLR0913 - two sides, and what to call them
     expected: Sequence[Sequence[Array]],
     *,
     outputs: Sequence[str],
-    batches: Batches,
+    batches: ExampleBatches,
     subject: str,
     reference: str,
     tolerance: float = TOLERANCE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
@@ -24,3 +24,13 @@ class Allocation(Protocol):
 
 
 ALLOCATIONS: Registry[type[Allocation]] = registries.ALLOCATIONS
+
+if TYPE_CHECKING:
+    AllocationRule = str | Allocation
+else:
+    AllocationRule = str  # what a file or the command line can say; in Python it may be an object
+
+
+def allocation_of(rule: AllocationRule) -> Allocation:
+    """The allocation called `rule`, with its defaults, or `rule` itself; UnknownNameError for an unknown name."""
+    return ALLOCATIONS.get(rule)() if isinstance(rule, str) else rule

@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from n2nsurgery.core.errors import BudgetError
-from n2nsurgery.masks.allocations import ALLOCATIONS
+from n2nsurgery.masks.allocations import AllocationRule, allocation_of
 
 _LISTED = 5  # how many crowded items a message names
 
@@ -26,14 +26,14 @@ _LISTED = 5  # how many crowded items a message names
 def allocate(  # noqa: PLR0913 - each is a separate question
     shapes: Mapping[str, tuple[int, ...]],
     total: int,
-    rule: str = "erk",
+    rule: AllocationRule = "erk",
     *,
     capacities: Mapping[str, int] | None = None,
     least: Mapping[str, int] | None = None,
     exceeds: Literal["redistribute", "error"] = "redistribute",
     generator: np.random.Generator | None = None,
 ) -> dict[str, int]:
-    """How many of `total` weights each item (name -> shape of its weight) gets, by the rule called `rule`.
+    """How many of `total` weights each item (name -> shape of its weight) gets by `rule`, a name or an object.
 
     `capacities` is the most an item may hold (its size, where not given), `least` what it gets in any case (0). An
     item whose share is over its capacity becomes full and the others get the surplus; with `exceeds="error"` this
@@ -46,7 +46,7 @@ def allocate(  # noqa: PLR0913 - each is a separate question
     floors = {name: min((least or {}).get(name, 0), most[name]) for name in shapes}
     if not sum(floors.values()) <= total <= sum(most.values()):
         raise BudgetError(_misfit(total, sum(floors.values()), sum(most.values())))
-    allocation = ALLOCATIONS.get(rule)()
+    allocation = allocation_of(rule)
     shares = allocation.shares(list(shapes.values()), total, generator)
     if exceeds == "error" and not allocation.clips:
         _require_room(shapes, total, shares, most)

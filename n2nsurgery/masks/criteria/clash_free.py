@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
-from n2nsurgery.masks.allocations import ALLOCATIONS
+from n2nsurgery.masks.allocations import AllocationRule, allocation_of
 from n2nsurgery.masks.criterion import Needs
 from n2nsurgery.masks.grid import from_grid, grid_of
 from n2nsurgery.masks.patterns.clash_free import clash_free
@@ -26,13 +26,13 @@ from n2nsurgery.masks.patterns.fans import regular_step
 class ClashFree:
     """`allocation`: how a density without fan-outs of its own is divided among the layers."""
 
-    allocation: str = "uniform"
+    allocation: AllocationRule = "uniform"
 
     needs: ClassVar[Needs] = "nothing"
 
     def __post_init__(self) -> None:
         """Raise UnknownNameError for an unknown allocation."""
-        ALLOCATIONS.canonical(self.allocation)
+        allocation_of(self.allocation)
 
     def step(self, weight: PrunableWeight) -> int:
         """The weights of the smallest legal fan-out; legal counts are its multiples."""

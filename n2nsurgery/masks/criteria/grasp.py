@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.names import require_choice
+from n2nsurgery.core.validation import require_choice
 from n2nsurgery.masks.criterion import Needs
 from n2nsurgery.masks.scoring.context import MODES, ScoreContext, gradients, over_batches, weight_values
 

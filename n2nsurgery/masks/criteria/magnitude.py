@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from n2nsurgery.core.names import require_choice
+from n2nsurgery.core.validation import require_choice
 from n2nsurgery.masks.criterion import SCOPES, Needs
 from n2nsurgery.masks.scoring.context import ScoreContext, weight_values
 

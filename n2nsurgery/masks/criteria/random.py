@@ -13,9 +13,9 @@ import numpy as np
 from torch import Tensor
 
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
-from n2nsurgery.masks.allocations import ALLOCATIONS
+from n2nsurgery.masks.allocations import AllocationRule, allocation_of
 from n2nsurgery.masks.criterion import Needs
-from n2nsurgery.masks.granularities import GRANULARITIES
+from n2nsurgery.masks.granularities import GranularityRule, granularity_of
 from n2nsurgery.masks.patterns.balanced import balanced_mask
 
 
@@ -23,15 +23,15 @@ from n2nsurgery.masks.patterns.balanced import balanced_mask
 class Random:
     """`allocation`: by which rule layers share the count. `granularity`: single `weight`s or whole `kernel`s."""
 
-    allocation: str = "erk"
-    granularity: str = "weight"
+    allocation: AllocationRule = "erk"
+    granularity: GranularityRule = "weight"
 
     needs: ClassVar[Needs] = "nothing"
 
     def __post_init__(self) -> None:
         """Raise UnknownNameError for an unknown allocation or granularity."""
-        ALLOCATIONS.canonical(self.allocation)
-        GRANULARITIES.canonical(self.granularity)
+        allocation_of(self.allocation)
+        granularity_of(self.granularity)
 
     def step(self, weight: PrunableWeight) -> int:  # noqa: ARG002 - the protocol's
         """1: any count can be drawn."""

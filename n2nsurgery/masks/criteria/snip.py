@@ -14,7 +14,7 @@ from typing import ClassVar
 from torch import Tensor, float64
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.names import require_choice
+from n2nsurgery.core.validation import require_choice
 from n2nsurgery.masks.criterion import SCOPES, Needs
 from n2nsurgery.masks.scoring.context import MODES, ScoreContext, gradients, over_batches, weight_values
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -22,3 +22,13 @@ class Granularity(Protocol):
 
 
 GRANULARITIES: Registry[type[Granularity]] = registries.GRANULARITIES
+
+if TYPE_CHECKING:
+    GranularityRule = str | Granularity
+else:
+    GranularityRule = str  # what a file or the command line can say; in Python it may be an object
+
+
+def granularity_of(rule: GranularityRule) -> Granularity:
+    """The granularity called `rule`, with its defaults, or `rule` itself; UnknownNameError for an unknown name."""
+    return GRANULARITIES.get(rule)() if isinstance(rule, str) else rule

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import BudgetError
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
-from n2nsurgery.masks.granularities import GRANULARITIES
+from n2nsurgery.masks.granularities import GranularityRule, granularity_of
 from n2nsurgery.masks.grid import from_grid, grid_of
 from n2nsurgery.masks.patterns.balanced_assignment import balanced_units
 
 
 def balanced_mask(
-    weight: PrunableWeight, count: int, generator: np.random.Generator, *, granularity: str = "weight"
+    weight: PrunableWeight, count: int, generator: np.random.Generator, *, granularity: GranularityRule = "weight"
 ) -> Tensor:
     """A boolean tensor of the weight's shape with exactly `count` True, balanced and random otherwise.
 
@@ -24,7 +24,7 @@ def balanced_mask(
     """
     if not 0 <= count <= weight.numel:
         raise BudgetError(f"{count:,} weights cannot be kept in '{weight.name}', which has {weight.numel:,}")
-    tiling = GRANULARITIES.get(granularity)()
+    tiling = granularity_of(granularity)
     grid = grid_of(weight)
     units = tiling.units(grid)
     size = grid.numel // units.numel

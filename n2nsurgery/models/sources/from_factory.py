@@ -5,10 +5,6 @@ Both are imported, which runs their code, so this is for names that a user gave,
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import importlib.util
-import sys
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -20,7 +16,7 @@ from torch import nn
 from n2nsurgery.core.errors import N2NSurgeryError, RunError, UnknownNameError, UsageError
 from n2nsurgery.core.names import nearest
 from n2nsurgery.models.sources.source import Arguments, Design, InputSize, StateDict
-from n2nsurgery.plugins import import_from_here
+from n2nsurgery.plugins import import_file, import_from_here
 
 _SUFFIX = ".py"
 
@@ -106,26 +102,12 @@ def _module(name: str, path: str) -> ModuleType:
 
 
 def _file(path: Path) -> ModuleType:
-    """The module in a file, once for each process; what lies beside the file can be imported by it."""
     if not path.is_file():
         raise UnknownNameError(f"there is no file '{path}'; paths begin in the current folder '{Path.cwd()}'")
-    full = path.resolve()
-    name = f"{full.stem}_{hashlib.sha256(str(full).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    if str(full.parent) not in sys.path:
-        sys.path.insert(0, str(full.parent))
-    spec = importlib.util.spec_from_file_location(name, full)
-    assert spec is not None  # the suffix is .py
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # where dataclasses and pickles look for it
     try:
-        spec.loader.exec_module(module)
+        return import_file(path)
     except Exception as error:
-        del sys.modules[name]
         raise _failing(str(path), error) from error
-    return module
 
 
 def _failing(place: str, error: Exception) -> RunError:

@@ -12,6 +12,7 @@ from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.graph.graph_options import DEFAULT, MAX_NODES, GraphOptions
 from n2nsurgery.connectivity.graph.network_graph import channel_graph, dense_reference, require_size
 from n2nsurgery.connectivity.measures.subject import Origin, Subject
+from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import device_of
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.channels.network import channel_network_of_onnx
@@ -52,6 +53,7 @@ def subject_of(  # noqa: PLR0913 - every argument is an option of the command
     `max_nodes` channels, weights that are NaN or infinite), UnknownNameError, InvalidFileError or VerificationError (a
     folder or file that is none), TraceError.
     """
+    require_network(given)
     if isinstance(given, PrunedModel):
         origin, network, notes = Origin(name=given.plan.model_class, origin="pruned model"), *_of_pruned(given)
     elif isinstance(given, nn.Module):
@@ -71,6 +73,17 @@ def subject_of(  # noqa: PLR0913 - every argument is an option of the command
         network = _of_bundle(resolve_model(str(given), num_classes=num_classes, input_size=input_size, seed=seed))
         notes = ()
     return _subject(origin, network, options, notes, max_nodes)
+
+
+def require_network(given: object) -> None:
+    """Return where `given` can be a network; raises UsageError for a class, or for what is none."""
+    if isinstance(given, type):
+        raise UsageError(f"{given.__name__} is a class; give an object of it, {given.__name__}(...)")
+    if not isinstance(given, PrunedModel | nn.Module | str | Path):
+        raise UsageError(
+            f"the network is of type {type(given).__name__}; give a pruned model, an nn.Module with example_inputs, the"
+            " folder of an artifact or a run, an .onnx file, or a name of `n2nsurgery models`"
+        )
 
 
 def name_of(model: str | Path) -> str:

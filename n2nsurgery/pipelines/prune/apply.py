@@ -37,10 +37,11 @@ from n2nsurgery.pipelines.prune.same_artifact import same_artifact
 from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
 from n2nsurgery.surgery.artifact import Artifact
 from n2nsurgery.surgery.engines.carry_out import operand
-from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
+from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import SurgeryOptions
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.planner import checked, criterion_of
+from n2nsurgery.surgery.planning.presets import Preset
 from n2nsurgery.surgery.prune import ScoringData, assist, prune
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import density_of, model_name, summary
@@ -96,7 +97,8 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
     What is asked has the names of the options of `n2nsurgery apply`; each is a field of SurgeryConfig. One of
     `density`, `sparsity` and `compression` is needed, or `fan_out` or `junction_density` by layer. `config` holds all
     of them in one value, and `options` beside it replace some. `preset`: values in the place of defaults. `criterion`:
-    a name, or an object that draws or scores.
+    a name, or an object that draws or scores; `allocation`, `granularity`, `skip` and `skip_allocation` may be objects
+    of their kinds as well.
 
         apply("resnet50", density=0.05)
         apply(net, example_inputs=images, sparsity=0.9, criterion="snip", data=loader, ignore=["fc"])

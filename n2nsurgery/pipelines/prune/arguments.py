@@ -9,9 +9,11 @@ from torch import nn
 
 from n2nsurgery.core.config.signature import require_known
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.masks.criterion import Criterion, described
-from n2nsurgery.surgery.planning.config import Preset, SurgeryConfig
+from n2nsurgery.masks.criterion import Criterion
+from n2nsurgery.pipelines.prune.objects import by_name, criterion_of_objects
+from n2nsurgery.surgery.planning.config import WITH_OPTIONS, SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import SurgeryOptions
+from n2nsurgery.surgery.planning.presets import Preset
 
 
 def config_of(
@@ -19,19 +21,13 @@ def config_of(
 ) -> tuple[SurgeryConfig, Criterion | None]:
     """The config that the arguments of `apply` describe, and the criterion where no registry has it."""
     require_known(options, SurgeryOptions, "apply")
-    scorer: Criterion | None = None
-    if criterion is not None and not isinstance(criterion, str):
-        if "criterion_options" in options:
-            raise UsageError("is for a criterion by name; the object has its own", field="criterion_options", joint=" ")
-        criterion, options["criterion_options"], scorer = described(criterion)
-    if config is None:
-        return SurgeryConfig.from_preset(preset, criterion=criterion or "random", **options), scorer
-    if preset is not None:
+    given: dict[str, Any] = dict(options) if criterion is None else {"criterion": criterion, **options}
+    named, objects = by_name(given)
+    if config is not None and preset is not None:
         raise UsageError("is for options; the config that is given beside it is complete", field="preset", joint=" ")
-    changes: dict[str, Any] = (
-        dict(options) if criterion is None else {"criterion": criterion, "criterion_options": {}, **options}
-    )
-    return replace(config, **changes), scorer
+    fresh: dict[str, Any] = {f"{name}_options": {} for name in WITH_OPTIONS if name in named}
+    asked = SurgeryConfig.from_preset(preset, **named) if config is None else replace(config, **{**fresh, **named})
+    return asked, criterion_of_objects(asked, objects)
 
 
 def require_object(model: object) -> None:

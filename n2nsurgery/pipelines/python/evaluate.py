@@ -20,7 +20,7 @@ from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.device import choose_device
 from n2nsurgery.training.config.task import TaskName
-from n2nsurgery.training.loop.components import Loss, OwnParts, components_of
+from n2nsurgery.training.loop.components import LossFunction, OwnParts, components_of
 from n2nsurgery.training.loop.evaluation import evaluate as evaluate_network
 from n2nsurgery.training.metrics.record import EvaluationRecord, evaluation_record
 
@@ -31,7 +31,7 @@ def evaluate(  # noqa: PLR0913 - what a caller may bring
     data: Any = None,  # noqa: ANN401 - a dataset, a DataLoader, an iterable, or a name
     *,
     task: TaskName = "classification",
-    loss: Loss | None = None,
+    loss: LossFunction | None = None,
     metrics: Metrics | None = None,
     amp: Literal["off", "bf16", "fp16"] = "off",
     collate: Callable[[list[Any]], Any] | None = None,

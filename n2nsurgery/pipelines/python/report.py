@@ -19,15 +19,15 @@ from n2nsurgery.pipelines.connectivity.graph_source import read_subject
 from n2nsurgery.pipelines.connectivity.report import FORMS, write_report
 from n2nsurgery.surgery.pruned_model import PrunedModel
 
-Network = PrunedModel | nn.Module | str | Path
+AnyNetwork = PrunedModel | nn.Module | str | Path
 
 
 @keywords_of(GraphRequest, NetworkOptions)
 def report(
-    model: Network,
+    model: AnyNetwork,
     *,
     example_inputs: Any = None,  # noqa: ANN401 - any input that a module takes
-    reference: Network | None = None,
+    reference: AnyNetwork | None = None,
     output: str | Path | None = None,
     overwrite: bool = False,
     **options: Unpack[NetworkOptions],
@@ -60,8 +60,8 @@ def report(
 
 @keywords_of(GraphRequest, NetworkOptions)
 def diff(
-    first: Network,
-    second: Network,
+    first: AnyNetwork,
+    second: AnyNetwork,
     *,
     example_inputs: Any = None,  # noqa: ANN401
     **options: Unpack[NetworkOptions],
@@ -74,6 +74,6 @@ def diff(
     return difference(one, other)
 
 
-def _request(model: Network, options: NetworkOptions, function: str) -> GraphRequest:
+def _request(model: AnyNetwork, options: NetworkOptions, function: str) -> GraphRequest:
     require_known(options, NetworkOptions, function)
     return GraphRequest(model=model, **options)

@@ -34,7 +34,13 @@ from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery.training.distributed.collectives import on_rank_zero
 from n2nsurgery.training.distributed.distributed import joined
 from n2nsurgery.training.loop.batches import TrainData
-from n2nsurgery.training.loop.components import Loss, OptimizerFactory, OwnParts, SchedulerFactory, components_of
+from n2nsurgery.training.loop.components import (
+    LossFunction,
+    OptimizerFactory,
+    OwnParts,
+    SchedulerFactory,
+    components_of,
+)
 from n2nsurgery.training.loop.events import Callbacks, EngineEvent
 from n2nsurgery.training.loop.run import TrainOutcome, run_training
 from n2nsurgery.training.metrics.measure import Measure
@@ -53,7 +59,7 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
     folder: str | Path | None = None,
     validation: Any = None,  # noqa: ANN401
     test: Any = None,  # noqa: ANN401
-    loss: Loss | str | None = None,
+    loss: LossFunction | str | None = None,
     metrics: Metrics | Sequence[str] | None = None,
     optimizer: OptimizerFactory | OptimizerConfig | None = None,
     scheduler: SchedulerFactory | None = None,

@@ -69,10 +69,7 @@ def newest_checkpoint(run: Path) -> Path:
 
 def newest_result() -> Path:
     """The artifact in `exported/` or the run in `runs/` that was written to last; InvalidFileError where none is."""
-    found: list[tuple[int, Path]] = []
-    for run in RUNS.glob(f"[!.]*/{RUN}"):
-        stamps = [path.stat().st_mtime_ns for path in (run.parent / CHECKPOINTS).glob("e*/manifest.json")]
-        found += [(max(stamps), run.parent)] if stamps else []
+    found = _runs()
     try:
         artifact = newest_artifact(ARTIFACTS)
     except InvalidFileError:
@@ -81,3 +78,20 @@ def newest_result() -> Path:
     else:
         found.append(((artifact / "manifest.json").stat().st_mtime_ns, artifact))
     return max(found)[1]
+
+
+def newest_run() -> Path:
+    """The run in `runs/` whose newest checkpoint was written last; InvalidFileError where there is none."""
+    found = _runs()
+    if not found:
+        raise InvalidFileError(f"no trained run in '{RUNS}'; make one with `n2nsurgery train` or name its folder")
+    return max(found)[1]
+
+
+def _runs() -> list[tuple[int, Path]]:
+    """The runs with a checkpoint, each with the time at which its newest was written."""
+    found: list[tuple[int, Path]] = []
+    for run in RUNS.glob(f"[!.]*/{RUN}"):
+        stamps = [path.stat().st_mtime_ns for path in (run.parent / CHECKPOINTS).glob("e*/manifest.json")]
+        found += [(max(stamps), run.parent)] if stamps else []
+    return found

@@ -95,3 +95,17 @@ def to_batch_first(tensor: Tensor) -> Tensor:
         return tensor
     result: Tensor = ToBatchFirst.apply(tensor)
     return result
+
+
+class GradientBatchFirst(torch.autograd.Function):
+    """A tensor as it is; its gradient is turned into torch's own order by the native library."""
+
+    @staticmethod
+    def forward(ctx: object, tensor: Tensor) -> Tensor:  # noqa: ARG004 - autograd's signature
+        """`tensor` itself."""
+        return tensor.view_as(tensor)
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        """The gradient in torch's own order."""
+        return to_batch_first(gradient)

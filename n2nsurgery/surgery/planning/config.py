@@ -9,36 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from types import MappingProxyType
 from typing import Any, Literal, Self, Unpack
 
+from n2nsurgery.core.config.members import Scalar
 from n2nsurgery.core.config.options import Former, Range, check_options, option
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.names import unknown
 from n2nsurgery.graph.layers.pair_selection import PAPER_LENGTH, PairSelection, Placement, Policy
 from n2nsurgery.registries import ALLOCATIONS, CRITERIA, GRANULARITIES, SKIP_KINDS
 from n2nsurgery.skips.spec import Pooling
-from n2nsurgery.surgery.planning.keywords import Scalar, SurgeryOptions
+from n2nsurgery.surgery.planning.keywords import SurgeryOptions
+from n2nsurgery.surgery.planning.presets import Preset, with_preset
 
-Preset = Literal["paper"]
-PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        "paper": {
-            "skip_pattern": "random",
-            "skip_ratio": 0.5,
-            "skip_kernel": "target",
-            "skip_norm": "never",
-            "skip_placement": "all",
-        }
-    }
-)
-"""What a preset puts in the place of defaults. `paper`: Eq. 2 to the letter, beside shortcuts too."""
-PRESET_HELP = "paper: the literal setting of the N2NSkip paper, where no option says otherwise"
-_RANDOM = frozenset({"random", "rp"})
-_PRESET_ALLOCATION = "uniform"  # for `random`; the paper's other criterion, `snip`, takes no allocation
-
+WITH_OPTIONS = ("criterion", "allocation", "granularity", "skip", "skip_allocation")
+"""The fields that name a registered member; its options are in the field of the same name with `_options`."""
 _BUDGET, _WHO, _SKIPS, _SCORES = "Budget", "Which weights survive", "Skip connections", "Scores and draws"
 _SHARE = Range(above=0, most=1)
+
+
+def _options(of: str, group: str) -> Any:  # noqa: ANN401 - a field of the config below
+    described = option(f"an option of {of}", metavar="NAME=VALUE", group=group)
+    return field(default_factory=dict, hash=False, metadata=described)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +90,7 @@ class SurgeryConfig:
         default="random",
         metadata=option("what decides; see the list below", group=_WHO, registry=CRITERIA),
     )
-    criterion_options: Mapping[str, Scalar] = field(
-        default_factory=dict,
-        hash=False,
-        metadata=option("an option of the criterion", metavar="NAME=VALUE", group=_WHO),
-    )
+    criterion_options: Mapping[str, Scalar] = _options("the criterion", _WHO)
     allocation: str | None = field(
         default=None,
         metadata=option(
@@ -113,15 +99,18 @@ class SurgeryConfig:
             registry=ALLOCATIONS,
         ),
     )
+    allocation_options: Mapping[str, Scalar] = _options("the allocation", _WHO)
     granularity: str | None = field(
         default=None,
         metadata=option("what is kept or pruned as one", group=_WHO, registry=GRANULARITIES),
     )
+    granularity_options: Mapping[str, Scalar] = _options("the granularity", _WHO)
     scope: Literal["global", "layer"] | None = field(default=None, metadata=option("where scores compete", group=_WHO))
     skip: str = field(
         default="n2n",
         metadata=option("kind of skip connection", group=_SKIPS, registry=SKIP_KINDS, names=("none",)),
     )
+    skip_options: Mapping[str, Scalar] = _options("the kind of skip", _SKIPS)
     skip_ratio: float | Literal["auto"] = field(
         default="auto",
         metadata=option(
@@ -142,6 +131,7 @@ class SurgeryConfig:
         default="uniform",
         metadata=option("how skips share their budget; uniform: by size", group=_SKIPS, registry=ALLOCATIONS),
     )
+    skip_allocation_options: Mapping[str, Scalar] = _options("the skips' allocation", _SKIPS)
     skip_norm: Literal["auto", "always", "never"] = field(
         default="auto",
         metadata=option("BatchNorm on the skip; auto: of random patterns beside a shortcut", group=_SKIPS),
@@ -242,23 +232,19 @@ class SurgeryConfig:
         for name in ("allocation", "granularity", "scope"):
             if name in self.criterion_options and getattr(self, name) is not None:
                 raise UsageError("is given twice: as an option of its own and of the criterion", field=name, joint=" ")
+        for name in WITH_OPTIONS:
+            unnamed = getattr(self, name) in {None, "none"} and name not in self.criterion_options
+            if unnamed and getattr(self, f"{name}_options"):
+                raise UsageError(
+                    f"needs the name of what it is for: give {name}, too", field=f"{name}_options", joint=" "
+                )
 
     @classmethod
     def from_preset(
         cls, preset: Preset | None = None, *, criterion: str = "random", **changes: Unpack[SurgeryOptions]
     ) -> Self:
         """The config with a preset's values where `changes` has none; raises UsageError as making one does."""
-        base: dict[str, Any] = {"criterion": criterion}
-        if preset is not None:
-            if preset not in PRESETS:
-                raise unknown("preset", preset, tuple(PRESETS), field="preset")
-            base |= PRESETS[preset]
-            if criterion in _RANDOM and "allocation" not in changes.get("criterion_options", {}):
-                base["allocation"] = _PRESET_ALLOCATION
-            if changes.get("skip", "n2n") != "n2n":
-                del base["skip_ratio"]  # the other kinds hold no weights
-        base |= changes
-        return cls(**base)
+        return cls(**with_preset(preset, {"criterion": criterion, **changes}))
 
     @property
     def kept(self) -> float | None:

@@ -1,6 +1,6 @@
 """The keyword arguments of surgery for editors and type checkers: the fields of SurgeryConfig as a TypedDict.
 
-A test compares the two; the criterion stands beside them, since Python takes an object there.
+A test compares the two; the criterion stands beside them. Python takes an object wherever a registered member is named.
 """
 
 from __future__ import annotations
@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
+from n2nsurgery.core.config.members import Scalar
 from n2nsurgery.graph.layers.pair_selection import Placement, Policy
 from n2nsurgery.skips.spec import Pooling
-
-Scalar = float | bool | str
 
 
 class PairOptions(TypedDict, total=False):
@@ -39,14 +38,18 @@ class SurgeryOptions(PairOptions, total=False):
     floor_channel: int
     redistribute: bool
     criterion_options: Mapping[str, Scalar]
-    allocation: str | None
-    granularity: str | None
+    allocation: str | object | None
+    allocation_options: Mapping[str, Scalar]
+    granularity: str | object | None
+    granularity_options: Mapping[str, Scalar]
     scope: Literal["global", "layer"] | None
-    skip: str
+    skip: str | object
+    skip_options: Mapping[str, Scalar]
     skip_ratio: float | Literal["auto"]
     skip_pattern: Literal["one-to-one", "random"]
     skip_kernel: Literal["auto", "1", "target"]
-    skip_allocation: str
+    skip_allocation: str | object
+    skip_allocation_options: Mapping[str, Scalar]
     skip_norm: Literal["auto", "always", "never"]
     engine: Literal["auto", "hooks", "rewrite"]
     pooling: Pooling

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -12,11 +13,12 @@ from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight, Rejection
 from n2nsurgery.masks.counts.budgets import Budget
 from n2nsurgery.skips.spec import SkipSpec
-from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.config import WITH_OPTIONS, SurgeryConfig
 from n2nsurgery.surgery.planning.route import REWRITE, EngineChoice
 from n2nsurgery.surgery.planning.schema_1 import upgraded
 
 SCHEMA = 2
+_LEFT_OUT = tuple(f"{name}_options" for name in WITH_OPTIONS if name != "criterion")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +62,17 @@ class SurgeryPlan:
         return fingerprint(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON values; a plan that rewrites for no reason given, as all once did, names no engine."""
+        """Everything as JSON values; a plan that rewrites for no reason given, as all once did, names no engine.
+
+        Options that are empty are left out.
+        """
         document = asdict(self)
         if self.engine == REWRITE:
             del document["engine"]
+        document["skips"] = [skip.to_json() for skip in self.skips]
+        for name in _LEFT_OUT:
+            if not document["config"][name]:
+                del document["config"][name]
         return document
 
     @classmethod
@@ -78,4 +87,15 @@ class SurgeryPlan:
         if schema > SCHEMA:
             raise InvalidFileError(f"{where} has schema {schema}; this version reads up to {SCHEMA}: upgrade it")
         document = upgraded(value, where) if schema == 1 else value
-        return decode(cls, {"engine": asdict(REWRITE), **document}, where)
+        return decode(cls, _filled(document), where)
+
+
+def _filled(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A stored plan with what `to_json` left out."""
+    filled = {"engine": asdict(REWRITE), **document}
+    config, skips = filled.get("config"), filled.get("skips")
+    if isinstance(config, Mapping):
+        filled["config"] = {**{name: {} for name in _LEFT_OUT}, **config}
+    if isinstance(skips, list | tuple):
+        filled["skips"] = [{"options": {}, **skip} if isinstance(skip, Mapping) else skip for skip in skips]
+    return filled

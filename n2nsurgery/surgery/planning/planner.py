@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
+from typing import Any
 
+from n2nsurgery.core.config.members import make_member
 from n2nsurgery.core.errors import BudgetError, UsageError, about
 from n2nsurgery.core.names import select
 from n2nsurgery.core.seeds import derive
@@ -17,7 +19,8 @@ from n2nsurgery.masks.allocations import ALLOCATIONS
 from n2nsurgery.masks.counts.budgets import Budget, budget
 from n2nsurgery.masks.criterion import CRITERIA, Criterion, PatternCriterion, make_criterion
 from n2nsurgery.masks.draw import Floors, pattern_counts
-from n2nsurgery.skips.kind import KINDS
+from n2nsurgery.masks.granularities import GRANULARITIES
+from n2nsurgery.skips.kind import KINDS, kind_of
 from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.junctions import junction_counts, junctions_of
@@ -99,8 +102,13 @@ def _asked(graph: LayerGraph, config: SurgeryConfig, junctions: Mapping[str, int
 
 def criterion_of(config: SurgeryConfig) -> Criterion:
     """The criterion that `config` names, with its options; raises UsageError with the field."""
+    options: dict[str, Any] = dict(config.all_criterion_options)
+    for name, registry in (("allocation", ALLOCATIONS), ("granularity", GRANULARITIES)):
+        if given := getattr(config, f"{name}_options"):
+            with about(f"{name}_options"):
+                options[name] = make_member(registry, options[name], given)
     try:
-        return make_criterion(config.criterion, **config.all_criterion_options)
+        return make_criterion(config.criterion, **options)
     except UsageError as error:
         if error.field in config.criterion_options:
             error.field = f"criterion_options.{error.field}"
@@ -127,6 +135,11 @@ def checked(config: SurgeryConfig, criterion: Criterion | None = None) -> Surger
         skip = config.skip if config.skip == "none" else KINDS.canonical(config.skip)
     with about("skip_allocation"):
         config = replace(config, skip_allocation=ALLOCATIONS.canonical(config.skip_allocation))
+    with about("skip_allocation_options"):
+        make_member(ALLOCATIONS, config.skip_allocation, config.skip_allocation_options)
+    if skip != "none":
+        with about("skip_options"):
+            kind_of(skip, config.skip_options)
     if criterion is not None:
         return replace(config, skip=skip)
     with about("criterion"):

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from n2nsurgery.graph.layers.layer_graph import LayerGraph
 from n2nsurgery.graph.layers.pairs import select_pairs
-from n2nsurgery.skips.kind import KINDS, SkipOptions
+from n2nsurgery.skips.kind import SkipOptions, kind_of
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 _ENOUGH = 0.5  # of the layers that another length serves
@@ -25,7 +25,7 @@ def skip_length_of(graph: LayerGraph, config: SurgeryConfig) -> int:
     asked = config.pair_selection
     if config.skip == "none":
         return asked.length
-    kind, options = KINDS.get(config.skip)(), SkipOptions(pooling=config.pooling)
+    kind, options = kind_of(config.skip, config.skip_options), SkipOptions(pooling=config.pooling)
 
     def served(length: int) -> int:
         pairs, _ = select_pairs(graph, replace(asked, length=length), seed=config.seed)

@@ -13,15 +13,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from n2nsurgery.core.config.members import make_member
 from n2nsurgery.core.errors import BudgetError, UsageError
 from n2nsurgery.core.seeds import numpy_generator
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection
 from n2nsurgery.graph.layers.pairs import select_pairs
+from n2nsurgery.masks.allocations import ALLOCATIONS
 from n2nsurgery.masks.counts.allocation import allocate
 from n2nsurgery.masks.counts.budgets import Budget
 from n2nsurgery.skips.alignment import plan_alignment
 from n2nsurgery.skips.initialize import one_to_one_start
-from n2nsurgery.skips.kind import KINDS, SkipOptions
+from n2nsurgery.skips.kind import SkipOptions, kind_of
 from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 
@@ -33,7 +35,7 @@ def places(graph: LayerGraph, config: SurgeryConfig) -> tuple[tuple[LayerPair, .
     """Every selected pair that the kind accepts, and why the others are left out; the length is no longer `auto`."""
     if config.skip == "none":
         return (), ()
-    kind = KINDS.get(config.skip)()
+    kind = kind_of(config.skip, config.skip_options)
     pairs, rejected = select_pairs(graph, config.pair_selection, seed=config.seed)
     options = SkipOptions(pooling=config.pooling)
     verdicts = [(pair, kind.accepts(pair, options)) for pair in pairs]
@@ -47,7 +49,7 @@ def specs(
     """A spec without counts for every pair; with `whole_kernels` the weights have their target's kernel, else 1x1."""
     found: list[SkipSpec] = []
     for pair in pairs:
-        kind = KINDS.get(config.skip)()
+        kind = kind_of(config.skip, config.skip_options)
         alignment = plan_alignment(pair.source_signal, pair.target_signal, config.pooling)
         assert not isinstance(alignment, str)  # the kind has accepted the pair
         rank = len(pair.target_signal.spatial)
@@ -65,6 +67,7 @@ def specs(
                 kernel=kernel if weighted else (),
                 weight_shape=shape,
                 norm=weighted and _normalized(pair, config),
+                options=config.skip_options,
             )
         )
     return found
@@ -156,7 +159,8 @@ def _divide(
     if not shapes:
         return {}
     generator = numpy_generator(config.seed, "skip allocation")
-    return allocate(shapes, total, config.skip_allocation, capacities=most, least=least, generator=generator)
+    rule = make_member(ALLOCATIONS, config.skip_allocation, config.skip_allocation_options)
+    return allocate(shapes, total, rule, capacities=most, least=least, generator=generator)
 
 
 def started(skips: Sequence[SkipSpec], config: SurgeryConfig) -> tuple[SkipSpec, ...]:

@@ -34,7 +34,7 @@ from torch.nn.parallel import DistributedDataParallel
 from n2nsurgery.core.errors import InterruptionError, LostProcessError, RunError, VerificationError
 from n2nsurgery.core.processes.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.training.config.device import choose_device
-from n2nsurgery.training.distributed.environment import Place, place_among_processes
+from n2nsurgery.training.distributed.environment import RankEnvironment, place_among_processes
 from n2nsurgery.training.distributed.error_files import LAUNCHED, done_file, exit_code_of
 
 _LOG = logging.getLogger(__name__)
@@ -148,7 +148,7 @@ def _clear_frames(error: BaseException | None) -> None:
         error = error.__cause__ or error.__context__
 
 
-def _group(device: str, place: Place, timeout: float) -> TorchDistributedContext:
+def _group(device: str, place: RankEnvironment, timeout: float) -> TorchDistributedContext:
     chosen = choose_device("cuda" if device.startswith("cuda") else device, place.local_rank)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
@@ -174,7 +174,7 @@ def _group(device: str, place: Place, timeout: float) -> TorchDistributedContext
 
 
 @contextmanager
-def _waiting_said(place: Place) -> Iterator[None]:
+def _waiting_said(place: RankEnvironment) -> Iterator[None]:
     """Inside, a line says after some seconds that the others are waited for."""
     line = "process %d is waiting for %d processes at %s (MASTER_ADDR, MASTER_PORT)"
     timer = threading.Timer(_PATIENCE, _LOG.warning, (line, place.rank, place.size, place.address))

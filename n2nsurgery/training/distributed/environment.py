@@ -16,7 +16,7 @@ _FIRST_PORT, _PORTS = 20_000, 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class RankEnvironment:
     """Process `rank` of `size`, number `local_rank` on its machine; all meet at `host`:`port`."""
 
     rank: int
@@ -31,7 +31,7 @@ class Place:
         return f"{self.host}:{self.port}"
 
 
-def place_among_processes(environment: Mapping[str, str]) -> Place | None:
+def place_among_processes(environment: Mapping[str, str]) -> RankEnvironment | None:
     """The place of this process among several, None where it is alone.
 
     Raises UsageError for an environment that is incomplete, or says something else than numbers.
@@ -43,12 +43,12 @@ def place_among_processes(environment: Mapping[str, str]) -> Place | None:
     return None
 
 
-def _of_torchrun(environment: Mapping[str, str]) -> Place:
+def _of_torchrun(environment: Mapping[str, str]) -> RankEnvironment:
     missing = [name for name in _TORCHRUN if name not in environment]
     if missing:
         raise UsageError(f"the environment names a process among several but lacks {', '.join(missing)}; use torchrun")
     size = _number(environment, "WORLD_SIZE", 1)
-    return Place(
+    return RankEnvironment(
         rank=_number(environment, "RANK", 0, size - 1),
         size=size,
         local_rank=_number(environment, "LOCAL_RANK", 0),
@@ -57,11 +57,11 @@ def _of_torchrun(environment: Mapping[str, str]) -> Place:
     )
 
 
-def _of_slurm(environment: Mapping[str, str]) -> Place:
+def _of_slurm(environment: Mapping[str, str]) -> RankEnvironment:
     """As srun says it; MASTER_ADDR and MASTER_PORT, where they are set, say better where to meet."""
     size = _number(environment, "SLURM_STEP_NUM_TASKS", 1)
     told = "MASTER_PORT" in environment
-    return Place(
+    return RankEnvironment(
         rank=_number(environment, "SLURM_PROCID", 0, size - 1),
         size=size,
         local_rank=_number(environment, "SLURM_LOCALID", 0),

@@ -24,7 +24,7 @@ from n2nsurgery.training.metrics.measure import Measure
 from n2nsurgery.training.optimizers import OPTIMIZERS
 from n2nsurgery.training.training_metrics import TRAINING_METRICS
 
-Loss = Callable[[Any, Any], Tensor]
+LossFunction = Callable[[Any, Any], Tensor]
 """What a model returns, and the targets -> the mean loss over the samples of the batch, one number."""
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -43,8 +43,8 @@ class Components:
     after every epoch or every step.
     """
 
-    loss: Loss
-    evaluation_loss: Loss
+    loss: LossFunction
+    evaluation_loss: LossFunction
     measure: Measure
     optimizer: Callable[[nn.Module], Optimizer]
     mixes: bool = False
@@ -60,7 +60,7 @@ class OwnParts:
     `scheduler` takes the place of the config's schedule; it is stepped after every `scheduler_interval`.
     """
 
-    loss: Loss | None = None
+    loss: LossFunction | None = None
     measure: Measure | None = None
     optimizer: OptimizerFactory | None = None
     scheduler: SchedulerFactory | None = None
@@ -117,7 +117,7 @@ def measure_of(config: TrainConfig) -> Measure:
     return Measure(metrics={name: TRAINING_METRICS.get(name)(**task.options.get(name, {})) for name in known})
 
 
-def _named_loss(config: TrainConfig, *, training: bool) -> Loss:
+def _named_loss(config: TrainConfig, *, training: bool) -> LossFunction:
     """The loss that `config` names, or that of its task, on the primary output; labels are smoothed in training."""
     task = TASKS[config.task]
     name = LOSSES.canonical(config.loss if config.loss is not None else task.loss)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.names import require_choice
 from n2nsurgery.core.outputs import primary_output, samples_in
+from n2nsurgery.core.validation import require_choice
 from n2nsurgery.training.training_metrics import TrainingMetric
 
 LOSS = "loss"

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from n2nsurgery.core.files import atomic_file
+from n2nsurgery.core.names import leaves
 from n2nsurgery.imports import extra
 from n2nsurgery.training.metrics.record import EpochRecord
 
@@ -28,20 +29,12 @@ def write_metrics(folder: Path, history: Sequence[EpochRecord]) -> None:
     lines = [record.to_json() for record in history]
     with atomic_file(folder / JSONL, overwrite=True) as staging:
         staging.write_text("".join(json.dumps(line, allow_nan=False) + "\n" for line in lines), encoding="utf-8")
-    rows = [dict(_flat(line)) for line in lines]
+    rows = [dict(leaves(line, "_")) for line in lines]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     with atomic_file(folder / CSV, overwrite=True) as staging, staging.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for key, item in value.items():
-        if isinstance(item, dict):
-            yield from _flat(item, f"{prefix}{key}_")
-        else:
-            yield f"{prefix}{key}", item
 
 
 class Board(Protocol):
@@ -67,6 +60,6 @@ def tensorboard(folder: Path, first_step: int) -> Board:
 
 def show(board: Board, record: EpochRecord) -> None:
     """Show every number of `record` on `board`, under the names of the CSV's columns."""
-    for name, value in _flat(record.to_json()):
+    for name, value in leaves(record.to_json(), "_"):
         if isinstance(value, int | float) and name not in {"epoch", "step"}:
             board.add_scalar(name, value, record.step)

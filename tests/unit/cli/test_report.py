@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from n2nsurgery.connectivity.measures.subject import DENSE_REFERENCE
 from n2nsurgery.connectivity.paths.reach import chain
 from n2nsurgery.connectivity.report.difference import difference
 from n2nsurgery.connectivity.report.report import report
+from n2nsurgery.pipelines.saved import run_folder
 
 OTHER = Origin(name="b")
 NASTY = "[bold]net[/bold]\x1b[2J"
@@ -19,6 +22,11 @@ def network(density, seed=0, origin=OTHER, **options):
     rng = np.random.default_rng(seed)
     graph = chain([rng.random((30, 6)) < density, rng.random((4, 30)) < density])
     return Subject(graph=graph, origin=origin, **options)
+
+
+def dense_of(widths):
+    graph = chain([np.ones((after, before), dtype=bool) for before, after in pairwise(widths)])
+    return Subject(graph=graph, origin=DENSE_REFERENCE)
 
 
 DOCUMENT = {
@@ -58,7 +66,7 @@ def test_a_report_shows_findings_numbers_and_layers_in_80_columns(program, repor
     shown = program("report", "net").stdout
     assert max(len(line.rstrip()) for line in shown.splitlines()) <= 80
     for text in (
-        "badly connected",
+        f"is {DOCUMENT['verdict']}:",
         "[bold]net[/bold]\N{REPLACEMENT CHARACTER}[2J",
         "dead",
         "effective density",
@@ -69,6 +77,20 @@ def test_a_report_shows_findings_numbers_and_layers_in_80_columns(program, repor
     for finding in DOCUMENT["findings"]:
         assert f"{finding['topic']}:" in shown
     assert len(reported) == 1
+
+
+@pytest.mark.usefixtures("narrow")
+def test_of_layers_that_are_all_cut_off_the_one_with_the_fewest_weights_comes_first(program, pipeline, outcome):
+    rng = np.random.default_rng(0)
+    widths = (6, 30, 30, 30, 4)
+    masks = [rng.random((after, before)) < 0.5 for before, after in pairwise(widths)]
+    masks[2][:] = False
+    cut = report(Subject(graph=chain(masks), origin=OTHER), dense_of(widths)).to_json()
+    pipeline("report", lambda *_, **__: outcome(document={**cut, "written": None}))
+    table = program("report", "net").stdout.partition("the worst first")[2]
+    assert (
+        next(line.split()[0] for line in table.splitlines() if line.split()[:1] in [["0"], ["1"], ["2"], ["3"]]) == "2"
+    )
 
 
 def test_options_reach_the_pipeline(program, reported):
@@ -82,6 +104,12 @@ def test_options_reach_the_pipeline(program, reported):
     assert (request.max_nodes, request.allow_import, request.seed) == (9, True, 4)
     assert (str(options["output"]), options["html"], options["overwrite"]) == ("x.html", True, True)
     assert options["reference"].conductance == "binary"
+
+
+def test_without_a_model_the_newest_artifact_or_run_is_reported(program, reported, monkeypatch):
+    monkeypatch.setattr(run_folder, "newest_result", lambda: Path("exported/newest"))
+    assert program("report").code == 0
+    assert reported[0][0].model == "exported/newest"
 
 
 def test_json_is_the_whole_report(program, reported):

@@ -16,9 +16,9 @@ def test_the_papers_names_are_known(alias, name):
         ("rp", {"alocation": "erk"}, "unknown option of the criterion 'random' 'alocation'; did you mean 'allocation'"),
         ("random", {"allocation": "elk"}, "unknown allocation 'elk'; did you mean 'erk'"),
         ("random", {"granularity": "kernal"}, "unknown granularity 'kernal'; did you mean 'kernel'"),
-        ("snip", {"scope": "layers"}, "unknown scope 'layers'; did you mean 'layer'"),
-        ("snip", {"mode": "training"}, "unknown mode 'training'; did you mean 'train'"),
-        ("magnitude", {"scope": "all"}, "unknown scope 'all'"),
+        ("snip", {"scope": "layers"}, "scope is 'layers'; it must be one of global, layer; did you mean 'layer'"),
+        ("snip", {"mode": "training"}, "mode is 'training'; it must be one of .*; did you mean 'train'"),
+        ("magnitude", {"scope": "all"}, "scope is 'all'; it must be one of global, layer"),
     ],
 )
 def test_unknown_names_are_refused_with_the_nearest(name, options, message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import threading
+from dataclasses import replace
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.skips.kinds.n2n import N2NSkip
 from n2nsurgery.sparse_training import SparseConv, SparseLinear, SparsePattern, choices_of, sparse_training, to_dense
+from n2nsurgery.sparse_training.choice import Engine, LayerChoice, Seconds, predicted_gain, whole_network
 from n2nsurgery.sparse_training.functions.layout import is_laid_out
 from n2nsurgery.sparse_training.modules.laid_out import LaidOutBatchNorm
 from n2nsurgery.sparse_training.modules.layers import SparseLayer
@@ -239,7 +241,7 @@ def test_the_choice_follows_sizes_density_and_measurement():
         assert isinstance(twin[0], SparseConv)
         assert type(twin[1]) is nn.Conv2d
     measured = choices_of(sparse_training(module, masks, example=example, measure=True))
-    assert all("measured" in choice.reason and choice.sparse_seconds > 0 for choice in measured)
+    assert all(choice.seconds.sparse > 0 and choice.seconds.dense_alone > 0 for choice in measured)
     with pytest.raises(UsageError, match="without an example"):
         sparse_training(module, masks, measure=True)
 
@@ -301,6 +303,35 @@ def test_a_module_that_cannot_be_copied_is_refused_with_the_reason():
     module.lock = threading.Lock()
     with pytest.raises(UsageError, match=r"Sequential cannot be copied, and a sparse twin is a copy: .*lock"):
         sparse_training(module)
+
+
+def test_a_network_that_loses_with_its_sparse_layers_stays_dense_as_a_whole():
+    seconds = {
+        "a": Seconds(dense=3.0, dense_alone=1.0, sparse=2.0),
+        "b": Seconds(dense=2.0, dense_alone=1.0, sparse=4.0),
+    }
+    engines: dict[str, Engine] = {"a": "sparse", "b": "dense"}
+    choices = [
+        LayerChoice(layer=name, engine=engines[name], reason=name, kept=1, density=0.1, seconds=seconds[name])
+        for name in ("a", "b")
+    ]
+    assert [(choice.engine, choice.reason) for choice in whole_network(choices)] == [
+        ("dense", "the pruned layers take 2000.00 ms all dense, 4000.00 ms with sparse ones"),
+        ("dense", "b"),
+    ]
+    faster = [replace(choices[0], seconds=Seconds(dense=9.0, dense_alone=9.0, sparse=2.0)), choices[1]]
+    assert whole_network(faster) == tuple(faster)
+    assert predicted_gain(faster) == 10.0 / 4.0
+    unknown = [replace(choices[0], seconds=None), choices[1]]
+    assert whole_network(unknown) == tuple(unknown)
+
+
+def test_layers_that_are_too_small_to_gain_leave_the_module_as_it_is():
+    module = made("chain")
+    twin = sparse_training(module, example=next(batches(1))[0])
+    assert {choice.engine for choice in choices_of(twin)} == {"dense"}
+    assert [type(child) for child in twin] == [type(child) for child in module]
+    assert all("all dense" in choice.reason or "predicted" in choice.reason for choice in choices_of(twin))
 
 
 def test_a_new_pattern_reaches_the_original_with_its_mask():

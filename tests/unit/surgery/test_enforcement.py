@@ -156,7 +156,12 @@ def test_a_copy_of_a_copy_within_another_module_keeps_the_masks(pruned, images, 
 
 def test_dense_weights_are_pruned_when_they_are_loaded(pruned, images, labels):
     dense = {name: torch.ones_like(tensor) for name, tensor in pruned.module.state_dict().items()}
-    pruned.module.load_state_dict(dense)
+    outside, total = (
+        sum(int((~mask).sum()) for mask in pruned.masks.values()),
+        sum(map(torch.numel, pruned.masks.values())),
+    )
+    with pytest.warns(UserWarning, match=f"{outside:,} of {total:,} loaded weights lie outside .* are set to zero"):
+        pruned.module.load_state_dict(dense)
     assert revived(pruned.module, pruned.masks) == []
     assert all(pruned.module.get_parameter(name)[mask].eq(1).all() for name, mask in pruned.masks.items())
     train(pruned.module, SGD(pruned.module.parameters(), lr=0.05), images, labels)
@@ -166,7 +171,8 @@ def test_dense_weights_are_pruned_when_they_are_loaded(pruned, images, labels):
 def test_assigned_parameters_are_kept_too(pruned, images, labels):
     before = dict(pruned.module.named_parameters())
     dense = {name: torch.ones_like(tensor) for name, tensor in pruned.module.state_dict().items()}
-    pruned.module.load_state_dict(dense, assign=True)
+    with pytest.warns(UserWarning, match="lie outside the masks"):
+        pruned.module.load_state_dict(dense, assign=True)
     assert all(parameter is not before[name] for name, parameter in pruned.module.named_parameters())
     train(pruned.module, SGD(pruned.module.parameters(), lr=0.05, momentum=0.9), images, labels)
     assert revived(pruned.module, pruned.masks) == []
@@ -175,7 +181,8 @@ def test_assigned_parameters_are_kept_too(pruned, images, labels):
 def test_loading_through_a_wrapper_keeps_the_masks(pruned, images, labels):
     wrapper = nn.ModuleDict({"student": pruned.module})
     dense = {name: torch.ones_like(tensor) for name, tensor in wrapper.state_dict().items()}
-    wrapper.load_state_dict(dense, assign=True)
+    with pytest.warns(UserWarning, match="lie outside the masks"):
+        wrapper.load_state_dict(dense, assign=True)
     train(pruned.module, Adam(pruned.module.parameters()), images, labels)
     assert revived(pruned.module, pruned.masks) == []
 

@@ -89,7 +89,8 @@ def test_a_dense_network_is_well_connected():
 
 def test_a_severed_network_says_where():
     found = about(with_layer(DENSE.graph, 2, np.zeros((20, 30), dtype=bool)))
-    assert found.verdict == "badly connected"
+    assert found.verdict == "cut"
+    assert found.headline.startswith(f"{found.subject.name} is cut: no path leads from its input to its output")
     assert found.findings[0].topic == "Paths"
     assert "'2' is the first layer that nothing reaches, with 0 of its 600 weights" in found.findings[0].sentence
     assert finding(found, "Dead channels").sentence.startswith("All 78 channels are dead")
@@ -103,6 +104,7 @@ def test_outputs_that_nothing_reaches_are_counted():
     assert finding(found, "Paths").sentence.startswith("2 of 5 outputs cannot be reached")
     assert finding(found, "Components").severity != "good"
     assert "2 of its 5 outputs cannot be reached" in found.headline
+    assert found.verdict == "partly cut"
 
 
 def test_dead_channels_are_counted_where_they_are():
@@ -110,7 +112,8 @@ def test_dead_channels_are_counted_where_they_are():
     mask[10:] = False
     found = about(with_layer(DENSE.graph, 1, mask))
     dead = finding(found, "Dead channels")
-    assert dead.severity == "severe"
+    assert dead.severity == "warning"
+    assert found.verdict == "weakly connected"  # and not badly: every output is reached
     assert "20 of 78 channels" in dead.sentence
     assert "'1' is hit hardest, with 20 of its 30" in dead.sentence
     assert "--floor-channel 1" in dead.remedy
@@ -128,7 +131,7 @@ def test_a_planted_bottleneck_of_heat_is_named():
     assert finding(found, "Bottleneck of heat").sentence.startswith("'1' limits the heat")
     assert "'1'" in found.headline
     assert finding(found, "Heat").severity in {"warning", "severe"}
-    assert "badly placed" in finding(found, "Heat").sentence
+    assert "for its weights differ in size: with all of one size" in finding(found, "Heat").sentence
 
 
 def test_a_planted_bottleneck_of_paths_is_named():
@@ -174,13 +177,70 @@ def test_kinds_tell_layers_skips_and_identity_edges_apart():
 def test_skips_are_weighed():
     found = finding(about(GRAPHS["with a skip"], skips={"skips.a": "n2n"}), "Skips")
     assert found.evidence["held"].value == 20
-    assert 0 < found.evidence["heat_share"].value < 1
+    share = found.evidence["heat_share"].value
+    assert 0 < share < 1
+    assert found.sentence.endswith(f"if they conducted 1 % more, it would settle {share:.2g} % sooner.")
 
 
 def test_identity_edges_have_their_share_of_the_settling_time():
     table = about(GRAPHS["with identity edges"]).layers
     shares = [row.values["heat_share"] for row in table.rows]
     assert sum(shares) == pytest.approx(1, abs=1e-9)
+
+
+def test_additions_of_shortcuts_are_no_bottleneck_but_have_a_sentence():
+    found = about(GRAPHS["with identity edges"])
+    bottleneck = finding(found, "Bottleneck of heat")
+    [share] = [row.values["heat_share"] for row in found.layers.rows if row.kind == "identity"]
+    assert "'add'" not in bottleneck.sentence
+    assert bottleneck.sentence.endswith(f"Additions of shortcuts hold {percent(share)}, which no weight changes.")
+
+
+def test_a_delay_that_is_worth_a_notice_is_not_called_good():
+    graph = DENSE.graph
+    blocks = [replace(block, weights=block.weights / 3) for block in graph.blocks]
+    slower = ChannelGraph(groups=graph.groups, sources=graph.sources, sinks=graph.sinks, blocks=tuple(blocks))
+    found = about(slower)
+    assert found.verdict == "moderately connected"
+    assert "heat takes 3 times as long as in the reference" in found.headline
+
+
+def scaled(graph, *factors):
+    """`graph` with the weights of each block scaled."""
+    blocks = tuple(
+        replace(block, weights=block.weights * factor) for block, factor in zip(graph.blocks, factors, strict=True)
+    )
+    return ChannelGraph(groups=graph.groups, sources=graph.sources, sinks=graph.sinks, blocks=blocks)
+
+
+def placement(found):
+    return [found.quantity(f"placement.t_sat_ratio{rule}").value for rule in ("", "_equal", "_binary")]
+
+
+def test_the_sizes_of_weights_are_told_apart_from_their_places():
+    found = about(scaled(with_skip(DENSE.graph, weights=True), 0.02, 0.02, 0.02, 20, 0.02), skips={"skips.a": "n2n"})
+    as_is, equal, binary = placement(found)
+    assert as_is == found.quantity("saturation.t_sat_ratio").value
+    # Of one size, heat is nearly as fast as the volume of all weights allows, and with edges alone as in the reference.
+    assert as_is > 10 * equal
+    assert binary < 1
+    assert (
+        "for its weights differ in size (those of a new skip are 1): with all of one size it would take 3.2 times"
+        in (finding(found, "Heat").sentence)
+    )
+
+
+def test_a_common_factor_is_no_matter_of_places():
+    ratio = placement(about(GRAPHS["pruned"]))
+    assert ratio == pytest.approx([ratio[0]] * 3, rel=1e-9)  # all weights are 1: the three graphs are one
+    half = placement(about(scaled(GRAPHS["pruned"], *[0.5] * 4)))
+    assert half == pytest.approx([2 * ratio[0], 2 * ratio[0], ratio[0]], rel=1e-9)
+
+
+def test_weights_of_one_size_that_are_few_somewhere_are_badly_placed():
+    thin = np.zeros((30, 20), dtype=bool)
+    thin[np.arange(30), np.arange(30) % 20] = True
+    assert "for its connections are badly placed" in finding(about(with_layer(DENSE.graph, 1, thin)), "Heat").sentence
 
 
 def test_quantities_stand_beside_the_references():

@@ -125,5 +125,19 @@ def test_an_option_that_a_factory_lacks_names_the_nearest(load):
 def test_a_factory_that_is_not_there_is_wrong_usage():
     with pytest.raises(UsageError, match="the data set 'json:nothing' is not found: module 'json' has no attribute"):
         FactoryData(factory="json:nothing").load(None, download=False, seed=0)
+    with pytest.raises(UsageError, match=r"the data set 'no_such\.py:a' is not found: there is no file 'no_such\.py'"):
+        FactoryData(factory="no_such.py:a").load(None, download=False, seed=0)
     with pytest.raises(UsageError, match="the data set 'no_such_module:a' is not found; install its package"):
         FactoryData(factory="no_such_module:a").load(None, download=False, seed=0)
+
+
+def test_a_factory_may_stand_in_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import torch\nfrom torch.utils.data import TensorDataset\n"
+        "def two(seed):\n    data = TensorDataset(torch.eye(2), torch.arange(2))\n"
+        "    return {'train': data, 'test': data, 'classes': seed}\n"
+    )
+    splits = FactoryData(factory=f"{file}:two").load(None, download=False, seed=5)
+    assert (splits.train.size, splits.classes) == (2, 5)

@@ -63,3 +63,17 @@ def test_a_model_does_not_differ_from_itself(pruned):
     found = n2nsurgery.diff(pruned, pruned)
     assert [layer.overlap for layer in found.layers] == [1, 1]
     assert all(layer.a == layer.b for layer in found.layers)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (3, "the network is of type int; give a pruned model"),
+        (nn.Linear, r"Linear is a class; give an object of it, Linear\("),
+    ],
+)
+def test_what_is_no_network_has_no_report_and_no_difference(given, message):
+    with pytest.raises(UsageError, match=message):
+        n2nsurgery.report(given)
+    with pytest.raises(UsageError, match=message):
+        n2nsurgery.diff(given, given)

@@ -274,7 +274,7 @@ def test_callbacks_are_told_of_steps_epochs_and_checkpoints(tmp_path):
         ({"freeze": ("0", "3")}, UsageError, "there is nothing to train: every parameter is frozen"),
         ({"patience": 2}, UsageError, "patience is 2, and there is no validation split to look at"),
         ({"best_metric": "top5"}, UsageError, "best_metric is 'top5', and there is no validation split to look at"),
-        ({"best_metric": "top3"}, UnknownNameError, "unknown best_metric 'top3'"),
+        ({"best_metric": "top3"}, UnknownNameError, "best_metric is 'top3'; it must be one of"),
         ({"freeze": ("conv",)}, UnknownNameError, "unknown layer pattern 'conv'"),
     ],
 )

@@ -19,7 +19,7 @@ from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError
 from n2nsurgery.core.processes.folder_lock import locked_folder
 from n2nsurgery.core.progress import SILENT
 from n2nsurgery.pipelines.prune.inspect import run as inspect
-from n2nsurgery.pipelines.saved.run_folder import newest_result
+from n2nsurgery.pipelines.saved.run_folder import newest_result, newest_run
 from n2nsurgery.pipelines.training.evaluate import run as evaluate
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
 from n2nsurgery.pipelines.training.train import resolved, run
@@ -99,7 +99,7 @@ def test_a_run_holds_its_recipe_and_its_trained_network():
 def test_the_default_folder_is_named_by_recipe_and_hash_and_is_the_newest_result():
     outcome = train(output=None)
     assert outcome.run == Path("runs") / f"tiny-{outcome.recipe.hash[:8]}"
-    assert newest_result() == outcome.run
+    assert newest_result() == newest_run() == outcome.run
     with pytest.raises(UsageError, match="is a run already; go on with it by --resume"):
         train(output=None)
     before = weights(str(outcome.run))

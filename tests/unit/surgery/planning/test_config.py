@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from n2nsurgery.core.config.options import config_fields
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.registries import ALLOCATIONS, CRITERIA, GRANULARITIES, SKIP_KINDS
-from n2nsurgery.surgery.planning.config import PRESETS, SurgeryConfig
+from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.presets import PRESETS
 
 
 def config(**values) -> SurgeryConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.training.distributed.environment import Place, first_host, place_among_processes
+from n2nsurgery.training.distributed.environment import RankEnvironment, first_host, place_among_processes
 
 TORCHRUN = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "node7", "MASTER_PORT": "29500"}
 SLURM = {
@@ -19,14 +19,14 @@ SLURM = {
 
 def test_torchrun_says_everything():
     place = place_among_processes(TORCHRUN)
-    assert place == Place(rank=1, size=2, local_rank=0, host="node7", port=29500)
+    assert place == RankEnvironment(rank=1, size=2, local_rank=0, host="node7", port=29500)
     assert place.address == "node7:29500"
 
 
 def test_srun_says_who_and_the_job_says_where():
-    assert place_among_processes(SLURM) == Place(rank=5, size=8, local_rank=1, host="gpu03", port=34567)
+    assert place_among_processes(SLURM) == RankEnvironment(rank=5, size=8, local_rank=1, host="gpu03", port=34567)
     told = SLURM | {"MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "4000"}
-    assert place_among_processes(told) == Place(rank=5, size=8, local_rank=1, host="10.0.0.1", port=4000)
+    assert place_among_processes(told) == RankEnvironment(rank=5, size=8, local_rank=1, host="10.0.0.1", port=4000)
 
 
 @pytest.mark.parametrize("environment", [{}, {"SLURM_PROCID": "0"}, SLURM | {"SLURM_STEP_NUM_TASKS": "1"}])

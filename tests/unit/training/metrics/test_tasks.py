@@ -145,7 +145,7 @@ def test_the_best_is_by_the_first_metric_unless_another_is_named():
     assert regression.best(None) == ("rmse", False)
     assert regression.best("r2") == ("r2", True)
     assert Measure(metrics={}).best(None) == ("loss", False)
-    with pytest.raises(UnknownNameError, match=r"unknown best_metric 'r22'; did you mean 'r2'\?"):
+    with pytest.raises(UnknownNameError, match=r"best_metric is 'r22'; it must be one of .*; did you mean 'r2'\?"):
         regression.best("r22")
 
 

@@ -1,0 +1,23 @@
+"""The fuzz drivers: random cases through the kernels, compiled with sanitizers, which end them at the first mistake."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from n2nsurgery.runtime.build import FUZZ_DRIVERS, BuildError, build_fuzz_driver, find_compiler
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FUZZ_DRIVERS)
+def test_random_cases_give_right_sums_and_stay_within_bounds(tmp_path, name):
+    try:
+        compiler = find_compiler()
+    except BuildError as error:
+        pytest.skip(str(error))
+    driver = build_fuzz_driver(tmp_path, name, compiler=compiler)
+    finished = subprocess.run([driver, "1000"], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.startswith("1000 cases, ")
+    assert int(finished.stdout.split()[2]) > 500  # most cases are meant to be accepted
