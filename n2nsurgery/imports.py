@@ -18,6 +18,7 @@ EXTRAS = {
     "lightning": ("lightning",),
     "transformers": ("transformers",),
     "accelerate": ("accelerate",),
+    "coverage": ("diffusers", "segmentation_models_pytorch", "monai"),
 }
 """The packages that each extra makes importable."""
 

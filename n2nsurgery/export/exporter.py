@@ -20,7 +20,7 @@ from n2nsurgery.export.capture.capture import capture
 from n2nsurgery.export.compaction.channel_folding import Compaction, compact
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.export.deployment import deployment_of, require_measurable, write_proven
-from n2nsurgery.export.files.load import load_model
+from n2nsurgery.export.files.load import load_model, opset_of
 from n2nsurgery.export.files.onnx_file import ModelFiles, require_free, staged
 from n2nsurgery.export.proof.parity import TOLERANCE, ExampleBatches, torch_outputs
 from n2nsurgery.export.proof.proofs import Proofs
@@ -84,7 +84,7 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
             external_data=target.data if files.data.exists() else None,
             size=files.size,
             config=config,
-            opset=next(entry.version for entry in proto.opset_import if not entry.domain),
+            opset=opset_of(proto),
             ir_version=proto.ir_version,
             inputs=tuple(input_names),
             outputs=proofs.outputs,

@@ -9,12 +9,11 @@ Without the library the same file runs as an ordinary dense model.
 
 from __future__ import annotations
 
-import ctypes
 import os
 from pathlib import Path
-from typing import Protocol
 
 from n2nsurgery.core.errors import RunError
+from n2nsurgery.runtime.registration import AcceptsCustomOps, instruction_set_of, register_library
 
 __all__ = ["LibraryNotBuiltError", "instruction_set", "library_path", "register"]
 
@@ -23,13 +22,6 @@ LIBRARY_VARIABLE = "N2NSURGERY_LIBRARY"
 
 class LibraryNotBuiltError(RunError):
     """The sparse runtime's shared library is not there, or does not load; the message says how to build it."""
-
-
-class AcceptsCustomOps(Protocol):
-    """What `register` needs of onnxruntime.SessionOptions."""
-
-    def register_custom_ops_library(self, path: str, /) -> None:
-        """Loads the library at path and adds its operators."""
 
 
 def library_path() -> Path:
@@ -56,10 +48,10 @@ def register(session_options: AcceptsCustomOps) -> None:
     """Adds the sparse kernels to a session's options, before the session is made.
 
     The kernels run on the CPU provider, in the threads that the session has (`intra_op_num_threads`). A session on
-    another provider should not get them: it would copy every input of a sparse layer to the CPU. Raises
-    LibraryNotBuiltError if the library is not there.
+    another provider should not get them: it would copy every input of a sparse layer to the CPU. A second call for the
+    same options does nothing. Raises LibraryNotBuiltError if the library is not there.
     """
-    session_options.register_custom_ops_library(str(library_path()))
+    register_library(session_options, library_path())
 
 
 def instruction_set() -> str:
@@ -67,13 +59,9 @@ def instruction_set() -> str:
 
     Raises LibraryNotBuiltError if the library is not there or is none for this machine.
     """
-    path = library_path()
     try:
-        answer = ctypes.CDLL(str(path)).n2nsurgery_instruction_set
+        return instruction_set_of(library_path())
     except (OSError, AttributeError) as error:
         raise LibraryNotBuiltError(
             f"the sparse runtime does not load: {error}. `python -m n2nsurgery.runtime.build` builds it anew."
         ) from error
-    answer.restype = ctypes.c_char_p
-    name: bytes = answer()
-    return name.decode()

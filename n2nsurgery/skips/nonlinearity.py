@@ -15,6 +15,15 @@ from torch import Tensor, nn
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.layers.layer_graph import Nonlinearity
 
+
+class QuickGELU(nn.Module):
+    """x * sigmoid(1.702 x), the approximation of GELU that CLIP uses (Hendrycks and Gimpel 2016, section 2)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """A tensor of the shape and dtype of `x`."""
+        return x * torch.sigmoid(1.702 * x)
+
+
 _POINTWISE: dict[str, type[nn.Module]] = {
     cls.__name__: cls
     for cls in (
@@ -29,6 +38,7 @@ _POINTWISE: dict[str, type[nn.Module]] = {
         nn.LogSigmoid,
         nn.Mish,
         nn.PReLU,
+        QuickGELU,
         nn.ReLU,
         nn.ReLU6,
         nn.SELU,

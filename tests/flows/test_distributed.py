@@ -90,6 +90,10 @@ try:
         assert not Path("refused").exists()
         outcome = run("recipe.yaml", "whole")
         assert (outcome is None) == bool(rank)
+        sparse = run("recipe.yaml", "sparse", overrides=("train.engine=sparse", "train.measure_engine=true"))
+        if rank == 0:
+            assert sparse.trained.engine.is_sparse, sparse.trained.engine
+            assert abs(sparse.trained.history[-1].loss - outcome.trained.history[-1].loss) < 1e-4
         try:
             run("recipe.yaml", "stopped", interrupt)
         except InterruptionError:
@@ -97,7 +101,7 @@ try:
         else:
             raise AssertionError("nobody was interrupted")
         run("artifact.yaml", "again")
-        assert rank == 0 or not any(Path(name).exists() for name in ("whole", "stopped", "again"))
+        assert rank == 0 or not any(Path(name).exists() for name in ("whole", "sparse", "stopped", "again"))
         if rank:
             os.kill(os.getpid(), signal.SIGKILL)
         processes.all_reduce(torch.zeros(1))  # nobody is left to answer
@@ -155,7 +159,7 @@ def test_two_processes_without_a_common_folder_have_the_masks_and_losses_of_one(
     alone = run(TrainRequest(recipe=Path("recipe.yaml"), output=Path("alone"), device="cpu"))
     masks = [json.loads((path / "run.json").read_text())["masks"] for path in (Path("alone"), *folder.glob("0/*/"))]
     # To the bit: every mini-batch is scored whole, and the gradients are added in the order of the batches.
-    assert masks == [alone.pruned.masks.fingerprint] * 4
+    assert masks == [alone.pruned.masks.fingerprint] * 5
     for one, two in zip(history(Path("alone")), history(folder / "0" / "whole"), strict=True):
         # The same sums in another order: float32 roundings, carried through 10 steps of momentum.
         assert two["train"]["loss"] == pytest.approx(one["train"]["loss"], rel=1e-5)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from n2nsurgery.core.errors import UsageError
 from n2nsurgery_cli import completion, options
 from n2nsurgery_cli.session import session
 
@@ -14,11 +16,28 @@ def models(
     pattern: Annotated[
         str | None, typer.Argument(help="glob, or a regular expression after re:", autocompletion=completion.models)
     ] = None,
+    coverage: Annotated[
+        bool, typer.Option("--coverage", help="try the models of five libraries instead, each in a process of its own")
+    ] = False,
+    chosen: Annotated[
+        str | None, typer.Option("--filter", metavar="PATTERN", help="of --coverage: only these, like transformers:*")
+    ] = None,
+    seconds: Annotated[int, typer.Option(metavar="S", help="of --coverage: time for each model")] = 300,
+    gigabytes: Annotated[int, typer.Option(metavar="GB", help="of --coverage: memory for each model")] = 8,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="PATH", help="of --coverage: the page to write, in Markdown"),
+    ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """List the models known by name, one a line."""
+    """List the models known by name, one a line; or try which models of other libraries are served."""
+    if coverage:
+        _cover(chosen or pattern, seconds, gigabytes, output, json=json, quiet=quiet, verbose=verbose)
+        return
+    if chosen is not None or output is not None:
+        raise UsageError("is an option of --coverage", field="filter" if chosen is not None else "output", joint=" ")
     with session(quiet=quiet, verbose=verbose):
         from n2nsurgery.core.names import select
         from n2nsurgery.models.catalog import list_models
@@ -29,3 +48,24 @@ def models(
     from n2nsurgery_cli.console.output import draw_models, show
 
     show({"models": list(names)}, draw_models, as_json=json, quiet=False)
+
+
+def _cover(
+    pattern: str | None, seconds: int, gigabytes: int, output: Path | None, *, json: bool, quiet: bool, verbose: int
+) -> None:
+    with session(quiet=quiet, verbose=verbose) as progress:
+        from n2nsurgery.coverage.catalogue import names
+        from n2nsurgery.coverage.matrix import Limits, rows
+        from n2nsurgery.coverage.table import page
+
+        limits, chosen = Limits(seconds=seconds, gigabytes=gigabytes), names(pattern)
+        found = []
+        for index, row in enumerate(rows(chosen, limits)):
+            found.append(row)
+            progress(f"{row.name}: {row.outcome}", (index + 1) / len(chosen))
+            if output is not None:  # after each model: a run of hours may be stopped
+                output.write_text(page(found), encoding="utf-8")
+
+    from n2nsurgery_cli.console.output import draw_coverage, show
+
+    show({"coverage": [row.to_json() for row in found]}, draw_coverage, as_json=json, quiet=quiet)

@@ -110,6 +110,25 @@ def draw_models(console: Console, document: Document) -> None:
         draw_line(console, name)
 
 
+def draw_coverage(console: Console, document: Document) -> None:
+    """One row for each model that was tried."""
+    rows = [
+        (
+            row["name"],
+            row["outcome"],
+            "" if row["visible"] is None else f"{row['visible']:.0%}",
+            "" if row["places"] is None else str(row["places"]),
+            row["engine"] or "",
+            "" if row["parity"] is None else f"{row['parity']:.1e}",
+            f"{row['seconds']:.1f}",
+            row["reason"],
+        )
+        for row in document["coverage"]
+    ]
+    columns = ("model", "outcome", "visible", "skips", "engine", "parity", "seconds", "reason")
+    draw_table(console, f"{len(rows)} models", columns, rows)
+
+
 def draw_doctor(console: Console, document: Document) -> None:
     """Versions, devices, providers, the compiler and the sparse runtime."""
     compiler = document["compiler"]

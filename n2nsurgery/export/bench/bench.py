@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from n2nsurgery.core.errors import VerificationError
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.bench.bench_layers import LayerTime, layer_times
 from n2nsurgery.export.bench.bench_load import Loading, measure_loading
@@ -95,13 +96,13 @@ def bench(model: Side, other: Side | None, settings: BenchSettings, *, progress:
     """
     sides = [side for side in (model, other) if side is not None]
     progress("loading", 0.1)
+    runs = [_runner(_opened(side, settings), settings.batch) for side in sides]
     loadings = [
         measure_loading(
             side.path, device=settings.device, threads=settings.threads, batch=settings.batch, libraries=side.libraries
         )
         for side in sides
     ]
-    runs = [_runner(_opened(side, settings), settings.batch) for side in sides]
     progress("running in turn", 0.3)
     times = run_interleaved(runs, seconds=settings.seconds, rounds=settings.rounds)
     progress("measuring layers" if settings.layers else "done", 0.9)
@@ -122,6 +123,10 @@ def _opened(side: Side, settings: BenchSettings) -> onnxruntime.InferenceSession
 
 def _runner(opened: onnxruntime.InferenceSession, batch: int) -> Callable[[], object]:
     feed = feed_of(opened, batch)
+    try:
+        opened.run(None, feed)
+    except Exception as error:  # ONNX Runtime's exceptions share no other base class
+        raise VerificationError(f"ONNX Runtime fails at batch size {batch}: {error}") from error
     return lambda: opened.run(None, feed)
 
 

@@ -11,12 +11,13 @@ import numpy as np
 import onnx
 from onnx import inliner
 
-from n2nsurgery.core.errors import VerificationError
+from n2nsurgery.core.errors import CallerError, VerificationError
 from n2nsurgery.export.channels.constants import Array, attribute
 from n2nsurgery.export.channels.operators import RECORDERS
 from n2nsurgery.export.channels.recording import Recording
 from n2nsurgery.export.files import metadata as metadata_document
 from n2nsurgery.export.files.load import load_model
+from n2nsurgery.export.proof.verify import require_valid
 from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
 from n2nsurgery.graph.channels.following import follow
 from n2nsurgery.graph.channels.steps import Opaque
@@ -25,10 +26,20 @@ from n2nsurgery.graph.channels.steps import Opaque
 def channel_network_of_onnx(path: Path) -> ChannelNetwork:
     """The channels of the network in the file at `path`, with its weights and masks.
 
-    Raises VerificationError where the file is no readable ONNX model, InvalidFileError for damaged metadata,
-    UsageError where a size other than the batch is free, or where there is no weighted layer.
+    Raises VerificationError where the file is no readable ONNX model or its graph cannot be followed, InvalidFileError
+    for damaged metadata, UsageError where a size other than the batch is free, or where there is no weighted layer.
     """
-    return channels_of(load_model(path))
+    model = load_model(path)
+    try:
+        return channels_of(model)
+    except CallerError:
+        raise
+    except Exception as error:
+        require_valid(path)  # damaged graphs fail in any place; ONNX's checker says where
+        raise VerificationError(
+            f"the channels of '{path}' cannot be followed, though ONNX's checker accepts it:"
+            f" {type(error).__name__}: {error}. If it runs in ONNX Runtime, please report this"
+        ) from error
 
 
 def channels_of(model: onnx.ModelProto) -> ChannelNetwork:

@@ -25,7 +25,7 @@ from n2nsurgery.export.compress.config import CompressConfig
 from n2nsurgery.export.compress.foreign import ForeignModel, read_foreign
 from n2nsurgery.export.compress.report import CompressReport
 from n2nsurgery.export.deployment import Deployment, deployment_of, require_measurable, write_proven
-from n2nsurgery.export.files.load import load_model, source_size
+from n2nsurgery.export.files.load import load_model, opset_of, source_size
 from n2nsurgery.export.files.onnx_file import ModelFiles, require_free, staged
 from n2nsurgery.export.ort.bench_inputs import sample_feeds
 from n2nsurgery.export.ort.providers import session
@@ -84,7 +84,7 @@ def compress_file(  # noqa: PLR0913 - what to compress, where to, and how
             external_data=target.data if files.data.exists() else None,
             size=files.size,
             config=config,
-            opset=next(entry.version for entry in proto.opset_import if not entry.domain),
+            opset=opset_of(proto),
             ir_version=proto.ir_version,
             inputs=tuple(value.name for value in proto.graph.input),
             outputs=original.outputs,

@@ -13,11 +13,9 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.export.capture.capture import IR_VERSION
 from n2nsurgery.export.compress.normal_form import normalize
 from n2nsurgery.export.files import metadata
-from n2nsurgery.export.files.load import MAX_BYTES, load_model
+from n2nsurgery.export.files.load import MAX_BYTES, load_model, opset_of
 from n2nsurgery.export.sparse.functions import LEAST_OPSET
 from n2nsurgery.export.sparse.operators import DOMAIN
-
-_STANDARD = frozenset({"", "ai.onnx"})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,10 +66,9 @@ def _require_foreign(proto: onnx.ModelProto, path: Path) -> None:
 
 
 def _opset(proto: onnx.ModelProto, path: Path) -> int:
-    found = [entry.version for entry in proto.opset_import if entry.domain in _STANDARD]
-    if not found:
+    if not (version := opset_of(proto)):
         raise UsageError(f"'{path}' uses no standard ONNX operators, so none of its weights can be coded")
-    return int(max(found))
+    return version
 
 
 def _converted(proto: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProto:

@@ -48,4 +48,12 @@ def decode(properties: Mapping[str, str]) -> dict[str, Any] | None:
         raise InvalidFileError(
             f"metadata '{KEY}' has schema_version {version!r}; this version of n2nsurgery reads {SCHEMA_VERSION}"
         )
+    _require_sections(document)
     return document
+
+
+def _require_sections(document: Mapping[str, Any]) -> None:
+    """Raise InvalidFileError where a section that is read has another form than `encode` was given."""
+    for name in ("summary", "deployment", "connectivity", "source"):
+        if not isinstance(document.get(name, {}), dict):
+            raise InvalidFileError(f"metadata '{KEY}': '{name}' is no object; export the model again")

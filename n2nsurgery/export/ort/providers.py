@@ -24,7 +24,7 @@ _PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
-_FATAL, _ERROR, _WARNING = 4, 3, 2
+_FATAL, _WARNING = 4, 2
 
 
 def available_providers() -> tuple[str, ...]:
@@ -91,7 +91,7 @@ def _preload_cuda() -> None:
 
 def _options(threads: int | None, libraries: Sequence[Path]) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERROR
+    options.log_severity_level = _FATAL  # errors come as exceptions
     if threads is not None:
         options.intra_op_num_threads = threads
     for library in libraries:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,10 @@ from typing import Any
 import onnx
 from onnx import numpy_helper
 
+from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.export.files import metadata as metadata_document
 from n2nsurgery.export.files.ideal_size import ideal_size
-from n2nsurgery.export.files.load import load_model
+from n2nsurgery.export.files.load import load_model, opset_of
 from n2nsurgery.export.files.onnx_file import ModelFiles
 from n2nsurgery.export.sparse.stored_weights import kept_count, records_of, stored_bytes, tensors_of
 from n2nsurgery.export.sparse.weight_record import WeightRecord
@@ -50,14 +51,22 @@ class FileInspection:
 
     @property
     def mac_density(self) -> float | None:
-        """Kept over dense multiply-accumulates of one sample, the skips' counted as kept."""
+        """Kept over dense multiply-accumulates of one sample, the skips' counted as kept.
+
+        Raises InvalidFileError where the metadata's summary is damaged.
+        """
         summary = (self.document or {}).get("summary")
-        if not isinstance(summary, Mapping) or not summary.get("macs_dense"):
+        if not summary or not summary.get("macs_dense"):
             return None
-        calls = {layer["parameter"]: layer["macs"] / layer["kept"] for layer in summary["layers"] if layer["kept"]}
-        calls |= {f"{skip['name']}.weight": skip["macs"] / skip["kept"] for skip in summary["skips"] if skip["kept"]}
-        macs = sum(self.recounted[record.name][0] * calls.get(record.name, 0) for record in self.weights)
-        return float(macs / summary["macs_dense"])
+        try:
+            calls = {layer["parameter"]: layer["macs"] / layer["kept"] for layer in summary["layers"] if layer["kept"]}
+            calls |= {
+                f"{skip['name']}.weight": skip["macs"] / skip["kept"] for skip in summary["skips"] if skip["kept"]
+            }
+            macs = sum(self.recounted[record.name][0] * calls.get(record.name, 0) for record in self.weights)
+            return float(macs / summary["macs_dense"])
+        except (KeyError, TypeError) as error:
+            raise InvalidFileError(f"the metadata's summary of layers is damaged ({error}); export again") from error
 
     def to_json(self) -> dict[str, Any]:
         """The document that `inspect --json` prints for a file."""
@@ -93,7 +102,7 @@ def inspect_file(path: Path) -> FileInspection:
     return FileInspection(
         path=path,
         size=ModelFiles(model=path).size,
-        opset=next(entry.version for entry in model.opset_import if not entry.domain),
+        opset=opset_of(model),
         ir_version=model.ir_version,
         inputs=tuple(value.name for value in model.graph.input),
         outputs=tuple(value.name for value in model.graph.output),

@@ -21,7 +21,7 @@ def require_valid(path: Path) -> None:
     try:
         onnx.checker.check_model(str(path), full_check=True)
     except Exception as error:  # checker and shape inference raise unrelated classes
-        raise VerificationError(f"the exported model fails onnx.checker: {error}") from error
+        raise VerificationError(f"'{path}' fails onnx.checker: {str(error).strip()}") from error
 
 
 def require_interface(model: onnx.ModelProto, input_names: Sequence[str]) -> None:

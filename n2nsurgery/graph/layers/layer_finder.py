@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from torch import fx
 
-from n2nsurgery.graph.layers.roles import Role, is_tensor
+from n2nsurgery.graph.layers.composites import composite
+from n2nsurgery.graph.layers.layer_graph import Nonlinearity
+from n2nsurgery.graph.layers.roles import Role, is_tensor, nonlinearity_of
 from n2nsurgery.graph.layers.view import GraphView
 from n2nsurgery.graph.tracing.leaves import WEIGHTED_MODULES
 
+_COMBINING = frozenset({Role.ADD, Role.MUL, Role.CONCAT})
 _SIGMOIDS = frozenset({"sigmoid", "Sigmoid", "hardsigmoid", "Hardsigmoid", "hard_sigmoid", "HardSigmoid"})
 
 
@@ -29,6 +32,7 @@ class FoundLayer:
     node: fx.Node
     preactivation: fx.Node
     activation: fx.Node | None = None
+    function: Nonlinearity | None = None
     join: fx.Node | None = None
     not_source: str | None = None
     not_target: str | None = None
@@ -41,7 +45,7 @@ def find_layers(view: GraphView) -> dict[fx.Node, FoundLayer]:
     found = {node: FoundLayer(node=node, preactivation=_preactivation(view, node)) for node in view.weighted}
     calls = Counter(_weight_name(node) for node in found)
     for layer in found.values():
-        layer.activation, layer.join = _activation(view, layer.preactivation)
+        layer.activation, layer.function, layer.join = _activation(view, layer.preactivation)
         if layer.activation is None:
             layer.not_source = "no activation follows it"
         if (sharing := calls[_weight_name(layer.node)]) > 1:
@@ -94,18 +98,23 @@ def _preactivation(view: GraphView, layer: fx.Node) -> fx.Node:
         current = users[0]
 
 
-def _activation(view: GraphView, preactivation: fx.Node) -> tuple[fx.Node | None, fx.Node | None]:
-    """The activation node, and the first same-shape sum on the way (a residual join); either may be None."""
+def _activation(view: GraphView, preactivation: fx.Node) -> tuple[fx.Node | None, Nonlinearity | None, fx.Node | None]:
+    """The activation node, its function, and the first same-shape sum on the way (a residual join); any may be None."""
     current, join = preactivation, None
     while True:
+        written_out = composite(view, current)
+        if written_out is not None:
+            return *written_out, join
         following = _unique_user(view, current)
         if following is None:
-            return None, join
+            return None, None, join
         role = view.role[following]
         if role is Role.ACTIVATION or (role is Role.MUL and _is_swish(view, following)):
-            return (following if _same_shape(following, preactivation) else None), join
+            if not _same_shape(following, preactivation):
+                return None, None, join
+            return following, nonlinearity_of(following, view.root), join
         if role not in {Role.NORM, Role.PASS, Role.ADD} or not _same_shape(following, preactivation):
-            return None, join
+            return None, None, join
         if role is Role.ADD and join is None:
             join = following
         current = following
@@ -140,19 +149,28 @@ def _is_swish(view: GraphView, product: fx.Node) -> bool:
 
 
 def _feeds_attention(view: GraphView, preactivation: fx.Node) -> bool:
-    """Whether the value reaches a matrix product or softmax of an attention through layout and scaling only."""
+    """Whether the value reaches a matrix product or softmax of an attention through layout and scaling only.
+
+    Sums, products and concatenations are followed where nothing else in them comes out of a weighted layer: rotary
+    positions are such.
+    """
     pending, seen = [preactivation], {preactivation}
     while pending:
         for user in view.users(pending.pop()):
-            if user in seen:
+            if user in seen or (view.role[user] in _COMBINING and not _combines_only(view, user, seen)):
                 continue
             seen.add(user)
             if view.role[user] is Role.MATMUL:
                 if not _projects(view, user) and any(after.op != "output" for after in user.users):
                     return True
-            elif view.role[user] in {Role.LAYOUT, Role.PASS, Role.NORM}:
+            elif view.role[user] in {Role.LAYOUT, Role.PASS, Role.NORM} | _COMBINING:
                 pending.append(user)
     return False
+
+
+def _combines_only(view: GraphView, node: fx.Node, seen: Container[fx.Node]) -> bool:
+    """Whether all inputs of `node` are among `seen`, or depend on no weighted layer."""
+    return all(source in seen or not view.ancestors[source] & view.weighted_bits for source in node.all_input_nodes)
 
 
 def _projects(view: GraphView, attention: fx.Node) -> bool:

@@ -12,7 +12,7 @@ from torch import fx, nn
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.graph.layers.layer_finder import FoundLayer, find_layers
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection, Signal, WeightedLayer
-from n2nsurgery.graph.layers.pairs import channel_layout, find_pairs, target_nonlinearity
+from n2nsurgery.graph.layers.pairs import channel_layout, find_pairs
 from n2nsurgery.graph.layers.prunable import prunable_weights
 from n2nsurgery.graph.layers.roles import Role, is_matrix, weight_of
 from n2nsurgery.graph.layers.view import GraphView
@@ -99,7 +99,7 @@ def _layer(
         depth=found.depth,
         preactivation=view.signal(found.preactivation, layout),
         activation=view.signal(found.activation, layout) if found.activation is not None else None,
-        nonlinearity=target_nonlinearity(view, found),
+        nonlinearity=found.function,
         join=found.join.meta["address"] if found.join is not None else None,
         shortcut=shortcut,
         projected=projected,

@@ -9,22 +9,22 @@ from __future__ import annotations
 import random
 from collections.abc import Container, Sequence
 
+import numpy as np
 from torch import fx
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.names import select, unknown
 from n2nsurgery.core.seeds import derive
-from n2nsurgery.graph.layers.layer_finder import HEAD, FoundLayer, longest_paths
+from n2nsurgery.graph.layers.layer_finder import HEAD, FoundLayer
 from n2nsurgery.graph.layers.layer_graph import (
     ChannelLayout,
     LayerGraph,
     LayerPair,
-    Nonlinearity,
     Rejection,
     WeightedLayer,
 )
 from n2nsurgery.graph.layers.pair_selection import PLACEMENTS, POLICIES, PairSelection
-from n2nsurgery.graph.layers.roles import Role, nonlinearity_of
+from n2nsurgery.graph.layers.roles import Role
 from n2nsurgery.graph.layers.view import GraphView
 
 _SHORTEST = 2  # k = 1 is the layer that is there already
@@ -43,13 +43,18 @@ def find_pairs(
         if r is not None and r is not HEAD
     ]
     pairs: list[LayerPair] = []
-    for activation, (source, layout) in _sources(view, found, names).items():
-        lengths = longest_paths(view, found, [activation])
+    sources = _sources(view, found, names)
+    targets = [
+        (node, layer, view.signal(layer.preactivation, channel_layout(view, node)))
+        for node, layer in found.items()
+        if layer.not_target in {None, HEAD}
+    ]
+    lengths = _lengths(view, found, list(sources), [node for node, _, _ in targets])
+    for activation, (source, layout) in sources.items():
         start = view.signal(activation, layout)
-        for node, layer in found.items():
-            if lengths.get(node, 0) < _SHORTEST or layer.not_target not in {None, HEAD}:
+        for (node, layer, end), length in zip(targets, lengths[activation], strict=True):
+            if length < _SHORTEST:
                 continue
-            end = view.signal(layer.preactivation, channel_layout(view, node))
             if start is None or end is None:
                 reason = (
                     "its first dimension is not the batch" if start else "the source's first dimension is not the batch"
@@ -62,22 +67,40 @@ def find_pairs(
                     target=names[node],
                     source_signal=start,
                     target_signal=end,
-                    length=lengths[node],
-                    nonlinearity=target_nonlinearity(view, layer),
+                    length=length,
+                    nonlinearity=layer.function,
                     shortcut=layer.join is not None,
                 )
             )
     return tuple(pairs), tuple(rejections)
 
 
+def _lengths(
+    view: GraphView, found: dict[fx.Node, FoundLayer], sources: Sequence[fx.Node], targets: Sequence[fx.Node]
+) -> dict[fx.Node, list[int]]:
+    """For every source the counted layers on the longest path to each target, that one included; 0 where none leads.
+
+    All sources are followed at once, as a vector for each node, in one pass over the graph.
+    """
+    column = {source: index for index, source in enumerate(sources)}
+    apart = np.int32(-len(view.nodes) - 1)  # so far below 0 that no path makes up for it
+    reached: dict[fx.Node, np.ndarray] = {}
+    for node in view.nodes:
+        before = [reached[source] for source in node.all_input_nodes if source in reached]
+        if before:
+            longest = before[0] if len(before) == 1 else np.maximum.reduce(before)
+            reached[node] = longest + 1 if node in found and found[node].counted else longest
+        if node in column:
+            reached[node] = reached[node].copy() if before else np.full(len(sources), apart, dtype=np.int32)
+            reached[node][column[node]] = 0
+    nothing = np.full(len(sources), 0, dtype=np.int32)
+    table = np.stack([reached.get(target, nothing) for target in targets]) if targets else np.empty((0, len(sources)))
+    return {source: np.maximum(table[:, index], 0).astype(int).tolist() for source, index in column.items()}
+
+
 def channel_layout(view: GraphView, layer: fx.Node) -> ChannelLayout:
     """Where a layer's output has its channels."""
     return "channels_last" if view.operator(layer) == "linear" else "channels_first"
-
-
-def target_nonlinearity(view: GraphView, layer: FoundLayer) -> Nonlinearity | None:
-    """The g of Eq. 2: the function that follows the sum at the layer's pre-activation; None where none follows."""
-    return None if layer.activation is None else nonlinearity_of(layer.activation, view.root)
 
 
 def _sources(
@@ -140,6 +163,8 @@ def _execution_order(graph: LayerGraph) -> dict[str, int]:
 
 
 def _filtered(pairs: Sequence[LayerPair], selection: PairSelection) -> list[LayerPair]:
+    if not (selection.include or selection.exclude):
+        return list(pairs)
     labels = [f"{pair.source}->{pair.target}" for pair in pairs]
 
     def matched(patterns: tuple[str, ...]) -> set[str]:
@@ -150,9 +175,8 @@ def _filtered(pairs: Sequence[LayerPair], selection: PairSelection) -> list[Laye
             chosen |= {label for label in labels if label in hits or not hits.isdisjoint(label.split("->"))}
         return chosen
 
-    included = matched(selection.include) if selection.include else set(labels)
-    excluded = matched(selection.exclude)
-    return [pair for pair, label in zip(pairs, labels, strict=True) if label in included - excluded]
+    kept = (matched(selection.include) if selection.include else set(labels)) - matched(selection.exclude)
+    return [pair for pair, label in zip(pairs, labels, strict=True) if label in kept]
 
 
 def _overlapping(graph: LayerGraph, pairs: Sequence[LayerPair], selection: PairSelection, seed: int) -> _Chosen:  # noqa: ARG001
@@ -161,8 +185,10 @@ def _overlapping(graph: LayerGraph, pairs: Sequence[LayerPair], selection: PairS
     shortcuts = {layer.shortcut for layer in graph.layers} - {None}
     inside = selection.placement == "avoid-residual" and bool(shortcuts)
     pairs, doubled = _one_target_per_sum(graph, pairs)
-    for target in dict.fromkeys(pair.target for pair in pairs):
-        candidates = [pair for pair in pairs if pair.target == target]
+    by_target: dict[str, list[LayerPair]] = {}
+    for pair in pairs:
+        by_target.setdefault(pair.target, []).append(pair)
+    for target, candidates in by_target.items():
         if selection.placement == "avoid-residual" and any(pair.shortcut for pair in candidates):
             rejected.append(Rejection(source="", target=target, reason="its sum holds a shortcut already"))
             continue

@@ -33,6 +33,11 @@ class GraphView:
         return tuple(node for node in self.nodes if self.role[node] is Role.WEIGHTED and is_tensor(node))
 
     @cached_property
+    def weighted_bits(self) -> int:
+        """The calls of weighted layers, as a bit set."""
+        return self.bits(self.weighted)
+
+    @cached_property
     def ancestors(self) -> dict[fx.Node, int]:
         """For every node the set of nodes that its value depends on, as a bit set over positions."""
         sets: dict[fx.Node, int] = {}

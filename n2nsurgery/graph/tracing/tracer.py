@@ -9,6 +9,7 @@ a tensor's content, is an error that names the source line.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -242,7 +243,8 @@ class ValueTracer(fx.Tracer):
     def _symbolic_factories(self) -> Iterator[None]:
         """Within: torch.arange, torch.zeros, ... accept proxies, which the C++ functions would reject.
 
-        Random tensors become nodes in any case: each call of the graph draws its own.
+        Random tensors become nodes in any case: each call of the graph draws its own. An autograd function is one node,
+        which keeps its backward pass.
         """
 
         def symbolic(factory: Callable[..., Any], *, always: bool) -> Callable[..., Any]:
@@ -256,11 +258,29 @@ class ValueTracer(fx.Tracer):
 
             return wrapped
 
+        apply = inspect.getattr_static(torch.autograd.Function, "apply")
+
+        def applied(function: type[torch.autograd.Function], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            if self._evaluator.active:
+                return apply.__get__(None, function)(*args, **kwargs)
+            return self.create_proxy("call_function", _applying(function), args, kwargs)
+
         with ExitStack() as stack:
+            stack.enter_context(mock.patch.object(torch.autograd.Function, "apply", classmethod(applied)))
             for name in _FACTORIES + _RANDOM:
                 replaced = symbolic(getattr(torch, name), always=name in _RANDOM)
                 stack.enter_context(mock.patch.object(torch, name, replaced))
             yield
+
+
+@functools.cache
+def _applying(function: type[torch.autograd.Function]) -> Callable[..., Any]:
+    """The `apply` of an autograd function as a plain function, which a graph can call by the function's name."""
+
+    def apply(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        return function.apply(*args, **kwargs)
+
+    return functools.update_wrapper(apply, function, assigned=("__module__", "__name__", "__qualname__"), updated=())
 
 
 def _samples(examples: Mapping[str, Any]) -> int | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.bench.bench import BenchReport, BenchSettings, Side, bench
+from n2nsurgery.export.files.load import load_model
 from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
 
 
@@ -33,6 +34,8 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
             raise UsageError(f"{name} has to be positive")
     if library is not None and (device != "cpu" or not library.is_file()):
         raise UsageError(f"--library '{library}' needs an existing file and --device cpu")
+    for path in filter(None, (model, against)):
+        load_model(path, weights=False)  # before a session of ONNX Runtime opens it
     libraries = () if device != "cpu" else (library,) if library is not None else sparse_runtime()
     itself = Side(path=model) if libraries else None
     other = Side(path=against, libraries=libraries) if against is not None else itself

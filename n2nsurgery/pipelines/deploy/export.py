@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from torch import nn
+
 from n2nsurgery.core.config.signature import keywords_of, require_known
+from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable
 from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.export.config import ExportConfig, ExportOptions
 from n2nsurgery.export.exporter import DEFAULT, export_module
 from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.pipelines.connectivity.summary import connectivity_summary
+from n2nsurgery.pipelines.deploy.plain_module import inputs_for, prepared, zero_masks
 from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.pipelines.saved.run_folder import MODEL, is_run, newest_result
@@ -42,10 +47,11 @@ class ExportOutcome:
 
 
 @keywords_of(ExportConfig, ExportOptions)
-def export_onnx(
-    pruned: PrunedModel,
+def export_onnx(  # noqa: PLR0913 - what to export, where to, and how
+    pruned: PrunedModel | nn.Module,
     path: str | Path,
     *,
+    example_inputs: Any = None,  # noqa: ANN401 - any input that a module takes
     config: ExportConfig | None = None,
     overwrite: bool = False,
     progress: Progress = SILENT,
@@ -53,6 +59,8 @@ def export_onnx(
 ) -> ExportReport:
     """Write `pruned` to `path` as an ONNX file with a dynamic batch, and return what was proven of it.
 
+    `pruned`: what `apply` or `load` returned, or any module with zeros, pruned by whatever tool, with `example_inputs`
+    (a batch of at least one sample, as for `apply`); masks of torch.nn.utils.prune are multiplied in.
     `options`: the fields of ExportConfig (`format`, `values`, `compact`, `measure`, `report`); or all of them in one
     `config`, of which `options` replace some.
 
@@ -65,6 +73,12 @@ def export_onnx(
     """
     require_known(options, ExportOptions, "export_onnx")
     config = replace(config or DEFAULT, **options)
+    if isinstance(pruned, nn.Module):
+        return export_plain(
+            pruned, Path(path), example_inputs=example_inputs, config=config, overwrite=overwrite, progress=progress
+        )
+    if example_inputs is not None:
+        raise UsageError("is for a plain module; a pruned model knows its inputs", field="example_inputs", joint=" ")
     require_masked(pruned.module, pruned.masks)  # a copy would set them to zero, and be another network
     module = copy.deepcopy(pruned.module).cpu().eval()
     inputs = pruned.plan.inputs
@@ -79,6 +93,40 @@ def export_onnx(
             **({"connectivity": connectivity_summary(pruned)} if config.report else {}),
         },
         masks=pruned.masks,
+        config=config,
+        libraries=sparse_runtime(),
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def export_plain(  # noqa: PLR0913 - what to export, where to, and how
+    module: nn.Module,
+    path: Path,
+    *,
+    example_inputs: Any,  # noqa: ANN401 - any input that a module takes
+    config: ExportConfig = DEFAULT,
+    source: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    progress: Progress = SILENT,
+) -> ExportReport:
+    """Write a module that no operation of ours made to `path`; errors as `export_onnx`.
+
+    `source`: what is known of where it comes from, for the metadata.
+    """
+    if config.report:
+        raise UsageError(
+            "is for pruned models; `n2nsurgery report FILE` reads it off the file", field="report", joint=" "
+        )
+    plain = prepared(module)
+    inputs = inputs_for(plain, example_inputs)
+    return export_module(
+        plain,
+        [tensor.detach().cpu() for tensor in inputs.values()],
+        list(inputs),
+        path=path,
+        metadata={"source": {"model": type(module).__name__, **(source or {})}},
+        masks=zero_masks(plain),
         config=config,
         libraries=sparse_runtime(),
         overwrite=overwrite,

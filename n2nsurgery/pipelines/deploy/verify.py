@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 
 from n2nsurgery.core.progress import SILENT, Progress
+from n2nsurgery.export.files.load import load_model
 from n2nsurgery.export.proof.verify_file import FileVerification, Original, sample_noise, verify_file
 from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
 from n2nsurgery.pipelines.saved.load import load
@@ -26,6 +27,7 @@ def run(
     `allow_import`: the artifact's model may be a `package.module:factory`, which is run. Raises VerificationError where
     a proof fails, InvalidFileError where the file's metadata is damaged.
     """
+    load_model(model, weights=False)  # before a session of ONNX Runtime opens it
     progress("verifying", 0.3)
     if against is None:
         return verify_file(model, sample_noise(model), libraries=sparse_runtime())

@@ -24,6 +24,7 @@ X = torch.linspace(-8, 8, 101)
         (Nonlinearity(name="GELU"), F.gelu(X)),
         (Nonlinearity(name="GELU", arguments=(("approximate", "tanh"),)), F.gelu(X, approximate="tanh")),
         (Nonlinearity(name="SiLU"), F.silu(X)),
+        (Nonlinearity(name="QuickGELU"), X * torch.sigmoid(1.702 * X)),
         (Nonlinearity(name="Mish"), F.mish(X)),
         (Nonlinearity(name="Hardswish"), F.hardswish(X)),
         (Nonlinearity(name="Hardtanh", arguments=(("min_val", -2.0), ("max_val", 3.0))), F.hardtanh(X, -2.0, 3.0)),

@@ -245,6 +245,12 @@ NONLINEARITIES = [
     (torch.tanh, "Tanh", {}),
     (lambda x: x * torch.sigmoid(x), "SiLU", {}),
     (lambda x: torch.sigmoid(x).mul_(x), "SiLU", {}),
+    (lambda x: x * torch.sigmoid(1.702 * x), "QuickGELU", {}),
+    (lambda x: 0.5 * x * (1 + torch.tanh(0.7978845608028654 * (x + 0.044715 * x**3))), "GELU", {"approximate": "tanh"}),
+    (lambda x: x * 0.5 * (1 + torch.erf(x / 2**0.5)), "GELU", {"approximate": "none"}),
+    (lambda x: x * torch.tanh(F.softplus(x)), "Mish", {}),
+    (lambda x: x * F.relu6(x + 3) / 6, "Hardswish", {}),
+    (lambda x: x * torch.sigmoid(3 * x), "Composite", {}),
 ]
 
 
@@ -374,3 +380,8 @@ def test_the_structure_knows_the_class_of_every_module():
     image = (torch.zeros(2, 3, 8, 8),)
     relu, gelu = (layer_graph(trace(net(activation), image)).structure for activation in (nn.ReLU(), nn.GELU()))
     assert relu != gelu
+
+
+def test_what_is_written_out_and_linear_is_no_activation():
+    layer = graph_of(Activated(lambda x: x + 2 * x), 2, 5).layer("conv")
+    assert (layer.nonlinearity, layer.not_source) == (None, "no activation follows it")

@@ -12,18 +12,25 @@ def chain(layers: int, function: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     return nn.Sequential(*[each for _ in range(layers) for each in (nn.Linear(8, 8), function())])
 
 
-class Block(nn.Module):
-    """A transformer block with projections of its own."""
+def rotated(x: Tensor) -> Tensor:
+    """Rotary positions on the channels."""
+    angles = torch.arange(x.shape[1]).outer(torch.ones(8))
+    return x * angles.cos() + torch.cat([-x[..., 4:], x[..., :4]], -1) * angles.sin()
 
-    def __init__(self) -> None:
+
+class Block(nn.Module):
+    """A transformer block with projections of its own, and with rotary positions where they are asked for."""
+
+    def __init__(self, *, rotary: bool = False) -> None:
         super().__init__()
+        self.turn = rotated if rotary else lambda x: x
         self.norm1, self.norm2 = nn.LayerNorm(8), nn.LayerNorm(8)
         self.q, self.k, self.v, self.out = (nn.Linear(8, 8) for _ in range(4))
         self.fc1, self.fc2 = nn.Linear(8, 16), nn.Linear(16, 8)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.norm1(x)
-        x = x + self.out(F.scaled_dot_product_attention(self.q(y), self.k(y), self.v(y)))
+        x = x + self.out(F.scaled_dot_product_attention(self.turn(self.q(y)), self.turn(self.k(y)), self.v(y)))
         return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
 
 
@@ -31,9 +38,10 @@ def ends(pruned) -> list[tuple[str, str]]:
     return [(skip.pair.source, skip.pair.target) for skip in pruned.plan.skips]
 
 
-def test_a_transformer_has_skips_from_each_mlp_over_the_attention_into_the_next():
+@pytest.mark.parametrize("rotary", [False, True])
+def test_a_transformer_has_skips_from_each_mlp_over_the_attention_into_the_next(rotary):
     tokens = torch.randn(2, 5, 8)
-    pruned = apply(nn.Sequential(*[Block() for _ in range(3)]), example_inputs=tokens, density=0.5)
+    pruned = apply(nn.Sequential(*[Block(rotary=rotary) for _ in range(3)]), example_inputs=tokens, density=0.5)
     assert ends(pruned) == [("0.fc1", "1.fc1"), ("1.fc1", "2.fc1")]
     assert pruned.plan.config.skip_length == 4
 

@@ -1,0 +1,1 @@
+"""The models of the matrix, one file for each library; `catalogue.Group` says what each has."""
