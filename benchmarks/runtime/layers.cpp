@@ -128,7 +128,7 @@ int main(int argc, char** argv) {
         t.channels = std::min<int64_t>(t.channels, i);
         if (!offsets_fit(layout, t, kernels.lanes)) return;
         for (const Tried& other : tried) if (std::memcmp(&other.tiling, &t, sizeof t) == 0) return;
-        const Plan candidate = make_plan(weights, blocks, problem, kernels, 1, &t);
+        const Plan candidate = make_plan(weights, blocks, problem, kernels, 1, t);
         tried.push_back({best_time(candidate, kernels, tensors, 0.006), t});
       };
       for (const int channels : {4096, 256, 128, 64, 32, 16})

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from n2nsurgery.core.seeds import numpy_generator, torch_generator
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
-from n2nsurgery.graph.tracing.weight_uses import WeightLayout
+from n2nsurgery.graph.weight_layout import WeightLayout
 from n2nsurgery.masks.patterns.balanced import balanced_mask, one_to_one
 from n2nsurgery.skips.initialize import initialize
 from n2nsurgery.skips.spec import SkipSpec

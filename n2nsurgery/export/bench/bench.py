@@ -1,25 +1,30 @@
 """How fast a file runs in ONNX Runtime, beside another file, or beside itself without the sparse runtime.
 
-Both sides live in one process and take turns, A B B A: whatever the machine does meanwhile meets both. The ratio of a
-turn is time of the other side over time of the model, so 2 means twice as fast; its median and quartiles are reported.
+Both sides take turns, A B B A: whatever the machine does meanwhile meets both. With one thread they live in one
+process; with several each has a process of its own, so that neither's threads take the cores from the other. The ratio
+of a turn is time of the other side over time of the model, so 2 means twice as fast; its median and quartiles are
+reported.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from n2nsurgery.core.errors import VerificationError
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.bench.bench_layers import LayerTime, layer_times
 from n2nsurgery.export.bench.bench_load import Loading, measure_loading
+from n2nsurgery.export.bench.bench_process import turns_in_process
 from n2nsurgery.export.files.onnx_file import ModelFiles
 from n2nsurgery.export.ort.bench_inputs import feed_of
-from n2nsurgery.export.ort.interleaved import run_interleaved
+from n2nsurgery.export.ort.interleaved import run_interleaved, take_turns
 from n2nsurgery.export.ort.providers import session
 from n2nsurgery.export.proof.inspect_file import inspect_file
 from n2nsurgery.imports import extra
@@ -96,7 +101,7 @@ def bench(model: Side, other: Side | None, settings: BenchSettings, *, progress:
     """
     sides = [side for side in (model, other) if side is not None]
     progress("loading", 0.1)
-    runs = [_runner(_opened(side, settings), settings.batch) for side in sides]
+    runs = [_runner(_opened(side, settings), settings.batch) for side in sides]  # what fails is told from here
     loadings = [
         measure_loading(
             side.path, device=settings.device, threads=settings.threads, batch=settings.batch, libraries=side.libraries
@@ -104,7 +109,7 @@ def bench(model: Side, other: Side | None, settings: BenchSettings, *, progress:
         for side in sides
     ]
     progress("running in turn", 0.3)
-    times = run_interleaved(runs, seconds=settings.seconds, rounds=settings.rounds)
+    times = _times(sides, runs, settings)
     progress("measuring layers" if settings.layers else "done", 0.9)
     reports = [_report(side, own, loading, settings) for side, own, loading in zip(sides, times, loadings, strict=True)]
     return BenchReport(
@@ -114,6 +119,21 @@ def bench(model: Side, other: Side | None, settings: BenchSettings, *, progress:
         model=reports[0],
         other=reports[1] if other is not None else None,
         ratio=_quartiles(times[1] / times[0]) if other is not None else None,
+    )
+
+
+def _times(sides: Sequence[Side], runs: Sequence[Callable[[], object]], settings: BenchSettings) -> NDArray[np.float64]:
+    """Seconds (sides x rounds) of turns."""
+    if settings.threads == 1 or settings.device != "cpu":
+        return run_interleaved(runs, seconds=settings.seconds, rounds=settings.rounds)
+    with ExitStack() as processes:
+        turns = [processes.enter_context(_turns_apart(side, settings)) for side in sides]
+        return take_turns(turns, seconds=settings.seconds, rounds=settings.rounds)
+
+
+def _turns_apart(side: Side, settings: BenchSettings) -> AbstractContextManager[Callable[[], float]]:
+    return turns_in_process(
+        side.path, device=settings.device, threads=settings.threads, batch=settings.batch, libraries=side.libraries
     )
 
 

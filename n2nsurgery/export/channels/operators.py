@@ -12,7 +12,7 @@ from n2nsurgery.export.channels.constants import Array, attribute, evaluated
 from n2nsurgery.export.channels.recording import Recording
 from n2nsurgery.graph.channels.labels import Labels, joined
 from n2nsurgery.graph.channels.steps import MatMul, Move, Pointwise, Reduce
-from n2nsurgery.graph.tracing.weight_uses import WeightLayout
+from n2nsurgery.graph.weight_layout import WeightLayout
 
 SUMS = frozenset({"Add", "Sub", "Sum"})
 POINTWISE = frozenset({

@@ -14,7 +14,7 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.export.channels.constants import Array, Constants, describe
 from n2nsurgery.graph.channels.labels import Shape
 from n2nsurgery.graph.channels.steps import AnyStep, Input, LayerStep, Program
-from n2nsurgery.graph.tracing.weight_uses import WeightLayout
+from n2nsurgery.graph.weight_layout import WeightLayout
 
 BATCH = 2
 _SHAPE_DATA = 4096

@@ -155,6 +155,7 @@ def _layer(match: FusionMatch, coded: CodedWeight, beside: int) -> LayerShape:
         blocks=shares_positions(coded.decoded(), attributes.get_int("group", 1)),
         strides=tuple(attributes.get_ints("strides", [1] * rank)),
         dilations=tuple(attributes.get_ints("dilations", [1] * rank)),
+        groups=attributes.get_int("group", 1),
         rows=prod(match.sample[:-1]) if match.sample else 1,
         beside=beside,
     )

@@ -43,7 +43,8 @@ class LayerShape:
     """What the time of a layer depends on.
 
     `shape`: (O, I/groups, *kernel) of a `Conv`, (O, K) of a `Gemm`. `blocks` as `shares_positions` says. `strides` and
-    `dilations` one for each spatial dimension of a `Conv`. `rows`: vectors of one sample that a `Gemm` multiplies.
+    `dilations`, one for each spatial dimension, and `groups` are those of a `Conv`. `rows`: vectors of one sample that
+    a `Gemm` multiplies.
     `beside`: bytes of the network's other weights when dense, which compete for the cache.
     """
 
@@ -53,6 +54,7 @@ class LayerShape:
     blocks: bool = False
     strides: tuple[int, ...] = ()
     dilations: tuple[int, ...] = ()
+    groups: int = 1
     rows: int = 1
     beside: int = 0
 
@@ -79,7 +81,7 @@ def obstacle(layer: LayerShape) -> str | None:
     """Why the layer is computed densely at any density; None where it is not."""
     if layer.kind != "Conv":
         return None
-    if layer.shape[1] == 1:
+    if layer.shape[1] == 1 and layer.groups > 1:
         return "one input channel to each output (depthwise): the dense kernel is faster"
     if _reach(layer) > _MOST_REACH or _span(layer) > _MOST_SPAN:
         return "its kernel reaches further than the sparse one can address"

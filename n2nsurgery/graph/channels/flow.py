@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from n2nsurgery.graph.channels.labels import Labels, Shape
-from n2nsurgery.graph.tracing.weight_uses import WeightLayout
+from n2nsurgery.graph.weight_layout import WeightLayout
 
 
 @dataclass(frozen=True, kw_only=True)

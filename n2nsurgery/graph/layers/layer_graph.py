@@ -12,7 +12,7 @@ from math import prod
 from typing import Any, Literal
 
 from n2nsurgery.core.fingerprint import fingerprint
-from n2nsurgery.graph.tracing.weight_uses import WeightLayout
+from n2nsurgery.graph.weight_layout import WeightLayout
 
 Operator = Literal["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "linear"]
 ChannelLayout = Literal["channels_first", "channels_last"]

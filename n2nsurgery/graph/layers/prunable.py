@@ -14,7 +14,8 @@ from torch import nn
 from n2nsurgery.graph.layers.layer_graph import LeftDense, Operator, PrunableWeight, WeightedLayer
 from n2nsurgery.graph.tracing.leaves import computes_its_weight, is_matrix_layer
 from n2nsurgery.graph.tracing.trace import Trace
-from n2nsurgery.graph.tracing.weight_uses import Product, WeightLayout
+from n2nsurgery.graph.tracing.weight_uses import Product
+from n2nsurgery.graph.weight_layout import WeightLayout
 
 _PACKED_PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 _NO_WEIGHT = "not a weight of a conv or linear layer: kept dense, not counted"

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,7 +21,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
-WeightLayout = Literal["conv", "conv_transpose", "linear", "matrix", "linear_stack", "matrix_stack"]
+from n2nsurgery.graph.weight_layout import WeightLayout
+
 _ATTENTION = inspect.signature(functional.multi_head_attention_forward)
 _GROUPS = 6
 """Position of `groups` among the arguments of every convolution."""

@@ -111,53 +111,67 @@ N2N_INLINE void accumulate(const float* x, uint64_t offsets, Simd::Reg quad, Sim
   for (int r = 0; r < R; ++r) sum[r] = Simd::fma(weight, Simd::load(input + r * Simd::kLanes), sum[r]);
 }
 
-// Few registers make short dependency chains only if they are split: Chains independent sums per vector.
+// Few vectors alone would wait for each other's additions, so rows of weights of equal length go side by side. Every sum
+// has one order, that of its weights: no tiling and no number of threads changes a result.
 template <int R>
-constexpr int chains() {
+constexpr int rows_together() {
   return R <= 2 ? 4 : R <= 5 ? 2 : 1;
+}
+
+// N output channels with `whole` full records each, and one more of `rest` weights if that is not 0.
+template <int R, int Shift, Epilogue E, int N>
+N2N_INLINE void compute_group(const ComputeJob& job, const int32_t* channels, const Record* record, int whole,
+                              int rest) {
+  const float* const x = job.x;
+  const int stride = whole + (rest != 0 ? 1 : 0);
+  Simd::Reg sum[N][R];
+  N2N_UNROLL
+  for (int n = 0; n < N; ++n) start<R>(job, channels[n], sum[n]);
+  for (int i = 0; i < whole; ++i, ++record) {
+    N2N_UNROLL
+    for (int n = 0; n < N; ++n) {
+      const Record* const at = record + n * stride;
+      __builtin_prefetch(reinterpret_cast<const char*>(at) + kPrefetchBytes);
+      const uint64_t offsets = load_offsets(at->offset);
+      const Simd::Reg quad = Simd::quad(at->value);
+      accumulate<0, R, Shift>(x, offsets, quad, sum[n]);
+      accumulate<1, R, Shift>(x, offsets, quad, sum[n]);
+      accumulate<2, R, Shift>(x, offsets, quad, sum[n]);
+      accumulate<3, R, Shift>(x, offsets, quad, sum[n]);
+    }
+  }
+  if (rest != 0) {
+    N2N_UNROLL
+    for (int n = 0; n < N; ++n) {
+      const Record* const at = record + n * stride;
+      const uint64_t offsets = load_offsets(at->offset);
+      const Simd::Reg quad = Simd::quad(at->value);
+      accumulate<0, R, Shift>(x, offsets, quad, sum[n]);
+      if (rest > 1) accumulate<1, R, Shift>(x, offsets, quad, sum[n]);
+      if (rest > 2) accumulate<2, R, Shift>(x, offsets, quad, sum[n]);
+    }
+  }
+  N2N_UNROLL
+  for (int n = 0; n < N; ++n) finish<R, E>(job, channels[n], sum[n]);
 }
 
 template <int R, int Shift, Epilogue E>
 void compute_rows(const ComputeJob& job) {
-  constexpr int kChains = chains<R>();
-  const float* const x = job.x;
+  constexpr int kTogether = rows_together<R>();
   for (int64_t run_index = 0; run_index < job.run_count; ++run_index) {
     const Run run = job.runs[run_index];
     const Record* record = job.records + run.record;
     const int whole = run.count / 4;
     const int rest = run.count % 4;
-    for (int32_t slot = run.first; slot < run.last; ++slot) {
-      const int64_t channel = job.channels[slot];
-      Simd::Reg sum[kChains][R];
-      start<R>(job, channel, sum[0]);
-      N2N_UNROLL
-      for (int c = 1; c < kChains; ++c) {
-        N2N_UNROLL
-        for (int r = 0; r < R; ++r) sum[c][r] = Simd::zero();
+    const int stride = whole + (rest != 0 ? 1 : 0);
+    int32_t slot = run.first;
+    if (kTogether > 1) {
+      for (; slot + kTogether <= run.last; slot += kTogether, record += kTogether * stride) {
+        compute_group<R, Shift, E, kTogether>(job, job.channels + slot, record, whole, rest);
       }
-      for (int i = 0; i < whole; ++i, ++record) {
-        __builtin_prefetch(reinterpret_cast<const char*>(record) + kPrefetchBytes);
-        const uint64_t offsets = load_offsets(record->offset);
-        const Simd::Reg quad = Simd::quad(record->value);
-        accumulate<0, R, Shift>(x, offsets, quad, sum[0]);
-        accumulate<1, R, Shift>(x, offsets, quad, sum[1 % kChains]);
-        accumulate<2, R, Shift>(x, offsets, quad, sum[2 % kChains]);
-        accumulate<3, R, Shift>(x, offsets, quad, sum[3 % kChains]);
-      }
-      if (rest != 0) {
-        const uint64_t offsets = load_offsets(record->offset);
-        const Simd::Reg quad = Simd::quad(record->value);
-        accumulate<0, R, Shift>(x, offsets, quad, sum[0]);
-        if (rest > 1) accumulate<1, R, Shift>(x, offsets, quad, sum[1 % kChains]);
-        if (rest > 2) accumulate<2, R, Shift>(x, offsets, quad, sum[2 % kChains]);
-        ++record;
-      }
-      N2N_UNROLL
-      for (int c = 1; c < kChains; ++c) {
-        N2N_UNROLL
-        for (int r = 0; r < R; ++r) sum[0][r] = Simd::add(sum[0][r], sum[c][r]);
-      }
-      finish<R, E>(job, channel, sum[0]);
+    }
+    for (; slot < run.last; ++slot, record += stride) {
+      compute_group<R, Shift, E, 1>(job, job.channels + slot, record, whole, rest);
     }
   }
 }

@@ -21,11 +21,12 @@ ConvKernel::ConvKernel(const ort::KernelSetup& setup, const OpVariant& variant)
       blocks_(input_.weights, attributes_.groups),
       kernels_(select_kernels()) {
   const std::optional<ConvProblem> expected = expected_problem(attributes_, setup.claimed_shape(0));
-  if (expected) prepare_scratch(*whole_plan(*expected));  // a model is mostly run by the thread that loads it
+  if (expected) prepare_scratch(*plan_for(*expected, 1));  // a model is mostly run by the thread that loads it
 }
 
-std::shared_ptr<const Plan> ConvKernel::whole_plan(const ConvProblem& problem) {
-  return plans_.find(problem.input, 1, [&] { return make_plan(input_.weights, blocks_, problem, kernels_, 1); });
+std::shared_ptr<const Plan> ConvKernel::plan_for(const ConvProblem& problem, int64_t threads) {
+  return plans_.find({problem.input, threads},
+                     [&] { return make_plan(input_.weights, blocks_, problem, kernels_, threads); });
 }
 
 void ConvKernel::compute(const ort::Invocation& invocation) {
@@ -48,12 +49,11 @@ void ConvKernel::compute(const ort::Invocation& invocation) {
     prefer_large_pages(tensors.y, static_cast<size_t>(floats) * sizeof(float));
   }
   const int64_t work = input_.weights.nnz() / problem.groups * problem.output_pixels() * problem.batch;
-  const std::shared_ptr<const Plan> whole = whole_plan(problem);
-  const int64_t chunks = chunks_for(whole->tasks(problem.batch), problem.group_outputs, threads_);
-  const std::shared_ptr<const Plan> plan = chunks == 1 ? whole : plans_.find(problem.input, chunks, [&] {
-    return make_plan(input_.weights, blocks_, problem, kernels_, chunks, &whole->tiling);
-  });
-  run_tasks(invocation, plan->tasks(problem.batch), work >= kWorthThreads, threads_,
+  const bool large = work >= kWorthThreads;
+  const std::shared_ptr<const Plan> plan = plan_for(problem, large ? threads_for_image(problem.batch, threads_) : 1);
+  tensors.batch = problem.batch;
+  tensors.packed = shared_input(*plan, plan->patches(problem.batch));
+  run_tasks(invocation, {plan->pack_tasks(problem.batch), plan->tasks(problem.batch)}, large, threads_,
             [&](int64_t task) { run_conv_task(*plan, kernels_, tensors, task); });
 }
 

@@ -23,7 +23,7 @@ class ConvKernel {
   void compute(const ort::Invocation& invocation);
 
  private:
-  std::shared_ptr<const Plan> whole_plan(const ConvProblem& problem);
+  std::shared_ptr<const Plan> plan_for(const ConvProblem& problem, int64_t threads);
 
   OpVariant variant_;
   ConvAttributes attributes_;

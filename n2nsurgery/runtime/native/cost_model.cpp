@@ -1,23 +1,30 @@
 #include "cost_model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
 
+#include "division.h"
 #include "error.h"
+#include "patch_shape.h"
 
 namespace n2n {
 namespace {
 
 // Costs, roughly in cycles, fitted to whole layers on Zen 5 with AVX-512: so that what they choose is fast, not so that
 // the times come out right.
-double cycles_of(const Effort& effort) {
+double packing_cycles(const Effort& effort) { return 9.5 * effort.packed_vectors + 1.1 * effort.packed_rows; }
+
+double computing_cycles(const Effort& effort) {
   return 1.02 * effort.loads_l1 + 1.9 * effort.loads_l2 + 3.0 * effort.loads_far + 0.44 * effort.splits +
          1.84 * effort.positions + 2.4 * effort.block_loads + 0.44 * effort.block_loads_far +
          2.7 * effort.block_positions + 9.2 * effort.channels + 2.4 * effort.stores + 1.5 * effort.masked_stores +
-         4.6 * effort.partials + 12.0 * effort.partials_far + 9.5 * effort.packed_vectors + 1.1 * effort.packed_rows;
+         4.6 * effort.partials + 12.0 * effort.partials_far;
 }
+
+double cycles_of(const Effort& effort) { return computing_cycles(effort) + packing_cycles(effort); }
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -32,79 +39,6 @@ Residence residence(double footprint) {
   const double in_l1 = std::min(1.0, l1 / footprint);
   const double in_l2 = std::min(1.0, l2 / footprint) - in_l1;
   return {in_l1, in_l2, 1.0 - in_l1 - in_l2};
-}
-
-// The share of vector loads that straddle cache lines.
-double split_share(const ConvProblem& problem, const Tiling& tiling, const Layout& layout, int lanes) {
-  const double misaligned_split = lanes * 4 >= 64 ? 1.0 : lanes * 4 / 64.0;
-  if (layout.scaled) return 0.0;
-  if (!tiling.aligned && layout.pitch % lanes != 0) return misaligned_split * (1.0 - 1.0 / lanes);
-  int64_t moved = 0;
-  for (const int64_t offset : layout.tap_offset) moved += offset % lanes != 0 ? 1 : 0;
-  const auto taps = static_cast<double>(problem.kernel[1] * problem.kernel[2]);
-  return misaligned_split * static_cast<double>(moved) / taps;
-}
-
-// Patches with the same number of rows and columns.
-struct PatchGroup {
-  double patches = 0.0;   // per group of channels and image
-  int64_t segments = 1;   // stretches of vectors that hold pixels
-  int64_t vectors = 1;    // of a stretch
-};
-
-// A tiling as the estimate sees it: everything that does not depend on the number of registers and channels.
-struct PatchShape {
-  Layout layout;
-  std::vector<PatchGroup> groups;  // whole patches first
-  double split = 0.0;              // share of straddling loads
-  bool contiguous = true;
-  double vectors = 0.0;         // of output, of all patches
-  double packed_rows = 0.0;     // of all patches
-  double packed_vectors = 0.0;  // of all patches
-};
-
-PatchGroup make_group(const Tiling& tiling, const Layout& layout, int lanes, int64_t rows, int64_t columns) {
-  PatchGroup group;
-  const int64_t pitch = tiling.direct ? tiling.columns : layout.pitch;
-  const int64_t used = divide_up(columns, lanes);
-  if (pitch % lanes == 0 && used < pitch / lanes) {
-    group.segments = rows;
-    group.vectors = used;
-  } else {
-    group.vectors = divide_up((rows - 1) * pitch + columns, lanes);
-  }
-  return group;
-}
-
-PatchShape make_shape(const ConvProblem& problem, const Tiling& tiling, int lanes) {
-  PatchShape shape;
-  shape.layout = make_layout(problem, tiling, lanes);
-  shape.split = split_share(problem, tiling, shape.layout, lanes);
-  double patches = 0.0;
-  const int64_t height = problem.output[1];
-  const int64_t width = problem.output[2];
-  for (const bool last_row : {false, true}) {
-    for (const bool last_column : {false, true}) {
-      const int64_t rows = last_row ? height % tiling.rows : tiling.rows;
-      const int64_t columns = last_column ? width % tiling.columns : tiling.columns;
-      if (rows == 0 || columns == 0) continue;
-      PatchGroup group = make_group(tiling, shape.layout, lanes, rows, columns);
-      const int64_t down = last_row ? 1 : height / tiling.rows;
-      const int64_t across = last_column ? 1 : width / tiling.columns;
-      group.patches = static_cast<double>(problem.output[0] * down * across);
-      patches += group.patches;
-      shape.vectors += group.patches * static_cast<double>(group.segments * group.vectors);
-      shape.groups.push_back(group);
-    }
-  }
-  const int64_t pitch = tiling.direct ? tiling.columns : shape.layout.pitch;
-  shape.contiguous = tiling.columns % lanes == 0 && (pitch == tiling.columns || shape.groups[0].segments == tiling.rows);
-  if (!tiling.direct) {
-    const auto rows = static_cast<double>(shape.layout.row.size() * shape.layout.plane_phase.size());
-    shape.packed_rows = static_cast<double>(problem.group_inputs * problem.kernel[0]) * rows * patches;
-    shape.packed_vectors = shape.packed_rows * static_cast<double>(divide_up(shape.layout.pitch, lanes));
-  }
-  return shape;
 }
 
 // Floats of one packed channel that a window reads: its rows and those that the kernel reaches besides.
@@ -174,6 +108,28 @@ Effort effort_of(const Workload& workload, const Tiling& tiling, const PatchShap
   return effort;
 }
 
+// The work of a tiling as tasks. A chunk more has runs of its own, which the processor mispredicts once each, and reads
+// the input anew.
+Division division_of(const Workload& workload, const PatchShape& shape, const WindowCount& count, const Effort& effort,
+                     int64_t tiles) {
+  constexpr double kRunCycles = 20.0;
+  const ConvProblem& problem = workload.problem;
+  const auto groups = static_cast<double>(problem.groups);
+  const double row_length = static_cast<double>(workload.nnz) / static_cast<double>(problem.group_outputs * tiles) / groups;
+  const double runs = count.windows * static_cast<double>(tiles) * (4.0 * std::sqrt(row_length) + 1.0);
+  const PatchGroup& whole = shape.groups[0];
+  double patches = 0.0;
+  for (const PatchGroup& group : shape.groups) patches += group.patches;
+  Division division;
+  division.computing = computing_cycles(effort);
+  division.packing = packing_cycles(effort);
+  division.per_chunk = groups * (runs * kRunCycles + static_cast<double>(problem.group_inputs) * shape.vectors);
+  division.largest = static_cast<double>(whole.segments * whole.vectors) / (shape.vectors * groups);
+  division.whole_patches = static_cast<int64_t>(whole.patches) * problem.groups;
+  division.patches = static_cast<int64_t>(patches) * problem.groups;
+  return division;
+}
+
 class Search {
  public:
   Search(const Workload& workload, const Kernels& kernels) : workload_(workload), kernels_(kernels) {}
@@ -218,7 +174,10 @@ class Search {
       tiling.registers = count.registers;
       const Effort effort = effort_of(workload_, tiling, shape, count, kernels_.lanes);
       near = near && effort.loads_l2 + effort.loads_far + effort.block_loads_far == 0.0;
-      const double cycles = cycles_of(effort);
+      const int64_t tiles = divide_up(workload_.problem.group_inputs * workload_.problem.kernel[0], tiling.channels);
+      const Division division = division_of(workload_, shape, count, effort, tiles);
+      tiling.chunks = choose_chunks(division, workload_.threads, workload_.problem.group_outputs);
+      const double cycles = estimate_makespan(division, workload_.threads, tiling.chunks);
       if (cycles < best_cycles_) {
         best_cycles_ = cycles;
         best_ = tiling;
@@ -290,11 +249,28 @@ Tiling choose_tiling(const Workload& workload, const Kernels& kernels) {
   return search.best();
 }
 
-Tiling choose_packed_tiling(const Workload& workload, const Kernels& kernels) {
+Tiling choose_rows_tiling(const Workload& workload, const Kernels& kernels, int64_t vectors) {
   Search search(workload, kernels);
-  const int most = workload.block_share > 0.0 ? kernels.max_block_registers : kernels.max_registers;
-  consider_pixels(search, workload.problem, kernels.lanes, most, false);
+  const auto registers = static_cast<int>(vectors);
+  search.consider({registers, 1, vectors * kernels.lanes, 1, true, false}, registers, registers);
   return search.best();
+}
+
+int64_t choose_row_vectors(const Workload& workload, const Kernels& kernels) {
+  constexpr int64_t kMany = 1024;  // rows: the piece at their end does not matter
+  ConvProblem many = workload.problem;
+  many.input = many.output = Axes{1, 1, kMany};
+  const Workload on_many{many, workload.nnz, workload.block_share};
+  Search search(on_many, kernels);
+  // A piece's input, turned, and its results before they are turned back are to stay in the second-level cache.
+  const int64_t vector_bytes = (many.group_inputs + many.group_outputs) * kernels.lanes * 4;
+  const int fit = static_cast<int>(std::min(int64_t{kMaxRegisters}, caches().l2 * 3 / 4 / vector_bytes));
+  const int able = workload.block_share > 0.0 ? kernels.max_block_registers : kernels.max_registers;
+  const int most = std::min(able, std::max(4, fit));
+  for (int registers = 1; registers <= most; ++registers) {
+    search.consider({registers, 1, int64_t{registers} * kernels.lanes, 1, true, false}, registers, registers);
+  }
+  return search.best().registers;
 }
 
 }  // namespace n2n

@@ -13,13 +13,18 @@ struct Workload {
   const ConvProblem& problem;
   int64_t nnz = 0;           // all groups
   double block_share = 0.0;  // of the weights, in shared positions of four output channels
+  int64_t threads = 1;       // that share the tasks of one image
 };
 
 // Throws Error if no tiling can be addressed (a kernel whose reach over one row exceeds 65,535 floats).
 Tiling choose_tiling(const Workload& workload, const Kernels& kernels);
 
-// The same for a pointwise problem whose input must be packed, because it is not laid out by pixels.
-Tiling choose_packed_tiling(const Workload& workload, const Kernels& kernels);
+// The same for rows of a linear layer, which must be packed because they are not laid out by pixels: `vectors` of them in
+// one window.
+Tiling choose_rows_tiling(const Workload& workload, const Kernels& kernels, int64_t vectors);
+
+// How many vectors of rows a window of a linear layer has best, where there are rows enough.
+int64_t choose_row_vectors(const Workload& workload, const Kernels& kernels);
 
 // How often a tiling does what costs time, for one image: the estimate is their product with the costs of each.
 struct Effort {

@@ -1,41 +1,29 @@
 #include "executor.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
-#include "aligned_buffer.h"
-#include "finished.h"
+#include "tiles.h"
 
 namespace n2n {
 namespace {
 
-struct Scratch {
-  AlignedBuffer packed;
-  AlignedBuffer partial;
-  AlignedBuffer staged;
-};
-
-Scratch& scratch() {
-  static thread_local Scratch buffers;
-  return buffers;
-}
-
 float floor_of(bool relu) { return relu ? 0.0F : -std::numeric_limits<float>::infinity(); }
 
-// A task's number, taken apart. Chunks vary fastest, then patches, groups and images.
+// A task's number, taken apart. Parts (chunks, or parts of the packing) vary fastest, then patches, groups and images.
 struct Task {
-  int64_t chunk, patch_column, patch_row, slice, group, image;
+  int64_t part, patch, patch_column, patch_row, slice, group, image;
 };
 
-Task locate(const Plan& plan, int64_t number) {
+Task locate(const Plan& plan, int64_t number, int64_t parts) {
   const auto take = [&number](int64_t extent) {
     const int64_t index = number % extent;
     number /= extent;
     return index;
   };
   Task task{};
-  task.chunk = take(plan.weights.chunks);
+  task.part = take(parts);
+  task.patch = number;
   task.patch_column = take(plan.patch_columns);
   task.patch_row = take(plan.patch_rows);
   task.slice = take(plan.problem.output[0]);
@@ -48,58 +36,18 @@ const std::vector<Window>& windows_of(const Plan& plan, const Task& task) {
   return plan.windows[task.patch_row + 1 == plan.patch_rows ? 1 : 0][task.patch_column + 1 == plan.patch_columns ? 1 : 0];
 }
 
-// The scratch for packed tiles, with the zeros that precede and follow them.
-float* packed_tile(const Plan& plan) {
-  float* packed = scratch().packed.floats(plan.packed_floats);
-  std::fill_n(packed, plan.layout.lead, 0.0F);
-  const int64_t end = plan.layout.lead + plan.tiling.channels * plan.layout.packed_size;
-  std::fill(packed + end, packed + plan.packed_floats, 0.0F);
-  return packed;
-}
-
-// What of a job is the same for all windows of one tile.
-ComputeJob tile_job(const Plan& plan, const Task& task, int64_t tile) {
-  const PackedWeights& weights = plan.weights;
-  const PackedWeights::Segment& segment = weights.segment(task.group, tile, task.chunk);
-  ComputeJob job{};
-  job.records = weights.records.get();
-  job.runs = weights.runs.data() + segment.run;
-  job.run_count = segment.run_count;
-  job.block_records = weights.block_records.get();
-  job.block_runs = weights.block_runs.data() + segment.block_run;
-  job.block_run_count = segment.block_run_count;
-  job.channels = weights.channels.data();
-  job.block_channels = weights.block_channels.data();
-  job.first_tile = tile == 0;
-  job.last_tile = tile + 1 == weights.tiles;
-  job.scaled = plan.layout.scaled;
-  return job;
-}
-
-void compute_windows(const Plan& plan, const Kernels& kernels, const std::vector<Window>& windows, const float* tile,
-                     float* partial, ComputeJob job) {
-  for (const Window& window : windows) {
-    job.x = tile + window.first_vector * kernels.lanes;
-    job.partial = partial;
-    job.targets = window.targets;
-    job.registers = window.registers;
-    job.contiguous = window.contiguous;
-    kernels.compute(job);
-    if (partial != nullptr) partial += plan.problem.group_outputs * window.registers * kernels.lanes;
-  }
-}
-
-void pack_tile(const Plan& plan, const Kernels& kernels, const Task& task, const float* image, int64_t tile,
-               float* packed) {
+// Channels [first, last) of a tile into where they belong in it.
+void pack_channels(const Plan& plan, const Kernels& kernels, const Task& task, const float* image, float* tile,
+                   int64_t first, int64_t last) {
   const ConvProblem& problem = plan.problem;
   constexpr size_t kMaxPlanes = 64;
   int64_t plane_column[kMaxPlanes];
   const size_t planes = plan.layout.plane_phase.size();
   PackJob job{};
   job.image = image;
-  job.packed = packed + plan.layout.lead;
-  job.first = tile * plan.tiling.channels;
-  job.last = std::min(job.first + plan.tiling.channels, problem.group_inputs * problem.kernel[0]);
+  job.packed = tile + plan.layout.lead + first % plan.tiling.channels * plan.layout.packed_size;
+  job.first = first;
+  job.last = last;
   job.plane_size = problem.input[1] * problem.input[2];
   job.channel_size = problem.input_pixels();
   job.depth_taps = problem.kernel[0];
@@ -130,86 +78,57 @@ void pack_tile(const Plan& plan, const Kernels& kernels, const Task& task, const
   kernels.pack(job);
 }
 
-}  // namespace
-
-void prepare_scratch(const Plan& plan) {
-  std::fill_n(scratch().packed.floats(plan.packed_floats), plan.packed_floats, 0.0F);
-  std::fill_n(scratch().partial.floats(plan.partial_floats), plan.partial_floats, 0.0F);
+const float* image_of(const ConvProblem& problem, const ConvTensors& tensors, const Task& task) {
+  return tensors.x + (task.image * problem.groups + task.group) * problem.group_inputs * problem.input_pixels();
 }
 
+void pack_conv_part(const Plan& plan, const Kernels& kernels, const ConvTensors& tensors, int64_t number) {
+  const Task task = locate(plan, number, plan.pack_parts);
+  const float* image = image_of(plan.problem, tensors, task);
+  for_part(plan, task.part, [&](int64_t tile, int64_t first, int64_t last) {
+    float* packed = shared_tile(plan, tensors.packed, task.patch, tile);
+    if (first % plan.tiling.channels == 0) clear_ends(plan, packed);
+    pack_channels(plan, kernels, task, image, packed, first, last);
+  });
+}
+
+// The vectors of one tile's input that a task reads: where they are, or packed by it or for it.
+const float* conv_input(const Plan& plan, const Kernels& kernels, const ConvTensors& tensors, const Task& task,
+                        int64_t tile, float* own) {
+  const ConvProblem& problem = plan.problem;
+  if (plan.tiling.direct) {
+    return image_of(problem, tensors, task) + tile * plan.tiling.channels * problem.input_pixels() +
+           task.patch_column * plan.tiling.columns;
+  }
+  if (own == nullptr) return shared_tile(plan, tensors.packed, task.patch, tile);
+  const int64_t first = tile * plan.tiling.channels;
+  const int64_t last = std::min(first + plan.tiling.channels, packed_channels(problem));
+  pack_channels(plan, kernels, task, image_of(problem, tensors, task), own, first, last);
+  return own;
+}
+
+}  // namespace
+
 void run_conv_task(const Plan& plan, const Kernels& kernels, const ConvTensors& tensors, int64_t number) {
-  const Task task = locate(plan, number);
+  const int64_t packs = plan.pack_tasks(tensors.batch);
+  if (number < packs) return pack_conv_part(plan, kernels, tensors, number);
+  const Task task = locate(plan, number - packs, plan.tiling.chunks);
   const ConvProblem& problem = plan.problem;
   const int64_t pixels = problem.output_pixels();
-  const int64_t group = task.image * problem.groups + task.group;
-  const float* image = tensors.x + group * problem.group_inputs * problem.input_pixels();
-  const int64_t origin = (task.slice * problem.output[1] + task.patch_row * plan.tiling.rows) * problem.output[2] +
+  const int64_t output = (task.image * problem.groups + task.group) * problem.group_outputs * pixels +
+                         (task.slice * problem.output[1] + task.patch_row * plan.tiling.rows) * problem.output[2] +
                          task.patch_column * plan.tiling.columns;
-  const int64_t output = group * problem.group_outputs * pixels + origin;
   const std::vector<Window>& windows = windows_of(plan, task);
   float* partial = plan.partial_floats != 0 ? scratch().partial.floats(plan.partial_floats) : nullptr;
-  float* packed = plan.tiling.direct ? nullptr : packed_tile(plan);
+  float* own = plan.tiling.direct || plan.pack_parts != 0 ? nullptr : packed_tile(plan);
   for (int64_t tile = 0; tile < plan.weights.tiles; ++tile) {
-    ComputeJob job = tile_job(plan, task, tile);
+    ComputeJob job = tile_job(plan, task.group, task.part, tile);
     job.bias = tensors.bias + task.group * problem.group_outputs;
     job.residual = tensors.residual != nullptr ? tensors.residual + output : nullptr;
     job.y = tensors.y + output;
     job.channel_stride = pixels;
     job.floor = floor_of(tensors.relu);
-    if (plan.tiling.direct) {
-      const float* x = image + tile * plan.tiling.channels * problem.input_pixels() + origin;
-      compute_windows(plan, kernels, windows, x, partial, job);
-    } else {
-      pack_tile(plan, kernels, task, image, tile, packed);
-      compute_windows(plan, kernels, windows, packed, partial, job);
-    }
-  }
-}
-
-ConvProblem gemm_problem(const WeightShape& shape, int64_t rows) {
-  ConvProblem problem;
-  problem.batch = 1;
-  problem.group_inputs = shape.inputs;
-  problem.group_outputs = shape.outputs;
-  problem.input = problem.output = Axes{1, 1, rows};
-  return problem;
-}
-
-void run_gemm_task(const Plan& plan, const Kernels& kernels, const GemmTensors& tensors, int64_t number) {
-  const Task task = locate(plan, number);
-  const int64_t inputs = plan.problem.group_inputs;
-  const int64_t outputs = plan.problem.group_outputs;
-  const int64_t first_row = task.patch_column * plan.tiling.columns;
-  const int64_t rows = std::min(plan.tiling.columns, plan.problem.output[2] - first_row);
-  const int64_t pitch = plan.layout.packed_size;
-  const std::vector<Window>& windows = windows_of(plan, task);
-  float* partial = plan.partial_floats != 0 ? scratch().partial.floats(plan.partial_floats) : nullptr;
-  float* packed = packed_tile(plan);
-  float* staged = scratch().staged.floats(outputs * pitch + int64_t{kMaxRegisters} * kernels.lanes);
-  if (rows < pitch) std::fill_n(packed, plan.tiling.channels * pitch, 0.0F);
-  for (int64_t tile = 0; tile < plan.weights.tiles; ++tile) {
-    const int64_t first = tile * plan.tiling.channels;
-    const int64_t count = std::min(plan.tiling.channels, inputs - first);
-    kernels.transpose(tensors.x + first_row * inputs + first, inputs, packed, pitch, rows, count);
-    ComputeJob job = tile_job(plan, task, tile);
-    job.bias = tensors.bias;
-    job.y = staged;
-    job.channel_stride = pitch;
-    job.floor = floor_of(false);
-    compute_windows(plan, kernels, windows, packed, partial, job);
-  }
-  const int64_t low = plan.weights.bounds[static_cast<size_t>(task.chunk)];
-  const int64_t high = plan.weights.bounds[static_cast<size_t>(task.chunk) + 1];
-  if (low >= high) return;
-  float* y = tensors.y + first_row * outputs;
-  kernels.transpose(staged + low * pitch, pitch, y + low, outputs, high - low, rows);
-  if (tensors.residual == nullptr && !tensors.relu) return;
-  for (int64_t row = 0; row < rows; ++row) {
-    for (int64_t o = low; o < high; ++o) {
-      const int64_t at = row * outputs + o;
-      const float* residual = tensors.residual != nullptr ? tensors.residual + first_row * outputs + at : nullptr;
-      y[at] = finished(y[at], residual, tensors.relu);
-    }
+    compute_windows(plan, kernels, windows, conv_input(plan, kernels, tensors, task, tile, own), partial, job);
   }
 }
 

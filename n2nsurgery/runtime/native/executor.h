@@ -1,10 +1,12 @@
-// Runs a plan: a list of independent tasks, each a patch of one image, group and chunk of output channels.
+// Runs a convolution's plan: tasks that pack input for others, and tasks that compute a chunk of output channels of one
+// patch of one image and group.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels.h"
 #include "plan.h"
+#include "tiles.h"
 
 namespace n2n {
 
@@ -13,27 +15,13 @@ struct ConvTensors {
   const float* bias = nullptr;
   const float* residual = nullptr;  // or null
   float* y = nullptr;
+  float* packed = nullptr;  // shared_input(plan, patches)
+  int64_t batch = 1;
   bool relu = false;
 };
 
-// Makes the calling thread's scratch memory present, which tasks of this plan would do otherwise.
-void prepare_scratch(const Plan& plan);
-
-// Thread-safe: scratch memory belongs to the calling thread.
+// Task `number` of plan.tasks(batch), of which the first plan.pack_tasks(batch) must be finished before the others
+// begin. Thread-safe: other scratch memory belongs to the calling thread.
 void run_conv_task(const Plan& plan, const Kernels& kernels, const ConvTensors& tensors, int64_t number);
-
-struct GemmTensors {
-  const float* x = nullptr;  // rows x inputs
-  const float* bias = nullptr;
-  const float* residual = nullptr;  // rows x outputs, or null
-  float* y = nullptr;               // rows x outputs
-  bool relu = false;
-};
-
-// A plan made for one pixel per row of x (see gemm_problem).
-void run_gemm_task(const Plan& plan, const Kernels& kernels, const GemmTensors& tensors, int64_t number);
-
-// Rows of x as pixels of a pointwise convolution.
-ConvProblem gemm_problem(const WeightShape& shape, int64_t rows);
 
 }  // namespace n2n

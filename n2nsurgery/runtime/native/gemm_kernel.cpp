@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <string>
 
-#include "executor.h"
+#include "cost_model.h"
 #include "expected_input.h"
+#include "gemm_executor.h"
 #include "processor.h"
 
 namespace n2n {
@@ -13,6 +14,8 @@ namespace {
 constexpr int64_t kWorthThreads = 200'000;  // multiply-adds: about ten microseconds
 constexpr int64_t kFewRows = 3;             // fewer rows than this are computed one by one
 constexpr int64_t kRowChunks = 16;          // pieces of one row, for the threads to share
+constexpr int64_t kLeastOutputs = 16;       // of a chunk of many rows
+constexpr int64_t kEvenTasks = 6;           // for each thread: so many are even enough
 
 WeightShape parse_weight_shape(const ort::KernelSetup& setup) {
   const std::vector<int64_t> shape = setup.integers("weight_shape");
@@ -28,14 +31,26 @@ GemmKernel::GemmKernel(const ort::KernelSetup& setup, const OpVariant& variant)
       blocks_(input_.weights, 1),
       kernels_(select_kernels()),
       short_inputs_(input_.weights) {
+  const ConvProblem problem = gemm_problem(input_.weights.shape, 1);
+  most_vectors_ = choose_row_vectors({problem, input_.weights.nnz(), blocks_.share()}, kernels_);
   const std::optional<int64_t> rows = expected_rows(input_.weights.shape, setup.claimed_shape(0));
-  if (rows && *rows >= kFewRows) prepare_scratch(*whole_plan(gemm_problem(input_.weights.shape, *rows)));
+  if (rows && *rows >= kFewRows) prepare_scratch(*plan_for(cut(*rows, 1)));
 }
 
-std::shared_ptr<const Plan> GemmKernel::whole_plan(const ConvProblem& problem) {
-  return plans_.find(problem.input, 1, [&] {
-    const Tiling tiling = choose_packed_tiling({problem, input_.weights.nnz(), blocks_.share()}, kernels_);
-    return make_plan(input_.weights, blocks_, problem, kernels_, 1, &tiling);
+GemmKernel::Cut GemmKernel::cut(int64_t rows, int64_t threads) const {
+  const int64_t vectors = (rows + kernels_.lanes - 1) / kernels_.lanes;
+  const int64_t least_pieces = (vectors + most_vectors_ - 1) / most_vectors_;
+  const int64_t piece_vectors = (vectors + least_pieces - 1) / least_pieces;
+  const int64_t pieces = (vectors + piece_vectors - 1) / piece_vectors;
+  const int64_t most_chunks = std::max<int64_t>(1, input_.weights.shape.outputs / kLeastOutputs);
+  int64_t chunks = 1;
+  while (chunks < most_chunks && pieces * chunks % threads != 0 && pieces * chunks < kEvenTasks * threads) ++chunks;
+  return {piece_vectors, piece_vectors * kernels_.lanes, chunks};
+}
+
+std::shared_ptr<const Plan> GemmKernel::plan_for(const Cut& cut) {
+  return plans_.find({Axes{1, 1, cut.vectors}, cut.chunks}, [&] {
+    return make_gemm_plan(input_.weights, blocks_, kernels_, cut.vectors, cut.chunks);
   });
 }
 
@@ -62,20 +77,20 @@ void GemmKernel::compute(const ort::Invocation& invocation) {
   const bool large = input_.weights.nnz() * rows >= kWorthThreads;
   if (rows < kFewRows) {
     const int64_t chunks = large ? std::min(kRowChunks, weight.outputs) : 1;
-    run_tasks(invocation, rows * chunks, large, threads_, [&](int64_t task) {
+    run_tasks(invocation, {0, rows * chunks}, large, threads_, [&](int64_t task) {
       const int64_t chunk = task % chunks;
       run_gemm_row(input_.weights, short_inputs_, tensors, task / chunks, weight.outputs * chunk / chunks,
                    weight.outputs * (chunk + 1) / chunks);
     });
     return;
   }
-  const ConvProblem problem = gemm_problem(weight, rows);
-  const std::shared_ptr<const Plan> whole = whole_plan(problem);
-  const int64_t chunks = chunks_for(whole->tasks(1), weight.outputs, threads_);
-  const std::shared_ptr<const Plan> plan = chunks == 1 ? whole : plans_.find(problem.input, chunks, [&] {
-    return make_plan(input_.weights, blocks_, problem, kernels_, chunks, &whole->tiling);
-  });
-  run_tasks(invocation, plan->tasks(1), large, threads_,
+  const Cut pieces = cut(rows, large ? threads_.seen() : 1);
+  const std::shared_ptr<const Plan> plan = plan_for(pieces);
+  tensors.rows = rows;
+  tensors.piece_rows = pieces.piece_rows;
+  tensors.packed = shared_input(*plan, tensors.pieces());
+  const int64_t packs = tensors.pieces() * plan->pack_parts;
+  run_tasks(invocation, {packs, packs + tensors.pieces() * pieces.chunks}, large, threads_,
             [&](int64_t task) { run_gemm_task(*plan, kernels_, tensors, task); });
 }
 

@@ -22,13 +22,20 @@ class GemmKernel {
   void compute(const ort::Invocation& invocation);
 
  private:
-  std::shared_ptr<const Plan> whole_plan(const ConvProblem& problem);
+  // Cuts rows into pieces and outputs into chunks, for that many threads.
+  struct Cut {
+    int64_t vectors, piece_rows, chunks;
+  };
+  Cut cut(int64_t rows, int64_t threads) const;
+  std::shared_ptr<const Plan> plan_for(const Cut& cut);
+
 
   OpVariant variant_;
   SparseInput input_;
   BlockMap blocks_;
   const Kernels& kernels_;
   ShortInputs short_inputs_;
+  int64_t most_vectors_;  // of rows in one piece
   PlanCache plans_;
   ThreadCount threads_;
 };

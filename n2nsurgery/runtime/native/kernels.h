@@ -88,6 +88,18 @@ struct PackJob {
   int64_t packed_size;  // floats per packed channel
 };
 
+// target[c * target_stride + r] = source[r * source_stride + c] for r < rows, c < columns, finished where that is asked.
+struct TurnJob {
+  const float* source;
+  int64_t source_stride;
+  float* target;
+  int64_t target_stride;
+  int64_t rows;
+  int64_t columns;
+  const float* residual;  // laid out as the target, or null
+  float floor;            // 0 with a fused ReLU, else -infinity
+};
+
 // The maximum over windows of `planes` consecutive images of one channel.
 struct PoolJob {
   const float* x;
@@ -112,9 +124,7 @@ struct Kernels {
   int max_block_registers;
   void (*compute)(const ComputeJob&);
   void (*pack)(const PackJob&);
-  // target[c * target_stride + r] = source[r * source_stride + c] for r < rows, c < columns
-  void (*transpose)(const float* source, int64_t source_stride, float* target, int64_t target_stride, int64_t rows,
-                    int64_t columns);
+  void (*turn)(const TurnJob&);
   void (*max_pool)(const PoolJob&);
 };
 

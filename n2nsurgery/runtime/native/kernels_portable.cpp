@@ -4,12 +4,13 @@
 #include "compute.inl.h"
 #include "pack.inl.h"
 #include "pool.inl.h"
+#include "turn.inl.h"
 
 namespace n2n {
 
 const Kernels& portable_kernels() {
   static const Kernels kernels{"portable", Simd::kLanes, Simd::kMaxRegisters, Simd::kMaxBlockRegisters,
-                               compute,  pack,         transpose,              max_pool};
+                               compute,  pack,         turn,              max_pool};
   return kernels;
 }
 

@@ -128,43 +128,4 @@ void pack(const PackJob& job) {
   });
 }
 
-typedef float Four __attribute__((vector_size(16)));  // NOLINT(modernize-use-using): the attribute needs a typedef
-
-inline Four load_four(const float* p) {
-  Four v;
-  __builtin_memcpy(&v, p, sizeof(v));
-  return v;
-}
-
-inline void store_four(float* p, Four v) { __builtin_memcpy(p, &v, sizeof(v)); }
-
-void transpose(const float* source, int64_t source_stride, float* target, int64_t target_stride, int64_t rows,
-               int64_t columns) {
-  const int64_t whole_rows = rows / 4 * 4;
-  const int64_t whole_columns = columns / 4 * 4;
-  for (int64_t c = 0; c < whole_columns; c += 4) {
-    for (int64_t r = 0; r < whole_rows; r += 4) {
-      const float* s = source + r * source_stride + c;
-      float* t = target + c * target_stride + r;
-      const Four a = load_four(s);
-      const Four b = load_four(s + source_stride);
-      const Four d = load_four(s + 2 * source_stride);
-      const Four e = load_four(s + 3 * source_stride);
-      const Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-      const Four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-      const Four de_low = __builtin_shufflevector(d, e, 0, 4, 1, 5);
-      const Four de_high = __builtin_shufflevector(d, e, 2, 6, 3, 7);
-      store_four(t, __builtin_shufflevector(ab_low, de_low, 0, 1, 4, 5));
-      store_four(t + target_stride, __builtin_shufflevector(ab_low, de_low, 2, 3, 6, 7));
-      store_four(t + 2 * target_stride, __builtin_shufflevector(ab_high, de_high, 0, 1, 4, 5));
-      store_four(t + 3 * target_stride, __builtin_shufflevector(ab_high, de_high, 2, 3, 6, 7));
-    }
-  }
-  for (int64_t c = 0; c < columns; ++c) {
-    for (int64_t r = c < whole_columns ? whole_rows : 0; r < rows; ++r) {
-      target[c * target_stride + r] = source[r * source_stride + c];
-    }
-  }
-}
-
 }  // namespace

@@ -187,16 +187,18 @@ class Packer {
   std::vector<int64_t> rows_, quadruples_, sorted_, start_;
 };
 
-// Cuts a group's outputs into chunks of whole quadruples with about equally many weights.
-std::vector<int64_t> chunk_bounds(const SparseWeights& weights, int64_t base, int64_t outputs, int64_t chunks) {
+constexpr int64_t kOutputCost = 4;  // of beginning and ending one output in one tile, in weights
+
+// Cuts a group's outputs into chunks of whole quadruples that take about equally long.
+std::vector<int64_t> chunk_bounds(const SparseWeights& weights, int64_t base, int64_t outputs, const PackedWeights& packed) {
   std::vector<int64_t> bounds{0};
   const int64_t begin = weights.row[static_cast<size_t>(base)];
-  const int64_t total = weights.row[static_cast<size_t>(base + outputs)] - begin;
+  const auto cost_until = [&](int64_t o) {
+    return weights.row[static_cast<size_t>(base + o)] - begin + o * packed.tiles * kOutputCost;
+  };
   int64_t o = 0;
-  for (int64_t chunk = 1; chunk < chunks; ++chunk) {
-    while (o < outputs && (weights.row[static_cast<size_t>(base + o)] - begin) * chunks < total * chunk) {
-      o = std::min(o + kBlock, outputs);
-    }
+  for (int64_t chunk = 1; chunk < packed.chunks; ++chunk) {
+    while (o < outputs && cost_until(o) * packed.chunks < cost_until(outputs) * chunk) o = std::min(o + kBlock, outputs);
     bounds.push_back(o);
   }
   bounds.push_back(outputs);
@@ -227,16 +229,16 @@ double BlockMap::share() const {
 }
 
 PackedWeights pack_weights(const SparseWeights& weights, const BlockMap& blocks, const ConvProblem& problem,
-                           const Tiling& tiling, const Layout& layout, int lanes, int64_t chunks) {
+                           const Tiling& tiling, const Layout& layout, int lanes) {
   PackedWeights packed;
   const int64_t packed_channels = problem.group_inputs * problem.kernel[0];
   packed.tiles = (packed_channels + tiling.channels - 1) / tiling.channels;
-  packed.chunks = chunks;
+  packed.chunks = tiling.chunks;
   Packer packer(weights, blocks, problem, tiling, layout, lanes, packed);
   packer.reserve();
   for (int64_t group = 0; group < problem.groups; ++group) {
     const std::vector<int64_t> bounds =
-        chunk_bounds(weights, group * problem.group_outputs, problem.group_outputs, chunks);
+        chunk_bounds(weights, group * problem.group_outputs, problem.group_outputs, packed);
     packed.bounds.insert(packed.bounds.end(), bounds.begin(), bounds.end());
     for (int64_t tile = 0; tile < packed.tiles; ++tile) {
       for (size_t chunk = 0; chunk + 1 < bounds.size(); ++chunk) {

@@ -53,6 +53,6 @@ struct PackedWeights {
 };
 
 PackedWeights pack_weights(const SparseWeights& weights, const BlockMap& blocks, const ConvProblem& problem,
-                           const Tiling& tiling, const Layout& layout, int lanes, int64_t chunks);
+                           const Tiling& tiling, const Layout& layout, int lanes);
 
 }  // namespace n2n

@@ -66,7 +66,7 @@ void PoolKernel::compute(const ort::Invocation& invocation) {
   const int64_t results = problem.output_pixels();
   const int64_t per_task = std::max<int64_t>(1, kTaskResults / results);
   const int64_t tasks = (problem.batch + per_task - 1) / per_task;
-  run_tasks(invocation, tasks, results * problem.batch >= kWorthThreads, threads_, [&](int64_t task) {
+  run_tasks(invocation, {0, tasks}, results * problem.batch >= kWorthThreads, threads_, [&](int64_t task) {
     run_pool(problem, kernels_, x.floats(), y, task * per_task, std::min(problem.batch, (task + 1) * per_task));
   });
 }

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "executor.h"
+#include "gemm_executor.h"
 #include "weights.h"
 
 namespace n2n {

@@ -63,6 +63,26 @@ struct Simd {
     return {in_order(_mm256_shuffle_ps(lower, upper, 0x88)), in_order(_mm256_shuffle_ps(lower, upper, 0xDD))};
   }
 
+  // Row i of a square of vectors becomes column i.
+  static void turn(Reg (&v)[kLanes]) {
+    Reg a[kLanes];
+    for (int i = 0; i < kLanes; i += 2) {  // pairs of floats
+      a[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
+      a[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
+    }
+    for (int i = 0; i < kLanes; i += 4) {  // fours, in both halves
+      v[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
+      v[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xEE);
+      v[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
+      v[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xEE);
+    }
+    for (int i = 0; i < 4; ++i) {  // halves
+      const Reg low = v[i];
+      v[i] = _mm256_permute2f128_ps(low, v[i + 4], 0x20);
+      v[i + 4] = _mm256_permute2f128_ps(low, v[i + 4], 0x31);
+    }
+  }
+
  private:
   // What a shuffle of two vectors, lane by lane, leaves in the order 0 2 1 3.
   static Reg in_order(Reg v) { return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(v), 0xD8)); }

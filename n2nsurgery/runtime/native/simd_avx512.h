@@ -64,6 +64,40 @@ struct Simd {
     const Reg upper = load(p + 16);
     return {_mm512_permutex2var_ps(lower, even, upper), _mm512_permutex2var_ps(lower, odd, upper)};
   }
+
+  // Row i of a square of vectors becomes column i.
+  static void turn(Reg (&v)[kLanes]) {
+    Reg a[kLanes];
+    for (int i = 0; i < kLanes; i += 2) {  // pairs of floats
+      a[i] = _mm512_unpacklo_ps(v[i], v[i + 1]);
+      a[i + 1] = _mm512_unpackhi_ps(v[i], v[i + 1]);
+    }
+    for (int i = 0; i < kLanes; i += 4) {  // fours, in every quarter
+      v[i] = unpack_low(a[i], a[i + 2]);
+      v[i + 1] = unpack_high(a[i], a[i + 2]);
+      v[i + 2] = unpack_low(a[i + 1], a[i + 3]);
+      v[i + 3] = unpack_high(a[i + 1], a[i + 3]);
+    }
+    for (int i = 0; i < 4; ++i) {  // quarters
+      const Reg even_low = _mm512_shuffle_f32x4(v[i], v[i + 4], 0x88);
+      const Reg even_high = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0x88);
+      const Reg odd_low = _mm512_shuffle_f32x4(v[i], v[i + 4], 0xDD);
+      const Reg odd_high = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0xDD);
+      a[i] = _mm512_shuffle_f32x4(even_low, even_high, 0x88);
+      a[i + 4] = _mm512_shuffle_f32x4(odd_low, odd_high, 0x88);
+      a[i + 8] = _mm512_shuffle_f32x4(even_low, even_high, 0xDD);
+      a[i + 12] = _mm512_shuffle_f32x4(odd_low, odd_high, 0xDD);
+    }
+    for (int i = 0; i < kLanes; ++i) v[i] = a[i];
+  }
+
+ private:
+  static Reg unpack_low(Reg a, Reg b) {
+    return _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+  }
+  static Reg unpack_high(Reg a, Reg b) {
+    return _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(b)));
+  }
 };
 
 }  // namespace

@@ -82,6 +82,18 @@ struct Simd {
     const Reg upper = load(p + 4);
     return {__builtin_shufflevector(lower, upper, 0, 2, 4, 6), __builtin_shufflevector(lower, upper, 1, 3, 5, 7)};
   }
+
+  // Row i of a square of vectors becomes column i.
+  static void turn(Reg (&v)[kLanes]) {
+    const Reg low = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5);
+    const Reg high = __builtin_shufflevector(v[0], v[1], 2, 6, 3, 7);
+    const Reg other_low = __builtin_shufflevector(v[2], v[3], 0, 4, 1, 5);
+    const Reg other_high = __builtin_shufflevector(v[2], v[3], 2, 6, 3, 7);
+    v[0] = __builtin_shufflevector(low, other_low, 0, 1, 4, 5);
+    v[1] = __builtin_shufflevector(low, other_low, 2, 3, 6, 7);
+    v[2] = __builtin_shufflevector(high, other_high, 0, 1, 4, 5);
+    v[3] = __builtin_shufflevector(high, other_high, 2, 3, 6, 7);
+  }
 };
 
 }  // namespace

@@ -3,58 +3,96 @@
 #include <algorithm>
 #include <exception>
 #include <mutex>
+#include <numeric>
 #include <thread>
 
 namespace n2n {
 namespace {
 
+// More than any session has. ONNX Runtime deals this many calls out to the threads it has; those that find no task left
+// return at once.
+constexpr int64_t kMostThreads = 256;
+constexpr int kSpins = 300;  // some ten microseconds, about as long as one of the first tasks takes
+
+std::atomic<uint64_t> loops{0};
+
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
 // Tasks are handed out one by one; a worker that comes late finds none left.
 struct Loop {
-  int64_t count = 0;
+  TaskCount tasks;
   const std::function<void(int64_t)>* body = nullptr;
-  std::thread::id caller;
+  const uint64_t number = loops.fetch_add(1, std::memory_order_relaxed) + 1;
   std::atomic<int64_t> next{0};
-  std::atomic<int> helpers{0};
+  std::atomic<int64_t> first_done{0};
+  std::atomic<int> threads{0};
+  std::atomic<bool> failed{false};
   std::mutex mutex;
   std::exception_ptr failure;
 
   static void work(void* data, size_t /*index*/) {
     auto& loop = *static_cast<Loop*>(data);
-    if (std::this_thread::get_id() != loop.caller) loop.helpers.fetch_add(1, std::memory_order_relaxed);
+    static thread_local uint64_t joined = 0;
+    if (joined != loop.number) loop.threads.fetch_add(1, std::memory_order_relaxed);
+    joined = loop.number;
     try {
-      for (int64_t i = loop.next.fetch_add(1); i < loop.count; i = loop.next.fetch_add(1)) (*loop.body)(i);
+      while (loop.step()) {
+      }
     } catch (...) {
       const std::lock_guard<std::mutex> guard(loop.mutex);
       loop.failure = std::current_exception();
-      loop.next.store(loop.count);
+      loop.failed.store(true);
     }
+  }
+
+  // False when there is nothing left to do.
+  bool step() {
+    const int64_t task = next.fetch_add(1);
+    if (task >= tasks.all || failed.load(std::memory_order_relaxed)) return false;
+    if (task >= tasks.first && !first_finished()) return false;
+    (*body)(task);
+    if (task < tasks.first) first_done.fetch_add(1, std::memory_order_release);
+    return true;
+  }
+
+  // Waits for the first tasks, all of which some thread has begun; false if one of them failed.
+  bool first_finished() {
+    for (int spins = 0; first_done.load(std::memory_order_acquire) < tasks.first; ++spins) {
+      if (failed.load(std::memory_order_relaxed)) return false;
+      if (spins < kSpins) {
+        pause();
+      } else {
+        std::this_thread::yield();
+      }
+    }
+    return true;
   }
 };
 
 }  // namespace
 
-void run_tasks(const ort::Invocation& invocation, int64_t count, bool large, ThreadCount& threads,
+void run_tasks(const ort::Invocation& invocation, const TaskCount& tasks, bool large, ThreadCount& threads,
                const std::function<void(int64_t)>& body) {
-  static const auto processors = static_cast<int64_t>(std::max(1U, std::thread::hardware_concurrency()));
-  int64_t workers = std::min(processors, threads.settled() ? count : std::max<int64_t>(count, 2));
-  if (threads.settled() && threads.estimate() == 1) workers = 1;
-  if (!large || workers <= 1) {
-    for (int64_t i = 0; i < count; ++i) body(i);
+  const int64_t workers = large ? (threads.asks_all() ? kMostThreads : std::min(kMostThreads, tasks.all)) : 1;
+  if (workers == 1) {
+    for (int64_t i = 0; i < tasks.all; ++i) body(i);
     return;
   }
   Loop loop;
-  loop.count = count;
+  loop.tasks = tasks;
   loop.body = &body;
-  loop.caller = std::this_thread::get_id();
   invocation.parallel(static_cast<size_t>(workers), Loop::work, &loop);
-  threads.saw(1 + static_cast<int>(std::min<int64_t>(loop.helpers.load(), processors - 1)));
+  threads.saw(loop.threads.load());
   if (loop.failure) std::rethrow_exception(loop.failure);
 }
 
-int64_t chunks_for(int64_t tasks, int64_t outputs, const ThreadCount& threads) {
-  const int64_t available = threads.estimate();
-  if (tasks >= 2 * available || tasks % available == 0) return 1;
-  return std::max<int64_t>(1, std::min(available, outputs / 8));
+int64_t threads_for_image(int64_t batch, const ThreadCount& threads) {
+  const int64_t all = threads.seen();
+  return batch >= 4 * all ? 1 : all / std::gcd(batch, all);
 }
 
 }  // namespace n2n

@@ -136,7 +136,8 @@ Layout make_layout(const ConvProblem& problem, const Tiling& tiling, int lanes) 
   layout.pitch = tiling.aligned ? round_up(columns.pitch, lanes) : columns.pitch;
   const auto rows = static_cast<int64_t>(layout.row.size());
   const auto planes = static_cast<int64_t>(layout.plane_phase.size());
-  layout.packed_size = round_up(planes * rows * layout.pitch, lanes);
+  // Whole vectors are packed: what runs over the last row's end stays inside the channel, which another task may follow.
+  layout.packed_size = round_up((planes * rows - 1) * layout.pitch + round_up(layout.pitch, lanes), lanes);
   for (int64_t y = 0; y < problem.kernel[1]; ++y) {
     for (int64_t x = 0; x < problem.kernel[2]; ++x) {
       const auto at = static_cast<size_t>(x);

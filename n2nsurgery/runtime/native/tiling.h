@@ -20,6 +20,7 @@ struct Tiling {
   int64_t channels = 1;  // packed channels (input channel x depth tap) of a tile
   bool aligned = true;   // packed rows are whole vectors
   bool direct = false;   // pointwise only: read the input where it is
+  int64_t chunks = 1;    // of output channels, each a task; several share one packed input
 };
 
 struct Window {

@@ -39,6 +39,7 @@ TRAINED = {
     "history": [EPOCH],
     "onnx": "runs/tiny/model.onnx",
     "report": None,
+    "engine": None,
 }
 EVALUATED = {
     "evaluated": "runs/tiny",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from n2nsurgery.core.errors import InvalidFileError, RunError, UsageError, VerificationError
 from n2nsurgery.export import deployment
 from n2nsurgery.export.bench.bench import BenchSettings, Side, bench
+from n2nsurgery.export.bench.bench_process import turns_in_process
 from n2nsurgery.export.capture.capture import capture
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.export.exporter import export_module
@@ -291,8 +293,34 @@ def test_bench_takes_turns_and_reports_both_sides(portable):
     assert json.dumps(report.to_json())
 
 
+def test_bench_gives_sessions_with_several_threads_a_process_each(portable, monkeypatch):
+    begun = []
+    popen = subprocess.Popen
+
+    def recorded(command, **settings):
+        begun.append(command[2])
+        return popen(command, **settings)
+
+    monkeypatch.setattr("n2nsurgery.export.bench.bench_process.subprocess.Popen", recorded)
+    side = Side(path=portable.path)
+    report = bench(side, side, BenchSettings(seconds=0.0, rounds=2, threads=2))
+    assert begun.count("n2nsurgery.export.bench.bench_process") == 2
+    assert report.rounds == 2
+    assert min(report.model.latency) > 0
+
+
+def test_a_session_that_fails_in_its_own_process_says_why(tmp_path):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"no model")
+    with (
+        pytest.raises(RunError, match="does not run in a process of its own"),
+        turns_in_process(path, device="cpu", threads=2, batch=1, libraries=()),
+    ):
+        pass
+
+
 def test_bench_refuses_what_does_not_run(portable):
-    with pytest.raises(RunError, match=r"cannot be loaded|did not load"):
+    with pytest.raises((RunError, VerificationError), match=r"cannot load|did not load"):
         bench(Side(path=portable.path), None, BenchSettings(device="tensorrt", seconds=0.0))
 
 

@@ -13,8 +13,10 @@
 #include <vector>
 
 #include "error.h"
+#include "cost_model.h"
 #include "executor.h"
 #include "expected_input.h"
+#include "gemm_executor.h"
 #include "plan.h"
 #include "pool_kernel.h"
 #include "processor.h"
@@ -126,6 +128,7 @@ class Fuzzer {
     tiling.aligned = tiling.columns != problem.output[2] || chance(0.6);
     tiling.direct = problem.pointwise() && problem.input_pixels() % kernels.lanes == 0 && chance(0.5);
     if (tiling.direct) tiling.rows = 1;
+    tiling.chunks = between(1, 3);
     return tiling;
   }
 
@@ -148,12 +151,16 @@ class Fuzzer {
     require(problem.input_pixels() <= 1 << 16 && problem.output_pixels() <= 1 << 16, "too large for a fuzz case");
     const SparseWeights weights = random_weights(conv.weight_shape());
     require(weights.nnz() * problem.output_pixels() <= 1 << 23, "too large for a fuzz case");
-    if (weights.shape.taps == 1) run_rows(weights);
+    if (weights.shape.taps == 1) {
+      run_rows(weights);
+      run_many_rows(weights);
+    }
     const BlockMap blocks(weights, conv.groups);
     const Kernels& kernels = select_kernels();
     const Tiling tiling = random_tiling(problem, kernels, blocks.any());
-    const bool chosen = chance(0.5);
-    const Plan plan = make_plan(weights, blocks, problem, kernels, between(1, 3), chosen ? nullptr : &tiling);
+    const int64_t threads = between(1, 9);
+    const Plan plan = chance(0.5) ? make_plan(weights, blocks, problem, kernels, threads)
+                                  : make_plan(weights, blocks, problem, kernels, threads, tiling);
     run_plan(conv, problem, weights, plan, kernels);
   }
 
@@ -220,6 +227,45 @@ class Fuzzer {
     }
   }
 
+  // Many rows of a linear layer, cut anyhow, against each row alone: equal but for the order of the sums.
+  void run_many_rows(const SparseWeights& weights) {
+    const Kernels& kernels = select_kernels();
+    const BlockMap blocks(weights, 1);
+    const int64_t most = choose_row_vectors({gemm_problem(weights.shape, 1), weights.nnz(), blocks.share()}, kernels);
+    const int64_t vectors = between(1, most);
+    const Plan plan = make_gemm_plan(weights, blocks, kernels, vectors, between(1, 5));
+    const int64_t rows = between(1, 100);
+    const auto inputs = static_cast<size_t>(weights.shape.inputs);
+    const auto outputs = static_cast<size_t>(weights.shape.outputs);
+    std::vector<float> x(static_cast<size_t>(rows) * inputs);
+    std::vector<float> residual(static_cast<size_t>(rows) * outputs);
+    std::vector<float> y(residual.size());
+    std::vector<float> alone(residual.size());
+    for (float& value : x) value = number();
+    for (float& value : residual) value = number();
+    const std::vector<float> bias(outputs, 1.0F);
+    GemmTensors tensors;
+    tensors.x = x.data();
+    tensors.bias = bias.data();
+    tensors.residual = chance(0.5) ? residual.data() : nullptr;
+    tensors.relu = chance(0.5);
+    tensors.y = alone.data();
+    for (int64_t row = 0; row < rows; ++row) {
+      run_gemm_row(weights, ShortInputs(weights), tensors, row, 0, weights.shape.outputs);
+    }
+    tensors.y = y.data();
+    tensors.rows = rows;
+    tensors.piece_rows = between(1, vectors) * kernels.lanes;
+    tensors.packed = shared_input(plan, tensors.pieces());
+    const int64_t tasks = tensors.pieces() * (plan.pack_parts + plan.tiling.chunks);
+    for (int64_t task = 0; task < tasks; ++task) run_gemm_task(plan, kernels, tensors, task);
+    for (size_t i = 0; i < y.size(); ++i) {
+      if (std::isnan(alone[i]) || std::abs(alone[i] - y[i]) <= 1e-3F * (1.0F + std::abs(alone[i]))) continue;
+      std::printf("value %zu of many rows is %g, not %g\n", i, y[i], alone[i]);
+      std::abort();
+    }
+  }
+
   void run_plan(const ConvAttributes& conv, const ConvProblem& problem, const SparseWeights& weights, const Plan& plan,
                 const Kernels& kernels) {
     const auto inputs = static_cast<size_t>(problem.batch * conv.groups * conv.group_inputs * problem.input_pixels());
@@ -234,6 +280,8 @@ class Fuzzer {
     tensors.x = x.get();
     tensors.bias = bias.data();
     tensors.y = y.get();
+    tensors.batch = problem.batch;
+    tensors.packed = shared_input(plan, plan.patches(problem.batch));
     for (int64_t task = 0; task < plan.tasks(problem.batch); ++task) run_conv_task(plan, kernels, tensors, task);
     compare(conv, problem, weights, tensors);
   }

@@ -1,6 +1,7 @@
 #include "layout.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "../processor.h"
 #include "thread_pool.h"
@@ -10,6 +11,7 @@ namespace {
 
 constexpr int64_t kTile = 64;
 constexpr int64_t kStretch = 1024;  // columns of one task
+constexpr float kNoFloor = -std::numeric_limits<float>::infinity();
 
 }  // namespace
 
@@ -19,8 +21,8 @@ void transpose(const float* source, float* target, int64_t rows, int64_t columns
     const int64_t end = std::min(columns, (task + 1) * kStretch);
     for (int64_t row = 0; row < rows; row += kTile) {
       for (int64_t column = task * kStretch; column < end; column += kTile) {
-        kernels.transpose(source + row * columns + column, columns, target + column * rows + row, rows,
-                          std::min(kTile, rows - row), std::min(kTile, end - column));
+        kernels.turn({source + row * columns + column, columns, target + column * rows + row, rows,
+                      std::min(kTile, rows - row), std::min(kTile, end - column), nullptr, kNoFloor});
       }
     }
   });

@@ -25,6 +25,7 @@ def linear(*shape: int, rows: int = 1, **more: object) -> LayerShape:
         (conv(64, 64, 1, 1), 0.40),
         (conv(64, 64, 3, 3), 0.40),
         (conv(64, 64, 3, strides=(1,), dilations=(1,)), 0.40),
+        (conv(64, 1, 80, strides=(4,), dilations=(1,)), 0.40),
         (conv(64, 64, 3, 3, blocks=True), 0.60),
         (linear(1000, 2048), 0.08),
         (linear(1000, 2048, rows=15), 0.08),
@@ -46,7 +47,7 @@ def test_every_class_of_layers_has_its_limit(layer, limit):
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [
-        (conv(64, 1, 3, 3, density=0.01), "depthwise"),
+        (conv(64, 1, 3, 3, groups=64, density=0.01), "depthwise"),
         (conv(8, 8, 3, strides=(1,), dilations=(400,), density=0.01), "further"),
         (conv(8, 8, 200, 400, density=0.01), "further"),  # 200 rows of 416 floats
     ],

@@ -1,0 +1,8 @@
+"""The name of how a weight's entries lie between inputs and outputs; importing it needs no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+WeightLayout = Literal["conv", "conv_transpose", "linear", "matrix", "linear_stack", "matrix_stack"]
+"""Which axes of a weight are outputs, inputs, taps, and a stack of several matrices."""
