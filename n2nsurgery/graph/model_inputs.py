@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -15,6 +15,20 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import arguments
 
 _OPTIMIZED = "_orig_mod"  # what torch.compile keeps the module in
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Region:
+    """A submodule that is traced by itself: its path, and the names of its examples by position and by keyword."""
+
+    path: str
+    positional: tuple[str, ...]
+    named: Mapping[str, str]
+
+    def call(self, root: nn.Module, inputs: Mapping[str, Any]) -> Any:  # noqa: ANN401
+        """What the submodule returns for its part of the inputs."""
+        args = [inputs[name] for name in self.positional]
+        return root.get_submodule(self.path)(*args, **{key: inputs[name] for key, name in self.named.items()})
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
@@ -50,6 +64,12 @@ def bind_inputs(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, A
         else:
             found |= value if kind is inspect.Parameter.VAR_KEYWORD else {name: value}
     return found
+
+
+def samples_of(examples: Mapping[str, Any]) -> int | None:
+    """The batch size of the examples: the first dimension of their first tensor that has one."""
+    tensors = (leaf for value in examples.values() for leaf in leaves_of(value) if isinstance(leaf, torch.Tensor))
+    return next((tensor.shape[0] for tensor in tensors if tensor.dim()), None)
 
 
 def holds_tensor(value: object) -> bool:

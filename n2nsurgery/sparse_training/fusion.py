@@ -45,7 +45,7 @@ def _fuse_chain(chain: nn.Module, uses: Counter[int]) -> None:
 
 
 def _fuse_graphs(twin: TracedModule) -> None:
-    calls = [(graph, node) for graph in twin.graphs for node in graph.nodes if node.op == "call_module"]
+    calls = [(graph, node) for graph in twin.n2n_graphs for node in graph.nodes if node.op == "call_module"]
     norms = {id(norm): norm for _, node in calls if _fits(norm := twin.get_submodule(str(node.target)))}
     for key, norm in norms.items():
         places = [(graph, node) for graph, node in calls if id(twin.get_submodule(str(node.target))) == key]

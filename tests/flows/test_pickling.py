@@ -65,9 +65,9 @@ def test_the_mode_its_graphs_and_their_addresses_come_along(training):
     module = pruned_network("rewrite").module.train(training)
     twin = pickled(module)
     assert twin.training is training
-    assert len(twin.graphs) == 2
-    assert [str(graph) for graph in twin.graphs] == [str(graph) for graph in module.graphs]
-    addresses = [[node.meta.get("address") for node in graph.nodes] for graph in (module.graph, twin.graph)]
+    assert len(twin.n2n_graphs) == 2
+    assert [str(graph) for graph in twin.n2n_graphs] == [str(graph) for graph in module.n2n_graphs]
+    addresses = [[node.meta.get("address") for node in graph.nodes] for graph in (module.n2n_graph, twin.n2n_graph)]
     assert addresses[0] == addresses[1]
     assert isinstance(twin(torch.zeros(2, 12)), tuple) is training
 

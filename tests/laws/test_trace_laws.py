@@ -49,7 +49,7 @@ def visible_fraction(traced: Trace) -> float:
     module = traced.module
     graph = layer_graph(traced)
     used = {weight.name for weight in graph.weights if weight.uses} | {layer.weight for layer in graph.layers}
-    for node in (node for code in module.graphs for node in code.nodes):
+    for node in (node for code in module.n2n_graphs for node in code.nodes):
         if node.op == "get_attr":
             used.add(str(node.target))
         elif node.op == "call_module":
@@ -212,7 +212,7 @@ class Watched(fx.Interpreter):
 def test_a_value_that_is_not_marked_keeps_its_value_to_the_end(model, training):
     assume(runs(model))
     module = trace(model, (torch.zeros(2, *SHAPE),)).module.train(training)
-    watched = Watched(module, module.graph)
+    watched = Watched(module, module.n2n_graph)
     with torch.no_grad():
         watched.run(torch.randn(3, *SHAPE, generator=torch.Generator().manual_seed(0)))
     changed = [node for node, (now, then) in watched.seen.items() if not torch.equal(now, then)]
@@ -225,7 +225,7 @@ def test_pairs_lead_forward_from_an_activation_to_a_layer_that_may_be_a_target(m
     assume(runs(model))
     traced = trace(model, (torch.zeros(2, *SHAPE),))
     graph = layer_graph(traced)
-    (code,) = traced.module.graphs
+    (code,) = traced.module.n2n_graphs
     position = {node.meta.get("address"): index for index, node in enumerate(code.nodes)}
     for pair in graph.pairs:
         assert pair.length >= 2

@@ -32,7 +32,7 @@ def layer_graph(trace: Trace) -> LayerGraph:
     """
     module = trace.module
     canonical = {id(parameter): name for name, parameter in module.named_parameters()}
-    views = [GraphView(graph, module) for graph in module.graphs[::-1]]  # eval first
+    views = [GraphView(graph, module) for graph in module.n2n_graphs[::-1]]  # eval first
     layers: list[WeightedLayer] = []
     for view, mode in zip(views, ("eval", "train"), strict=False):
         found = find_layers(view)

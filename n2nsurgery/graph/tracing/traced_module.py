@@ -1,8 +1,9 @@
 """TracedModule: a model whose forward is an fx graph, over the very modules of the original.
 
 The tree of modules, and so every state_dict key, stays that of the original. There is one graph per mode; where
-train and eval mode have the same structure, both names stand for the same graph. Everything that nn.Module offers
-(deepcopy, `.to`, `.train`, state_dict, DDP, torch.compile, pickling by `torch.save`, spawn or Ray) works unchanged.
+train and eval mode have the same structure, both names stand for the same graph. Names of its own begin with `n2n_`;
+all others are the model's, which may have a submodule called `graph`. Everything that nn.Module offers (deepcopy,
+`.to`, `.train`, state_dict, DDP, torch.compile, pickling by `torch.save`, spawn or Ray) works unchanged.
 
 A node of torch.fx refers to its neighbours; pickle would follow them through the whole network and run out of stack. So
 a module is pickled, and copied, with flat records of its nodes. What tracing noted for itself (values, memory) stays
@@ -43,8 +44,10 @@ class NodeRecord:
     meta: dict[str, Any]
 
 
-def _forward_of(graph: fx.Graph, root: nn.Module) -> Callable[..., Any]:
-    forward: Callable[..., Any] = type(fx.GraphModule(root, graph)).forward
+def _forward_of(graph: fx.Graph) -> Callable[..., Any]:
+    compiler = fx.GraphModule(nn.Module(), fx.Graph())  # of a root it would copy modules, whatever they are called
+    compiler.graph = graph
+    forward: Callable[..., Any] = type(compiler).forward
     graph.owning_module = None  # the GraphModule was only its compiler
     return forward
 
@@ -68,42 +71,44 @@ class TracedModule(nn.Module):
     ) -> None:
         super().__init__()
         self.__dict__.update(root.__dict__)
-        self.train_graph = train_graph
-        self.eval_graph = eval_graph
+        self.n2n_train_graph = train_graph
+        self.n2n_eval_graph = eval_graph
         given = dict(arguments or {})
-        self.argument_names = tuple(given)
-        self.constants = {name: value for name, value in given.items() if not holds_tensor(value)}
-        self.unusable = unusable
-        self.original_class = f"{type(root).__module__}.{type(root).__qualname__}"
+        self.n2n_arguments = tuple(given)
+        self.n2n_constants = {name: value for name, value in given.items() if not holds_tensor(value)}
+        self.n2n_unusable = unusable
+        self.n2n_class = f"{type(root).__module__}.{type(root).__qualname__}"
         self.recompile()
 
     @property
-    def graphs(self) -> tuple[fx.Graph, ...]:
+    def n2n_graphs(self) -> tuple[fx.Graph, ...]:
         """The distinct graphs: one, or the train-mode and the eval-mode graph."""
-        return (self.eval_graph,) if self.train_graph is self.eval_graph else (self.train_graph, self.eval_graph)
+        graphs = (self.n2n_train_graph, self.n2n_eval_graph)
+        return graphs[1:] if graphs[0] is graphs[1] else graphs
 
     @property
-    def graph(self) -> fx.Graph:
+    def n2n_graph(self) -> fx.Graph:
         """The graph of the present mode."""
-        return self.train_graph if self.training else self.eval_graph
+        return self.n2n_train_graph if self.training else self.n2n_eval_graph
 
     def recompile(self) -> None:
         """Make forward follow the graphs again; call it after editing one."""
-        self._eval_forward = _forward_of(self.eval_graph, self)
-        same = self.train_graph is self.eval_graph
-        self._train_forward = self._eval_forward if same else _forward_of(self.train_graph, self)
+        self._n2n_eval_forward = _forward_of(self.n2n_eval_graph)
+        same = self.n2n_train_graph is self.n2n_eval_graph
+        self._n2n_train_forward = self._n2n_eval_forward if same else _forward_of(self.n2n_train_graph)
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the compiled forwards, which belong to no module that could be imported again."""
-        state = {key: value for key, value in self.__dict__.items() if key not in {"_eval_forward", "_train_forward"}}
-        graphs = {graph: _stored(graph) for graph in self.graphs}
-        return state | {"train_graph": graphs[self.train_graph], "eval_graph": graphs[self.eval_graph]}
+        compiled = {"_n2n_eval_forward", "_n2n_train_forward"}
+        state = {key: value for key, value in self.__dict__.items() if key not in compiled}
+        graphs = {graph: _stored(graph) for graph in self.n2n_graphs}
+        return state | {"n2n_train_graph": graphs[self.n2n_train_graph], "n2n_eval_graph": graphs[self.n2n_eval_graph]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        train_graph, eval_graph = state["train_graph"], state["eval_graph"]
-        self.eval_graph = _restored(eval_graph)
-        self.train_graph = self.eval_graph if train_graph is eval_graph else _restored(train_graph)
+        train_graph, eval_graph = state["n2n_train_graph"], state["n2n_eval_graph"]
+        self.n2n_eval_graph = _restored(eval_graph)
+        self.n2n_train_graph = self.n2n_eval_graph if train_graph is eval_graph else _restored(train_graph)
         self.recompile()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the original's signature
@@ -111,20 +116,20 @@ class TracedModule(nn.Module):
 
         Raises TraceError where the graphs cannot be run.
         """
-        if self.unusable is not None:
-            raise TraceError(f"the graph of {self.original_class} cannot be run in its place: {self.unusable}")
-        if self.constants:
+        if self.n2n_unusable is not None:
+            raise TraceError(f"the graph of {self.n2n_class} cannot be run in its place: {self.n2n_unusable}")
+        if self.n2n_constants:
             args, kwargs = (), self._variable(args, kwargs)
-        return (self._train_forward if self.training else self._eval_forward)(self, *args, **kwargs)
+        return (self._n2n_train_forward if self.training else self._n2n_eval_forward)(self, *args, **kwargs)
 
     def _variable(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments by name without those that are constants of the graphs."""
-        given = {**dict(zip(self.argument_names, args, strict=False)), **kwargs}
-        for name, constant in self.constants.items():
+        given = {**dict(zip(self.n2n_arguments, args, strict=False)), **kwargs}
+        for name, constant in self.n2n_constants.items():
             value = given.pop(name, constant)
             if value is not constant and value != constant:
                 raise UsageError(
-                    f"was {constant!r} when {self.original_class} was traced, so its graph cannot take {value!r}; "
+                    f"was {constant!r} when {self.n2n_class} was traced, so its graph cannot take {value!r}; "
                     "take the engine 'hooks', or trace again",
                     field=name,
                     joint=" ",
@@ -133,7 +138,7 @@ class TracedModule(nn.Module):
 
     def extra_repr(self) -> str:
         """The class that was traced."""
-        return f"traced from {self.original_class}"
+        return f"traced from {self.n2n_class}"
 
 
 def _stored(graph: fx.Graph) -> tuple[NodeRecord, ...]:

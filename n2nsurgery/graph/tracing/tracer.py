@@ -13,7 +13,7 @@ import inspect
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from operator import attrgetter
 from typing import Any
 from unittest import mock
@@ -24,30 +24,16 @@ from torch.fx.node import map_aggregate
 from torch.fx.proxy import TraceError as FxTraceError
 
 from n2nsurgery.core.outputs import arguments
-from n2nsurgery.graph.model_inputs import holds_tensor, leaves_of
+from n2nsurgery.graph.model_inputs import Region, holds_tensor, leaves_of, samples_of
 from n2nsurgery.graph.tracing.evaluator import Evaluator, ValuePair
 from n2nsurgery.graph.tracing.leaves import is_leaf, leaf_functions
 from n2nsurgery.graph.tracing.side_effects import drawn, unchanged
-from n2nsurgery.graph.tracing.value_proxy import ValueProxy, instances_by_value, is_fact
+from n2nsurgery.graph.tracing.value_proxy import ValueAttribute, ValueProxy, instances_by_value, is_fact
 from n2nsurgery.graph.tracing.weight_uses import Product
 
 ModuleCall = tuple[str, int]  # a container's path, and how many calls of it came before
 _FACTORIES = ("arange", "zeros", "ones", "full", "empty", "eye", "linspace", "tensor", "as_tensor", "finfo", "iinfo")
 _RANDOM = ("rand", "randn", "randint", "randperm", "normal", "bernoulli")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Region:
-    """A submodule that is traced by itself: its path, and the names of its examples by position and by keyword."""
-
-    path: str
-    positional: tuple[str, ...]
-    named: Mapping[str, str]
-
-    def call(self, root: nn.Module, inputs: Mapping[str, Any]) -> Any:  # noqa: ANN401
-        """What the submodule returns for its part of the inputs."""
-        args = [inputs[name] for name in self.positional]
-        return root.get_submodule(self.path)(*args, **{key: inputs[name] for key, name in self.named.items()})
 
 
 class ValueTracer(fx.Tracer):
@@ -72,7 +58,7 @@ class ValueTracer(fx.Tracer):
         self.examples = examples
         self.leaf_names = leaf_names
         self.regions = regions
-        self._samples = None if regions else _samples(examples)
+        self._samples = None if regions else samples_of(examples)
         self.failed_in = ""
         self.weight_uses: dict[str, int] = {}
         self.products: dict[str, Product] = {}
@@ -283,15 +269,15 @@ def _applying(function: type[torch.autograd.Function]) -> Callable[..., Any]:
     return functools.update_wrapper(apply, function, assigned=("__module__", "__name__", "__qualname__"), updated=())
 
 
-def _samples(examples: Mapping[str, Any]) -> int | None:
-    """The batch size of the examples: the first dimension of their first tensor that has one."""
-    tensors = (leaf for value in examples.values() for leaf in leaves_of(value) if isinstance(leaf, torch.Tensor))
-    return next((tensor.shape[0] for tensor in tensors if tensor.dim()), None)
-
-
 def _at(index: int, arguments: tuple[Any, Any]) -> Any:  # noqa: ANN401 - arguments of a call
     """The arguments with every proxy replaced by its value at one of the batch sizes."""
-    return map_aggregate(arguments, lambda a: a.known[index] if isinstance(a, ValueProxy) else a)
+
+    def value(argument: Any) -> Any:  # noqa: ANN401
+        if isinstance(argument, ValueAttribute):
+            return argument.as_value(index)
+        return argument.known[index] if isinstance(argument, ValueProxy) else argument
+
+    return map_aggregate(arguments, value)
 
 
 def _call_method(name: str, owner: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any method

@@ -154,8 +154,6 @@ class ValueProxy(fx.Proxy):
         # The limits of a number type change with `module.to(dtype)`, they are no facts about the model.
         if is_fact(first, second) and not isinstance(values[0], _LIMITS):
             return first
-        if isinstance(first, torch.Tensor):
-            return self.tracer.create_proxy("call_function", getattr, (self, name), {})
         return ValueAttribute(self, name, (first, second))
 
 
@@ -187,8 +185,13 @@ class ValueAttribute(ValueProxy):
     def node(self) -> fx.Node:  # type: ignore[override] # as in fx's own Attribute
         """The `getattr` node, made when first asked for."""
         if self._node is None:
-            self._node = self.tracer.create_proxy("call_function", getattr, (self.root, self.attribute), {}).node
+            proxy: Any = self.tracer.create_proxy("call_function", getattr, (self.root, self.attribute), {})
+            self._node, self.known = proxy.node, proxy.known
         return self._node
+
+    def as_value(self, index: int) -> Any:  # noqa: ANN401
+        """What the node is at one of the batch sizes."""
+        return self.node.meta["values"][index]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """The method call `root.name(*args)`."""

@@ -31,7 +31,7 @@ def graft(module: TracedModule, skips: Sequence[SkipSpec]) -> None:
     if missing:
         raise InvalidFileError(f"the plan does not fit this model: it has no node {', '.join(missing)}")
     add_skip_modules(module, skips)
-    for graph in module.graphs:
+    for graph in module.n2n_graphs:
         _insert(graph, skips)
     module.recompile()
 
@@ -42,7 +42,7 @@ def _ends(skip: SkipSpec) -> tuple[str, str]:
 
 def _addresses(module: TracedModule) -> set[str]:
     """Addresses that every graph of the module has."""
-    by_graph = ({node.meta["address"] for node in graph.nodes if "address" in node.meta} for graph in module.graphs)
+    by_graph = ({node.meta["address"] for node in graph.nodes if "address" in node.meta} for graph in module.n2n_graphs)
     return set.intersection(*by_graph)
 
 

@@ -32,7 +32,7 @@ def require_rewritable(model: nn.Module, traced: TracedModule, inputs: Mapping[s
 
 
 def _obstacles(model: nn.Module, traced: TracedModule, inputs: Mapping[str, Any]) -> Iterator[str]:
-    called = {node.target for graph in traced.graphs for node in graph.nodes if node.op == "call_module"}
+    called = {node.target for graph in traced.n2n_graphs for node in graph.nodes if node.op == "call_module"}
     followed = [
         (path, child) for path, child in model.named_modules() if path not in called and _has_called(path, called)
     ]

@@ -24,7 +24,7 @@ class Router:
     """Finds routes in a traced model; every graph of it has to agree."""
 
     def __init__(self, module: TracedModule) -> None:
-        self._graphs = tuple(_GraphRouter(graph, module) for graph in module.graphs)
+        self._graphs = tuple(_GraphRouter(graph, module) for graph in module.n2n_graphs)
 
     def route(self, pair: LayerPair) -> Route | str:
         """The route of a skip at `pair`, or the reason why hooks cannot carry it."""

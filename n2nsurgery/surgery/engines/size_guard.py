@@ -34,7 +34,7 @@ class SizeGuard:
 
 def guard_sizes(module: TracedModule, inputs: Sequence[InputSpec]) -> None:
     """From now on `module` refuses inputs of other sizes than those of `inputs`."""
-    names = [str(node.target) for node in module.eval_graph.nodes if node.op == "placeholder"]
+    names = [str(node.target) for node in module.n2n_eval_graph.nodes if node.op == "placeholder"]
     module.register_forward_pre_hook(SizeGuard(names, inputs).check, with_kwargs=True)
 
 

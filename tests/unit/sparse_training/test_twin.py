@@ -194,7 +194,7 @@ def test_a_chain_stays_in_the_layout_and_fuses_its_relus():
 def test_a_traced_network_fuses_its_relus_where_no_skip_lies_between():
     module = pruned("n2n")
     twin = sparse_training(module, layers="all")
-    called = [twin.get_submodule(node.target) for node in twin.graph.nodes if node.op == "call_module"]
+    called = [twin.get_submodule(node.target) for node in twin.n2n_graph.nodes if node.op == "call_module"]
     relus = sum(type(child) is nn.ReLU for child in called)
     fused = sum(child.relu for child in called if isinstance(child, LaidOutBatchNorm))
     assert fused > 0

@@ -26,7 +26,7 @@ def again(pruned: PrunedModel, model: nn.Module, images: Tensor, **changed) -> P
 
 def _graphs(pruned: PrunedModel) -> list[str]:
     """The graphs of a rewritten copy; none where the model itself was changed."""
-    return [str(graph) for graph in getattr(pruned.module, "graphs", ())]
+    return [str(graph) for graph in getattr(pruned.module, "n2n_graphs", ())]
 
 
 @pytest.mark.parametrize(

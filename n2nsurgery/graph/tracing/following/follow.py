@@ -10,8 +10,9 @@ from typing import Any
 from torch import fx, nn
 
 from n2nsurgery.core.errors import TraceError
+from n2nsurgery.graph.model_inputs import Region
 from n2nsurgery.graph.tracing.leaves import holds_weighted
-from n2nsurgery.graph.tracing.tracer import Region, ValueTracer
+from n2nsurgery.graph.tracing.tracer import ValueTracer
 from n2nsurgery.graph.tracing.weight_uses import Product
 
 

@@ -17,9 +17,9 @@ from torch.utils._pytree import tree_map_only
 
 from n2nsurgery.core.errors import TraceError
 from n2nsurgery.core.outputs import call, samples_in
+from n2nsurgery.graph.model_inputs import Region
 from n2nsurgery.graph.tracing.following.follow import Followed, Leaf, follow_mode
 from n2nsurgery.graph.tracing.side_effects import draws_undone, unchanged
-from n2nsurgery.graph.tracing.tracer import Region
 from n2nsurgery.graph.tracing.weight_uses import WeightUses
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]

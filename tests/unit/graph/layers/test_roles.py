@@ -54,7 +54,7 @@ class LayerScale(nn.Module):
 def last_role(code) -> Role:
     """The role of the last node before the output."""
     module = trace(code if isinstance(code, nn.Module) else Code(code), (torch.zeros(2, 4, 8),)).module
-    return role_of(list(module.graph.nodes)[-2], module)
+    return role_of(list(module.n2n_graph.nodes)[-2], module)
 
 
 ROLES = [
@@ -112,6 +112,6 @@ def test_every_operation_has_its_role(code, role):
 
 def test_names_are_bare_and_tensors_are_known():
     module = trace(Code(lambda _, x: F.relu(x.add_(1)).shape[0]), (torch.zeros(2, 4, 8),)).module
-    nodes = list(module.graph.nodes)[1:-1]
+    nodes = list(module.n2n_graph.nodes)[1:-1]
     assert [name_of(node, module) for node in nodes] == ["add", "relu", "size"]
     assert [is_tensor(node) for node in nodes] == [True, True, False]

@@ -28,7 +28,7 @@ class Net(nn.Module):
 @pytest.fixture
 def view() -> GraphView:
     module = trace(Net(), (torch.zeros(2, 3),)).module
-    return GraphView(module.graph, module)
+    return GraphView(module.n2n_graph, module)
 
 
 def test_users_are_those_of_the_data_and_not_of_the_shape(view):

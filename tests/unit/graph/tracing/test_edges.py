@@ -160,6 +160,15 @@ def test_inputs_without_dimensions_stay_as_they_are():
     require_same(model, traced, bind_inputs(model, (X, torch.tensor(3.0))))
 
 
+@pytest.mark.parametrize("name", ["graph", "graphs", "train_graph", "eval_graph", "original_class", "unusable"])
+def test_a_submodule_may_have_any_name(name):
+    model = Code(lambda self, x: getattr(self, name)(self.linear(x)))
+    model.add_module(name, nn.Linear(3, 2))
+    traced = trace(model, (X,))
+    assert [layer.name for layer in layer_graph(traced).layers] == ["linear", name]
+    require_same(model, traced.module, bind_inputs(model, (X,)))
+
+
 def test_an_input_of_another_first_dimension_has_no_batch():
     def messages(self, x, edges):
         source, target = edges

@@ -39,7 +39,7 @@ class Recorded(fx.Interpreter):
     """Runs a graph and keeps what every node returned: the value itself, and a copy made at once."""
 
     def __init__(self, module) -> None:
-        super().__init__(module, graph=module.graph, garbage_collect_values=False)
+        super().__init__(module, graph=module.n2n_graph, garbage_collect_values=False)
         self.seen: dict[fx.Node, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def run_node(self, n):
@@ -58,7 +58,7 @@ def changed_values(module) -> set[str]:
 
 
 def marked(module) -> set[str]:
-    return {node.meta["address"] for node in module.graph.nodes if node.meta.get("mutated")}
+    return {node.meta["address"] for node in module.n2n_graph.nodes if node.meta.get("mutated")}
 
 
 def module_in_place(m, x):
@@ -328,9 +328,9 @@ def test_graphs_of_different_structure_are_rewritten_alike(check):
         return (m.norm(y) + z, z) if m.training else m.norm(y) + z
 
     traced = check(Code(code), SHAPE).module
-    assert len(traced.graphs) == 2
+    assert len(traced.n2n_graphs) == 2
     assert changed_values(traced) == marked(traced) == set()
-    assert not [n for graph in traced.graphs for n in graph.nodes if n.meta.get("mutated") or "memory" in n.meta]
+    assert not [n for graph in traced.n2n_graphs for n in graph.nodes if n.meta.get("mutated") or "memory" in n.meta]
 
 
 def test_updates_of_buffers_stay_in_place():

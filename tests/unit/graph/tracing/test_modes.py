@@ -56,8 +56,8 @@ class Whitened(Dropped):
 def test_one_graph_serves_both_modes(check, kind):
     model = nn.Sequential(kind(), nn.ReLU(), kind())
     traced = check(model, (8,), batches=(2, 5)).module
-    assert len(traced.graphs) == 1
-    flags = [node.target for node in traced.graph.nodes if str(node.target).endswith("training")]
+    assert len(traced.n2n_graphs) == 1
+    flags = [node.target for node in traced.n2n_graph.nodes if str(node.target).endswith("training")]
     assert flags == ["0.training", "2.training"]
 
 
@@ -107,7 +107,7 @@ def test_a_flag_given_to_a_leaf_is_that_of_its_caller():
 
     model = Outer().train()
     traced = trace(model, EXAMPLE).module
-    assert [node.target for node in traced.graph.nodes if node.op == "get_attr"] == ["training"]
+    assert [node.target for node in traced.n2n_graph.nodes if node.op == "get_attr"] == ["training"]
     for module in (model, traced):
         module.leaf.eval()
     assert torch.equal(seeded(traced), seeded(model))
@@ -121,7 +121,7 @@ def test_flags_inside_nested_arguments_are_read_too():
 
     model = Net().train()
     traced = trace(model, EXAMPLE).module
-    assert len(traced.graphs) == 1
+    assert len(traced.n2n_graphs) == 1
     assert torch.equal(seeded(traced), seeded(model))
     assert torch.equal(traced.eval()(X), X)
 
@@ -147,7 +147,7 @@ def test_graphs_of_different_structure_are_swapped_by_train_and_eval(start, copi
     model = Auxiliary().train(start)
     traced = trace(model, EXAMPLE).module
     traced = copy.deepcopy(traced) if copied else traced
-    assert len(traced.graphs) == 2
+    assert len(traced.n2n_graphs) == 2
     assert traced.training is start
     for training in (start, not start, start):
         expected, found = seeded(model.train(training)), seeded(traced.train(training))
@@ -157,7 +157,7 @@ def test_graphs_of_different_structure_are_swapped_by_train_and_eval(start, copi
 
 def test_both_graphs_share_their_modules_and_addresses():
     traced = trace(Auxiliary(), EXAMPLE).module
-    in_train, in_eval = ({n.meta.get("address"): n for n in graph.nodes} for graph in traced.graphs)
+    in_train, in_eval = ({n.meta.get("address"): n for n in graph.nodes} for graph in traced.n2n_graphs)
     assert in_train.keys() - in_eval.keys() == {"aux#0"}
     assert in_eval.keys() < in_train.keys()
 
@@ -171,7 +171,7 @@ def test_a_number_that_differs_between_the_modes_makes_two_graphs(rate):
             return x * rate(self)
 
     traced = trace(Net(), EXAMPLE).module
-    assert len(traced.graphs) == 2
+    assert len(traced.n2n_graphs) == 2
     assert all(torch.equal(traced.train(mode)(X), Net().train(mode)(X)) for mode in (True, False))
 
 
@@ -180,7 +180,7 @@ def test_a_flag_that_is_the_negation_of_training_makes_two_graphs(check):
         def forward(self, x):
             return F.dropout(x, 0.5, training=not self.training)
 
-    assert len(check(Net(), (8,)).module.graphs) == 2
+    assert len(check(Net(), (8,)).module.n2n_graphs) == 2
 
 
 def test_an_argument_that_is_true_in_both_modes_is_left_alone(check):
@@ -189,7 +189,7 @@ def test_an_argument_that_is_true_in_both_modes_is_left_alone(check):
             return F.dropout(x.sum(1, keepdim=True), 0.5, training=True)  # dropout in eval mode, on purpose
 
     traced = check(Net(), (8,)).module
-    assert [node.op for node in traced.graph.nodes].count("get_attr") == 0
+    assert [node.op for node in traced.n2n_graph.nodes].count("get_attr") == 0
 
 
 def test_different_constants_in_the_two_modes_make_two_graphs(check):
@@ -197,7 +197,7 @@ def test_different_constants_in_the_two_modes_make_two_graphs(check):
         def forward(self, x):
             return x * torch.tensor([1.0, 2.0] if self.training else [1.0, 3.0]).repeat(4)
 
-    assert len(check(Net(), (8,)).module.graphs) == 2
+    assert len(check(Net(), (8,)).module.n2n_graphs) == 2
 
 
 def test_equal_constants_in_the_two_modes_make_one_graph_with_one_constant(check):
@@ -206,7 +206,7 @@ def test_equal_constants_in_the_two_modes_make_one_graph_with_one_constant(check
             return F.dropout(x * torch.tensor([1.0, 2.0]).repeat(4), training=self.training)
 
     traced = check(Net(), (8,)).module
-    assert len(traced.graphs) == 1
+    assert len(traced.n2n_graphs) == 1
     assert [name for name, _ in traced.named_buffers()] == ["_tensor_constant1"]  # that of train mode
 
 
@@ -218,5 +218,5 @@ def test_a_custom_drop_path_stays_one_node_and_reads_its_own_flag(check):
             return x * (torch.rand(x.shape[0], 1) > 0.5)
 
     traced = check(nn.Sequential(nn.Linear(8, 8), DropPath()), (8,), batches=(4, 5)).module
-    assert len(traced.graphs) == 1
-    assert [node.target for node in traced.graph.nodes if node.op == "call_module"] == ["0", "1"]
+    assert len(traced.n2n_graphs) == 1
+    assert [node.target for node in traced.n2n_graph.nodes if node.op == "call_module"] == ["0", "1"]

@@ -43,7 +43,7 @@ X = torch.linspace(-1, 1, 3 * 3 * 4 * 4).reshape(3, 3, 4, 4)
 def test_names_are_those_of_the_original(model, traced):
     assert list(traced.state_dict()) == list(model.state_dict())
     assert [name for name, _ in traced.named_modules()] == [name for name, _ in model.named_modules()]
-    assert (traced.note, traced.original_class.rpartition(".")[2]) == ("plain attribute", "Net")
+    assert (traced.note, traced.n2n_class.rpartition(".")[2]) == ("plain attribute", "Net")
     assert "traced from" in repr(traced)
 
 
@@ -61,7 +61,7 @@ def test_a_copy_is_independent(traced):
         twin.shift.zero_()
     assert torch.equal(traced(X), before)
     assert not torch.equal(twin(X), before)
-    nodes = [set(graph.nodes) for module in (traced, twin) for graph in module.graphs]
+    nodes = [set(graph.nodes) for module in (traced, twin) for graph in module.n2n_graphs]
     assert all(not nodes[i] & nodes[j] for i in range(4) for j in range(i))
 
 
@@ -71,15 +71,15 @@ def test_a_copy_has_the_mode_and_the_graphs_of_its_original(traced, training):
     assert twin.training is training
     assert isinstance(twin(X), tuple) is training
     assert isinstance(twin.train(not training)(X), tuple) is not training
-    assert [str(graph) for graph in twin.graphs] == [str(graph) for graph in traced.graphs]
-    addresses = [[node.meta.get("address") for node in module.graph.nodes] for module in (traced, twin)]
+    assert [str(graph) for graph in twin.n2n_graphs] == [str(graph) for graph in traced.n2n_graphs]
+    addresses = [[node.meta.get("address") for node in module.n2n_graph.nodes] for module in (traced, twin)]
     assert addresses[0] != addresses[1]  # the two stand in different modes
-    assert [n.meta.get("address") for n in twin.train(training).graph.nodes] == addresses[0]
+    assert [n.meta.get("address") for n in twin.train(training).n2n_graph.nodes] == addresses[0]
 
 
 def test_an_edit_of_a_copy_s_graph_stays_in_the_copy(traced):
     twin, before = copy.deepcopy(traced), traced(X)
-    relu = next(node for node in twin.graph.nodes if node.target is torch.relu)
+    relu = next(node for node in twin.n2n_graph.nodes if node.target is torch.relu)
     relu.target = torch.tanh
     assert torch.equal(twin(X), before)  # not before it is compiled
     twin.recompile()
@@ -90,8 +90,8 @@ def test_an_edit_of_a_copy_s_graph_stays_in_the_copy(traced):
 
 def test_one_graph_stays_one_in_a_copy():
     twin = copy.deepcopy(trace(nn.Sequential(nn.Linear(3, 3)), (torch.zeros(2, 3),)).module)
-    assert len(twin.graphs) == 1
-    assert twin.train_graph is twin.eval_graph
+    assert len(twin.n2n_graphs) == 1
+    assert twin.n2n_train_graph is twin.n2n_eval_graph
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -146,9 +146,13 @@ class Branching(nn.Module):
         return self.layer(x) if x.sum() > 0 else x
 
 
-def test_a_model_that_cannot_be_traced_is_named_with_the_line():
+def test_a_model_that_cannot_be_traced_is_pruned_only_and_named_with_the_line():
+    pruned = apply(Branching(), density=0.5, example_inputs=X)
+    assert (pruned.masks.kept, len(pruned.plan.skips)) == (18, 0)
+    assert pruned.plan.warnings[0].startswith("Branching cannot be traced: ")
+    assert pruned.plan.warnings[0].endswith("So it is pruned only, without skips")
     with pytest.raises(TraceError, match=r"Branching cannot be traced: .*test_apply\.py:\d+"):
-        apply(Branching(), density=0.5, example_inputs=X)
+        apply(Branching(), density=0.5, example_inputs=X, engine="rewrite")
 
 
 class Stateful(nn.Module):

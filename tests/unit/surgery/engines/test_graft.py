@@ -148,7 +148,7 @@ class TwoFaced(nn.Module):
 
 def test_a_network_with_two_graphs_has_its_skips_in_both(images):
     pruned = apply(TwoFaced(), engine="rewrite", density=0.5, example_inputs=images)
-    assert len(pruned.module.graphs) == 2
+    assert len(pruned.module.n2n_graphs) == 2
     assert pruned.plan.skips
     with_skips = computed(pruned.module.eval(), images)
     (in_training, auxiliary) = computed(pruned.module.train(), images)
