@@ -154,7 +154,7 @@ WRONG = {
     "an unknown criterion": ((*APPLY, "--criterion", "snib"), 2, "did you mean 'snip'?"),
     "a pattern that matches nothing": ((*APPLY, "--include", "layer.0"), 2, "did you mean 'layers.0'?"),
     "a budget that does not fit": (
-        ("apply", "mlp", "--density", "1", "--skip-ratio", "0.9"),
+        ("apply", "mlp", "--density", "1", "--skip-ratio", "0.9", "--skip-length", "3"),
         2,
         "1,570,406 weights are to go into",
     ),
@@ -196,7 +196,8 @@ def test_an_existing_output_is_2_and_stays_as_it_is(program, here, artifact):
     (here / "notes").mkdir()
     (here / "notes" / "thesis.tex").write_text("precious")
     before = files(here)
-    for arguments in ((*APPLY,), (*APPLY, "-o", "notes"), (*APPLY, "-o", "notes", "--overwrite")):
+    again = (*APPLY, "--seed", "1", "-o", str(artifact))
+    for arguments in (again, (*APPLY, "-o", "notes"), (*APPLY, "-o", "notes", "--overwrite")):
         finished = program(*arguments)
         assert finished.code == 2
         require_one_message(finished.stderr, "choose another output")

@@ -17,7 +17,7 @@ def models(
         str | None, typer.Argument(help="glob, or a regular expression after re:", autocompletion=completion.models)
     ] = None,
     coverage: Annotated[
-        bool, typer.Option("--coverage", help="try the models of five libraries instead, each in a process of its own")
+        bool, typer.Option("--coverage", help="try the models of six libraries instead, each in a process of its own")
     ] = False,
     chosen: Annotated[
         str | None, typer.Option("--filter", metavar="PATTERN", help="of --coverage: only these, like transformers:*")
@@ -32,7 +32,7 @@ def models(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """List the models known by name, one a line; or try which models of other libraries are served."""
+    """List the models known by name, or try those of other libraries."""
     if coverage:
         _cover(chosen or pattern, seconds, gigabytes, output, json=json, quiet=quiet, verbose=verbose)
         return

@@ -101,6 +101,16 @@ SURGERY = {
         "criterion_options": {"rounds": 3, "mode": "eval", "flag": True}
     },
     "--criterion-option temperature=2.5": {"criterion_options": {"temperature": 2.5}},
+    "--allocation erk --allocation-option power=2": {"allocation": "erk", "allocation_options": {"power": 2}},
+    "--granularity kernel --granularity-option size=8": {
+        "granularity": "kernel",
+        "granularity_options": {"size": 8},
+    },
+    "--skip n2n --skip-option start=0.5": {"skip": "n2n", "skip_options": {"start": 0.5}},
+    "--skip-allocation equal --skip-allocation-option power=2": {
+        "skip_allocation": "equal",
+        "skip_allocation_options": {"power": 2},
+    },
     "--allocation uniform --granularity kernel": {"allocation": "uniform", "granularity": "kernel"},
     "--skip residual": {"skip": "residual"},
     "--skip-ratio 0.25 --skip-pattern random --skip-kernel target": {

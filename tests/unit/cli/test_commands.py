@@ -129,6 +129,7 @@ def test_export_shows_what_was_written_and_how_close_it_is(program, pipeline, ou
     line = "exported/a -o m.onnx --format inlined --values int8 --compact --overwrite -q"
     assert program("export", "--onnx", *line.split()).stdout == "exported/a/model.onnx\n"
     defaults = {
+        "example": None,
         "config": ExportConfig(),
         "overwrite": False,
         "allow_import": False,
@@ -136,6 +137,7 @@ def test_export_shows_what_was_written_and_how_close_it_is(program, pipeline, ou
         "progress": SILENT,
     }
     chosen = {
+        "example": None,
         "config": ExportConfig(format="inlined", values="int8", compact=True),
         "overwrite": True,
         "allow_import": False,

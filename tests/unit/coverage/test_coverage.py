@@ -56,10 +56,10 @@ def test_a_served_model_is_exported_and_compared():
     assert row.parity < 1e-6  # float32 sums of eight products
 
 
-def test_what_cannot_be_traced_is_a_row_with_the_reason():
-    row = probe("own:data-branch", export=False)
+def test_what_cannot_be_pruned_is_a_row_with_the_reason():
+    row = probe("own:weight-standardized", export=False)
     assert row.outcome == "refused"
-    assert "control flow on the content of a tensor (own_modules.py:" in row.reason
+    assert "has no weight that can be pruned" in row.reason
     assert (row.places, row.gates, row.parity) == (None, None, None)
 
 
