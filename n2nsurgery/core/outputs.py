@@ -33,6 +33,18 @@ def primary_output(output: Any) -> Tensor:  # noqa: ANN401 - whatever the model 
     return value
 
 
+def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copy `state` into `module`, as `module.load_state_dict` does, with the versions of the module's own classes.
+
+    Files keep names and tensors alone, and some classes (torchvision's MNASNet) refuse a state without a version.
+    Raises RuntimeError where a name or a shape differs.
+    """
+    versioned = module.state_dict()
+    versioned.clear()  # the versions are an attribute of the mapping, and stay
+    versioned.update(state)
+    module.load_state_dict(versioned)
+
+
 def map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401 - any nesting
     """`value` with `function` applied to every tensor in it; mappings become dicts, what is no tensor stays."""
     if isinstance(value, Tensor):

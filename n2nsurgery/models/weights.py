@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.core.names import listed, nearest, select, strip_wrappers
+from n2nsurgery.core.outputs import load_state
 from n2nsurgery.models.sources.source import StateDict
 
 SAFETENSORS = ".safetensors"
@@ -83,7 +84,7 @@ def load(
             f"{_some('of another shape', differing)}. To keep the model's own values there, ignore them: "
             f"weights_ignore = {first}"
         )
-    module.load_state_dict({name: own[name] if name in ignored else state[name] for name in own})
+    load_state(module, {name: own[name] if name in ignored else state[name] for name in own})
 
 
 def _tied(own: StateDict, state: StateDict) -> dict[str, Tensor]:

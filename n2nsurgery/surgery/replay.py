@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.core.names import listed
+from n2nsurgery.core.outputs import load_state
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.masks.attachment import apply_masks
@@ -82,6 +83,6 @@ def _changed(record: SurgeryRecord) -> str:
 
 def _load(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     try:
-        module.load_state_dict(dict(state), strict=True)
+        load_state(module, state)
     except RuntimeError as error:
         raise InvalidFileError(f"the stored weights do not fit the model: {error}") from error

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError, RunError, UsageError
+from n2nsurgery.core.outputs import load_state
 from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.masks.attachment import enforcer_of
@@ -109,7 +110,7 @@ class TrainState:
     def load(self, files: SealedFiles, averaged: int | None, scaler: ScalerState | None) -> None:
         """Put back what `tensors` gave; raises InvalidFileError where it is that of another model."""
         try:
-            self.module.load_state_dict(dict(files.tensor_set("model")))
+            load_state(self.module, files.tensor_set("model"))
             self._load_optimizer(files.tensor_set("optimizer"))
         except (RuntimeError, KeyError) as error:
             raise InvalidFileError(f"'{files.folder}' holds the state of another model: {error}") from error

@@ -1,4 +1,4 @@
-"""Modes that are switched for a while come back, submodule by submodule."""
+"""Modes that are switched for a while come back, submodule by submodule; a state is loaded with versions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from n2nsurgery.core.outputs import device_of, evaluation_mode
+from n2nsurgery.core.outputs import device_of, evaluation_mode, load_state
 
 
 @pytest.fixture
@@ -46,3 +46,18 @@ def test_several_modules_are_evaluated_together(partly_frozen):
 def test_the_device_is_that_of_the_first_parameter():
     assert device_of(nn.Linear(2, 2, device="meta")) == torch.device("meta")
     assert device_of(nn.ReLU()) is None
+
+
+def test_a_state_without_versions_is_loaded_with_those_of_the_module():
+    class Versioned(nn.Linear):
+        _version = 2
+
+        def _load_from_state_dict(self, state, prefix, metadata, *rest):
+            assert metadata["version"] == 2
+            super()._load_from_state_dict(state, prefix, metadata, *rest)
+
+    module = Versioned(1, 1)
+    load_state(module, {"weight": torch.tensor([[3.0]]), "bias": torch.tensor([4.0])})
+    assert module(torch.ones(1)).item() == 7.0
+    with pytest.raises(RuntimeError, match="bias"):
+        load_state(module, {"weight": torch.tensor([[3.0]])})
