@@ -22,8 +22,8 @@ NORM_MODULES = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.L
 
 
 def holds_weighted(module: nn.Module) -> bool:
-    """Whether `module` is, or contains, a conv or linear layer."""
-    return any(isinstance(child, WEIGHTED_MODULES) for child in module.modules())
+    """Whether `module` is, or contains, a conv or linear layer, as torch or Transformers have them."""
+    return any(isinstance(child, WEIGHTED_MODULES) or is_matrix_layer(child) for child in module.modules())
 
 
 def is_matrix_layer(module: nn.Module) -> bool:
