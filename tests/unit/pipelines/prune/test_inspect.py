@@ -112,7 +112,7 @@ def test_weights_of_a_file_are_looked_for_by_key_and_prefix_and_have_to_fit(tmp_
     found = WeightsConfig(weights=str(path), weights_key="ema", weights_prefix="net.")
     assert document(run("mlp", weights=found)) == document(run("mlp"))
     with pytest.raises(InvalidFileError, match="the weights"):
-        run("mlp", input_size=(1, 14, 14), weights=found)
+        run("cifar-vgg19", weights=found)
 
 
 def test_an_artifact_is_shown_as_apply_printed_it(tmp_path):

@@ -193,7 +193,11 @@ def test_an_artifact_is_trained_and_has_to_be_that_of_the_model_and_the_data():
             UsageError,
             "takes samples of shape 9, and the data has 8: leave model.input_size out",
         ),
-        ("model={name: cifar-vgg19}", UsageError, "model 'cifar-vgg19' cannot take the data's samples of shape 8"),
+        (
+            "model={name: cifar-vgg19}",
+            UsageError,
+            "model 'cifar-vgg19' takes samples of shape 3x8x8, and the data has 8",
+        ),
         ("model={name: resnet5O}", UsageError, "unknown model 'resnet5O'; did you mean 'resnet50'"),
         ("model={name: 'os:getcwd'}", UsageError, "imports code, which is barred here; allow it with --allow-import"),
         ("train.batch_size=4096", UsageError, "64 samples, fewer than one batch of 4096; take a smaller batch_size"),
