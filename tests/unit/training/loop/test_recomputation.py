@@ -81,9 +81,9 @@ def made(kind):
         return kind()
 
 
-def pruned(engine="hooks"):
+def pruned(kind=Net, **options):
     example = torch.randn(2, *IMAGE, generator=torch.Generator().manual_seed(1))
-    return apply(made(Net), density=0.5, example_inputs=example, engine=engine, skip_length=3)
+    return apply(made(kind), density=0.5, example_inputs=example, **options)
 
 
 def trained(model, blobs, config, folder, **options):
@@ -92,7 +92,7 @@ def trained(model, blobs, config, folder, **options):
 
 
 def test_a_pruned_network_with_skips_between_blocks_trains_to_the_same_bits(blobs, config, tmp_path):
-    plain, again = pruned(), pruned()
+    plain, again = pruned(engine="hooks", skip_length=3), pruned(engine="hooks", skip_length=3)
     ends = [(str(route.source), str(route.target)) for route in plain.plan.engine.routes]
     assert ends == [
         ("input 0 of 'stem.dropout'", "output of 'body.2.norm'"),
@@ -178,7 +178,9 @@ def test_a_network_without_blocks_is_refused(mlp, blobs, config, tmp_path):
 
 def test_a_rewritten_copy_calls_no_block_and_is_refused(blobs, config, tmp_path):
     with pytest.raises(UsageError, match=r"its forward pass calls none of them, .*prune with the engine 'hooks'"):
-        trained(pruned("rewrite").module, blobs, config, tmp_path, gradient_checkpointing=True)
+        trained(
+            pruned(Growing, engine="rewrite", skip="none").module, blobs, config, tmp_path, gradient_checkpointing=True
+        )
 
 
 def test_a_block_that_overwrites_its_input_ends_in_our_words(blobs, config, tmp_path):
