@@ -16,6 +16,7 @@ from n2nsurgery.core.outputs import call
 from n2nsurgery.graph.model_inputs import leaves_of
 from n2nsurgery.graph.tracing.side_effects import draws_undone, unchanged
 
+_GRADIENT = "gradient of "
 _LENGTH, _SPATIAL = 1, 2  # the dimension of tokens; the first of height and width
 
 
@@ -36,6 +37,11 @@ class Observation:
     """What one forward and backward pass showed, by name (`output 0`, `buffer norm.running_mean`, `gradient ...`)."""
 
     values: Mapping[str, object]
+
+    @property
+    def gradients(self) -> dict[str, object]:
+        """The gradients among the values, None where a parameter has none."""
+        return {name: value for name, value in self.values.items() if name.startswith(_GRADIENT)}
 
 
 def cases_of(inputs: Mapping[str, Any]) -> tuple[Case, ...]:
@@ -83,7 +89,7 @@ def observe(module: nn.Module, case: Case) -> Observation:
         values |= {f"output {number}": _plain(value) for number, value in enumerate(outputs)}
         values |= {f"buffer {name}": _plain(buffer) for name, buffer in module.named_buffers()}
         gradients = _gradients(outputs, parameters)
-        values |= {f"gradient of {name}": gradient for name, gradient in gradients.items()}
+        values |= {f"{_GRADIENT}{name}": gradient for name, gradient in gradients.items()}
     return Observation(values=values)
 
 

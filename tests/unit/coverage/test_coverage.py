@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 
 from n2nsurgery.core.errors import UnknownNameError, UsageError
@@ -64,7 +66,8 @@ def test_what_cannot_be_pruned_is_a_row_with_the_reason():
 
 
 def test_a_library_that_is_not_installed_is_skipped_by_name(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "monai" else object())
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "monai" else find_spec(name))
     assert names("monai:*") == ("monai:*",)
     assert probe("monai:*") == CoverageRow(name="monai:*", outcome="skipped", reason="monai is not installed")
 

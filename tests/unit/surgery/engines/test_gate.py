@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -37,6 +39,15 @@ def test_a_planted_difference_is_found(planted):
     with torch.no_grad():
         twin.get_submodule("0").weight[0, 0] += planted
     with pytest.raises(TraceError, match=r"does not do what the original does .train mode, inputs .4, 3..: output 0"):
+        require_same(model, twin, {"input": X + 1})
+
+
+@pytest.mark.parametrize(("factor", "found"), [(1 + 1e-6, False), (1.01, True), (0.0, True)])
+def test_gradients_are_equal_up_to_rounding(factor, found):
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    twin = traced(model)
+    twin.get_submodule("0").weight.register_hook(lambda gradient: gradient * factor)
+    with pytest.raises(TraceError, match=r"gradient of 0\.weight differs") if found else nullcontext():
         require_same(model, twin, {"input": X + 1})
 
 
