@@ -58,6 +58,11 @@ heads[5].click();
 told.keptAgain = column(5);
 document.querySelector(".tools [data-kind='n2n']")?.click();
 told.skips = column(1);
+document.querySelector(".tools [data-kind='']").click();
+const search = document.getElementById("search");
+search.value = "LAYER1";
+search.dispatchEvent(new Event("input"));
+told.found = column(0);
 for (const link of document.querySelectorAll("[data-download]")) {
   link.addEventListener("click", (event) => event.preventDefault());
   link.click();
@@ -178,6 +183,20 @@ def test_every_figure_is_drawn_and_answers_to_the_keyboard(tmp_path, density, sk
     assert told["overflow"] <= 0
 
 
+def test_without_javascript_every_plot_is_drawn_in_the_page(pruned):
+    path, found = pruned
+    text = re.sub(r"<script.*?</script>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    marks = Marks()
+    marks.feed(text)
+    assert marks.found["density"]["dot"] == 2 * LAYERS
+    assert marks.found["residual"]["line"] == 2
+    assert marks.found["scree"]["line"] == 8
+    assert marks.found["skips"]["s-skip"] == len(found.layers.skips)
+    assert marks.found["dead"].get("bar", 0) == sum(row.values["dead_out"] > 0 for row in found.layers.of_kind("layer"))
+    for name in ("warmth", "adjacency"):
+        assert marks.found[name]["still"] == 2
+
+
 def test_the_layer_table_sorts_filters_and_is_complete(pruned, tmp_path):
     path, found = pruned
     told = json.loads(probed(path, tmp_path).told)
@@ -186,6 +205,11 @@ def test_the_layer_table_sorts_filters_and_is_complete(pruned, tmp_path):
     assert kept == sorted(kept, reverse=True)
     assert told["keptAgain"][0] == "0"
     assert told["skips"] == ["n2n"] * len(found.layers.skips)
+    assert {text.split("skips")[0][:7] for text in told["found"]} <= {"layer1", "layer10", "layer11", ""}
+    assert len(told["found"]) == sum(
+        "layer1" in f"{row.name}{row.sources}{row.targets}" and (row.kind != "layer" or "layer1" in row.name)
+        for row in found.layers.rows
+    )
     assert set(told["links"]) == {"blob:"}
     assert len(told["links"]) == 11  # nine figures, the layers, and the whole report
 

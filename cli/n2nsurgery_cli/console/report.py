@@ -40,11 +40,13 @@ def draw_report(console: Console, document: Document) -> None:
         findings.add_row(Text(severity, style=SEVERITIES[severity]), text)
     console.print(findings)
     rows = [
-        (title, _number(found["value"]), _number(found["reference"]))
+        (title, _number(found["value"]), _number(found["reference"]), _number(found["without_skips"]))
         for title, (metric, name) in QUANTITIES.items()
         if (found := document["quantities"].get(metric, {}).get(name)) is not None
     ]
-    draw_table(console, "against the reference", ("quantity", "this network", "reference"), rows)
+    twin = any(row[-1] != "-" for row in rows)
+    columns = ("quantity", "this network", "reference", *(["without skips"] if twin else []))
+    draw_table(console, "against the reference", columns, [row if twin else row[:-1] for row in rows])
     _draw_worst(console, document["layers"]["rows"])
     for line in (*document["conventions"], *document["notes"]):
         console.print(plain(line, "dim"))

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
+from n2nsurgery.connectivity.graph.skipless_twin import skipless_twin
 from n2nsurgery.connectivity.heat.bottleneck_shares import SETTLED, BottleneckShares, bottleneck_shares
 from n2nsurgery.connectivity.heat.components import GraphComponents, components
 from n2nsurgery.connectivity.heat.heat import Heat
@@ -31,6 +32,7 @@ class Origin:
 
 
 DENSE_REFERENCE = Origin(name="its own dense form")
+TWIN = Origin(name="its twin without skips")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +58,14 @@ class Subject:
         if self.dense is None:
             raise UsageError(f"'{self.origin.name}' has no graph of its dense form: give a reference")
         return Subject(graph=self.dense, origin=DENSE_REFERENCE, conventions=self.conventions)
+
+    @cached_property
+    def twin(self) -> Subject | None:
+        """The same network without skips at equal non-zeros; None without skips or without a `dense` graph."""
+        if self.dense is None or not self.skips:
+            return None
+        graph = skipless_twin(self.graph, self.dense, self.skips)
+        return Subject(graph=graph, origin=TWIN, conventions=self.conventions)
 
     @cached_property
     def operator(self) -> Laplacian:

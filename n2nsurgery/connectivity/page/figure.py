@@ -38,5 +38,8 @@ class Figure:
     legend: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """What the page's script reads."""
-        return asdict(self)
+        """What the page's script reads; pictures stand in the page already, once is enough."""
+        found = asdict(self)
+        for panel in found["spec"].get("panels", ()):
+            panel.pop("image", None)
+        return found

@@ -152,8 +152,8 @@ def adjacency(report: ConnectivityReport, graph: ChannelGraph, reference: Channe
         title=f"{graph.edges:,} pairs of channels are connected, {percent(share)} of the reference's"
         f" {reference.edges:,}",
         caption="Rows and columns are all channels in the order of the network, as in the paper's Fig. 3: each layer is"
-        " a block beside the diagonal, whatever leads around layers lies farther away. The darker, the larger the share"
-        " of connected pairs.",
+        " a block beside the diagonal, whatever leads around layers lies farther away. The stronger a colour, the"
+        " larger the share of connected pairs.",
         spec={
             "groups": [{"name": group.name, "start": group.start, "stop": group.stop} for group in graph.groups],
             "panels": panels,

@@ -20,6 +20,7 @@ from n2nsurgery.connectivity.page import heat_figures, layer_figures
 from n2nsurgery.connectivity.page.figure import Figure
 from n2nsurgery.connectivity.page.glossary import GLOSSARY
 from n2nsurgery.connectivity.page.numbers import several, shown, tied
+from n2nsurgery.connectivity.page.still import still
 from n2nsurgery.connectivity.report.findings import ReportedQuantity
 from n2nsurgery.connectivity.report.report import ConnectivityReport
 from n2nsurgery.imports import extra
@@ -63,6 +64,7 @@ def render(report: ConnectivityReport, graph: ChannelGraph, reference: ChannelGr
             figures={figure.id: figure for figure in figures},
             highlights=[report.quantity(key) for key in HIGHLIGHTS],
             others=_others(report.quantities),
+            twin=any(each.twin is not None for each in report.quantities),
             kinds=sorted({row.kind for row in report.layers.rows}),
             levels=LEVELS,
             glossary=GLOSSARY,
@@ -100,7 +102,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "several": several, "tied": tied}
+    environment.filters |= {"shown": shown, "several": several, "tied": tied, "still": still}
     return environment
 
 

@@ -43,7 +43,10 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedQuantity:
-    """A quantity of one metric, beside the `reference`'s; None where that is not known or infinite."""
+    """A quantity of one metric, beside the `reference`'s; None where that is not known or infinite.
+
+    `twin`: that of the same network without skips at equal non-zeros, None where it is not measured.
+    """
 
     metric: str
     name: str
@@ -51,10 +54,12 @@ class ReportedQuantity:
     reference: Number
     unit: str
     meaning: str
+    twin: Number = None
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values."""
-        return {name: getattr(self, name) for name in ("value", "reference", "unit", "meaning")}
+        found = {name: getattr(self, name) for name in ("value", "reference", "unit", "meaning")}
+        return found | {"without_skips": self.twin}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,6 +78,11 @@ class Evidence:
     def reference(self, key: str) -> float:
         """The reference's value of it."""
         value = self.quantities[key].reference
+        return float("inf") if value is None else float(value)
+
+    def twin(self, key: str) -> float:
+        """The value of the same network without skips."""
+        value = self.quantities[key].twin
         return float("inf") if value is None else float(value)
 
     def shown(self, *keys: str) -> dict[str, Quantity]:

@@ -12,7 +12,7 @@ from math import isfinite
 
 from n2nsurgery.connectivity.measures.measurement import Quantity
 from n2nsurgery.connectivity.report.findings import Evidence, Finding, Severity, percent, times
-from n2nsurgery.connectivity.report.layer_table import IDENTITY
+from n2nsurgery.connectivity.report.layer_table import IDENTITY, LAYER
 
 SLOW, VERY_SLOW, HOPELESS = 2, 10, 100
 """Times as long as the reference: worth a notice, a warning, severe."""
@@ -94,18 +94,20 @@ def _reason(evidence: Evidence, ratio: float, lost: float) -> str:
         return f"within the parts that still hang together{waiting}"
     beyond = ratio / lost
     if beyond < 1 / SLOW:
-        return f"less than the loss of weight alone would cost, {_cause(evidence, lost, 'well')}{waiting}"
+        return f"less than the loss of weight alone would cost, {_cause(evidence, lost, faster=True)}{waiting}"
     if beyond < SLOW:
         return f"about what the loss of weight alone costs{waiting}"
-    return f"{times(beyond)} times what the loss of weight alone would cost, {_cause(evidence, lost, 'badly')}{waiting}"
+    cause = _cause(evidence, lost, faster=False)
+    return f"{times(beyond)} times what the loss of weight alone would cost, {cause}{waiting}"
 
 
-def _cause(evidence: Evidence, lost: float, word: str) -> str:
+def _cause(evidence: Evidence, lost: float, *, faster: bool) -> str:
     """Whether the places of the weights are the cause, or their sizes, which were not the same either."""
     equal = evidence.value("placement.t_sat_ratio_equal")
-    by_places = equal / lost < 1 / SLOW if word == "well" else equal / lost >= SLOW
+    by_places = equal / lost < 1 / SLOW if faster else equal / lost >= SLOW
     if by_places:
-        return f"for its connections are {word} placed"
+        cause = "because of where its weights are, not of their size"
+        return f"{cause}: with all of one size it would take {times(equal)} times as long"
     new = " (those of a new skip are 1)" if evidence.layers.skips else ""
     return f"for its weights differ in size{new}: with all of one size it would take {times(equal)} times as long"
 
@@ -127,7 +129,8 @@ def heat_bottleneck(evidence: Evidence) -> Finding | None:
         ),
         "waiting": Quantity(value=waiting, unit="", meaning=f"Share of '{where}' in the heat that settles last"),
     }
-    name = f"'{largest.name}'"
+    ends = f" ({largest.sources[-1]} to {largest.targets[-1]})" if largest.kind != LAYER and largest.sources else ""
+    name = f"'{largest.name}'{ends}"
     fixed = sum(float(row.values["heat_share"] or 0) for row in every if row.kind == IDENTITY)
     beside = f" Additions of shortcuts hold {percent(fixed)}, which no weight changes." if fixed else ""
     if share < BOTTLENECK:

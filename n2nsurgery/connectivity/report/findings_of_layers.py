@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from math import isfinite
+
 from n2nsurgery.connectivity.measures.measurement import Quantity
-from n2nsurgery.connectivity.report.findings import Evidence, Finding, percent
+from n2nsurgery.connectivity.report.findings import Evidence, Finding, percent, times
 
 CLUMPED = 0.8
 """Scatter as a share of a random pattern's, which varies by a few percent from draw to draw."""
+NOTEWORTHY = 1.1
+"""Times as long that heat has to take without skips before they are said to help."""
 
 
 def mixing(evidence: Evidence) -> Finding | None:
@@ -50,7 +54,7 @@ def spreading(evidence: Evidence) -> Finding | None:
 
 
 def skips(evidence: Evidence) -> Finding | None:
-    """What the skips hold, and how much the heat gains by them."""
+    """What the skips hold, and whether they help: beside a twin without them where there is one."""
     rows = evidence.layers.skips
     if not rows:
         return None
@@ -58,14 +62,39 @@ def skips(evidence: Evidence) -> Finding | None:
     total = sum(row.values["kept"] or 0 for row in evidence.layers.rows)
     share = sum(row.values["heat_share"] or 0 for row in rows)
     weights = held / total if total else 0.0
+    helped, compared = False, f" If they conducted 1 % more, heat would settle {share:.2g} % sooner."
+    if evidence.subject.twin is not None:
+        helped, compared = _against_twin(evidence)
     return Finding(
-        severity="notice",
+        severity="good" if helped else "notice",
         topic="Skips",
-        sentence=f"{len(rows)} skips hold {held:,} weights ({percent(weights)} of those kept) and carry heat: if they"
-        f" conducted 1 % more, it would settle {share:.2g} % sooner.",
+        sentence=f"{len(rows)} skips hold {held:,} weights ({percent(weights)} of those kept).{compared}",
         evidence={
             "held": Quantity(value=held, unit="weights", meaning="Kept weights of the skips"),
             "held_share": Quantity(value=weights, unit="", meaning="Their share of all kept weights"),
-            "heat_share": Quantity(value=share, unit="", meaning="Share of the skips in what limits the heat"),
+            "heat_share": Quantity(
+                value=share, unit="", meaning="How much sooner heat settles, in percent, per percent in the skips"
+            ),
         },
     )
+
+
+def _against_twin(evidence: Evidence) -> tuple[bool, str]:
+    """Whether the skips help the connectivity, and the comparison with the twin in words.
+
+    Heat is compared with all weights of one size: that a new skip starts with a weight of 1 is no merit of its place.
+    """
+    keys = ("placement.t_sat_ratio_equal", "saturation.t_sat_ratio")
+    equal, as_is = (evidence.twin(key) / max(evidence.value(key), 1e-12) for key in keys)
+    dead, without = evidence.value("dead-channels.dead"), evidence.twin("dead-channels.dead")
+    helped = without > dead or equal >= NOTEWORTHY
+    harmed = without < dead or equal <= 1 / NOTEWORTHY
+    outcome = (
+        "help" if helped and not harmed else "do harm" if harmed and not helped else "help in part" if helped else ""
+    )
+    verdict = f"They {outcome}" if outcome else "They make no difference"
+    heat = f"heat takes {times(equal)} times as long with all weights of one size" if isfinite(equal) else ""
+    heat += f" ({times(as_is)} times with their sizes as they are)" if heat and isfinite(as_is) else ""
+    channels = f"{without:,.0f} channels are dead instead of {dead:,.0f}"
+    compared = " and ".join(part for part in (heat, channels) if part)
+    return helped and not harmed, f" {verdict}: without them, and with as many weights more in the layers, {compared}."

@@ -32,6 +32,8 @@ from n2nsurgery.core.progress import SILENT, Progress
 
 SCHEMA = 1
 SUFFIX = "_reference"
+OF_TWIN = ("effective-density", "dead-channels", "components", "saturation", "placement", "heat-distance")
+"""The metrics that the twin without skips is measured by."""
 POINTS = 61
 RULES: tuple[Rule, ...] = (
     findings_of_paths.reachability,
@@ -116,7 +118,7 @@ def report(subject: Subject, reference: Subject | None = None, *, progress: Prog
     reference = subject.dense_reference if reference is None else reference
     require_comparable(subject, reference)
     mine, theirs = _measured(subject, reference, progress)
-    quantities = _quantities(mine, theirs)
+    quantities = _quantities(mine, theirs, _measured_twin(subject.twin, reference))
     table = layer_table(subject, mine)
     evidence = Evidence(subject=subject, quantities={f"{q.metric}.{q.name}": q for q in quantities}, layers=table)
     star, multiples = reference.heat.saturation_time(SETTLED), np.geomspace(1e-3, 1e3, POINTS)
@@ -147,12 +149,18 @@ def _measured(
     return mine, theirs
 
 
-def _quantities(mine: Mapping[str, Measurement], theirs: Mapping[str, Measurement]) -> tuple[ReportedQuantity, ...]:
+def _measured_twin(twin: Subject | None, reference: Subject) -> dict[str, Measurement]:
+    return {name: METRICS.get(name)().measure(twin, reference) for name in OF_TWIN} if twin is not None else {}
+
+
+def _quantities(
+    mine: Mapping[str, Measurement], theirs: Mapping[str, Measurement], twins: Mapping[str, Measurement]
+) -> tuple[ReportedQuantity, ...]:
     """Every quantity beside its reference's: measured there, or a quantity `..._reference` of the metric."""
     found = []
     for metric, measurement in mine.items():
         named = measurement.quantities
-        of_reference = theirs[metric].quantities if metric in theirs else {}
+        of_reference, of_twin = (each[metric].quantities if metric in each else {} for each in (theirs, twins))
         for name, each in named.items():
             if name.endswith(SUFFIX) and name.removesuffix(SUFFIX) in named:
                 continue
@@ -165,6 +173,7 @@ def _quantities(mine: Mapping[str, Measurement], theirs: Mapping[str, Measuremen
                     reference=counterpart.value if counterpart else None,
                     unit=each.unit,
                     meaning=each.meaning,
+                    twin=of_twin[name].value if name in of_twin else None,
                 )
             )
     return tuple(found)

@@ -25,9 +25,7 @@ function lines(cell, panel, figure, small) {
     svg("line", { x1: box.left, x2: box.right, y1: y(t), y2: y(t), class: "grid" }, root);
     svg("text", { x: box.left - 7, y: y(t) + 4, "text-anchor": "end" }, root, y.label(t));
   }
-  const every = box.right - box.left < 260 ? 2 : 1;
-  x.ticks.forEach((t, i) => {
-    if ((Math.round(Math.log10(t)) % every) !== 0) return;
+  apart(x).forEach((t) => {
     svg("line", { x1: x(t), x2: x(t), y1: box.bottom, y2: box.bottom + 4, class: "axis" }, root);
     svg("text", { x: x(t), y: box.bottom + 18, "text-anchor": "middle" }, root, x.label(t));
   });
@@ -102,10 +100,8 @@ function rowsOf(canvas, figure, rows, pitch, xTitle, domain, log, mark, describe
   const x = scale(domain, [left, width - (log ? 14 : 56)], log);
   const bottom = rows.length * pitch + 4;
   const chosen = svg("rect", { x: 0, width, height: pitch, class: "chosen", visibility: "hidden" }, root);
-  for (const t of x.ticks) {
-    svg("line", { x1: x(t), x2: x(t), y1: 0, y2: bottom, class: "grid" }, root);
-    svg("text", { x: x(t), y: bottom + 15, "text-anchor": "middle" }, root, x.label(t));
-  }
+  for (const t of x.ticks) svg("line", { x1: x(t), x2: x(t), y1: 0, y2: bottom, class: "grid" }, root);
+  for (const t of apart(x)) svg("text", { x: x(t), y: bottom + 15, "text-anchor": "middle" }, root, x.label(t));
   rows.forEach((row, i) => {
     const y = i * pitch + pitch / 2 + 2;
     svg("text", { x: left - 8, y: y + 4, "text-anchor": "end", class: "strong" }, root, shorten(row.label, left - 10));

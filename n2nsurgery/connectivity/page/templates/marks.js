@@ -67,6 +67,17 @@ function widthOf(text) {
   return measure.measureText(text).width;
 }
 
+// The ticks whose labels do not run into each other, from the left.
+function apart(x) {
+  let end = -Infinity;
+  return x.ticks.filter((t) => {
+    const half = widthOf(x.label(t)) / 2;
+    if (x(t) - half < end + 8) return false;
+    end = x(t) + half;
+    return true;
+  });
+}
+
 function shorten(text, width) {
   if (widthOf(text) <= width) return text;
   let keep = text.length;

@@ -12,6 +12,12 @@ function drawAll() {
   }
 }
 
+// The pictures stand in the page once, where they are seen without a script as well.
+for (const canvas of document.querySelectorAll("[data-figure]")) {
+  const images = canvas.querySelectorAll(".still img");
+  images.forEach((image, i) => (FIGURES.get(canvas.dataset.figure).spec.panels[i].image = image.src));
+}
+
 let width = 0;
 new ResizeObserver(() => {
   if (document.body.clientWidth === width) return;
@@ -71,10 +77,20 @@ heads.forEach((head, column) => head.querySelector("button").addEventListener("c
   body.append(...sorted);
 }));
 
-const choices = [...document.querySelectorAll(".tools button[data-kind]")];
+const choices = [...document.querySelectorAll(".tools button[data-kind]")], search = document.getElementById("search");
+
+function filter() {
+  const kind = choices.find((each) => each.getAttribute("aria-pressed") === "true").dataset.kind, text = search.value.trim().toLowerCase();
+  for (const row of inOrder) {
+    const named = row.cells[0].textContent.toLowerCase().includes(text);
+    row.hidden = !named || (kind !== "" && row.dataset.kind !== kind);
+  }
+}
+
 for (const choice of choices) {
   choice.addEventListener("click", () => {
     choices.forEach((each) => each.setAttribute("aria-pressed", String(each === choice)));
-    for (const row of inOrder) row.hidden = choice.dataset.kind !== "" && row.dataset.kind !== choice.dataset.kind;
+    filter();
   });
 }
+search.addEventListener("input", filter);

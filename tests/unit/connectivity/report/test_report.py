@@ -66,7 +66,7 @@ def test_a_report_is_strict_json_with_a_unit_for_every_number(name):
     assert json.loads(json.dumps(found, allow_nan=False)) is not None
     assert set(found["quantities"]) == set(METRICS.names())
     for each in (q for metric in found["quantities"].values() for q in metric.values()):
-        assert set(each) == {"value", "reference", "unit", "meaning"}
+        assert set(each) == {"value", "reference", "unit", "meaning", "without_skips"}
     keys = {*found["layers"]["columns"], "name", "kind", "sources", "targets"}
     assert all(set(row) == keys for row in found["layers"]["rows"])
     assert all({"unit", "meaning"} <= set(head) for head in found["layers"]["columns"].values())
@@ -179,7 +179,26 @@ def test_skips_are_weighed():
     assert found.evidence["held"].value == 20
     share = found.evidence["heat_share"].value
     assert 0 < share < 1
-    assert found.sentence.endswith(f"if they conducted 1 % more, it would settle {share:.2g} % sooner.")
+    assert found.sentence.endswith(f"If they conducted 1 % more, heat would settle {share:.2g} % sooner.")
+
+
+def test_skips_that_save_channels_are_said_to_help_beside_a_twin_of_as_many_weights():
+    masks = [np.eye(20, 3, dtype=bool), np.zeros((30, 20), bool), np.zeros((20, 30), bool), np.ones((5, 20), bool)]
+    masks[0][:, 0] = True
+    graph = with_skip(chain(masks), weights=True)  # nothing else leads from the first layer to the last
+    found = report(Subject(graph=graph, dense=DENSE.graph, skips={"skips.a": "n2n"}))
+    told, dead = finding(found, "Skips"), found.quantity("dead-channels.dead")
+    assert dead.value == 30
+    assert dead.twin == 78
+    assert told.severity == "good"
+    assert "They help: without them, and with as many weights more in the layers, " in told.sentence
+    assert told.sentence.endswith("78 channels are dead instead of 30.")
+    assert found.to_json()["quantities"]["dead-channels"]["dead"]["without_skips"] == dead.twin
+
+
+def test_without_skips_there_is_no_twin():
+    found = report(Subject(graph=GRAPHS["pruned"], dense=DENSE.graph))
+    assert {quantity.twin for quantity in found.quantities} == {None}
 
 
 def test_identity_edges_have_their_share_of_the_settling_time():
@@ -240,7 +259,8 @@ def test_a_common_factor_is_no_matter_of_places():
 def test_weights_of_one_size_that_are_few_somewhere_are_badly_placed():
     thin = np.zeros((30, 20), dtype=bool)
     thin[np.arange(30), np.arange(30) % 20] = True
-    assert "for its connections are badly placed" in finding(about(with_layer(DENSE.graph, 1, thin)), "Heat").sentence
+    sentence = finding(about(with_layer(DENSE.graph, 1, thin)), "Heat").sentence
+    assert "because of where its weights are, not of their size: with all of one size it would take" in sentence
 
 
 def test_quantities_stand_beside_the_references():
