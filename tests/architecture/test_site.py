@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import warnings
 from pathlib import Path
 from typing import Any
@@ -100,3 +101,8 @@ def test_a_broken_link_fails_the_build(tmp_path):
 def test_registries_are_all_on_the_page_of_parts(site):
     text = text_of(site, "reference/parts")
     assert all(each.kind in text for each in vars(registries).values() if isinstance(each, Registry))
+
+
+def test_the_picture_is_the_one_that_its_script_draws():
+    drawn = runpy.run_path(str(ROOT / "docs" / "surgery_picture.py"))["drawing"]()
+    assert (ROOT / "docs" / "surgery.svg").read_text(encoding="utf-8") == drawn

@@ -77,8 +77,9 @@ def _lines(spec: Spec) -> str:
         x = _scale((panel["x"][0], panel["x"][-1]), (left, right), log=True)
         y = _scale(panel["domain"], (bottom, top), log=panel["log"])
         for tick in _ticks(panel["domain"], log=panel["log"]):
+            label = shown(log10(tick), "log10") if panel["log"] and tick < 1e-3 else shown(tick)  # noqa: PLR2004 - as marks.js
             yield _tag("line", x1=left, x2=right, y1=_at(y(tick)), y2=_at(y(tick)), class_="grid")
-            yield _tag("text", shown(tick), x=left - 7, y=_at(y(tick) + 4), text_anchor="end")
+            yield _tag("text", label, x=left - 7, y=_at(y(tick) + 4), text_anchor="end")
         for tick in _ticks((panel["x"][0], panel["x"][-1]), log=True)[:: 2 if small else 1]:
             yield _tag("text", shown(tick), x=_at(x(tick)), y=bottom + 18, text_anchor="middle")
         yield _tag("line", x1=left, x2=right, y1=bottom, y2=bottom, class_="axis")
