@@ -31,21 +31,25 @@ _TANH_GELU = 0.044715
 
 
 def _hard_swish(x: Points) -> Points:
-    return x * np.clip(x / 6 + 0.5, 0, 1)
+    result: Points = x * np.clip(x / 6 + 0.5, 0, 1)
+    return result
 
 
 def _silu(x: Points) -> Points:
-    return x * special.expit(x)
+    result: Points = x * special.expit(x)
+    return result
 
 
 def _gelu(x: Points) -> Points:
     """Hendrycks and Gimpel, "Gaussian error linear units", 2016, section 2."""
-    return x * special.ndtr(x)
+    result: Points = x * special.ndtr(x)
+    return result
 
 
 def _tanh_gelu(x: Points) -> Points:
     """The approximation of the same section."""
-    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + _TANH_GELU * x**3)))
+    result: Points = 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + _TANH_GELU * x**3)))
+    return result
 
 
 FORMULAS: Mapping[ActivationName, Callable[[Any], Any]] = MappingProxyType({
