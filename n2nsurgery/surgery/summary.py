@@ -16,11 +16,12 @@ def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryReco
     """The document that `apply --json` prints.
 
     Without masks (a dry run) the counts are the plan's, where it knows them, and what only masks tell is null.
-    Weight counts are exact; MACs are those of one sample in eval mode; `mac_density` is kept over dense MACs, the
-    skips' MACs counted as kept.
+    Weight counts are exact; `silent_channels` are output channels without a weight. MACs are those of one sample in
+    eval mode; `mac_density` is kept over dense MACs, the skips' MACs counted as kept.
     """
     planned = zip(plan.weights, plan.kept or (), strict=plan.kept is not None)
     counts = masks.counts if masks is not None else {weight.name: kept for weight, kept in planned}
+    silent = {line.name: line.silent for line in record.kept} if record is not None else {}
     dense = sum(weight.macs for weight in plan.weights)
     skip_macs = sum(skip.macs for skip in plan.skips)
     kept_macs = sum(counts[weight.name] * weight.uses for weight in plan.weights) if counts else 0
@@ -28,6 +29,7 @@ def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryReco
         "model": model_name(plan),
         "criterion": plan.config.criterion,
         "criterion_options": plan.config.all_criterion_options,
+        "keep_alive": plan.config.keep_alive,
         "data": record.data if record is not None else None,
         "skip": plan.config.skip,
         "skip_pattern": plan.config.skip_pattern if plan.config.skip == "n2n" else None,
@@ -49,6 +51,7 @@ def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryReco
                 "parameter": weight.name,
                 "weights": weight.numel,
                 "kept": counts.get(weight.name),
+                "silent_channels": silent.get(weight.name),
                 "macs": counts[weight.name] * weight.uses if counts else None,
             }
             for weight in plan.weights
