@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from n2nsurgery.masks.maskset import MaskSet
@@ -21,7 +22,6 @@ def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryReco
     """
     planned = zip(plan.weights, plan.kept or (), strict=plan.kept is not None)
     counts = masks.counts if masks is not None else {weight.name: kept for weight, kept in planned}
-    silent = {line.name: line.silent for line in record.kept} if record is not None else {}
     dense = sum(weight.macs for weight in plan.weights)
     skip_macs = sum(skip.macs for skip in plan.skips)
     kept_macs = sum(counts[weight.name] * weight.uses for weight in plan.weights) if counts else 0
@@ -45,23 +45,28 @@ def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryReco
         "nnz_skip": plan.budget.skips,
         "macs_dense": dense,
         "mac_density": (kept_macs + skip_macs) / dense if counts and dense else None,
-        "layers": [
-            {
-                "name": weight.layer,
-                "parameter": weight.name,
-                "weights": weight.numel,
-                "kept": counts.get(weight.name),
-                "silent_channels": silent.get(weight.name),
-                "macs": counts[weight.name] * weight.uses if counts else None,
-            }
-            for weight in plan.weights
-        ],
+        "layers": _layers(plan, counts, record),
         "skips": [_skip(skip) for skip in plan.skips],
         "refused": [{"source": r.source, "target": r.target, "reason": r.reason} for r in plan.refused],
         "warnings": list(record.warnings if record is not None else plan.warnings),
         "plan_fingerprint": plan.fingerprint,
         "mask_fingerprint": masks.fingerprint if masks is not None else None,
     }
+
+
+def _layers(plan: SurgeryPlan, counts: Mapping[str, int], record: SurgeryRecord | None) -> list[dict[str, Any]]:
+    silent = {line.name: line.silent for line in record.kept} if record is not None else {}
+    return [
+        {
+            "name": weight.layer,
+            "parameter": weight.name,
+            "weights": weight.numel,
+            "kept": counts.get(weight.name),
+            "silent_channels": silent.get(weight.name),
+            "macs": counts[weight.name] * weight.uses if counts else None,
+        }
+        for weight in plan.weights
+    ]
 
 
 def _budget_words(plan: SurgeryPlan) -> dict[str, float]:

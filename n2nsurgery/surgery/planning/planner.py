@@ -87,12 +87,7 @@ def plan_surgery(
         kept=_kept(graph, config, criterion, granted.sequential, dense, junctions),
         skips=started(served, config),
         refused=(*graph.refusals, *rejected, *unserved),
-        warnings=(
-            *notes,
-            *warnings,
-            *_share_warnings(graph, granted, served, config, criterion),
-            *_unserved_channels(graph, config, granted, dense),
-        ),
+        warnings=(*notes, *warnings, *_share_warnings(graph, granted, served, config, criterion, dense)),
     )
 
 
@@ -198,10 +193,15 @@ def _kept(  # noqa: PLR0913, PLR0917 - what every count depends on
     return tuple(counts[weight.name] for weight in graph.weights)
 
 
-def _share_warnings(
-    graph: LayerGraph, granted: Budget, skips: Sequence[SkipSpec], config: SurgeryConfig, criterion: Criterion
+def _share_warnings(  # noqa: PLR0913, PLR0917 - what every warning depends on
+    graph: LayerGraph,
+    granted: Budget,
+    skips: Sequence[SkipSpec],
+    config: SurgeryConfig,
+    criterion: Criterion,
+    dense: Sequence[str],
 ) -> tuple[str, ...]:
-    notes = [*unfollowed(graph), *left_dense(graph)]
+    notes = [*unfollowed(graph), *left_dense(graph), *_unserved_channels(graph, config, granted, dense)]
     if config.skip != "none" and not skips:
         notes.append(
             f"no pair of layers takes a skip of kind '{config.skip}': the network is pruned only. Each rejection"
