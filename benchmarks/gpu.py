@@ -76,7 +76,7 @@ CARD = Setting(
 )
 TINY = Setting(
     device="cpu", model="cifar-tiny-resnet", size=32, batch=2, steps=2, limit=300,
-    tests=("tests/unit/surgery/test_graft.py",), backend="gloo", compiler="eager",
+    tests=("tests/unit/surgery/engines/test_graft.py",), backend="gloo", compiler="eager",
 )  # fmt: skip
 
 

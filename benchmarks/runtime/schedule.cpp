@@ -68,7 +68,7 @@ struct Layer {
     tensors.x = x.data();
     tensors.bias = bias.data();
     tensors.y = y.data();
-    tensors.relu = true;
+    tensors.activation.curve = Curve::kRelu;
     tensors.packed = shared_input(plan, plan.patches(1));
     for (size_t task = 0; task < times.size(); ++task) run_conv_task(plan, kernels, tensors, static_cast<int64_t>(task));
     for (size_t task = 0; task < times.size(); ++task) {

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from n2nsurgery.masks.counts.allocation import allocate
     from n2nsurgery.masks.counts.budgets import Budget, budget
     from n2nsurgery.masks.counts.exact_topk import topk, topk_global
+    from n2nsurgery.masks.counts.floors import Floors
     from n2nsurgery.masks.criterion import CRITERIA, Criterion, PatternCriterion, ScoreCriterion, make_criterion
-    from n2nsurgery.masks.draw import Floors, MaskDraw, WeightReport, draw_masks
+    from n2nsurgery.masks.draw import MaskDraw, WeightReport, draw_masks
     from n2nsurgery.masks.granularities import GRANULARITIES
     from n2nsurgery.masks.maskset import MaskSet
     from n2nsurgery.masks.patterns.balanced import balanced_mask, one_to_one
@@ -74,7 +75,7 @@ __getattr__, __dir__ = public_names(
         "GRANULARITIES": "n2nsurgery.masks.granularities:GRANULARITIES",
         "Budget": "n2nsurgery.masks.counts.budgets:Budget",
         "Criterion": "n2nsurgery.masks.criterion:Criterion",
-        "Floors": "n2nsurgery.masks.draw:Floors",
+        "Floors": "n2nsurgery.masks.counts.floors:Floors",
         "MaskDraw": "n2nsurgery.masks.draw:MaskDraw",
         "MaskSet": "n2nsurgery.masks.maskset:MaskSet",
         "PatternCriterion": "n2nsurgery.masks.criterion:PatternCriterion",

@@ -49,7 +49,8 @@ class ScoreCriterion(Protocol):
     """Scores weights; the highest are kept.
 
     `scope`: over all layers together (`global`), or in each `layer` the same density. `rounds`: how often the score
-    is computed again on what is left, at exponentially falling density.
+    is computed again on what is left, at exponentially falling density. With a class attribute `revives = True`,
+    weights that a round has pruned take part in the next one; else they stay pruned.
     """
 
     needs: ClassVar[Needs]

@@ -9,16 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from n2nsurgery.core.errors import BudgetError, InternalError, UsageError
+from n2nsurgery.core.errors import InternalError, UsageError
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.core.seeds import numpy_generator
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.allocations import AllocationRule
 from n2nsurgery.masks.counts.allocation import allocate
 from n2nsurgery.masks.counts.exact_topk import topk, topk_global
+from n2nsurgery.masks.counts.floors import NO_FLOORS, Floors
 from n2nsurgery.masks.counts.legal_counts import legal_counts
 from n2nsurgery.masks.criterion import Criterion, PatternCriterion, ScoreCriterion, make_criterion
-from n2nsurgery.masks.grid import from_grid, grid_of, to_grid
+from n2nsurgery.masks.grid import to_grid
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.scoring.context import ScoreContext
 
@@ -39,32 +40,6 @@ class WeightReport:
     def near_empty(self) -> bool:
         """At least nine tenths of the output channels are dead: little or nothing passes this layer."""
         return self.dead >= NEARLY_ALL * self.outputs
-
-
-@dataclass(frozen=True, kw_only=True)
-class Floors:
-    """Weights kept in any case: `per_layer` in each layer, `per_channel` in each output channel (0: no floor).
-
-    A layer or channel that has fewer weights than its floor is kept in full.
-    """
-
-    per_layer: int = 0
-    per_channel: int = 0
-
-    def __post_init__(self) -> None:
-        """Raise UsageError for a negative floor."""
-        for name, value in (("layer", self.per_layer), ("channel", self.per_channel)):
-            if value < 0:
-                raise UsageError(f"the floor per {name} is {value}; it is a number of weights and must not be negative")
-
-    def least(self, weight: PrunableWeight) -> int:
-        """How many of the weight's entries are kept in any case."""
-        grid = grid_of(weight)
-        fan_in = grid.inputs * grid.taps
-        return max(min(self.per_layer, grid.numel), min(self.per_channel, fan_in) * grid.groups * grid.outputs)
-
-
-NO_FLOORS = Floors()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +76,7 @@ def draw_masks(  # noqa: PLR0913 - each is a separate question
     criterion needs a `context` and none is given, UnknownNameError for an unknown name.
     """
     chosen = make_criterion(criterion) if isinstance(criterion, str) else criterion
-    _require_fit(weights, count, floors)
+    floors.least(weights, count)  # raises where the count does not fit
     if isinstance(chosen, PatternCriterion):
         shared = pattern_counts(chosen, weights, count, seed=seed, floors=floors) if counts is None else counts
         masks = _draw_patterns(chosen, weights, shared, seed)
@@ -116,25 +91,15 @@ def draw_masks(  # noqa: PLR0913 - each is a separate question
     return MaskDraw(masks=drawn, report=report, floors=floors)
 
 
-def _require_fit(weights: Sequence[PrunableWeight], count: int, floors: Floors) -> None:
-    size = sum(weight.numel for weight in weights)
-    least = sum(floors.least(weight) for weight in weights)
-    if not least <= count <= size:
-        raise BudgetError(
-            f"{count:,} weights cannot be kept: the floors ask for {least:,} and the layers have {size:,} in all"
-        )
-
-
 def pattern_counts(
     criterion: PatternCriterion,
     weights: Sequence[PrunableWeight],
     count: int,
     *,
     seed: int = 0,
-    floors: Floors = Floors(),
+    floors: Floors = NO_FLOORS,
 ) -> dict[str, int]:
     """How many of `count` weights a pattern criterion keeps in each of `weights`, by name; what `draw_masks` draws."""
-    _require_fit(weights, count, floors)
 
     def shares_at(total: int) -> dict[str, int]:
         return _allocate(weights, total, criterion.allocation, floors, numpy_generator(seed, "allocation"))
@@ -162,8 +127,7 @@ def _allocate(
     generator: np.random.Generator | None = None,
 ) -> dict[str, int]:
     shapes = {weight.name: weight.shape for weight in weights}
-    least = {weight.name: floors.least(weight) for weight in weights}
-    return allocate(shapes, count, rule, least=least, generator=generator)
+    return allocate(shapes, count, rule, least=floors.least(weights, count), generator=generator)
 
 
 def _draw_by_score(
@@ -176,8 +140,8 @@ def _draw_by_score(
     kept: dict[str, Tensor] = {}
     for done, left in enumerate(_schedule(context.weights, count, criterion.rounds), start=1):
         scores = {name: score.detach().cpu() for name, score in criterion.scores(replace(context, kept=kept)).items()}
-        for name, mask in kept.items():
-            scores[name] = scores[name].masked_fill(~mask, -torch.inf)  # what is pruned stays pruned
+        if kept and not getattr(criterion, "revives", False):
+            scores = {name: score.masked_fill(~kept[name], -torch.inf) for name, score in scores.items()}
         kept = _highest(context.weights, scores, left, criterion.scope, floors)
         context.processes.broadcast(kept.values(), 0)  # one decides: on another machine the last bits may differ
         progress("scoring", done / criterion.rounds)
@@ -194,24 +158,12 @@ def _highest(
     weights: Sequence[PrunableWeight], scores: Mapping[str, Tensor], count: int, scope: str, floors: Floors
 ) -> dict[str, Tensor]:
     """The `count` highest scores within the scope, and in any case the highest that the floors ask for."""
-    keep = {weight.name: _guaranteed(weight, scores[weight.name], floors) for weight in weights}
+    least = floors.least(weights, count)
+    keep = {w.name: floors.guaranteed(w, scores[w.name], least[w.name]) for w in weights}
     if scope == "global":
         return topk_global(scores, count, keep=keep)
     counts = _allocate(weights, count, "uniform", floors)
     return {name: topk(score, counts[name], keep=keep[name]) for name, score in scores.items()}
-
-
-def _guaranteed(weight: PrunableWeight, scores: Tensor, floors: Floors) -> Tensor:
-    """The weights kept in any case: the highest of each output channel, then of the layer."""
-    if floors == NO_FLOORS:
-        return torch.zeros(weight.shape, dtype=torch.bool)
-    grid = grid_of(weight)
-    rows = to_grid(scores.double().numpy(), weight).reshape(grid.groups * grid.outputs, -1)
-    chosen = np.zeros(rows.shape, dtype=np.bool_)
-    highest = np.argsort(-rows, axis=1, kind="stable")[:, : floors.per_channel]
-    np.put_along_axis(chosen, highest, values=True, axis=1)
-    by_channel = torch.from_numpy(from_grid(chosen.reshape(grid.shape), weight))
-    return topk(scores, floors.least(weight), keep=by_channel)
 
 
 def _report(weight: PrunableWeight, masks: MaskSet) -> WeightReport:

@@ -51,7 +51,7 @@ class ScoringData:
     processes: DistributedContext = SINGLE_PROCESS
 
 
-_REMEDY = "raise the density, set floor_layer or floor_channel, or keep it dense with ignore '{name}'"
+_REMEDY = "raise the density, set keep_alive, floor_layer or floor_channel, or keep it dense with ignore '{name}'"
 
 
 def prune(
@@ -88,7 +88,7 @@ def prune(
         data=data.origin,
         versions=(*versions_in_use(), *foreign_members(plan)),
         leaves=tuple(_opaque(leaf) for leaf in trace.leaves),
-        warnings=(*plan.warnings, *_near_empty(draw)),
+        warnings=(*plan.warnings, *_near_empty(draw), *_unserved(draw)),
     )
     return PrunedModel(module=module, masks=masks, plan=plan, record=record)
 
@@ -170,3 +170,16 @@ def _emptiness(line: WeightReport) -> str:
         f"near-empty layer: '{line.name}' keeps {line.kept:,} of {line.numel:,} weights, and "
         f"{line.dead:,} of its {line.outputs:,} output channels have none"
     )
+
+
+def _unserved(draw: MaskDraw) -> tuple[str, ...]:
+    """A warning where channels are to be kept alive, the budget allows it, and the pattern does not."""
+    dead = sum(line.dead for line in draw.report)
+    if not draw.floors.alive or dead <= max(0, sum(line.outputs for line in draw.report) - draw.masks.kept):
+        return ()
+    first = next(line.name for line in draw.report if line.dead)
+    warning = (
+        f"keep_alive: {dead:,} output channels keep no weight (first in '{first}'), though the budget has one for each:"
+        " this pattern keeps several weights at a time. Take granularity 'weight', or raise the density"
+    )
+    return (warning,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from n2nsurgery.masks.maskset import MaskSet
@@ -16,8 +17,8 @@ def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryReco
     """The document that `apply --json` prints.
 
     Without masks (a dry run) the counts are the plan's, where it knows them, and what only masks tell is null.
-    Weight counts are exact; MACs are those of one sample in eval mode; `mac_density` is kept over dense MACs, the
-    skips' MACs counted as kept.
+    Weight counts are exact; `silent_channels` are output channels without a weight. MACs are those of one sample in
+    eval mode; `mac_density` is kept over dense MACs, the skips' MACs counted as kept.
     """
     planned = zip(plan.weights, plan.kept or (), strict=plan.kept is not None)
     counts = masks.counts if masks is not None else {weight.name: kept for weight, kept in planned}
@@ -28,6 +29,7 @@ def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryReco
         "model": model_name(plan),
         "criterion": plan.config.criterion,
         "criterion_options": plan.config.all_criterion_options,
+        "keep_alive": plan.config.keep_alive,
         "data": record.data if record is not None else None,
         "skip": plan.config.skip,
         "skip_pattern": plan.config.skip_pattern if plan.config.skip == "n2n" else None,
@@ -43,22 +45,28 @@ def summary(plan: SurgeryPlan, masks: MaskSet | None = None, record: SurgeryReco
         "nnz_skip": plan.budget.skips,
         "macs_dense": dense,
         "mac_density": (kept_macs + skip_macs) / dense if counts and dense else None,
-        "layers": [
-            {
-                "name": weight.layer,
-                "parameter": weight.name,
-                "weights": weight.numel,
-                "kept": counts.get(weight.name),
-                "macs": counts[weight.name] * weight.uses if counts else None,
-            }
-            for weight in plan.weights
-        ],
+        "layers": _layers(plan, counts, record),
         "skips": [_skip(skip) for skip in plan.skips],
         "refused": [{"source": r.source, "target": r.target, "reason": r.reason} for r in plan.refused],
         "warnings": list(record.warnings if record is not None else plan.warnings),
         "plan_fingerprint": plan.fingerprint,
         "mask_fingerprint": masks.fingerprint if masks is not None else None,
     }
+
+
+def _layers(plan: SurgeryPlan, counts: Mapping[str, int], record: SurgeryRecord | None) -> list[dict[str, Any]]:
+    silent = {line.name: line.silent for line in record.kept} if record is not None else {}
+    return [
+        {
+            "name": weight.layer,
+            "parameter": weight.name,
+            "weights": weight.numel,
+            "kept": counts.get(weight.name),
+            "silent_channels": silent.get(weight.name),
+            "macs": counts[weight.name] * weight.uses if counts else None,
+        }
+        for weight in plan.weights
+    ]
 
 
 def _budget_words(plan: SurgeryPlan) -> dict[str, float]:

@@ -11,8 +11,9 @@ from torch import nn
 
 from n2nsurgery.core.errors import N2NSurgeryError
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
+from n2nsurgery.masks.counts.floors import Floors
 from n2nsurgery.masks.criterion import SCOPES, Criterion, PatternCriterion, ScoreCriterion
-from n2nsurgery.masks.draw import Floors, draw_masks
+from n2nsurgery.masks.draw import draw_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.scoring.context import ScoreContext
 from n2nsurgery.testing.verdict import expect, has_plain_fields, instance, is_a_frozen_value, keeps_all, states_under

@@ -15,6 +15,7 @@ _GRIDS = (
     ChannelGrid(groups=1, outputs=8, inputs=3, taps=9),
     ChannelGrid(groups=2, outputs=3, inputs=5, taps=1),
     ChannelGrid(groups=4, outputs=1, inputs=1, taps=9),
+    ChannelGrid(groups=2, outputs=4, inputs=8, taps=3),
 )
 
 

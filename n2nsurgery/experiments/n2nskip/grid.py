@@ -35,6 +35,13 @@ _SHORT_RUN = TrainConfig(
     schedule=ScheduleConfig(name="cosine", floor=0.0),
     keep_last=1,
 )
+_FULL_RUN = replace(
+    _SHORT_RUN,
+    epochs=40,
+    batch_size=128,
+    evaluate_every=5,
+    optimizer=OptimizerConfig(lr=0.1, nesterov=False),
+)
 _PAPER_RUN = TrainConfig(keep_last=1)  # the defaults are the paper's recipe
 
 
@@ -185,6 +192,17 @@ def basic_subject(
         network="ResNet20", dataset="CIFAR-10", model="cifar-basic-resnet", data=_few(config), train=train,
         densities=densities, methods=methods,
     )  # fmt: skip
+
+
+def at_full_training(subject: NetworkUnderStudy, config: ExperimentConfig) -> NetworkUnderStudy:
+    """The same network on all images with augmentation, until the loss is flat; unchanged at smoke scale."""
+    if config.scale == "smoke":
+        return subject
+    return replace(
+        subject,
+        data=_data("cifar10", config, augment="standard"),
+        train=_PAPER_RUN if config.scale == "paper" else _FULL_RUN,
+    )
 
 
 def _data(name: str, config: ExperimentConfig, workers: int = 0, **options: object) -> DataConfig:

@@ -21,6 +21,10 @@ SENSITIVE = "N2NSkip-CSP one-to-one"
 NORMALIZED = "N2NSkip-RP normalized"
 TWO_BLOCKS = f"{ONE_TO_ONE}, two blocks"
 LONGER_RESIDUAL = "ResSkip-RP, k = 3"
+SHORTER = f"{ONE_TO_ONE}, k = 2"
+UNIFORM = "RP, uniform"
+GRASP = "GraSP"
+SYNFLOW = "SynFlow"
 _RESIDUAL_LENGTH = 2  # of a block of ResNets of two convolutions, where Eq. 1 comes from
 
 
@@ -51,6 +55,10 @@ _METHODS: MappingProxyType[str, Callable[[float], SurgeryConfig]] = MappingProxy
         "ResSkip-RP": lambda d: _random(d, skip="residual", skip_length=_RESIDUAL_LENGTH),
         TWO_BLOCKS: lambda d: _random(d, skip_placement="two-blocks"),
         LONGER_RESIDUAL: lambda d: _random(d, skip="residual", skip_length=_RESIDUAL_LENGTH + 1),
+        UNIFORM: lambda d: _random(d, allocation="uniform", skip="none"),
+        GRASP: lambda d: SurgeryConfig(density=d, criterion="grasp", skip="none"),
+        SYNFLOW: lambda d: SurgeryConfig(density=d, criterion="synflow", skip="none"),
+        SHORTER: lambda d: _random(d, skip_length=_RESIDUAL_LENGTH),
         equal("RP"): lambda d: _random(d, allocation="equal", skip="none"),
         equal(ONE_TO_ONE): lambda d: _random(d, allocation="equal"),
         equal("ResSkip-RP"): lambda d: _random(d, allocation="equal", skip="residual", skip_length=_RESIDUAL_LENGTH),

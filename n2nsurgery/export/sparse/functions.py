@@ -6,6 +6,8 @@ inputs only, into an ordinary weight. Therefore no `NonZero` and no `DequantizeL
 
 from __future__ import annotations
 
+import re
+
 import onnx
 import onnx_ir as ir
 from onnx import parser
@@ -90,6 +92,51 @@ _OPERATIONS = {
 }
 
 
+_ACTIVATIONS = {
+    "Relu": "activated = Relu (result)",
+    "Clip": """
+    least = Constant <value_float: float = @low> ()
+    most = Constant <value_float: float = @high> ()
+    activated = Clip (result, least, most)
+""",
+    "LeakyRelu": "activated = LeakyRelu <alpha: float = @slope> (result)",
+    "HardSwish": """
+    gate = HardSigmoid <alpha = 0.16666667, beta = 0.5> (result)
+    activated = Mul (result, gate)
+""",
+    "Silu": """
+    gate = Sigmoid (result)
+    activated = Mul (result, gate)
+""",
+    "Gelu": """
+    root = Constant <value = float {1.41421354}> ()
+    scaled_result = Div (result, root)
+    error = Erf (scaled_result)
+    unit = Constant <value = float {1}> ()
+    raised = Add (error, unit)
+    half = Constant <value = float {0.5}> ()
+    gate = Mul (half, raised)
+    activated = Mul (result, gate)
+""",
+    "TanhGelu": """
+    three = Constant <value = float {3}> ()
+    cube = Pow (result, three)
+    factor = Constant <value = float {0.044715}> ()
+    cubic = Mul (factor, cube)
+    inner = Add (result, cubic)
+    root = Constant <value = float {0.797884583}> ()
+    scaled_result = Mul (root, inner)
+    bent = Tanh (scaled_result)
+    unit = Constant <value = float {1}> ()
+    raised = Add (bent, unit)
+    half = Constant <value = float {0.5}> ()
+    gate = Mul (half, raised)
+    activated = Mul (result, gate)
+""",
+}
+"""Each as torch's exporter writes it, so that ONNX Runtime rounds as it does in the dense file."""
+
+
 def function(operator: Operator, opset: int = OPSET) -> ir.Function:
     """The model-local function of `operator`; its operator set is the model's, as ONNX's checker demands.
 
@@ -125,8 +172,8 @@ def _body(operator: Operator, opset: int) -> str:
     if operator.add:
         lines.append("sum = Add (product, residual)")
         result = "sum"
-    if operator.relu:
-        lines.append(f"rectified = Relu ({result})")
-        result = "rectified"
+    if operator.activation:
+        lines.append(re.sub(r"\bresult\b", result, _ACTIVATIONS[operator.activation]))
+        result = "activated"
     body = "\n".join(lines)
-    return body if operator.kind == "Decode" else body.replace(f"{result} =", "Y =")
+    return body if operator.kind == "Decode" else re.sub(rf"\b{result} =", "Y =", body)

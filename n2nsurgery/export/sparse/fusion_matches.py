@@ -1,6 +1,6 @@
 """Sites: where a graph multiplies by a stored weight, and what directly follows and can be fused.
 
-    Conv [-> Add residual] [-> Relu]        Gemm | MatMul [-> Add bias] [-> Add residual] [-> Relu]
+    Conv [-> Add residual] [-> activation]        Gemm | MatMul [-> Add bias] [-> Add residual] [-> activation]
 
 A step joins only where nothing else reads the value in between. ONNX Runtime fuses the sum of two convolutions into
 the one that is its first operand; a fusion match does the same, so that both round alike.
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from n2nsurgery.export.fusion.activations import Activation
+from n2nsurgery.export.fusion.regions import activation_after
 from n2nsurgery.export.sparse.operators import Linear
 
 WEIGHT_INPUT = 1
@@ -31,7 +33,7 @@ class FusionMatch:
     nodes: tuple[ir.Node, ...]
     bias: ir.Value | None
     add: ir.Node | None
-    relu: bool
+    activation: Activation | None
     transposed: bool = False
     overload: Linear = ""
 
@@ -118,14 +120,12 @@ def _with_tail(
     if follower is not None and follower.op_type == "Add" and _adds_residual(follower, nodes[-1].outputs[0]):
         add = follower
         nodes.append(follower)
-        follower = _only_user(follower.outputs[0])
-    relu = follower is not None and follower.op_type == "Relu"
-    if follower is not None and relu:
-        nodes.append(follower)
+    activation, following = activation_after(nodes[-1].outputs[0]) or (None, ())
+    nodes.extend(following)
     weight = nodes[0].inputs[WEIGHT_INPUT]
     assert weight is not None
     return FusionMatch(
-        kind=kind, weight=weight, nodes=tuple(nodes), bias=bias, add=add, relu=relu,
+        kind=kind, weight=weight, nodes=tuple(nodes), bias=bias, add=add, activation=activation,
         transposed=transposed, overload=overload,
     )  # fmt: skip
 

@@ -1,9 +1,10 @@
 """The operators of our domain: how their names are made, and what they take.
 
-    Sparse{Conv|Gemm}[Add][Relu][Bits][Int8] (X, places, values, [scales], bias, [residual]) -> Y
+    Sparse{Conv|Gemm}[Add][Activation][Bits][Int8] (X, places, values, [scales], bias, [residual]) -> Y
     Decode[Bits][Int8] (places, values, [scales]) -> W
     PlainMaxPool (X) -> Y
 
+`Activation` is one of `Relu`, `Clip`, `LeakyRelu`, `HardSwish`, `Silu`, `Gelu` and `TanhGelu`.
 `places` are gaps (uint8 or uint16), or a bitmask (uint8) in `...Bits`; `values` are float or float16, or int8 in
 `...Int8`, which takes one float scale for each row. A SparseConv or SparseGemm has a kernel in the sparse runtime; a
 Decode has none: it stores a weight small where the dense operator computes. PlainMaxPool holds no weight: it is a
@@ -14,6 +15,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
+
+from n2nsurgery.export.fusion.activations import SETTINGS, ActivationName
 
 DOMAIN = "n2nsurgery"
 VERSION = 1
@@ -35,7 +38,7 @@ class Operator:
 
     kind: Kind
     add: bool = False
-    relu: bool = False
+    activation: ActivationName | None = None
     bits: bool = False
     int8: bool = False
     overload: Overload = ""
@@ -44,7 +47,7 @@ class Operator:
     def name(self) -> str:
         """The operator's type in the file."""
         stem = self.kind if self.kind == "Decode" else f"Sparse{self.kind}"
-        flags = {"Add": self.add, "Relu": self.relu, "Bits": self.bits, "Int8": self.int8}
+        flags = {"Add": self.add, self.activation or "": True, "Bits": self.bits, "Int8": self.int8}
         return stem + "".join(suffix for suffix, present in flags.items() if present)
 
     @property
@@ -62,7 +65,10 @@ class Operator:
     @property
     def attributes(self) -> tuple[str, ...]:
         """Names of the attributes; every node carries all of them."""
-        return ("weight_shape", "strides", "pads", "dilations", "group") if self.kind == "Conv" else ("weight_shape",)
+        product = (
+            ("weight_shape", "strides", "pads", "dilations", "group") if self.kind == "Conv" else ("weight_shape",)
+        )
+        return (*product, *SETTINGS.get(self.activation or "", ()))
 
     @property
     def output(self) -> str:

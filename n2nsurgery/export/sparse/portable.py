@@ -78,7 +78,7 @@ def _replace(graph: ir.Graph, match: FusionMatch, coding: WeightCoding, code: tu
     node = ir.node(
         operator.name,
         [first.inputs[0], *code, bias, *residual],
-        attributes_of(operator, first, coded.shape),
+        attributes_of(operator, first, coded.shape) | (dict(match.activation.settings) if match.activation else {}),
         domain=DOMAIN,
         overload=operator.overload,
         name=first.name,
@@ -96,7 +96,7 @@ def operator_of(match: FusionMatch, coded: CodedWeight, *, fused: bool = True) -
     """The operator that takes the fusion match's place; of its product alone where `fused` is not set."""
     return Operator(
         kind="Conv" if match.kind == "Conv" else "Gemm",
-        add=fused and match.add is not None, relu=fused and match.relu,
+        add=fused and match.add is not None, activation=match.activation.name if fused and match.activation else None,
         bits=coded.code == "bits", int8=coded.scales is not None, overload=match.overload,
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -21,12 +21,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.validation import require_choice
 from n2nsurgery.masks.criterion import Needs
-from n2nsurgery.masks.scoring.context import MODES, ScoreContext, gradients, over_batches, weight_values
+from n2nsurgery.masks.scoring.context import MODES, Mode, ScoreContext, gradients, over_batches, weight_values
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grasp:
-    """`temperature` > 0 divides the outputs. `mode`: the network in `train` or `eval` mode."""
+    """`temperature` > 0 divides the outputs. `mode`: `train`, `eval` or `warm-up`, as of `snip`."""
 
     temperature: float = 200.0
     mode: str = "train"
@@ -65,9 +65,7 @@ class Grasp:
             return gradients(torch.stack(slopes).sum(), leaves)
 
         with sdpa_kernel(SDPBackend.MATH):  # attention can be differentiated twice only in its plain form
-            return over_batches(
-                context, values, derivative, training=self.mode == "train", temperature=self.temperature
-            )
+            return over_batches(context, values, derivative, mode=cast("Mode", self.mode), temperature=self.temperature)
 
 
 MEMBER = Grasp

@@ -14,11 +14,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import arguments, modes_kept, primary_output
@@ -28,7 +29,9 @@ from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.graph.tracing.side_effects import unchanged
 from n2nsurgery.masks.scoring.loss import cross_entropy, random_labels
 
-MODES = ("train", "eval")
+Mode = Literal["train", "eval", "warm-up"]
+MODES: tuple[Mode, ...] = ("train", "eval", "warm-up")
+"""`train`: BatchNorm by each batch. `eval`: by its running statistics. `warm-up`: by those of all scoring batches."""
 SINGLE_PROCESS = SingleProcess(device=torch.device("cpu"))
 
 ScoringBatch = tuple[tuple[Tensor, ...], Tensor | None]
@@ -124,30 +127,63 @@ def over_batches(
     values: Mapping[str, Tensor],
     derivative: Callable[[Tensor], list[Tensor]],
     *,
-    training: bool,
+    mode: Mode = "train",
     temperature: float = 1.0,
 ) -> list[Tensor]:
     """The sum over the batches of `derivative(loss)`: a tensor for each of `values`, which stand for their parameters.
 
-    A loss is that of one batch divided by their number, of outputs / `temperature`, in train or eval mode. Every
-    process gets the sum. Raises UsageError where there is no batch, or a loss is not finite.
+    A loss is that of one batch divided by their number, of outputs / `temperature`, in one of MODES. Every process gets
+    the sum. Raises UsageError where there is no batch, or a loss is not finite.
     """
     count, processes = len(context.batches), context.processes
     if not count:
         raise UsageError("this criterion scores weights by data, and was given none: pass at least one batch")
+    warmed = batch_statistics(context, values) if mode == "warm-up" else {}
     sums = [torch.zeros_like(value) for value in values.values()]
     for first in range(0, count, processes.size):
         own = first + processes.rank
         found: list[Tensor] = []
         if own < count:
-            with undisturbed(context.module, training=training, seed=derive(context.seed, "batch", str(own))):
-                found = derivative(loss_of_batch(context, stand_ins(context.module, values), own, temperature))
+            tensors = stand_ins(context.module, values) | {name: value.clone() for name, value in warmed.items()}
+            with undisturbed(context.module, training=mode == "train", seed=derive(context.seed, "batch", str(own))):
+                found = derivative(loss_of_batch(context, tensors, own, temperature))
         for source in range(min(processes.size, count - first)):
             parts = found if source == processes.rank else [torch.empty_like(total) for total in sums]
             processes.broadcast(parts, source)
             for total, part in zip(sums, parts, strict=True):
                 total.add_(part)
     return sums
+
+
+def batch_statistics(context: ScoreContext, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The running statistics that BatchNorm has after the scoring batches, with `values` for their parameters.
+
+    By the names of the buffers; empty without BatchNorm. Mean and variance are the averages over the batches. All other
+    layers are in eval mode, as they are when scores are computed with these statistics. Every process goes through all
+    batches, so that all have the same. Source of the idea: arXiv 2502.11450, BatchNorm warm-up before pruning.
+    """
+    norms = {
+        name: norm
+        for name, norm in context.module.named_modules()
+        if isinstance(norm, _BatchNorm) and norm.running_mean is not None
+    }
+    names = {f"{name}.{each}".removeprefix(".") for name in norms for each in ("running_mean", "running_var")}
+    momenta = [norm.momentum for norm in norms.values()]
+    tensors = stand_ins(context.module, {name: value.detach() for name, value in values.items()})
+    for name in norms:
+        tensors[f"{name}.num_batches_tracked".removeprefix(".")].zero_()
+    device = next(iter(tensors.values())).device
+    with undisturbed(context.module, training=False, seed=context.seed), torch.no_grad():
+        try:
+            for norm in norms.values():
+                norm.train()
+                norm.momentum = None  # of torch's BatchNorm: the plain average over the batches seen
+            for inputs, _ in context.batches if norms else ():
+                called(context, tensors, tuple(value.to(device) for value in inputs))
+        finally:
+            for norm, momentum in zip(norms.values(), momenta, strict=True):
+                norm.momentum = momentum
+    return {name: tensors[name] for name in sorted(names)}
 
 
 def loss_of_batch(context: ScoreContext, tensors: Mapping[str, Tensor], index: int, temperature: float = 1.0) -> Tensor:

@@ -6,7 +6,8 @@
 // ports: four non-zeros share one 8-byte load of offsets and one 16-byte load of values, spread inside registers.
 // Where four neighbouring output channels share their positions, one load serves four multiply-adds.
 //
-// Included by each instruction set's translation unit after its Simd; everything has internal linkage.
+// Included by each instruction set's translation unit after its Simd and the activations; everything has internal
+// linkage.
 #pragma once
 
 #include "kernels.h"
@@ -79,7 +80,6 @@ N2N_INLINE void finish(const ComputeJob& job, int64_t channel, Simd::Reg (&sum)[
     for (int r = 0; r < R; ++r) Simd::store(partial + r * Simd::kLanes, sum[r]);
     return;
   }
-  const Simd::Reg floor = Simd::broadcast(job.floor);
   float* y = job.y + channel * job.channel_stride;
   const float* residual = job.residual == nullptr ? nullptr : job.residual + channel * job.channel_stride;
   if (E == Epilogue::kContiguous) {
@@ -88,18 +88,22 @@ N2N_INLINE void finish(const ComputeJob& job, int64_t channel, Simd::Reg (&sum)[
       N2N_UNROLL
       for (int r = 0; r < R; ++r) sum[r] = Simd::add(sum[r], Simd::load(residual + begin + r * Simd::kLanes));
     }
+    activate_registers<R>(job.activation, sum);
     N2N_UNROLL
-    for (int r = 0; r < R; ++r) Simd::store(y + begin + r * Simd::kLanes, Simd::at_least(floor, sum[r]));
+    for (int r = 0; r < R; ++r) Simd::store(y + begin + r * Simd::kLanes, sum[r]);
     return;
   }
   N2N_UNROLL
   for (int r = 0; r < R; ++r) {
-    const int64_t at = job.targets[r].destination;
-    const uint32_t mask = job.targets[r].mask;
-    const int lanes = __builtin_popcount(mask);
-    Simd::Reg v = compact(sum[r], mask);
-    if (residual != nullptr) v = Simd::add(v, Simd::load_first(residual + at, lanes));
-    Simd::store_first(y + at, Simd::at_least(floor, v), lanes);
+    const n2n::Target& target = job.targets[r];
+    sum[r] = compact(sum[r], target.mask);
+    if (residual == nullptr) continue;
+    sum[r] = Simd::add(sum[r], Simd::load_first(residual + target.destination, __builtin_popcount(target.mask)));
+  }
+  activate_registers<R>(job.activation, sum);
+  N2N_UNROLL
+  for (int r = 0; r < R; ++r) {
+    Simd::store_first(y + job.targets[r].destination, sum[r], __builtin_popcount(job.targets[r].mask));
   }
 }
 

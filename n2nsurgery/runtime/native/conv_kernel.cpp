@@ -36,7 +36,7 @@ void ConvKernel::compute(const ort::Invocation& invocation) {
   ConvTensors tensors;
   tensors.x = x.floats();
   tensors.bias = input_.bias.data();
-  tensors.relu = variant_.relu;
+  tensors.activation = input_.activation;
   if (variant_.add) {
     const ort::TensorView residual = invocation.input(variant_.residual_index(), "residual");
     require(residual.shape == shape, "residual does not have the output's shape");

@@ -1,14 +1,11 @@
 #include "executor.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "tiles.h"
 
 namespace n2n {
 namespace {
-
-float floor_of(bool relu) { return relu ? 0.0F : -std::numeric_limits<float>::infinity(); }
 
 // A task's number, taken apart. Parts (chunks, or parts of the packing) vary fastest, then patches, groups and images.
 struct Task {
@@ -127,7 +124,7 @@ void run_conv_task(const Plan& plan, const Kernels& kernels, const ConvTensors& 
     job.residual = tensors.residual != nullptr ? tensors.residual + output : nullptr;
     job.y = tensors.y + output;
     job.channel_stride = pixels;
-    job.floor = floor_of(tensors.relu);
+    job.activation = tensors.activation;
     compute_windows(plan, kernels, windows, conv_input(plan, kernels, tensors, task, tile, own), partial, job);
   }
 }

@@ -17,7 +17,7 @@ struct ConvTensors {
   float* y = nullptr;
   float* packed = nullptr;  // shared_input(plan, patches)
   int64_t batch = 1;
-  bool relu = false;
+  Activation activation;
 };
 
 // Task `number` of plan.tasks(batch), of which the first plan.pack_tasks(batch) must be finished before the others

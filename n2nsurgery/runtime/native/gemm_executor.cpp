@@ -1,15 +1,12 @@
 #include "gemm_executor.h"
 
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "tiles.h"
 
 namespace n2n {
 namespace {
-
-constexpr float kNoFloor = -std::numeric_limits<float>::infinity();
 
 // Floats between staged outputs: an odd number of vectors, so that one vector of each does not fall on few cache sets.
 int64_t staged_pitch(const Plan& plan, const Kernels& kernels) {
@@ -53,7 +50,7 @@ void pack_rows(const Plan& plan, const Kernels& kernels, const GemmTensors& tens
   if (rows < filled) {
     for (int64_t c = 0; c < last - first; ++c) std::fill(packed + c * pitch + rows, packed + c * pitch + filled, 0.0F);
   }
-  kernels.turn({tensors.x + first_row * inputs + first, inputs, packed, pitch, rows, last - first, nullptr, kNoFloor});
+  kernels.turn({tensors.x + first_row * inputs + first, inputs, packed, pitch, rows, last - first, nullptr, {}});
 }
 
 // Turns the outputs [low, high) of a piece, which lie staged by outputs, into rows of y, and finishes them.
@@ -66,7 +63,7 @@ void unpack_rows(const Plan& plan, const Kernels& kernels, const GemmTensors& te
   const float* residual = tensors.residual != nullptr ? tensors.residual + at : nullptr;
   const int64_t pitch = staged_pitch(plan, kernels);
   kernels.turn({staged + low * pitch, pitch, tensors.y + at, outputs, high - low, rows, residual,
-                tensors.relu ? 0.0F : kNoFloor});
+                tensors.activation});
 }
 
 void pack_gemm_part(const Plan& plan, const Kernels& kernels, const GemmTensors& tensors, int64_t number) {
@@ -99,7 +96,7 @@ void run_gemm_task(const Plan& plan, const Kernels& kernels, const GemmTensors& 
     job.bias = tensors.bias;
     job.y = staged;
     job.channel_stride = pitch;
-    job.floor = kNoFloor;
+    job.activation = {};
     compute_windows(plan, kernels, plan.row_windows[vectors - 1],
                     own != nullptr ? own : shared_tile(plan, tensors.packed, piece, tile), partial, job);
   }

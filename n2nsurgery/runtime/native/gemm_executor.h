@@ -17,7 +17,7 @@ struct GemmTensors {
   float* packed = nullptr;          // see shared_input; a piece is a patch
   int64_t rows = 0;
   int64_t piece_rows = 0;  // rows of a piece, at most those of the plan's patch
-  bool relu = false;
+  Activation activation;
 
   int64_t pieces() const { return (rows + piece_rows - 1) / piece_rows; }
 };

@@ -65,7 +65,7 @@ void GemmKernel::compute(const ort::Invocation& invocation) {
   GemmTensors tensors;
   tensors.x = x.floats();
   tensors.bias = input_.bias.data();
-  tensors.relu = variant_.relu;
+  tensors.activation = input_.activation;
   if (variant_.add) {
     const ort::TensorView residual = invocation.input(variant_.residual_index(), "residual");
     require(residual.shape == shape, "residual does not have the output's shape");
@@ -79,7 +79,7 @@ void GemmKernel::compute(const ort::Invocation& invocation) {
     const int64_t chunks = large ? std::min(kRowChunks, weight.outputs) : 1;
     run_tasks(invocation, {0, rows * chunks}, large, threads_, [&](int64_t task) {
       const int64_t chunk = task % chunks;
-      run_gemm_row(input_.weights, short_inputs_, tensors, task / chunks, weight.outputs * chunk / chunks,
+      run_gemm_row(input_.weights, short_inputs_, kernels_, tensors, task / chunks, weight.outputs * chunk / chunks,
                    weight.outputs * (chunk + 1) / chunks);
     });
     return;

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "activation.h"
+
 namespace n2n {
 
 // Four non-zeros: offsets of their input vectors (unit: see ComputeJob::scaled) and their values.
@@ -60,7 +62,7 @@ struct ComputeJob {
   bool last_tile;
   bool contiguous;  // all lanes of all vectors go to one contiguous stretch at targets[0]
   bool scaled;      // offsets count vectors, not floats
-  float floor;      // 0 with a fused ReLU, else -infinity
+  Activation activation;
 };
 
 // Copies input rows into the packed tile, zero-padded, split into the phases of the stride.
@@ -97,7 +99,7 @@ struct TurnJob {
   int64_t rows;
   int64_t columns;
   const float* residual;  // laid out as the target, or null
-  float floor;            // 0 with a fused ReLU, else -infinity
+  Activation activation;
 };
 
 // The maximum over windows of `planes` consecutive images of one channel.
@@ -125,6 +127,7 @@ struct Kernels {
   void (*compute)(const ComputeJob&);
   void (*pack)(const PackJob&);
   void (*turn)(const TurnJob&);
+  void (*activate)(const Activation&, float* values, int64_t count);
   void (*max_pool)(const PoolJob&);
 };
 

@@ -2,6 +2,7 @@
 #if defined(__x86_64__)
 #include "simd_avx512.h"
 
+#include "activation.inl.h"
 #include "compute.inl.h"
 #include "pack.inl.h"
 #include "pool.inl.h"
@@ -11,7 +12,7 @@ namespace n2n {
 
 const Kernels& avx512_kernels() {
   static const Kernels kernels{"avx512", Simd::kLanes, Simd::kMaxRegisters, Simd::kMaxBlockRegisters,
-                               compute,  pack,         turn,              max_pool};
+                               compute, pack, turn, activate, max_pool};
   return kernels;
 }
 

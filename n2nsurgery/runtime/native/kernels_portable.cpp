@@ -1,6 +1,7 @@
 // Kernels in plain C++ with the compiler's vector extension: correct on every target.
 #include "simd_vector4.h"
 
+#include "activation.inl.h"
 #include "compute.inl.h"
 #include "pack.inl.h"
 #include "pool.inl.h"
@@ -10,7 +11,7 @@ namespace n2n {
 
 const Kernels& portable_kernels() {
   static const Kernels kernels{"portable", Simd::kLanes, Simd::kMaxRegisters, Simd::kMaxBlockRegisters,
-                               compute,  pack,         turn,              max_pool};
+                               compute, pack, turn, activate, max_pool};
   return kernels;
 }
 

@@ -15,6 +15,8 @@ namespace {
 
 constexpr const char* kDomain = "n2nsurgery";
 constexpr const char* kPool = "PlainMaxPool";
+constexpr const char* kCurveNames[kCurves] = {"",          "Relu", "Clip", "LeakyRelu",
+                                              "HardSwish", "Silu", "Gelu", "TanhGelu"};
 
 struct Op : ort::CustomOp {
   OpVariant variant;  // of a sparse op
@@ -97,7 +99,7 @@ struct Host {
 // The result of a SparseConvAdd may take the residual's place: each element is read before it is written.
 template <bool Int8>
 size_t residual_in_place(int** inputs, int** outputs) {
-  static int input = static_cast<int>(OpVariant{false, true, false, false, Int8}.residual_index());
+  static int input = static_cast<int>(OpVariant{false, true, Curve::kNone, false, Int8}.residual_index());
   static int output = 0;
   *inputs = &input;
   *outputs = &output;
@@ -131,7 +133,7 @@ Op make_op(const std::string& name, const Host& host) {
 
 Op make_sparse_op(const OpVariant& variant, const Host& host) {
   Op op = make_op(std::string("Sparse") + (variant.gemm ? "Gemm" : "Conv") + (variant.add ? "Add" : "") +
-                      (variant.relu ? "Relu" : "") + (variant.bits ? "Bits" : "") + (variant.int8 ? "Int8" : ""),
+                      kCurveNames[static_cast<int>(variant.curve)] + (variant.bits ? "Bits" : "") + (variant.int8 ? "Int8" : ""),
                   host);
   op.variant = variant;
   if (variant.add && !variant.gemm) {
@@ -146,9 +148,12 @@ Op make_sparse_op(const OpVariant& variant, const Host& host) {
 std::vector<Op> make_ops(const Host& host) {
   std::vector<Op> ops{make_op(kPool, host)};
   ops.front().pool = true;
-  for (unsigned bits = 0; bits < 32; ++bits) {
-    const OpVariant variant{(bits & 1) != 0, (bits & 2) != 0, (bits & 4) != 0, (bits & 8) != 0, (bits & 16) != 0};
-    ops.push_back(make_sparse_op(variant, host));
+  for (int curve = 0; curve < kCurves; ++curve) {
+    for (unsigned bits = 0; bits < 16; ++bits) {
+      const OpVariant variant{(bits & 1) != 0, (bits & 2) != 0, static_cast<Curve>(curve), (bits & 4) != 0,
+                              (bits & 8) != 0};
+      ops.push_back(make_sparse_op(variant, host));
+    }
   }
   return ops;
 }

@@ -53,6 +53,7 @@ using GetTensorElementType = Slot<60, Status*(const TensorTypeAndShapeInfo*, Ele
 using GetDimensionsCount = Slot<61, Status*(const TensorTypeAndShapeInfo*, size_t*)>;
 using GetDimensions = Slot<62, Status*(const TensorTypeAndShapeInfo*, int64_t*, size_t)>;
 using GetTensorTypeAndShape = Slot<65, Status*(const Value*, TensorTypeAndShapeInfo**)>;
+using KernelInfoGetAttributeFloat = Slot<85, Status*(const KernelInfo*, const char*, float*)>;
 using KernelInfoGetAttributeInt = Slot<86, Status*(const KernelInfo*, const char*, int64_t*)>;
 using KernelContextGetInput = Slot<90, Status*(const KernelContext*, size_t, const Value**)>;
 using KernelContextGetOutput = Slot<91, Status*(KernelContext*, size_t, const int64_t*, size_t, Value**)>;

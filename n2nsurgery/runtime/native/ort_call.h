@@ -95,6 +95,13 @@ class KernelSetup {
     return shape;
   }
 
+  // The attribute's value, which every such node carries.
+  float number(const char* name) const {
+    float value = 0.0F;
+    check(api_, KernelInfoGetAttributeFloat::of(api_)(info_, name, &value));
+    return value;
+  }
+
   int64_t integer(const char* name, int64_t otherwise) const {
     int64_t value = otherwise;
     return succeeded(api_, KernelInfoGetAttributeInt::of(api_)(info_, name, &value)) ? value : otherwise;

@@ -1,7 +1,5 @@
 #include "row_product.h"
 
-#include "finished.h"
-
 namespace n2n {
 namespace {
 
@@ -33,8 +31,8 @@ ShortInputs::ShortInputs(const SparseWeights& weights) {
   if (weights.shape.inputs <= int64_t{UINT16_MAX} + 1) inputs_.assign(weights.channel.begin(), weights.channel.end());
 }
 
-void run_gemm_row(const SparseWeights& weights, const ShortInputs& inputs, const GemmTensors& tensors, int64_t row,
-                  int64_t first, int64_t last) {
+void run_gemm_row(const SparseWeights& weights, const ShortInputs& inputs, const Kernels& kernels,
+                  const GemmTensors& tensors, int64_t row, int64_t first, int64_t last) {
   const float* x = tensors.x + row * weights.shape.inputs;
   for (int64_t o = first; o < last; ++o) {
     const int64_t begin = weights.row[static_cast<size_t>(o)];
@@ -43,9 +41,10 @@ void run_gemm_row(const SparseWeights& weights, const ShortInputs& inputs, const
     const float sum = inputs.data() != nullptr ? dot(x, inputs.data() + begin, value, count)
                                                : dot(x, weights.channel.data() + begin, value, count);
     const int64_t at = row * weights.shape.outputs + o;
-    const float* residual = tensors.residual != nullptr ? tensors.residual + at : nullptr;
-    tensors.y[at] = finished(tensors.bias[o] + sum, residual, tensors.relu);
+    tensors.y[at] = tensors.bias[o] + sum;
+    if (tensors.residual != nullptr) tensors.y[at] += tensors.residual[at];
   }
+  kernels.activate(tensors.activation, tensors.y + row * weights.shape.outputs + first, last - first);
 }
 
 }  // namespace n2n

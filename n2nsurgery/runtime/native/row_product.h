@@ -23,7 +23,7 @@ class ShortInputs {
 };
 
 // Outputs [first, last) of row `row` of y.
-void run_gemm_row(const SparseWeights& weights, const ShortInputs& inputs, const GemmTensors& tensors, int64_t row,
-                  int64_t first, int64_t last);
+void run_gemm_row(const SparseWeights& weights, const ShortInputs& inputs, const Kernels& kernels,
+                  const GemmTensors& tensors, int64_t row, int64_t first, int64_t last);
 
 }  // namespace n2n

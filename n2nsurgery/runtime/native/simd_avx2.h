@@ -20,6 +20,15 @@ struct Simd {
   static Reg add(Reg a, Reg b) { return _mm256_add_ps(a, b); }
   static Reg fma(Reg w, Reg x, Reg sum) { return _mm256_fmadd_ps(w, x, sum); }
   static Reg at_least(Reg floor, Reg v) { return _mm256_max_ps(floor, v); }  // NaN in v stays NaN
+  static Reg at_most(Reg ceiling, Reg v) { return _mm256_min_ps(ceiling, v); }  // as well
+  static Reg subtract(Reg a, Reg b) { return _mm256_sub_ps(a, b); }
+  static Reg multiply(Reg a, Reg b) { return _mm256_mul_ps(a, b); }
+  static Reg divide(Reg a, Reg b) { return _mm256_div_ps(a, b); }
+  static Reg where_negative(Reg x, Reg then, Reg otherwise) { return _mm256_blendv_ps(otherwise, then, x); }
+  // 2^n, where v is n plus a float that ends at the units; -127, the least n, gives 0.
+  static Reg power_of_two(Reg v) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_castps_si256(v), _mm256_set1_epi32(127)), 23));
+  }
 
   // Four values, repeated in both 128-bit lanes; weight<J> spreads one of them.
   static Reg quad(const float* p) { return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p)); }

@@ -20,6 +20,17 @@ struct Simd {
   static Reg add(Reg a, Reg b) { return _mm512_add_ps(a, b); }
   static Reg fma(Reg w, Reg x, Reg sum) { return _mm512_fmadd_ps(w, x, sum); }
   static Reg at_least(Reg floor, Reg v) { return _mm512_max_ps(floor, v); }  // NaN in v stays NaN
+  static Reg at_most(Reg ceiling, Reg v) { return _mm512_min_ps(ceiling, v); }  // as well
+  static Reg subtract(Reg a, Reg b) { return _mm512_sub_ps(a, b); }
+  static Reg multiply(Reg a, Reg b) { return _mm512_mul_ps(a, b); }
+  static Reg divide(Reg a, Reg b) { return _mm512_div_ps(a, b); }
+  static Reg where_negative(Reg x, Reg then, Reg otherwise) {
+    return _mm512_mask_blend_ps(_mm512_movepi32_mask(_mm512_castps_si512(x)), otherwise, then);
+  }
+  // 2^n, where v is n plus a float that ends at the units; -127, the least n, gives 0.
+  static Reg power_of_two(Reg v) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_castps_si512(v), _mm512_set1_epi32(127)), 23));
+  }
 
   // Four values, repeated in every 128-bit lane; weight<J> spreads one of them.
   static Reg quad(const float* p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }

@@ -39,6 +39,18 @@ struct Simd {
   static Reg at_least(Reg floor, Reg v) {  // NaN in v stays NaN
     return v < floor ? floor : v;
   }
+  static Reg at_most(Reg ceiling, Reg v) {  // as well
+    return v > ceiling ? ceiling : v;
+  }
+  static Reg subtract(Reg a, Reg b) { return a - b; }
+  static Reg multiply(Reg a, Reg b) { return a * b; }
+  static Reg divide(Reg a, Reg b) { return a / b; }
+  static Reg where_negative(Reg x, Reg then, Reg otherwise) { return x < zero() ? then : otherwise; }
+  // 2^n, where v is n plus a float that ends at the units; -127, the least n, gives 0.
+  static Reg power_of_two(Reg v) {
+    typedef uint32_t Bits __attribute__((vector_size(16)));  // NOLINT(modernize-use-using): as above
+    return reinterpret_cast<Reg>((reinterpret_cast<Bits>(v) + 127U) << 23U);
+  }
 
   static Reg quad(const float* p) { return load(p); }
   template <int J>

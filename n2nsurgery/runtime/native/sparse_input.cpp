@@ -24,6 +24,21 @@ ValueType value_type(const ort::TensorView& values, bool int8) {
   return values.type == ort::kFloat ? ValueType::kFloat : ValueType::kFloat16;
 }
 
+Activation read_activation(const ort::KernelSetup& setup, Curve curve) {
+  Activation activation;
+  activation.curve = curve;
+  if (curve == Curve::kClip) {
+    activation.low = setup.number("low");
+    activation.high = setup.number("high");
+    require(!std::isnan(activation.low) && !std::isnan(activation.high), "low and high must be numbers");
+  }
+  if (curve == Curve::kLeakyRelu) {
+    activation.slope = setup.number("slope");
+    require(std::isfinite(activation.slope), "slope must be finite");
+  }
+  return activation;
+}
+
 }  // namespace
 
 SparseInput read_sparse_input(const ort::KernelSetup& setup, const OpVariant& variant, const WeightShape& shape) {
@@ -32,6 +47,7 @@ SparseInput read_sparse_input(const ort::KernelSetup& setup, const OpVariant& va
                                                             std::to_string(variant.input_count()));
   validate(shape);
   SparseInput input;
+  input.activation = read_activation(setup, variant.curve);
   input.bias = read_bias(setup, variant, shape.outputs);
   const ort::TensorView positions = setup.constant(1, variant.bits ? "bitmask" : "gaps");
   const ort::TensorView values = setup.constant(2, "values");

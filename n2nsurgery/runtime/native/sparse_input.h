@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "activation.h"
 #include "ort_call.h"
 #include "weights.h"
 
@@ -13,7 +14,7 @@ namespace n2n {
 struct OpVariant {
   bool gemm = false;
   bool add = false;   // an input `residual` follows the others
-  bool relu = false;
+  Curve curve = Curve::kNone;
   bool bits = false;  // the second input is a bitmask
   bool int8 = false;  // values are int8, and an input `scale` follows them
 
@@ -25,6 +26,7 @@ struct OpVariant {
 struct SparseInput {
   SparseWeights weights;
   std::vector<float> bias;
+  Activation activation;
 };
 
 // Throws Error if anything about the inputs is not as the op's schema says.

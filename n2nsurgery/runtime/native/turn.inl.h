@@ -2,8 +2,6 @@
 // internal linkage.
 #pragma once
 
-#include <limits>
-
 #include "kernels.h"
 
 namespace {
@@ -16,33 +14,31 @@ inline void turn_square(const TurnJob& job, int64_t row, int64_t column, int row
   constexpr int kLanes = Simd::kLanes;
   const float* source = job.source + row * job.source_stride + column;
   const int64_t at = column * job.target_stride + row;
-  const Simd::Reg floor = Simd::broadcast(job.floor);
   Simd::Reg v[kLanes];
   if (rows == kLanes && columns == kLanes) {
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) v[i] = Simd::load(source + i * job.source_stride);
     Simd::turn(v);
+    if (Finish && job.residual != nullptr) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kLanes; ++i) {
-      if (Finish) {
-        if (job.residual != nullptr) v[i] = Simd::add(v[i], Simd::load(job.residual + at + i * job.target_stride));
-        v[i] = Simd::at_least(floor, v[i]);
-      }
-      Simd::store(job.target + at + i * job.target_stride, v[i]);
+      for (int i = 0; i < kLanes; ++i) v[i] = Simd::add(v[i], Simd::load(job.residual + at + i * job.target_stride));
     }
+    if (Finish) activate_registers<kLanes>(job.activation, v);
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) Simd::store(job.target + at + i * job.target_stride, v[i]);
     return;
   }
   for (int i = 0; i < kLanes; ++i) {
     v[i] = i < rows ? Simd::load_first(source + i * job.source_stride, columns) : Simd::zero();
   }
   Simd::turn(v);
-  for (int i = 0; i < columns; ++i) {
-    if (Finish) {
-      if (job.residual != nullptr) v[i] = Simd::add(v[i], Simd::load_first(job.residual + at + i * job.target_stride, rows));
-      v[i] = Simd::at_least(floor, v[i]);
+  if (Finish && job.residual != nullptr) {
+    for (int i = 0; i < columns; ++i) {
+      v[i] = Simd::add(v[i], Simd::load_first(job.residual + at + i * job.target_stride, rows));
     }
-    Simd::store_first(job.target + at + i * job.target_stride, v[i], rows);
   }
+  if (Finish) activate_registers<kLanes>(job.activation, v);
+  for (int i = 0; i < columns; ++i) Simd::store_first(job.target + at + i * job.target_stride, v[i], rows);
 }
 
 // Calls body(begin, size) for [from, to) in pieces of at most `piece`.
@@ -67,7 +63,7 @@ void turn_all(const TurnJob& job) {
 }
 
 void turn(const TurnJob& job) {
-  if (job.residual != nullptr || job.floor == 0.0F) return turn_all<true>(job);
+  if (job.residual != nullptr || job.activation.curve != n2n::Curve::kNone) return turn_all<true>(job);
   turn_all<false>(job);
 }
 

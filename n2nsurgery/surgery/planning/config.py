@@ -83,6 +83,10 @@ class SurgeryConfig:
             "keep at least N weights in every output channel", metavar="N", group=_BUDGET, within=Range(least=0)
         ),
     )
+    keep_alive: bool = field(
+        default=False,
+        metadata=option("keep a weight in every layer, and in every output channel as far as it goes", group=_BUDGET),
+    )
     redistribute: bool = field(
         default=False, metadata=option("move what does not fit to where there is room", group=_BUDGET)
     )
@@ -219,11 +223,9 @@ class SurgeryConfig:
             raise UsageError(
                 f"is {self.skip_ratio}, but there are no skips; leave it out", field="skip_ratio", joint=" "
             )
-        if (self.fan_out or self.junction_density) and (self.floor_layer or self.floor_channel):
-            raise UsageError(
-                "floors exclude what single layers keep (fan_out, junction_density)",
-                field="floor_layer" if self.floor_layer else "floor_channel",
-            )
+        floors = [name for name in ("floor_layer", "floor_channel", "keep_alive") if getattr(self, name)]
+        if (self.fan_out or self.junction_density) and floors:
+            raise UsageError("floors exclude what single layers keep (fan_out, junction_density)", field=floors[0])
         if (self.num_candidates > 1) != (self.select_by is not None):
             raise UsageError(
                 "num_candidates (how many patterns are drawn) and select_by (which is kept) belong together",

@@ -36,6 +36,7 @@ class SurgeryOptions(PairOptions, total=False):
     ignore: Sequence[str]
     floor_layer: int
     floor_channel: int
+    keep_alive: bool
     redistribute: bool
     criterion_options: Mapping[str, Scalar]
     allocation: str | object | None

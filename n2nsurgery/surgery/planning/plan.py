@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from n2nsurgery.core.decoding import decode
@@ -18,7 +19,10 @@ from n2nsurgery.surgery.planning.route import REWRITE, EngineChoice
 from n2nsurgery.surgery.planning.schema_1 import upgraded
 
 SCHEMA = 2
-_LEFT_OUT = tuple(f"{name}_options" for name in WITH_OPTIONS if name != "criterion")
+_LEFT_OUT: Mapping[str, Any] = MappingProxyType(
+    {f"{name}_options": {} for name in WITH_OPTIONS if name != "criterion"} | {"keep_alive": False}
+)
+"""Fields of the config that are no part of the document where they have these values: added after schema 2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +68,14 @@ class SurgeryPlan:
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values; a plan that rewrites for no reason given, as all once did, names no engine.
 
-        Options that are empty are left out.
+        Options that say nothing are left out.
         """
         document = asdict(self)
         if self.engine == REWRITE:
             del document["engine"]
         document["skips"] = [skip.to_json() for skip in self.skips]
-        for name in _LEFT_OUT:
-            if not document["config"][name]:
+        for name, unsaid in _LEFT_OUT.items():
+            if document["config"][name] == unsaid:
                 del document["config"][name]
         return document
 
@@ -95,7 +99,7 @@ def _filled(document: Mapping[str, Any]) -> dict[str, Any]:
     filled = {"engine": asdict(REWRITE), **document}
     config, skips = filled.get("config"), filled.get("skips")
     if isinstance(config, Mapping):
-        filled["config"] = {**{name: {} for name in _LEFT_OUT}, **config}
+        filled["config"] = {**_LEFT_OUT, **config}
     if isinstance(skips, list | tuple):
         filled["skips"] = [{"options": {}, **skip} if isinstance(skip, Mapping) else skip for skip in skips]
     return filled

@@ -17,8 +17,9 @@ from n2nsurgery.core.seeds import derive
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, Rejection
 from n2nsurgery.masks.allocations import ALLOCATIONS
 from n2nsurgery.masks.counts.budgets import Budget, budget
+from n2nsurgery.masks.counts.floors import Floors, channels_of
 from n2nsurgery.masks.criterion import CRITERIA, Criterion, PatternCriterion, make_criterion
-from n2nsurgery.masks.draw import Floors, pattern_counts
+from n2nsurgery.masks.draw import pattern_counts
 from n2nsurgery.masks.granularities import GRANULARITIES
 from n2nsurgery.skips.kind import KINDS, kind_of
 from n2nsurgery.skips.spec import SkipSpec
@@ -86,7 +87,7 @@ def plan_surgery(
         kept=_kept(graph, config, criterion, granted.sequential, dense, junctions),
         skips=started(served, config),
         refused=(*graph.refusals, *rejected, *unserved),
-        warnings=(*notes, *warnings, *_share_warnings(graph, granted, served, config, criterion)),
+        warnings=(*notes, *warnings, *_share_warnings(graph, granted, served, config, criterion, dense)),
     )
 
 
@@ -117,7 +118,7 @@ def criterion_of(config: SurgeryConfig) -> Criterion:
 
 def floors_of(config: SurgeryConfig) -> Floors:
     """The weights that `config` keeps in any case; raises UsageError."""
-    return Floors(per_layer=config.floor_layer, per_channel=config.floor_channel)
+    return Floors(per_layer=config.floor_layer, per_channel=config.floor_channel, alive=config.keep_alive)
 
 
 def pattern_seed(config: SurgeryConfig) -> int:
@@ -192,10 +193,15 @@ def _kept(  # noqa: PLR0913, PLR0917 - what every count depends on
     return tuple(counts[weight.name] for weight in graph.weights)
 
 
-def _share_warnings(
-    graph: LayerGraph, granted: Budget, skips: Sequence[SkipSpec], config: SurgeryConfig, criterion: Criterion
+def _share_warnings(  # noqa: PLR0913, PLR0917 - what every warning depends on
+    graph: LayerGraph,
+    granted: Budget,
+    skips: Sequence[SkipSpec],
+    config: SurgeryConfig,
+    criterion: Criterion,
+    dense: Sequence[str],
 ) -> tuple[str, ...]:
-    notes = [*unfollowed(graph), *left_dense(graph)]
+    notes = [*unfollowed(graph), *left_dense(graph), *_unserved_channels(graph, config, granted, dense)]
     if config.skip != "none" and not skips:
         notes.append(
             f"no pair of layers takes a skip of kind '{config.skip}': the network is pruned only. Each rejection"
@@ -214,3 +220,20 @@ def _share_warnings(
         if starved:
             notes.append(f"uniform allocation starves {len(starved)} layers (first: {starved[0]}); 'erk' does not")
     return tuple(notes)
+
+
+def _unserved_channels(
+    graph: LayerGraph, config: SurgeryConfig, granted: Budget, dense: Sequence[str]
+) -> tuple[str, ...]:
+    """A warning where `keep_alive` is on and the budget has fewer weights than the layers have output channels."""
+    kept_whole = sum(weight.numel for weight in graph.weights if weight.name in dense)
+    channels = sum(channels_of(weight) for weight in graph.weights if weight.name not in dense)
+    count = granted.sequential - kept_whole
+    if not config.keep_alive or count >= channels:
+        return ()
+    enough = (channels + kept_whole + granted.skips) / granted.reference
+    warning = (
+        f"keep_alive: {channels - count:,} of {channels:,} output channels keep no weight, for the budget of the layers"
+        f" is {count:,} weights; every layer keeps some. A density of {enough:.4g} would serve all"
+    )
+    return (warning,)

@@ -43,6 +43,7 @@ _NOT_STORED = MappingProxyType(
         "batches": 1,
         "batch_size": 128,
         "engine": "rewrite",
+        "keep_alive": False,
     }
 )
 

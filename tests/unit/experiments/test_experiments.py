@@ -31,7 +31,7 @@ from n2nsurgery.experiments.trials.evenly import evenly
 from n2nsurgery.experiments.trials.trial import TrialResult
 
 TRAINED = tuple(name for name in EXPERIMENTS.names() if EXPERIMENTS.get(name).trains)
-FIGURES = {"fig5", "fig6", "predefined-fig1", "predefined-fig2", "predefined-fig3", "predefined-scatter"}
+FIGURES = {"accuracy", "fig5", "fig6", "predefined-fig1", "predefined-fig2", "predefined-fig3", "predefined-scatter"}
 
 
 @pytest.fixture(scope="module")

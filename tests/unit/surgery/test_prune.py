@@ -186,7 +186,7 @@ def test_a_layer_without_a_weight_is_called_cut_loudly_and_recorded_with_a_remed
     [warning] = pruned.record.warnings
     assert warning == (
         "cut layer: 'conv2.weight' keeps none of its 576 weights, so nothing passes it; raise the density, set "
-        "floor_layer or floor_channel, or keep it dense with ignore 'conv2'"
+        "keep_alive, floor_layer or floor_channel, or keep it dense with ignore 'conv2'"
     )
     assert caplog.text.count(warning) == 1
     (line,) = [line for line in pruned.record.kept if line.name == "conv2.weight"]

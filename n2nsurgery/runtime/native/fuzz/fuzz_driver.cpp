@@ -45,6 +45,10 @@ class Fuzzer {
   bool chance(double p) { return std::bernoulli_distribution(p)(random_); }
   float number() { return std::normal_distribution<float>()(random_); }
 
+  Activation activation() {
+    return {static_cast<Curve>(between(0, kCurves - 1)), -0.5F, 1.5F, 0.1F};
+  }
+
   // Mostly sensible, now and then not.
   int64_t extent(int64_t least, int64_t most) {
     if (!chance(0.01)) return between(least, most);
@@ -215,7 +219,7 @@ class Fuzzer {
     tensors.x = x.data();
     tensors.bias = bias.data();
     tensors.y = y.data();
-    run_gemm_row(weights, ShortInputs(weights), tensors, 0, 0, weights.shape.outputs);
+    run_gemm_row(weights, ShortInputs(weights), select_kernels(), tensors, 0, 0, weights.shape.outputs);
     for (size_t o = 0; o < y.size(); ++o) {
       double sum = 1.0;
       for (auto i = static_cast<size_t>(weights.row[o]); i < static_cast<size_t>(weights.row[o + 1]); ++i) {
@@ -248,10 +252,10 @@ class Fuzzer {
     tensors.x = x.data();
     tensors.bias = bias.data();
     tensors.residual = chance(0.5) ? residual.data() : nullptr;
-    tensors.relu = chance(0.5);
+    tensors.activation = activation();
     tensors.y = alone.data();
     for (int64_t row = 0; row < rows; ++row) {
-      run_gemm_row(weights, ShortInputs(weights), tensors, row, 0, weights.shape.outputs);
+      run_gemm_row(weights, ShortInputs(weights), kernels, tensors, row, 0, weights.shape.outputs);
     }
     tensors.y = y.data();
     tensors.rows = rows;

@@ -1,12 +1,15 @@
 #include "conv_passes.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "thread_pool.h"
 #include "work_space.h"
 
 namespace n2n::training {
 namespace {
+
+constexpr uintptr_t kVectorBytes = 64;  // what the widest loads are aligned to
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -86,6 +89,32 @@ void pack(const PassPlan& plan, const TrainingKernels& kernels, const Band& band
   kernels.gather(job);
 }
 
+WorkSpace& buffer(int which) {
+  thread_local WorkSpace buffers[3];
+  return buffers[which];
+}
+
+bool lies_packed(const PassPlan& plan, int64_t batch, const float* source) {
+  const Pass& pass = plan.pass;
+  const bool pointwise = pass.offset[0] == std::vector<int64_t>{0} && pass.offset[1] == std::vector<int64_t>{0} &&
+                         pass.offset[2] == std::vector<int64_t>{0} && pass.source_step == Axes{1, 1, 1} &&
+                         pass.source_size == pass.grid;
+  return pointwise && pass.grid[0] == 1 && plan.blocking.channel_floats == stretch(pass.source_size, batch) &&
+         reinterpret_cast<uintptr_t>(source) % kVectorBytes == 0;
+}
+
+// The sources of a band as `pack` leaves them: where they lie so in the tensor already, as those of linear layers do
+// whose batch fills whole vectors, they are read there.
+const float* packed_sources(const PassPlan& plan, const TrainingKernels& kernels, const Band& band, int64_t batch,
+                            const float* source) {
+  if (lies_packed(plan, batch, source)) {
+    return source + band.group * plan.pass.sources * stretch(plan.pass.source_size, batch);
+  }
+  float* packed = buffer(0).floats(plan.blocking.packed_floats + 1);
+  if (!plan.offset.empty()) pack(plan, kernels, band, batch, source, packed);
+  return packed;
+}
+
 struct Block {
   int64_t row;  // within the band
   int64_t column;
@@ -135,11 +164,6 @@ void each_block(const PassPlan& plan, const Band& band, int64_t batch, const flo
   }
 }
 
-WorkSpace& buffer(int which) {
-  thread_local WorkSpace buffers[3];
-  return buffers[which];
-}
-
 struct MultiplyCall {
   const PassPlan& plan;
   const TrainingKernels& kernels;
@@ -153,8 +177,7 @@ struct MultiplyCall {
 void multiply_band(const MultiplyCall& call, const Band& band, int64_t first, int64_t last) {
   const Pass& pass = call.plan.pass;
   const Blocking& blocking = call.plan.blocking;
-  float* packed = buffer(0).floats(blocking.packed_floats + 1);
-  if (!call.plan.offset.empty()) pack(call.plan, call.kernels, band, call.batch, call.source, packed);
+  const float* packed = packed_sources(call.plan, call.kernels, band, call.batch, call.source);
   float* partial = nullptr;
   if (blocking.tiles > 1) partial = buffer(1).floats((last - first) * kMostVectors * blocking.lanes);
   MultiplyJob job;
@@ -209,7 +232,6 @@ void weight_part(const WeightCall& call, int64_t group, int64_t first, int64_t l
   const Pass& pass = call.plan.pass;
   const Blocking& blocking = call.plan.blocking;
   const Bands bands(call.plan, call.batch);
-  float* packed = buffer(0).floats(blocking.packed_floats);
   float* gradient = buffer(2).floats((last - first) * kMostVectors * blocking.lanes);
   WeightJob job;
   job.row_pitch = pass.source_step[1] * blocking.row_floats;
@@ -225,7 +247,7 @@ void weight_part(const WeightCall& call, int64_t group, int64_t first, int64_t l
   collect.block = gradient;
   for (int64_t index = 0; index < bands.in_group(); ++index) {
     const Band band = bands.at(group, index);
-    pack(call.plan, call.kernels, band, call.batch, call.x, packed);
+    const float* packed = packed_sources(call.plan, call.kernels, band, call.batch, call.x);
     each_block(call.plan, band, call.batch, packed, [&](const Block& block) {
       collect.source = call.dy + group * pass.targets * collect.channel_stride + block.target;
       collect.places = &block.places;

@@ -1,7 +1,6 @@
 #include "layout.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "../processor.h"
 #include "thread_pool.h"
@@ -11,7 +10,6 @@ namespace {
 
 constexpr int64_t kTile = 64;
 constexpr int64_t kStretch = 1024;  // columns of one task
-constexpr float kNoFloor = -std::numeric_limits<float>::infinity();
 
 }  // namespace
 
@@ -22,7 +20,7 @@ void transpose(const float* source, float* target, int64_t rows, int64_t columns
     for (int64_t row = 0; row < rows; row += kTile) {
       for (int64_t column = task * kStretch; column < end; column += kTile) {
         kernels.turn({source + row * columns + column, columns, target + column * rows + row, rows,
-                      std::min(kTile, rows - row), std::min(kTile, end - column), nullptr, kNoFloor});
+                      std::min(kTile, rows - row), std::min(kTile, end - column), nullptr, {}});
       }
     }
   });

@@ -39,12 +39,34 @@ def test_different_generators_draw_different_patterns():
     assert not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("granularity", ["weight", "kernel"])
+@pytest.mark.parametrize("granularity", ["weight", "kernel", "block1x4"])
 @pytest.mark.parametrize("count", [0, 5 * 4 * 9])
 def test_nothing_and_everything_can_be_kept(granularity, count):
     mask = balanced_mask(weight(5, 4, 3, 3), count, np.random.default_rng(0), granularity=granularity)
     assert mask.all() == (count > 0)
     assert mask.any() == (count > 0)
+
+
+def test_blocks_of_four_neighbouring_inputs_are_kept_together():
+    mask = balanced_mask(weight(6, 8, 3, 3, groups=2), 20, np.random.default_rng(0), granularity="block1x4")
+    kept = mask.reshape(6, 2, 4, 9).sum(2)
+    assert sorted(kept[kept > 0].tolist()) == [4] * 5
+
+
+def test_a_rest_of_a_block_of_inputs_is_one_block_kept_in_part():
+    mask = balanced_mask(weight(6, 8, 3, 3), 22, np.random.default_rng(0), granularity="block1x4")
+    kept = mask.reshape(6, 2, 4, 9).sum(2)
+    assert sorted(kept[kept > 0].tolist()) == [2, 4, 4, 4, 4, 4]
+
+
+@pytest.mark.parametrize("layer", [weight(8, 3, 3, 3), weight(8, 6, layout="linear")], ids=["stem", "linear"])
+def test_inputs_that_are_no_multiple_of_four_are_kept_one_by_one(layer):
+    generators = (np.random.default_rng(0) for _ in range(2))
+    blocks, single = (
+        balanced_mask(layer, 17, g, granularity=n) for g, n in zip(generators, ("block1x4", "weight"), strict=True)
+    )
+    assert int(blocks.sum()) == 17
+    assert torch.equal(blocks, single)
 
 
 def test_a_mask_can_be_written_to():

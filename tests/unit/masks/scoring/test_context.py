@@ -62,7 +62,7 @@ def test_the_losses_of_the_batches_sum_to_their_mean(context):
 
 def test_scoring_without_data_is_refused(context):
     with pytest.raises(UsageError, match="pass at least one batch"):
-        over_batches(replace(context, batches=()), weight_values(context), list, training=True)
+        over_batches(replace(context, batches=()), weight_values(context), list)
 
 
 def test_a_loss_that_is_not_finite_is_refused(context):

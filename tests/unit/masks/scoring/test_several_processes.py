@@ -141,7 +141,7 @@ def test_dropout_and_buffers_of_a_batch_do_not_depend_on_what_was_scored_before(
     def parts(rank, size):
         listener = Listener(rank, size)
         leaves = list(weight.values())
-        over_batches(replace(context, processes=listener), weight, lambda loss: gradients(loss, leaves), training=True)
+        over_batches(replace(context, processes=listener), weight, lambda loss: gradients(loss, leaves))
         return listener.parts
 
     alone, even, odd = parts(0, 1), parts(0, 2), parts(1, 2)

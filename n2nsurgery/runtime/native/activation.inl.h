@@ -1,0 +1,136 @@
+// Activations of whole vectors. NaN stays NaN in all of them, and x * 0 at an infinite x is NaN, as in ONNX Runtime.
+//
+// The results of HardSwish, SiLU and GELU are within 2e-7 * |x| of the exact ones, about three units in x's last place;
+// the others are exact. Included by each instruction set's translation unit after its Simd; everything has internal
+// linkage.
+#pragma once
+
+#include "activation.h"
+
+namespace {
+
+using n2n::Activation;
+using n2n::Curve;
+
+// Below -t = -88 the result is 0; the exact one is no normal number there.
+constexpr float kLastExponent = 88.0F;
+// A float of this size ends at the units, so that adding it rounds to an integer.
+constexpr float kRounder = 12582912.0F;
+
+// e^-t for t >= 0, within 1e-7 of it: 2^n times the exponential series of what is left, at most ln(2) / 2.
+inline Simd::Reg exp_of_minus(Simd::Reg t) {
+  constexpr float kLog2E = 1.44269504F;
+  constexpr float kLn2High = 0.693359375F;  // so short that its products with integers are exact
+  constexpr float kLn2Low = -2.12194440e-4F;
+  constexpr float kSeries[] = {1.0F / 5040, 1.0F / 720, 1.0F / 120, 1.0F / 24, 1.0F / 6, 0.5F, 1.0F, 1.0F};
+  t = Simd::at_most(Simd::broadcast(kLastExponent), t);
+  const Simd::Reg rounder = Simd::broadcast(kRounder);
+  const Simd::Reg shifted = Simd::fma(Simd::broadcast(-kLog2E), t, rounder);
+  const Simd::Reg n = Simd::subtract(shifted, rounder);
+  Simd::Reg rest = Simd::fma(n, Simd::broadcast(-kLn2High), Simd::subtract(Simd::zero(), t));
+  rest = Simd::fma(n, Simd::broadcast(-kLn2Low), rest);
+  Simd::Reg power = Simd::broadcast(kSeries[0]);
+  for (int i = 1; i < 8; ++i) power = Simd::fma(power, rest, Simd::broadcast(kSeries[i]));
+  return Simd::multiply(power, Simd::power_of_two(shifted));
+}
+
+inline Simd::Reg magnitude(Simd::Reg x) { return Simd::at_least(Simd::subtract(Simd::zero(), x), x); }
+
+// 1 / (1 + e^-x)
+inline Simd::Reg logistic(Simd::Reg x) {
+  const Simd::Reg one = Simd::broadcast(1.0F);
+  const Simd::Reg power = exp_of_minus(magnitude(x));
+  return Simd::divide(Simd::where_negative(x, power, one), Simd::add(one, power));
+}
+
+// The normal distribution function. For a = |x| its tail is exp(-a Q(a)) / 2, with Q a polynomial that was fitted for
+// a <= 6 and grows beyond.
+inline Simd::Reg normal(Simd::Reg x) {
+  constexpr float kTail[] = {1.5396684815982553e-08F, -4.803982847079169e-07F, 6.399722678906983e-06F,
+                             -4.616011938196607e-05F, 0.00017084786668419838F, 4.672627983381972e-05F,
+                             -0.0048712436109781265F, 0.036386556923389435F,   0.318295955657959F,
+                             0.7978858351707458F};
+  const Simd::Reg a = magnitude(x);
+  Simd::Reg q = Simd::broadcast(kTail[0]);
+  for (int i = 1; i < 10; ++i) q = Simd::fma(q, a, Simd::broadcast(kTail[i]));
+  const Simd::Reg half = Simd::broadcast(0.5F);
+  const Simd::Reg tail = Simd::multiply(half, exp_of_minus(Simd::multiply(a, q)));
+  return Simd::where_negative(x, tail, Simd::subtract(Simd::broadcast(1.0F), tail));
+}
+
+inline Simd::Reg bounded(Simd::Reg low, Simd::Reg high, Simd::Reg x) {
+  return Simd::at_most(high, Simd::at_least(low, x));
+}
+
+inline Simd::Reg hard_swish(Simd::Reg x) {
+  const Simd::Reg line = Simd::fma(Simd::broadcast(1.0F / 6.0F), x, Simd::broadcast(0.5F));
+  return Simd::multiply(x, bounded(Simd::zero(), Simd::broadcast(1.0F), line));
+}
+
+inline Simd::Reg silu(Simd::Reg x) { return Simd::multiply(x, logistic(x)); }
+
+inline Simd::Reg gelu(Simd::Reg x) { return Simd::multiply(x, normal(x)); }
+
+// (1 + tanh(u)) / 2 = logistic(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3)
+inline Simd::Reg tanh_gelu(Simd::Reg x) {
+  constexpr float kTwice = 1.5957691216F;
+  const Simd::Reg square = Simd::multiply(x, x);
+  const Simd::Reg factor = Simd::fma(Simd::broadcast(kTwice * 0.044715F), square, Simd::broadcast(kTwice));
+  return Simd::multiply(x, logistic(Simd::multiply(x, factor)));
+}
+
+template <class Function>
+inline void each(float* values, int vectors, const Function& function) {
+  for (int i = 0; i < vectors; ++i, values += Simd::kLanes) Simd::store(values, function(Simd::load(values)));
+}
+
+// Kept out of the kernels, of which there are many: a call for some vectors costs little beside what it computes.
+__attribute__((noinline)) void activate_vectors(const Activation& activation, float* values, int vectors) {
+  switch (activation.curve) {
+    case Curve::kLeakyRelu: {
+      const Simd::Reg slope = Simd::broadcast(activation.slope);
+      return each(values, vectors,
+                  [&](Simd::Reg x) { return Simd::where_negative(x, Simd::multiply(slope, x), x); });
+    }
+    case Curve::kHardSwish: return each(values, vectors, hard_swish);
+    case Curve::kSilu: return each(values, vectors, silu);
+    case Curve::kGelu: return each(values, vectors, gelu);
+    case Curve::kTanhGelu: return each(values, vectors, tanh_gelu);
+    default: return;
+  }
+}
+
+// Results while they are in registers.
+template <int N>
+inline __attribute__((always_inline)) void activate_registers(const Activation& activation, Simd::Reg (&v)[N]) {
+  if (activation.curve == Curve::kNone) return;
+  if (activation.curve == Curve::kRelu) {
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) v[i] = Simd::at_least(Simd::zero(), v[i]);
+    return;
+  }
+  if (activation.curve == Curve::kClip) {
+    const Simd::Reg low = Simd::broadcast(activation.low);
+    const Simd::Reg high = Simd::broadcast(activation.high);
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) v[i] = bounded(low, high, v[i]);
+    return;
+  }
+  float held[N * Simd::kLanes];
+#pragma GCC unroll 16
+  for (int i = 0; i < N; ++i) Simd::store(held + i * Simd::kLanes, v[i]);
+  activate_vectors(activation, held, N);
+#pragma GCC unroll 16
+  for (int i = 0; i < N; ++i) v[i] = Simd::load(held + i * Simd::kLanes);
+}
+
+void activate(const Activation& activation, float* values, int64_t count) {
+  for (int64_t i = 0; i < count; i += Simd::kLanes) {
+    const int lanes = static_cast<int>(count - i < Simd::kLanes ? count - i : Simd::kLanes);
+    Simd::Reg v[1] = {Simd::load_first(values + i, lanes)};
+    activate_registers<1>(activation, v);
+    Simd::store_first(values + i, v[0], lanes);
+  }
+}
+
+}  // namespace
