@@ -46,7 +46,7 @@ def _shares(freed: int, layers: list[tuple[Block, Block]]) -> NDArray[np.int64]:
     """How many weights each layer gets: in proportion to what it keeps, what is left where there is most room."""
     kept = np.array([block.kept_weights for block, _ in layers], dtype=np.int64)
     room = np.array([full.kept_weights for _, full in layers], dtype=np.int64) - kept
-    shares = np.minimum(freed * kept // max(kept.sum(), 1), room)
+    shares: NDArray[np.int64] = np.minimum(freed * kept // max(kept.sum(), 1), room)
     for index in np.argsort(shares - room, kind="stable"):
         shares[index] += min(freed - shares.sum(), room[index] - shares[index])
     return shares
