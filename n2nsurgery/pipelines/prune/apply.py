@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
@@ -140,6 +141,8 @@ def run(request: ApplyRequest, progress: Progress = SILENT) -> ApplyOutcome:
         return ApplyOutcome(plan=pruning.plan, pruned=None, artifact=None, choice=pruning.choice)
     found = same_artifact(folder, pruning.plan, request, bundle, pruning.criterion)
     if found is not None and not request.overwrite:
+        with suppress(OSError):  # a folder that cannot be written keeps its place among the results
+            (folder / MANIFEST).touch()  # the newest result again, which `export` and `report` take
         return ApplyOutcome(plan=pruning.plan, pruned=None, artifact=folder, choice=pruning.choice, found=found)
     ensure_writable(folder, overwrite=request.overwrite, marker=MANIFEST)
     pruned = pruning.run(None, device=request.device)
