@@ -95,6 +95,7 @@ SURGERY = {
     "--junction-density re:x=y=.5": {"junction_density": {"re:x=y": 0.5}},
     "--ignore fc --ignore conv1": {"ignore": ("fc", "conv1")},
     "--floor-layer 5 --floor-channel 1": {"floor_layer": 5, "floor_channel": 1},
+    "--keep-alive": {"keep_alive": True},
     "--redistribute": {"redistribute": True},
     "--criterion csp --scope layer": {"criterion": "csp", "scope": "layer"},
     "--criterion-option rounds=3 --criterion-option mode=eval --criterion-option flag=true": {
