@@ -12,6 +12,7 @@ from n2nsurgery.core.decoding import decode
 from n2nsurgery.graph.layers.layer_graph import LayerPair
 
 Pooling = Literal["average", "max", "stride"]
+_ENDS = ("source_signal", "target_signal")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +65,20 @@ class SkipSpec:
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one sample: every kept weight is used once per position of the target."""
-        return self.kept * prod(self.pair.target_signal.spatial)
+        target = self.pair.target_signal
+        return self.kept * target.rows * prod(target.spatial)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as JSON values; a kind without options has no such key."""
+        """Everything as JSON values; a kind without options has no such key, a signal of one row for a sample neither.
+
+        `filled` puts back what is left out.
+        """
         document = asdict(self)
         if not self.options:
             del document["options"]
+        for end in _ENDS:
+            if document["pair"][end]["rows"] == 1:
+                del document["pair"][end]["rows"]
         return document
 
     @classmethod
@@ -79,4 +87,16 @@ class SkipSpec:
 
         Raises InvalidFileError for an unknown or missing key and for a value of the wrong type.
         """
-        return decode(cls, {"options": {}, **value} if isinstance(value, Mapping) else value, where)
+        return decode(cls, filled(value), where)
+
+
+def filled(stored: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """A stored spec with what `to_json` left out; anything else as it is."""
+    if not isinstance(stored, Mapping):
+        return stored
+    pair = stored.get("pair")
+    if isinstance(pair, Mapping):
+        signals = {end: pair[end] for end in _ENDS if isinstance(pair.get(end), Mapping)}
+        pair = {**pair, **{end: {"rows": 1, **signal} for end, signal in signals.items()}}
+        stored = {**stored, "pair": pair}
+    return {"options": {}, **stored}

@@ -1,7 +1,7 @@
 """Finds, for every weighted layer, its pre-activation z, its activation a, and the roles it may take.
 
 z: from the layer forward while the value has one data user that is a norm, or a scale or bias made of parameters
-alone. a: from z forward through norms, dropout, scales and same-shape sums to the first nonlinearity; anything else
+alone; of an output that is divided, the part that a nonlinearity reads. a: from z forward through norms, dropout, scales and same-shape sums to the first nonlinearity; anything else
 that comes first (another weighted layer, a concatenation, a pool, the output) means that the layer has no activation,
 as in a linear bottleneck.
 """
@@ -17,6 +17,7 @@ from torch import fx
 
 from n2nsurgery.graph.layers.composites import composite
 from n2nsurgery.graph.layers.layer_graph import Nonlinearity
+from n2nsurgery.graph.layers.parts import activated_part
 from n2nsurgery.graph.layers.roles import Role, is_tensor, nonlinearity_of
 from n2nsurgery.graph.layers.view import GraphView
 from n2nsurgery.graph.tracing.leaves import WEIGHTED_MODULES
@@ -88,14 +89,19 @@ def _same_shape(first: fx.Node, second: fx.Node) -> bool:
 
 def _preactivation(view: GraphView, layer: fx.Node) -> fx.Node:
     current = layer
-    while True:
-        users = view.users(current)
-        if len(users) != 1 or not _same_shape(users[0], current):
-            return current
-        affine = view.role[users[0]] is Role.PASS and any(a.op == "get_attr" for a in users[0].all_input_nodes)
-        if view.role[users[0]] is not Role.NORM and not affine:
-            return current
-        current = users[0]
+    while (following := _affine(view, current)) is not None:
+        current = following
+    part = activated_part(view, current, -1 if view.operator(layer) == "linear" else 1)
+    return current if part is None else part
+
+
+def _affine(view: GraphView, value: fx.Node) -> fx.Node | None:
+    """The norm, scale or bias that alone reads `value`."""
+    users = view.users(value)
+    if len(users) != 1 or not _same_shape(users[0], value):
+        return None
+    scales = view.role[users[0]] is Role.PASS and any(a.op == "get_attr" for a in users[0].all_input_nodes)
+    return users[0] if scales or view.role[users[0]] is Role.NORM else None
 
 
 def _activation(view: GraphView, preactivation: fx.Node) -> tuple[fx.Node | None, Nonlinearity | None, fx.Node | None]:

@@ -21,6 +21,7 @@ from n2nsurgery.graph.layers.layer_graph import (
     LayerGraph,
     LayerPair,
     Rejection,
+    Signal,
     WeightedLayer,
 )
 from n2nsurgery.graph.layers.pair_selection import PLACEMENTS, POLICIES, PairSelection
@@ -55,11 +56,8 @@ def find_pairs(
         for (node, layer, end), length in zip(targets, lengths[activation], strict=True):
             if length < _SHORTEST:
                 continue
-            if start is None or end is None:
-                reason = (
-                    "its first dimension is not the batch" if start else "the source's first dimension is not the batch"
-                )
-                rejections.append(Rejection(source=source, target=names[node], reason=reason))
+            if start is None or end is None or start.rows != end.rows:
+                rejections.append(Rejection(source=source, target=names[node], reason=_other_rows(start, end)))
                 continue
             pairs.append(
                 LayerPair(
@@ -73,6 +71,15 @@ def find_pairs(
                 )
             )
     return tuple(pairs), tuple(rejections)
+
+
+def _other_rows(source: Signal | None, target: Signal | None) -> str:
+    """Why the rows of two values are not those of the same samples."""
+    if source is None:
+        return "the source's first dimension is not the batch"
+    if target is None:
+        return "its first dimension is not the batch"
+    return f"of rows for each sample the source has {source.rows} and the target {target.rows}"
 
 
 def _lengths(

@@ -60,6 +60,7 @@ _ACTIVATIONS: dict[str, str] = {
     "logsigmoid": "LogSigmoid", "prelu": "PReLU", "rrelu": "RReLU", "softshrink": "Softshrink",
     "hardshrink": "Hardshrink", "threshold": "Threshold", "glu": "GLU", "quick_gelu": "QuickGELU", "swish": "SiLU",
     "hard_swish": "Hardswish", "hard_sigmoid": "Hardsigmoid", "gelu_tanh": "GELUTanh",
+    "GeLUFunction": "GELUTanh",  # the autograd function of Bloom
 }  # fmt: skip
 _ARGUMENTS: dict[str, tuple[str, ...]] = {
     "LeakyReLU": ("negative_slope",),
@@ -218,6 +219,8 @@ def nonlinearity_of(node: fx.Node, root: nn.Module) -> Nonlinearity:
         keys = _ARGUMENTS.get(name, ())
         given = dict(zip(keys, node.args[1:], strict=False)) | {k: v for k, v in node.kwargs.items() if k in keys}
         values = {"num_parameters": _slopes(node, root)} if name == "PReLU" else given
+    if name == "GELUTanh":
+        return Nonlinearity(name="GELU", arguments=(("approximate", "tanh"),))
     return Nonlinearity(name=name, arguments=tuple((key, values[key]) for key in sorted(values)))
 
 

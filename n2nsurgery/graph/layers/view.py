@@ -12,6 +12,10 @@ from n2nsurgery.graph.layers.roles import Role, is_tensor, name_of, operator_of,
 from n2nsurgery.graph.tracing.batch import BATCH_SIZES
 
 
+_RESHAPES = frozenset(["view", "reshape", "flatten"])
+_ROW_BY_ROW = frozenset([Role.WEIGHTED, Role.ACTIVATION, Role.NORM, Role.PASS, Role.ADD, Role.MUL])
+
+
 class GraphView:
     """Order, roles, data users and ancestors of the nodes of `graph`, whose modules hang below `root`."""
 
@@ -83,8 +87,35 @@ class GraphView:
         return tuple(node.meta["shapes"][0])
 
     def signal(self, node: fx.Node, layout: ChannelLayout) -> Signal | None:
-        """The node's value for one sample; None where the first dimension is not exactly the batch."""
+        """The node's value for one sample.
+
+        None where the first dimension is neither the batch nor the batch with positions behind it, sample by sample.
+        """
         first, second = node.meta["shapes"]
-        if not first or (first[0], second[0]) != BATCH_SIZES or first[1:] != second[1:] or len(first) == 1:
+        if len(first) < 2 or first[1:] != second[1:]:  # noqa: PLR2004 - a batch and one dimension of it
             return None
-        return Signal(address=node.meta["address"], shape=tuple(first[1:]), layout=layout)
+        rows = first[0] // BATCH_SIZES[0]
+        if (first[0], second[0]) != tuple(rows * size for size in BATCH_SIZES):
+            return None
+        if rows != 1 and node not in self._by_sample:
+            return None
+        return Signal(address=node.meta["address"], shape=tuple(first[1:]), layout=layout, rows=rows)
+
+    @cached_property
+    def _by_sample(self) -> frozenset[fx.Node]:
+        """Nodes whose first dimension holds what belongs to the first sample, then that of the second, ...
+
+        So it is behind a reshape of a value with the batch first, and behind operations that leave that dimension.
+        """
+        found: set[fx.Node] = set()
+        for node in filter(is_tensor, self.nodes):
+            sources = [source for source in node.all_input_nodes if is_tensor(source) and source.op != "get_attr"]
+            reshaped = self.name(node) in _RESHAPES
+            kept = sources[:1] if reshaped else sources if self.role[node] in _ROW_BY_ROW else []
+            if kept and all(each in found or (reshaped and _has_batch_first(each)) for each in kept):
+                found.add(node)
+        return frozenset(found)
+
+
+def _has_batch_first(node: fx.Node) -> bool:
+    return tuple(shape[:1] for shape in node.meta["shapes"]) == tuple((size,) for size in BATCH_SIZES)

@@ -8,6 +8,7 @@ All hooks are bound methods of the classes here, so that deepcopy and pickle car
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -47,8 +48,13 @@ class Scope:
         frames = self._frames.get(_thread())
         return frames[-1] if frames else None
 
-    def open(self, _module: nn.Module, _args: Any) -> None:  # noqa: ANN401 - a hook
-        """Forward pre-hook of the scope's module."""
+    def open(self, module: nn.Module, _args: Any) -> None:  # noqa: ANN401 - a hook
+        """Forward pre-hook of the scope's module; raises RunError for a replica of it."""
+        if getattr(module, "_is_replica", False):
+            raise RunError(
+                "nn.DataParallel runs replicas of the model, and its skips stay with the original: train with"
+                " DistributedDataParallel, or give DataParallel one device"
+            )
         self._frames.setdefault(_thread(), []).append(Frame())
 
     def close(self, _module: nn.Module, _args: Any, _output: Any) -> None:  # noqa: ANN401 - a hook
@@ -126,37 +132,53 @@ class Insertion:
         self.route = route
         self.source = str(route.source)
         self.unused = False
+        self.told = False
 
     @property
     def skip(self) -> nn.Module:
         """The skip that runs here."""
         return self.skips.get_submodule(self.key)
 
-    def on_output(self, _module: nn.Module, _args: Any, output: Any) -> Any:  # noqa: ANN401 - a hook
+    def on_output(self, module: nn.Module, _args: Any, output: Any) -> Any:  # noqa: ANN401 - a hook
         """Forward hook."""
-        return self._added(output)
+        return self._added(output, module)
 
-    def on_input(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+    def on_input(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
         """Forward pre-hook with keyword arguments."""
         target = self.route.target
-        z = _argument(target, args, kwargs)
+        added = self._added(_argument(target, args, kwargs), module)
         if target.position is None:
-            return args, {**kwargs, str(target.keyword): self._added(z)}
-        return (*args[: target.position], self._added(z), *args[target.position + 1 :]), kwargs
+            return args, {**kwargs, str(target.keyword): added}
+        return (*args[: target.position], added, *args[target.position + 1 :]), kwargs
 
-    def _added(self, z: Tensor) -> Tensor:
+    def _added(self, z: Tensor, module: nn.Module) -> Tensor:
         frame = self.scope.frame
         if frame is not None and frame.turn(self.name) != self.route.target.call:
             return z
         if frame is None or self.source not in frame.captured:
-            around = f"'{self.scope.path}'" if self.scope.path else "the model"
-            raise RunError(
-                f"skip '{self.name}': its target ({self.route.target}) ran without its source ({self.source}) in"
-                f" the same call of {around}: call {around} or a module around it, as a whole; a checkpointed part of a"
-                " model has to hold both ends"
-            )
+            self._require_left_out(frame, module)
+            return z
         added: Tensor = self.skip(z, frame.captured[self.source])
         return z if self.unused else added
+
+    def _require_left_out(self, frame: Frame | None, module: nn.Module) -> None:
+        """Return where the model, while it trains, may have left out the source's layer, and warn the first time.
+
+        Models with LayerDrop (Fan et al. 2020) do so at random. Raises RunError elsewhere.
+        """
+        around = f"'{self.scope.path}'" if self.scope.path else "the model"
+        ran = (
+            f"skip '{self.name}': its target ({self.route.target}) ran without its source ({self.source}) in the same"
+            f" call of {around}"
+        )
+        if frame is None or not module.training:
+            raise RunError(
+                f"{ran}: call {around} or a module around it, as a whole; a checkpointed part of a model has to hold"
+                " both ends"
+            )
+        if not self.told:
+            self.told = True
+            warnings.warn(f"{ran}: a layer that is left out in training has nothing to add", stacklevel=4)
 
 
 def _argument(boundary: Boundary, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401

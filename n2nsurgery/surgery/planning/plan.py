@@ -13,7 +13,7 @@ from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight, Rejection
 from n2nsurgery.masks.counts.budgets import Budget
-from n2nsurgery.skips.spec import SkipSpec
+from n2nsurgery.skips.spec import SkipSpec, filled
 from n2nsurgery.surgery.planning.config import WITH_OPTIONS, SurgeryConfig
 from n2nsurgery.surgery.planning.route import REWRITE, EngineChoice
 from n2nsurgery.surgery.planning.schema_1 import upgraded
@@ -94,12 +94,12 @@ class SurgeryPlan:
         return decode(cls, _filled(document), where)
 
 
-def _filled(document: Mapping[str, Any]) -> dict[str, Any]:
+def _filled(stored: Mapping[str, Any]) -> dict[str, Any]:
     """A stored plan with what `to_json` left out."""
-    filled = {"engine": asdict(REWRITE), **document}
-    config, skips = filled.get("config"), filled.get("skips")
+    document = {"engine": asdict(REWRITE), **stored}
+    config, skips = document.get("config"), document.get("skips")
     if isinstance(config, Mapping):
-        filled["config"] = {**_LEFT_OUT, **config}
+        document["config"] = {**_LEFT_OUT, **config}
     if isinstance(skips, list | tuple):
-        filled["skips"] = [{"options": {}, **skip} if isinstance(skip, Mapping) else skip for skip in skips]
-    return filled
+        document["skips"] = [filled(skip) for skip in skips]
+    return document

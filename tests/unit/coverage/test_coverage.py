@@ -39,6 +39,9 @@ SERVED = {
     "torchvision:squeezenet1_1": (29, "hooks"),
     "timm:test_vit": (5, "hooks"),
     "transformers:bert": (1, "hooks"),
+    "transformers:gpt2": (2, "hooks"),
+    "transformers:opt": (2, "hooks"),
+    "transformers:phi3": (2, "hooks"),
 }
 
 

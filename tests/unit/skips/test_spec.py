@@ -1,6 +1,7 @@
 """SkipSpec and its JSON."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -39,6 +40,15 @@ def test_a_spec_comes_back_from_json_text_equal_and_with_the_same_text():
 def test_capacity_and_macs_count_weights_and_positions():
     assert SPEC.numel == 5 * 3 * 3 * 3
     assert SPEC.macs == 7 * 4 * 4
+
+
+def test_rows_of_a_sample_are_stored_where_there_are_several_and_counted():
+    assert "rows" not in SPEC.to_json()["pair"]["target_signal"]
+    pair = replace(SPEC.pair, target_signal=replace(SPEC.pair.target_signal, rows=6))
+    spec = replace(SPEC, pair=pair)
+    assert spec.to_json()["pair"]["target_signal"]["rows"] == 6
+    assert SkipSpec.from_json(json.loads(canonical_json(spec.to_json()))) == spec
+    assert spec.macs == 6 * SPEC.macs
 
 
 def test_a_kind_without_weights_has_no_capacity():

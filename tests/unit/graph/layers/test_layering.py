@@ -218,11 +218,19 @@ class Swish(nn.Module):
         return x * x.sigmoid()
 
 
+class GELUTanh(nn.Module):
+    """The tanh form of GELU under the name that timm and Transformers give it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.gelu(x, approximate="tanh")
+
+
 NONLINEARITIES = [
     (nn.ReLU(inplace=True), "ReLU", {}),
     (nn.LeakyReLU(0.3), "LeakyReLU", {"negative_slope": 0.3}),
     (nn.ELU(0.7), "ELU", {"alpha": 0.7}),
     (nn.GELU("tanh"), "GELU", {"approximate": "tanh"}),
+    (GELUTanh(), "GELU", {"approximate": "tanh"}),
     (nn.Hardtanh(-2.0, 3.0), "Hardtanh", {"min_val": -2.0, "max_val": 3.0}),
     (nn.ReLU6(), "ReLU6", {}),
     (nn.Softplus(2.0, 10.0), "Softplus", {"beta": 2.0, "threshold": 10.0}),

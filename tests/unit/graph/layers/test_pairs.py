@@ -128,24 +128,42 @@ def test_layers_with_one_activation_are_one_source_named_by_the_deepest(resnet):
     assert "4.down" not in {pair.source for pair in resnet.pairs}
 
 
-def test_a_layer_whose_first_dimension_is_not_the_batch_is_refused_with_a_reason():
-    class Merged(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(4))
+class Merged(nn.Module):
+    """Five layers over tokens, of which the second to fourth have positions in the first dimension."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            n, t, c = x.shape
-            x = torch.relu(self.layers[0](x.tanh()))
-            x = torch.relu(self.layers[1](x.reshape(n * t, c)))
-            x = torch.relu(self.layers[2](x)).reshape(n, t, c)
-            return torch.relu(self.layers[3](x))
+    def __init__(self, *, by_sample: bool) -> None:
+        super().__init__()
+        self.by_sample = by_sample
+        self.layers = nn.ModuleList(nn.Linear(4, 4) for _ in range(5))
 
-    graph = graph_of(Merged(), 5, 4)
-    assert [(pair.source, pair.target) for pair in graph.pairs] == [("layers.0", "layers.3")]
+    def forward(self, x: Tensor) -> Tensor:
+        n, t, c = x.shape
+        x = torch.relu(self.layers[0](x.tanh()))
+        x = x if self.by_sample else x.transpose(0, 1)
+        x = x.reshape(n * t, c)
+        for layer in self.layers[1:4]:
+            x = torch.relu(layer(x))
+        x = x.reshape(n, t, c) if self.by_sample else x.reshape(t, n, c).transpose(0, 1)
+        return torch.relu(self.layers[4](x))
+
+
+def test_rows_of_one_sample_that_follow_each_other_are_paired_among_themselves():
+    graph = graph_of(Merged(by_sample=True), 5, 4)
+    found = {(pair.source, pair.target): pair.target_signal for pair in graph.pairs}
+    assert list(found) == [("layers.0", "layers.4"), ("layers.1", "layers.3")]
+    assert (found["layers.1", "layers.3"].rows, found["layers.1", "layers.3"].shape) == (5, (4,))
+    assert found["layers.0", "layers.4"].rows == 1
+    reasons = {(r.source, r.target): r.reason for r in graph.refusals}
+    assert reasons["layers.0", "layers.2"] == "of rows for each sample the source has 1 and the target 5"
+    assert reasons["layers.1", "layers.4"] == "of rows for each sample the source has 5 and the target 1"
+
+
+def test_a_layer_whose_first_dimension_is_not_ordered_by_samples_is_refused_with_a_reason():
+    graph = graph_of(Merged(by_sample=False), 5, 4)
+    assert [(pair.source, pair.target) for pair in graph.pairs] == [("layers.0", "layers.4")]
     reasons = {(r.source, r.target): r.reason for r in graph.refusals}
     assert reasons["layers.0", "layers.2"] == "its first dimension is not the batch"
-    assert reasons["layers.1", "layers.3"] == "the source's first dimension is not the batch"
+    assert reasons["layers.1", "layers.4"] == "the source's first dimension is not the batch"
 
 
 def test_layers_without_a_part_are_refused_with_their_reasons(resnet):

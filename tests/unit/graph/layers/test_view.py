@@ -56,5 +56,11 @@ def test_weighted_nodes_come_in_execution_order(view):
 def test_a_signal_is_a_value_of_one_sample_or_nothing(view):
     signal = view.signal(view.by_address["a#0"], "channels_last")
     assert (signal.address, signal.shape, signal.channels, signal.spatial) == ("a#0", (4,), 4, ())
-    for address in ("reshape#0", "transpose#0", "sum#0", "sum#1"):  # merged, swapped, summed, or without a feature
+    for address in ("transpose#0", "sum#0", "sum#1"):  # swapped, summed, or without a feature
         assert view.signal(view.by_address[address], "channels_first") is None
+
+
+def test_a_signal_has_as_many_rows_as_a_reshape_has_made_of_a_sample(view):
+    signal = view.signal(view.by_address["reshape#0"], "channels_last")
+    assert (signal.shape, signal.rows) == ((2,), 2)
+    assert view.signal(view.by_address["a#0"], "channels_last").rows == 1

@@ -152,6 +152,33 @@ def test_a_target_without_its_source_is_an_error_that_names_both(hooked, images)
         hooked.module.body(x)
 
 
+class Dropped(Net):
+    """A network that leaves out its stem's norm and activation in training, as LayerDrop does at random."""
+
+    def forward(self, x: Tensor, *, drop: bool = False) -> Tensor:
+        x = self.stem.conv(x) if drop else self.stem(x)
+        return self.head(self.body(x).mean((2, 3)))
+
+
+def test_a_skip_adds_nothing_where_its_layer_is_left_out_in_training(images):
+    module = apply(Dropped(), density=0.5, example_inputs=images, engine="hooks").module
+    with pytest.warns(UserWarning, match=r"target .*body.2.norm.* without its source .*a layer that is left out in tra"):
+        found = module(images, drop=True).sum()
+    with torch.no_grad():
+        module.n2n_skips["0"].weight.zero_()
+    assert torch.equal(module(images, drop=True).sum(), found)
+    with pytest.raises(RunError, match="call the model or a module around it, as a whole"):
+        module.eval()(images, drop=True)
+
+
+def test_replicas_of_data_parallel_are_refused(hooked, images):
+    replica = hooked.module._replicate_for_data_parallel()
+    with pytest.raises(RunError, match="DataParallel runs replicas of the model, and its skips stay with the original"):
+        replica(images)
+    alone = nn.DataParallel(hooked.module, device_ids=[])  # without a device the module itself is called
+    assert torch.equal(alone.eval()(images), hooked.module.eval()(images))
+
+
 def test_a_part_that_holds_both_ends_runs_alone(net, images):
     pruned = apply(net, density=0.5, example_inputs=images, exclude=["*body.2.*"], engine="auto")
     assert [route.scope for route in pruned.plan.engine.routes] == ["body"]
