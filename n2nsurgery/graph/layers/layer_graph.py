@@ -30,8 +30,8 @@ class Nonlinearity:
 class Signal:
     """A tensor inside the network: its address and the shape of one sample (no batch dimension).
 
-    `channels_first`: (C, *spatial). `channels_last`: (*spatial, C). A vector has no spatial dimensions. `rows`: how many
-    entries of the first dimension belong to one sample, where positions were moved into it: (N * rows, *shape).
+    `channels_first`: (C, *spatial). `channels_last`: (*spatial, C). A vector has no spatial dimensions. `rows`: how
+    many entries of the first dimension belong to one sample, where positions were moved into it: (N * rows, *shape).
     """
 
     address: str

@@ -11,7 +11,6 @@ from n2nsurgery.graph.layers.layer_graph import ChannelLayout, Operator, Signal
 from n2nsurgery.graph.layers.roles import Role, is_tensor, name_of, operator_of, role_of
 from n2nsurgery.graph.tracing.batch import BATCH_SIZES
 
-
 _RESHAPES = frozenset(["view", "reshape", "flatten"])
 _ROW_BY_ROW = frozenset([Role.WEIGHTED, Role.ACTIVATION, Role.NORM, Role.PASS, Role.ADD, Role.MUL])
 
