@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 
 #include "thread_pool.h"
 #include "work_space.h"
@@ -94,11 +95,12 @@ WorkSpace& buffer(int which) {
   return buffers[which];
 }
 
+bool is_one_zero(const std::vector<int64_t>& offsets) { return offsets.size() == 1 && offsets[0] == 0; }
+
 bool lies_packed(const PassPlan& plan, int64_t batch, const float* source) {
   const Pass& pass = plan.pass;
-  const bool pointwise = pass.offset[0] == std::vector<int64_t>{0} && pass.offset[1] == std::vector<int64_t>{0} &&
-                         pass.offset[2] == std::vector<int64_t>{0} && pass.source_step == Axes{1, 1, 1} &&
-                         pass.source_size == pass.grid;
+  const bool pointwise = std::all_of(std::begin(pass.offset), std::end(pass.offset), is_one_zero) &&
+                         pass.source_step == Axes{1, 1, 1} && pass.source_size == pass.grid;
   return pointwise && pass.grid[0] == 1 && plan.blocking.channel_floats == stretch(pass.source_size, batch) &&
          reinterpret_cast<uintptr_t>(source) % kVectorBytes == 0;
 }
