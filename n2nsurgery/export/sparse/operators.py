@@ -47,8 +47,8 @@ class Operator:
     def name(self) -> str:
         """The operator's type in the file."""
         stem = self.kind if self.kind == "Decode" else f"Sparse{self.kind}"
-        flags = {"Add": self.add, self.activation or "": True, "Bits": self.bits, "Int8": self.int8}
-        return stem + "".join(suffix for suffix, present in flags.items() if present)
+        add, bits, int8 = "Add" * self.add, "Bits" * self.bits, "Int8" * self.int8
+        return f"{stem}{add}{self.activation or ''}{bits}{int8}"
 
     @property
     def weight_inputs(self) -> tuple[str, ...]:
