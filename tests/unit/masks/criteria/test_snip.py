@@ -1,37 +1,19 @@
 """SNIP against its definition: an explicit mask variable c, differentiated at c = 1."""
 
-import copy
 from dataclasses import replace
 
 import pytest
 import torch
-from torch.func import functional_call
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.seeds import torch_generator
 from n2nsurgery.masks import make_criterion
 from n2nsurgery.masks.scoring.loss import cross_entropy
 
 
-def by_definition(context, mode: str) -> dict[str, torch.Tensor]:
-    """|dL/dc| / sum |dL/dc| of the mean loss over the batches."""
-    module = copy.deepcopy(context.module).train(mode == "train")
-    parameters = dict(module.named_parameters())
-    names = {"conv.weight": "conv.weight", "depthwise.weight": "depthwise.weight", "second.weight": "first.weight"}
-    c = {name: torch.ones_like(parameters[real]).requires_grad_() for name, real in names.items()}
-    masked = {real: parameters[real].detach() * c[name] for name, real in names.items()}
-    logits = [functional_call(module, parameters | masked, inputs) for inputs, _ in context.batches]
-    guessed = torch.randint(4, (4,), generator=torch_generator(context.seed, "labels", "1"))
-    loss = (cross_entropy(logits[0], context.batches[0][1]) + cross_entropy(logits[1], guessed)) / 2
-    slopes = torch.autograd.grad(loss, list(c.values()))
-    total = sum(slope.abs().sum() for slope in slopes)
-    return {name: slope.abs() / total for name, slope in zip(c, slopes, strict=True)}
-
-
 @pytest.mark.parametrize("mode", ["train", "eval"])
-def test_scores_are_the_sensitivities_to_an_explicit_mask(context, mode):
+def test_scores_are_the_sensitivities_to_an_explicit_mask(context, by_definition, everything, mode):
     scores = make_criterion("snip", mode=mode).scores(context)
-    for name, expected in by_definition(context, mode).items():
+    for name, expected in by_definition(everything, mode).items():
         # Computed in float64 both times, then rounded once to float32 (relative error 6e-8).
         torch.testing.assert_close(scores[name].double(), expected, rtol=1e-6, atol=0)
 
