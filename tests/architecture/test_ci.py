@@ -13,7 +13,6 @@ import yaml
 ROOT = Path(__file__).parents[2]
 TESTS = """
 import pytest
-import yaml
 @pytest.mark.skipif(True, reason="needs a browser: install chromium")
 def test_page(): pass
 def test_kernels(): pytest.skip("the sparse runtime is not built: no library")
