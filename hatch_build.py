@@ -13,12 +13,13 @@ from types import ModuleType
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from packaging.tags import platform_tags
 
 SKIP_VARIABLE = "N2NSURGERY_NO_RUNTIME"
 
 
 class RuntimeBuildHook(BuildHookInterface[Any]):
-    """Adds the library to what is packed, and makes the wheel one of this platform."""
+    """Adds the library to what is packed, and tags the wheel for any Python 3 of this platform."""
 
     PLUGIN_NAME = "custom"
 
@@ -37,7 +38,13 @@ class RuntimeBuildHook(BuildHookInterface[Any]):
             return
         build_data["artifacts"].append(library.relative_to(self.root).as_posix())  # although git ignores it
         build_data["pure_python"] = False
-        build_data["infer_tag"] = True
+        build_data["tag"] = f"py3-none-{own_platform()}"  # the library has no symbol of its interpreter
+
+
+def own_platform() -> str:
+    """This platform's own tag, `linux_x86_64` or `macosx_14_0_arm64`; auditwheel makes a manylinux tag of the first."""
+    tags = list(platform_tags())
+    return next((tag for tag in tags if tag.startswith("linux")), tags[0])
 
 
 def load_builder(path: Path) -> ModuleType:

@@ -42,8 +42,8 @@ _EXIT_CODES = (
 )
 _ABOUT_RECIPES = (
     "`n2nsurgery recipe init` writes a recipe to start from, `recipe check` reads one and prints it with every default "
-    "filled in, and `recipe schema` prints the JSON schema for editors. `--set train.epochs=5` replaces a value for "
-    "one run."
+    "filled in, and `recipe schema` prints the JSON schema for editors. `recipe list` shows those that come with the "
+    "package, which `train recipe:NAME` takes. `--set train.epochs=5` replaces a value for one run."
 )
 _ABOUT_PARTS = (
     "Your own are added by a decorator, an entry point or a plugin: see [Own criterion](../tutorials/own-criterion.md)."

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from n2nsurgery.recipe.shipped import PREFIX, shipped
 from n2nsurgery.registries import DATA_SETS, FAMILIES
 
 _MARKERS = ("manifest.json", "run.json")
@@ -39,8 +40,9 @@ def onnx_files(incomplete: str) -> list[str]:
 
 
 def recipes(incomplete: str) -> list[str]:
-    """Files whose name ends in .yaml or .yml, here and in the folders below."""
-    return [*_files(incomplete, "yaml"), *_files(incomplete, "yml")]
+    """Files whose name ends in .yaml or .yml, here and in the folders below; and the recipes of the package."""
+    own = [f"{PREFIX}{name}" for name in shipped()]
+    return [*_files(incomplete, "yaml"), *_files(incomplete, "yml"), *_starting(incomplete, own)]
 
 
 def data_sets(incomplete: str) -> list[str]:

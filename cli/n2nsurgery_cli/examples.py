@@ -9,7 +9,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "n2nsurgery apply package.module:factory --density 0.1 --ignore head --dry-run",
     ),
     "train": (
-        "n2nsurgery train recipes/smoke.yaml",
+        "n2nsurgery train recipe:smoke",
         "n2nsurgery train recipe.yaml --set train.epochs=5 --gpus 4",
         "n2nsurgery train recipe.yaml --resume",
     ),
@@ -20,7 +20,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "diff": ("n2nsurgery diff exported/A exported/B",),
     "verify": ("n2nsurgery verify model.onnx --against exported/ARTIFACT",),
     "bench": ("n2nsurgery bench model.onnx --threads 1",),
-    "sweep": ("n2nsurgery sweep recipes/morse.yaml --density 25% --list",),
+    "sweep": ("n2nsurgery sweep recipe:morse --density 25% --list",),
     "reproduce": ("n2nsurgery reproduce", "n2nsurgery reproduce table1 --scale smoke"),
     "models": ("n2nsurgery models 'resnet*'",),
 }

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from n2nsurgery.core.version import __version__
+from n2nsurgery_cli.bash_words import whole_words
 from n2nsurgery_cli.commands.apply import apply
 from n2nsurgery_cli.commands.bench import bench
 from n2nsurgery_cli.commands.compress import compress
@@ -55,4 +56,5 @@ def program(
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    sys.exit(exit_code_of(lambda: app(spelled_out(sys.argv[1:]), prog_name="n2nsurgery")))
+    with whole_words():
+        sys.exit(exit_code_of(lambda: app(spelled_out(sys.argv[1:]), prog_name="n2nsurgery")))

@@ -38,7 +38,9 @@ Preset = Annotated[presets.Preset | None, typer.Option(metavar="paper", help=pre
 RecipeFile = Annotated[
     Path,
     typer.Argument(
-        metavar="RECIPE", help="a YAML file; `n2nsurgery recipe init` begins one", autocompletion=completion.recipes
+        metavar="RECIPE",
+        help="a YAML file (`n2nsurgery recipe init` begins one), or recipe:NAME as `n2nsurgery recipe list` shows them",
+        autocompletion=completion.recipes,
     ),
 ]
 Set = Annotated[

@@ -38,10 +38,10 @@ INSTALLS = ("pip install ", "uv run pytest", "uv run mkdocs ")
 STAND_INS = {
     "apply resnet50 --density 0.05": "apply mlp --density 0.05 --num-classes 10",
     "inspect resnet50": "inspect mlp",
-    "train recipes/smoke.yaml": "train recipes/smoke.yaml --set model.name=cifar-tiny-resnet --set train.epochs=1"
+    "train recipe:smoke": "train recipe:smoke --set model.name=cifar-tiny-resnet --set train.epochs=1"
     " --set data.train=192 --set data.validation=32 --set data.test=32",
-    "train recipes/cifar10-vgg19.yaml --download --set surgery.density=0.02 --gpus 4": "recipe check"
-    " recipes/cifar10-vgg19.yaml --set surgery.density=0.02",
+    "train recipe:cifar10-vgg19 --download --set surgery.density=0.02 --gpus 4": "recipe check"
+    " recipe:cifar10-vgg19 --set surgery.density=0.02",
 }
 AGAIN = {
     "export": "already exists",

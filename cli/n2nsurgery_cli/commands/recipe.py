@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from n2nsurgery.recipe.shipped import PREFIX, about, recipe_file, shipped
 from n2nsurgery_cli import completion, options
 from n2nsurgery_cli.grouped import GroupedCommand
 from n2nsurgery_cli.plugin_option import takes_plugins
@@ -31,7 +32,7 @@ def check(
     with session(quiet=quiet, verbose=verbose):
         from n2nsurgery.pipelines.training.check_recipe import check
 
-        checked = check(file, tuple(set_ or ()))
+        checked = check(recipe_file(file), tuple(set_ or ()))
         document = {"recipe": checked.to_json(), "recipe_hash": checked.hash}
         text = checked.to_yaml()
     if json:
@@ -40,6 +41,15 @@ def check(
         print_json(document)
     elif not quiet:
         typer.echo(f"# {file} is valid; as it is carried out (hash {checked.hash[:8]}):\n{text}", nl=False)
+
+
+@recipe.command("list", cls=GroupedCommand)
+def list_(json: options.Json = False) -> None:
+    """List the recipes that come with n2nsurgery; `train`, `sweep` and `recipe check` take them by these names."""
+    from n2nsurgery_cli.console.output import draw_recipes, show
+
+    named = [{"name": f"{PREFIX}{name}", "about": about(path), "file": str(path)} for name, path in shipped().items()]
+    show({"recipes": named}, draw_recipes, as_json=json, quiet=False)
 
 
 @recipe.command(cls=GroupedCommand)

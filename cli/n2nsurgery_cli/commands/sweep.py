@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from n2nsurgery.experiments.trials.sweep_request import SweepRequest
+from n2nsurgery.recipe.shipped import recipe_file
 from n2nsurgery_cli import options
 from n2nsurgery_cli.config_options import Given, options_of
 from n2nsurgery_cli.session import session
@@ -21,7 +22,7 @@ def sweep(
     The linear layers keep whole fan-outs. The layers keep the same number of weights in all; the recipe says the rest.
     Finished settings are kept: the same command goes on where it stopped.
     """
-    request = SweepRequest(recipe=recipe, **asked)
+    request = SweepRequest(recipe=recipe_file(recipe), **asked)
     with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.experiments.trials.sweep import run
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
+from n2nsurgery.recipe.shipped import PREFIX, recipe_file
 from n2nsurgery_cli import options
 from n2nsurgery_cli.config_options import Given, options_of
 from n2nsurgery_cli.session import session
@@ -30,7 +31,7 @@ def train(
     eval, export and verify. Ctrl-C saves the state and exits with 130; --resume goes on from there, bit by bit.
     Under torchrun this is one of its processes.
     """
-    request = TrainRequest(recipe=recipe, **asked)
+    request = TrainRequest(recipe=recipe_file(recipe), **asked)
     with session(quiet=quiet, verbose=verbose) as progress:
         if request.gpus is not None and _starts_others(request, request.gpus):
             return
@@ -46,13 +47,13 @@ def train(
 
 
 def spelled_out(arguments: Sequence[str]) -> list[str]:
-    """`arguments` with a bare `--resume` as `--resume=auto`: what follows it is a value only where it names no file."""
+    """`arguments` with a bare `--resume` as `--resume=auto`: what follows is a value only where it names no recipe."""
     return list(_spelled_out(arguments))
 
 
 def _spelled_out(arguments: Sequence[str]) -> Iterator[str]:
     for argument, following in zip_longest(arguments, arguments[1:], fillvalue="-"):
-        bare = argument == "--resume" and (following.startswith("-") or Path(following).is_file())
+        bare = argument == "--resume" and (following.startswith(("-", PREFIX)) or Path(following).is_file())
         yield f"--resume={AUTO}" if bare else argument
 
 

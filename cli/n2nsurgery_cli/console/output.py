@@ -110,6 +110,11 @@ def draw_models(console: Console, document: Document) -> None:
         draw_line(console, name)
 
 
+def draw_recipes(console: Console, document: Document) -> None:
+    """The recipes of the package, one a line."""
+    draw_facts(console, {row["name"]: row["about"] for row in document["recipes"]})
+
+
 def draw_coverage(console: Console, document: Document) -> None:
     """One row for each model that was tried."""
     rows = [

@@ -95,10 +95,13 @@ def _retrieve(remote: Remote, target: Path) -> None:
         urls={target.name: remote.url},
         retry_if_failed=_RETRIES,
     )
+    target.touch()
+    mode = target.stat().st_mode
+    target.unlink()
     bound = _SizeBound(remote)
     downloader = pooch.HTTPDownloader(progressbar=bound, timeout=_SECONDS, chunk_size=_BLOCK)
     files.fetch(target.name, downloader=downloader)
-    target.chmod(0o644)  # pooch's temporary file is readable only for its owner, and data folders are shared
+    target.chmod(mode)  # pooch's temporary file is readable only for its owner, and data folders are shared
 
 
 def _unexpected(remote: Remote, found: str) -> str:

@@ -26,6 +26,7 @@ from n2nsurgery.pipelines.sparse_twins import sparse_twin
 from n2nsurgery.pipelines.training.train import run as run_recipe
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training.training_text import epoch_line, step_line
+from n2nsurgery.recipe.shipped import recipe_file
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.keywords import TrainOptions
@@ -75,7 +76,7 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
     data_root: str | Path | None = None,
     **options: Unpack[TrainOptions],
 ) -> TrainOutcome:
-    """Train `model` in place on `data`, or carry out the recipe in the file `model`; what came of it.
+    """Train `model` in place on `data`, or carry out the recipe `model`, a file or `recipe:NAME`; what came of it.
 
     `folder` gets checkpoints, metrics.jsonl and metrics.csv; that of a pruned model is a run, which `load` reads.
     Pruned weights stay at exactly zero under any optimizer. `options` are the fields of `TrainConfig`: epochs,
@@ -111,10 +112,11 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
     if not isinstance(callbacks, Callbacks):
         raise UsageError(f"callbacks is a {type(callbacks).__name__}; give n2nsurgery.Callbacks(on_epoch=function)")
     if isinstance(model, str | Path):
-        _require_recipe(model, data)
+        file = recipe_file(model)
+        _require_recipe(file, data)
         require_unused("a recipe says what its data is and how it is read", validation=validation, test=test,
                        collate=collate, workers=workers, batches_per_epoch=batches_per_epoch)  # fmt: skip
-        request = _request(model, folder, wanted, resume=resume, allow_import=allow_import, download=download,
+        request = _request(file, folder, wanted, resume=resume, allow_import=allow_import, download=download,
                            data_root=data_root)  # fmt: skip
         return _train_recipe(request, own, callbacks)
     require_unused("only a recipe names code and data", allow_import=allow_import, download=download,
@@ -225,8 +227,8 @@ def _run_id(data: Any, own: OwnParts) -> str:  # noqa: ANN401
     return fingerprint({"data": type(data).__qualname__, "size": size, "parts": names})
 
 
-def _require_recipe(model: str | Path, data: object) -> None:
-    if Path(model).suffix not in _RECIPES:
+def _require_recipe(model: Path, data: object) -> None:
+    if model.suffix not in _RECIPES:
         raise UsageError(
             f"'{model}' is no recipe ({', '.join(_RECIPES)}); a model by name is built first, by `n2nsurgery.apply`"
         )
@@ -235,7 +237,7 @@ def _require_recipe(model: str | Path, data: object) -> None:
 
 
 def _request(  # noqa: PLR0913 - each is an option of the command
-    recipe: str | Path,
+    recipe: Path,
     folder: str | Path | None,
     options: Mapping[str, Any],
     *,
@@ -246,7 +248,7 @@ def _request(  # noqa: PLR0913 - each is an option of the command
 ) -> TrainRequest:
     """The request of a recipe, whose `train` section the `options` change."""
     return TrainRequest(
-        recipe=Path(recipe),
+        recipe=recipe,
         overrides=tuple(f"train.{name}={json.dumps(value, default=asdict)}" for name, value in options.items()),
         output=Path(folder) if folder is not None else None,
         resume=AUTO if resume else None,

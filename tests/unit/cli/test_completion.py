@@ -6,6 +6,7 @@ import pytest
 
 from n2nsurgery.experiments.paper.reproduction import EXPERIMENTS
 from n2nsurgery.models.catalog import list_models
+from n2nsurgery.recipe.shipped import shipped
 from n2nsurgery_cli import completion
 
 
@@ -50,8 +51,9 @@ def offered(program, monkeypatch):
         ("n2nsurgery apply wide_resnet5", ["wide_resnet50_2"]),
         ("n2nsurgery apply mlp --criterion s", ["snip", "synflow"]),
         ("n2nsurgery apply mlp --skip r", ["residual"]),
-        ("n2nsurgery train ", ["own.yaml", "recipes/smoke.yaml"]),
-        ("n2nsurgery recipe check rec", ["recipes/smoke.yaml"]),
+        ("n2nsurgery train ", ["own.yaml", "recipes/smoke.yaml", *(f"recipe:{name}" for name in shipped())]),
+        ("n2nsurgery recipe check recipes", ["recipes/smoke.yaml"]),
+        ("n2nsurgery sweep recipe:smo", ["recipe:smoke"]),
         ("n2nsurgery export ", ["exported/one", "exported/two", "runs/first"]),
         ("n2nsurgery eval ru", ["runs/first"]),
         ("n2nsurgery eval runs/first --data cifar100", ["cifar100"]),
@@ -62,6 +64,25 @@ def offered(program, monkeypatch):
 )
 def test_values_are_completed(offered, line, expected):
     assert [name for name in offered(line).split() if name != "table4"] == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "current", "expected"),
+    [
+        (["n2nsurgery", "train", "recipe", ":", "cifar10-s"], 4, "cifar10-small"),
+        (["n2nsurgery", "recipe", "check", "recipe", ":"], 4, "cifar10-resnet50 cifar10-small"),
+        (["n2nsurgery", "train", "recipe", ":", "smoke", "--dev"], 5, "--device"),
+    ],
+)
+def test_bash_which_splits_words_at_colons_is_offered_what_follows_the_colon(
+    program, monkeypatch, words, current, expected
+):
+    monkeypatch.setenv("_N2NSURGERY_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "\n".join(words))
+    monkeypatch.setenv("COMP_CWORD", str(current))
+    answer = program().stdout.split()
+    assert answer[: len(expected.split())] == expected.split()
+    assert not any(":" in name for name in answer)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -133,7 +133,12 @@ def test_more_gpus_than_there_are_is_a_failure_of_the_run(program, tmp_path):
 def test_a_bare_resume_means_auto(tmp_path):
     file = tmp_path / "r.yaml"
     file.touch()
-    for line in (["train", "--resume", str(file)], ["train", str(file), "--resume"], ["train", "r", "--resume", "-q"]):
+    for line in (
+        ["train", "--resume", str(file)],
+        ["train", "--resume", "recipe:smoke"],
+        ["train", str(file), "--resume"],
+        ["train", "r", "--resume", "-q"],
+    ):
         assert [argument for argument in spelled_out(line) if argument.startswith("--resume")] == ["--resume=auto"]
         assert len(spelled_out(line)) == len(line)
     for line in (["train", "r", "--resume", "runs/a"], ["train", "r", "--resume", "auto"], ["train", "--resume=x"]):

@@ -1,6 +1,7 @@
 """Archives fetched on request: verified, whole or not there, and only where permitted."""
 
 import hashlib
+import os
 import struct
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -73,10 +74,15 @@ def test_a_file_that_is_far_too_large_is_given_up(tmp_path, server):
     assert list((tmp_path / "data").iterdir()) == []
 
 
-def test_a_file_is_readable_for_everyone(tmp_path, published):
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_a_file_has_the_permissions_that_the_umask_gives(tmp_path, published, umask, mode):
     digest = hashlib.sha256(CONTENT).hexdigest()
-    path = fetch(Remote(url=published, size=len(CONTENT), digest=digest), tmp_path / "data")
-    assert path.stat().st_mode & 0o777 == 0o644
+    before = os.umask(umask)
+    try:
+        path = fetch(Remote(url=published, size=len(CONTENT), digest=digest), tmp_path / "data")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == mode
 
 
 def test_a_failed_attempt_is_repeated(tmp_path, published, monkeypatch):
