@@ -13,6 +13,7 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.coverage.row import CoverageRow
 
 _PRELOADED = ["n2nsurgery.coverage.probe"]  # torch is loaded once, and each process begins as a copy
+_PRELOADED_FOR_EXPORT = ["torch._dynamo", "torch.export", "onnxscript"]  # five seconds of imports for every model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class Limits:
 def rows(names: Sequence[str], limits: Limits, *, export: bool = True) -> Iterator[CoverageRow]:
     """The row of every model of `names`, one after the other, as each is done."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
+    context.set_forkserver_preload([*_PRELOADED, *(_PRELOADED_FOR_EXPORT if export else ())])
     for name in names:
         receiver, sender = context.Pipe(duplex=False)
         process = context.Process(target=_probe, args=(name, sender, limits.gigabytes, export), daemon=True)

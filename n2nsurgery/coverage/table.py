@@ -8,6 +8,7 @@ from importlib import metadata
 from n2nsurgery.coverage.catalogue import GROUPS
 from n2nsurgery.coverage.row import CoverageRow
 
+_Cells = tuple[str, ...]
 _PACKAGES = {"own": "torch", "smp": "segmentation-models-pytorch"}
 _HEAD = """# Which models are served
 
@@ -15,6 +16,7 @@ One command makes this page: `n2nsurgery models --coverage --output docs/coverag
 weights and pruned to half of its weights with default options but for `--engine auto`, in a process of its own. It is
 *served* if it was traced, compared with the original, pruned and given skips. *Pruned only*: the same, without a place
 for a skip. *Refused*: a message says what is in the way. *Failed*: another error, or a limit of time or memory.
+With `--filter`, only the rows of those models are made anew.
 
 - visible: prunable weights, as a share of all parameters
 - skips: how many, and over how many layers
@@ -27,23 +29,39 @@ _OUTCOMES = ("served", "pruned only", "refused", "failed")
 _COLUMNS = ("model", "outcome", "traced", "visible", "skips", "engine", "gates", "parity", "seconds", "reason")
 
 
-def page(rows: Sequence[CoverageRow]) -> str:
-    """The whole page; libraries in a fixed order, models in that of `rows`."""
-    by_group = {group: [row for row in rows if row.name.startswith(f"{group}:")] for group in GROUPS}
-    parts = [_HEAD, _table(("library", "models", *_OUTCOMES, "exported"), [
-        _sums(group, found) for group, found in by_group.items() if found
-    ])]  # fmt: skip
+def page(rows: Sequence[CoverageRow], before: str = "") -> str:
+    """The whole page; libraries in a fixed order, models in that of `rows`.
+
+    `before`: a page of an earlier run. Its rows of other models stay in their places, but for those of libraries that
+    are installed in another version now.
+    """
+    by_group = {
+        group: _rows_of(before, group) | {row.name: _cells(row) for row in rows if row.name.startswith(f"{group}:")}
+        for group in GROUPS
+    }
+    by_group = {group: found for group, found in by_group.items() if found}
+    sums = [_sums(group, list(found.values())) for group, found in by_group.items()]
+    parts = [_HEAD, _table(("library", "models", *_OUTCOMES, "exported"), sums)]
     for group, found in by_group.items():
-        if found:
-            parts += [f"## {group}\n", _table(_COLUMNS, [_cells(row) for row in found])]
+        parts += [f"## {group}\n", _table(_COLUMNS, list(found.values()))]
     return "\n".join(parts)
 
 
-def _sums(group: str, rows: Sequence[CoverageRow]) -> tuple[str, ...]:
-    tried = [row for row in rows if row.outcome != "skipped"]
-    counts = [sum(row.outcome == outcome for row in tried) for outcome in _OUTCOMES]
-    exported = sum(row.parity is not None for row in tried)
-    return (f"{group} {_version(group)}", *map(str, (len(tried), *counts, exported)))
+def _rows_of(before: str, group: str) -> dict[str, _Cells]:
+    """The rows of a library in an earlier page, by the name of the model."""
+    if f"| {group} {_version(group)} | " not in before:
+        return {}
+    _, _, section = before.partition(f"## {group}\n")
+    lines = section.partition("\n## ")[0].splitlines()
+    cells = [tuple(line[2:-2].split(" | ")) for line in lines if line.startswith("| ")]
+    return {f"{group}:{each[0]}": each for each in cells[2:] if len(each) == len(_COLUMNS)}  # after head and rule
+
+
+def _sums(group: str, rows: Sequence[_Cells]) -> _Cells:
+    outcomes = [cells[_COLUMNS.index("outcome")] for cells in rows]
+    exported = sum(cells[_COLUMNS.index("parity")] != "" for cells in rows)
+    tried = len(rows) - outcomes.count("skipped")
+    return (f"{group} {_version(group)}", *map(str, (tried, *map(outcomes.count, _OUTCOMES), exported)))
 
 
 def _version(group: str) -> str:
@@ -53,7 +71,7 @@ def _version(group: str) -> str:
         return "(not installed)"
 
 
-def _cells(row: CoverageRow) -> tuple[str, ...]:
+def _cells(row: CoverageRow) -> _Cells:
     reason = "; ".join(filter(None, (row.reason, *row.leaves)))
     return (
         row.name.partition(":")[2],

@@ -26,7 +26,12 @@ def models(
     gigabytes: Annotated[int, typer.Option(metavar="GB", help="of --coverage: memory for each model")] = 8,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="PATH", help="of --coverage: the page to write, in Markdown"),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="of --coverage: the page to write, in Markdown; rows of other models that it has stay",
+        ),
     ] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
@@ -59,12 +64,13 @@ def _cover(
         from n2nsurgery.coverage.table import page
 
         limits, chosen = Limits(seconds=seconds, gigabytes=gigabytes), names(pattern)
+        before = output.read_text(encoding="utf-8") if output is not None and output.exists() else ""
         found = []
         for index, row in enumerate(rows(chosen, limits)):
             found.append(row)
             progress(f"{row.name}: {row.outcome}", (index + 1) / len(chosen))
             if output is not None:  # after each model: a run of hours may be stopped
-                output.write_text(page(found), encoding="utf-8")
+                output.write_text(page(found, before), encoding="utf-8")
 
     from n2nsurgery_cli.console.output import draw_coverage, show
 

@@ -40,8 +40,8 @@ _MODELS: Mapping[str, tuple[Mapping[str, Any], Callable[[], dict[str, Any]]]] = 
         "UNet2DModel": (_FLAT | _WIDTHS, lambda: _noised(3, 16, 16)),
         "UNet2DConditionModel": (_CROSS | _WIDTHS, lambda: _noised(4, 16, 16) | {"encoder_hidden_states": _text()}),
         "UNet1DModel": (
-            {"sample_size": 32, "block_out_channels": (8, 8, 16), "in_channels": 2, "out_channels": 2,
-             "extra_in_channels": 16},
+            {"sample_size": 32, "block_out_channels": (32, 32, 64), "in_channels": 2, "out_channels": 2,
+             "extra_in_channels": 64},
             lambda: _noised(2, 64),
         ),
         "UNet3DConditionModel": (_VIDEO | _WIDTHS, lambda: _noised(4, 2, 8, 8) | {"encoder_hidden_states": _text()}),

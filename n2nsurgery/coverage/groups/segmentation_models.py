@@ -15,6 +15,7 @@ _DECODERS = (
     "Segformer", "DPT",
 )  # fmt: skip
 _OWN_ENCODER = {"DPT": "tu-vit_tiny_patch16_224.augreg_in21k"}
+_OWN_SIZE = {"DPT": 224, "PAN": 256}  # PAN pools what its encoder leaves three times more
 
 
 def names() -> tuple[str, ...]:
@@ -26,6 +27,6 @@ def names() -> tuple[str, ...]:
 def build(name: str) -> tuple[nn.Module, Inputs]:
     """The decoder for two classes, without pretrained weights."""
     kind = getattr(importlib.import_module("segmentation_models_pytorch"), name)
-    size = 224 if name in _OWN_ENCODER else _SIZE
+    size = _OWN_SIZE.get(name, _SIZE)
     module = kind(encoder_name=_OWN_ENCODER.get(name, "resnet18"), encoder_weights=None, classes=2)
     return module, (torch.randn(2, 3, size, size),)

@@ -12,8 +12,8 @@ _VIDEO = ("mvit_v1_b", "mvit_v2_s", "s3d", "swin3d_b", "swin3d_s", "swin3d_t", "
 
 
 def names() -> tuple[str, ...]:
-    """The installed torchvision's names; quantized models, whose weights are no parameters, are left out."""
-    return tuple(name for name in list_models("torchvision") if not name.startswith("quantized_"))
+    """The installed torchvision's names; those that begin with `quantized_` are ready for it and still in float."""
+    return list_models("torchvision")
 
 
 def build(name: str) -> tuple[nn.Module, Inputs]:

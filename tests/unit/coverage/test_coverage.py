@@ -8,7 +8,7 @@ import pytest
 
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.coverage.catalogue import names
-from n2nsurgery.coverage.groups import own_modules, transformers_models
+from n2nsurgery.coverage.groups import own_modules, torchvision_models, transformers_models
 from n2nsurgery.coverage.matrix import Limits, rows
 from n2nsurgery.coverage.probe import probe
 from n2nsurgery.coverage.row import CoverageRow
@@ -111,6 +111,28 @@ def test_the_page_has_sums_for_each_library_and_a_line_for_each_model():
     assert "| a | served | whole | 50.0% | 3 over 3 | hooks | passed | 2.5e-07 | 1.3 |  |" in lines
     assert "| b | pruned only | 1 leaves | 25.0% | 0 |  | passed |  | 0.0 | Odd: x \\| y |" in lines
     assert "| c | refused |  |  |  |  |  |  | 0.0 | a &lt;reason> |" in lines
+
+
+def test_rows_of_an_earlier_page_stay_where_their_models_are_not_tried_again():
+    rows = [
+        CoverageRow(name=name, outcome="served", parity=1e-7, reason="x | y") for name in ("own:a", "own:b", "own:c")
+    ]
+    before = page(rows)
+    again = CoverageRow(name="own:b", outcome="refused")
+    assert page([again], before) == page([rows[0], again, rows[2]])
+    assert page(rows, before) == before
+    added = CoverageRow(name="monai:d", outcome="failed")
+    assert page([added], before) == page([*rows, added])
+
+
+def test_rows_of_another_version_of_a_library_are_dropped():
+    before = page([CoverageRow(name="own:a", outcome="served")]).replace("| own 2", "| own 1")
+    rows = [CoverageRow(name="own:b", outcome="served")]
+    assert page(rows, before) == page(rows)
+
+
+def test_every_model_of_torchvision_is_in_the_matrix():
+    assert len(torchvision_models.names()) == 121
 
 
 @pytest.mark.slow
