@@ -16,7 +16,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "eval": ("n2nsurgery eval", "n2nsurgery eval runs/RUN --split validation --last"),
     "export": ("n2nsurgery export", "n2nsurgery export runs/RUN -o model.onnx"),
     "inspect": ("n2nsurgery inspect resnet50", "n2nsurgery inspect model.onnx --json"),
-    "report": ("n2nsurgery report --html", "n2nsurgery report exported/A --reference exported/B"),
+    "report": (
+        "n2nsurgery report --html",
+        "n2nsurgery report exported/A --png -o a.png",
+        "n2nsurgery report exported/A --reference exported/B",
+    ),
     "diff": ("n2nsurgery diff exported/A exported/B",),
     "verify": ("n2nsurgery verify model.onnx --against exported/ARTIFACT",),
     "bench": ("n2nsurgery bench model.onnx --threads 1",),

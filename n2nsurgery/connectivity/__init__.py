@@ -19,6 +19,8 @@ On networks: a ChannelGraph, held by a Subject, read by the METRICS. Needs numpy
     report.report(subject, reference)            a ConnectivityReport: findings, all metrics, layers, curves
     difference.difference(a, b)                  a ConnectivityDifference, layer by layer
     page.render.render(report, graph, reference) the report as an HTML page; needs jinja2
+    plot_report(report)                          its plots as a matplotlib figure, also each by itself: plot_heat,
+                                                 plot_limits, plot_distance, plot_scree, plot_density
 """
 
 from __future__ import annotations
@@ -38,6 +40,14 @@ if TYPE_CHECKING:
     from n2nsurgery.connectivity.heat.signature import heat_signature, saturated_signature, saturation_time
     from n2nsurgery.connectivity.measures.measurement import METRICS, Column, Curve, Measurement, Metric, Quantity
     from n2nsurgery.connectivity.measures.subject import Origin, Subject
+    from n2nsurgery.connectivity.page.plots import (
+        plot_density,
+        plot_distance,
+        plot_heat,
+        plot_limits,
+        plot_report,
+        plot_scree,
+    )
     from n2nsurgery.connectivity.paths.reach import effective_density
     from n2nsurgery.connectivity.paths.scatter_vector import Scatter, scatter
     from n2nsurgery.connectivity.report.difference import ConnectivityDifference
@@ -71,6 +81,12 @@ __all__ = [
     "heat_signature",
     "identity_block",
     "laplacian",
+    "plot_density",
+    "plot_distance",
+    "plot_heat",
+    "plot_limits",
+    "plot_report",
+    "plot_scree",
     "saturated_signature",
     "saturation_time",
     "scatter",
@@ -107,6 +123,12 @@ __getattr__, __dir__ = public_names(
         "heat_signature": "n2nsurgery.connectivity.heat.signature:heat_signature",
         "identity_block": "n2nsurgery.connectivity.graph.channel_graph:identity_block",
         "laplacian": "n2nsurgery.connectivity.heat.laplacian:laplacian",
+        "plot_density": "n2nsurgery.connectivity.page.plots:plot_density",
+        "plot_distance": "n2nsurgery.connectivity.page.plots:plot_distance",
+        "plot_heat": "n2nsurgery.connectivity.page.plots:plot_heat",
+        "plot_limits": "n2nsurgery.connectivity.page.plots:plot_limits",
+        "plot_report": "n2nsurgery.connectivity.page.plots:plot_report",
+        "plot_scree": "n2nsurgery.connectivity.page.plots:plot_scree",
         "saturated_signature": "n2nsurgery.connectivity.heat.signature:saturated_signature",
         "saturation_time": "n2nsurgery.connectivity.heat.signature:saturation_time",
         "scatter": "n2nsurgery.connectivity.paths.scatter_vector:scatter",

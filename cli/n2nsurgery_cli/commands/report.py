@@ -47,6 +47,7 @@ def report(
             request,
             reference=replace(request, model=page.reference) if page.reference is not None else None,
             html=page.html,
+            png=page.png,
             output=page.output,
             overwrite=page.overwrite,
             progress=progress,

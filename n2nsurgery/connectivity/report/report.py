@@ -68,6 +68,10 @@ class ConnectivityReport:
     notes: tuple[str, ...] = ()
     schema: int = field(default=SCHEMA)
 
+    def __repr__(self) -> str:
+        """One line, for whoever prints a report of thousands of numbers."""
+        return f"ConnectivityReport({self.headline!r})"
+
     @property
     def verdict(self) -> str:
         """`well`, `moderately`, `weakly` or `badly connected`, `partly cut` or `cut`."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from n2nsurgery.connectivity.graph.report_config import ReportConfig, ReportOptions
 from n2nsurgery.core.config.options import Range, check_options, option
+from n2nsurgery.core.errors import UsageError
 
 _NETWORK, _PAGE = "The network", "The page"
 
@@ -61,7 +62,8 @@ class PageRequest:
     """What a report is compared with, and where it is written.
 
     `reference`: another network, None for the network's own dense form. `html`: write the page, to `output` or else to
-    NAME.report.html in the working folder. Raises UsageError for values of another type.
+    NAME.report.html in the working folder; `png`: the plots as a picture likewise. Raises UsageError for values of
+    another type, and where both are asked for.
     """
 
     reference: str | None = field(
@@ -71,11 +73,14 @@ class PageRequest:
         ),
     )
     html: bool = field(default=False, metadata=option("write a page; default: NAME.report.html here", group=_PAGE))
+    png: bool = field(default=False, metadata=option("write the plots; default: NAME.report.png here", group=_PAGE))
     output: Path | None = field(
-        default=None, metadata=option("the file to write: .html or .json", metavar="PATH", group=_PAGE)
+        default=None, metadata=option("the file to write: .html, .json or .png", metavar="PATH", group=_PAGE)
     )
     overwrite: bool = field(default=False, metadata=option("replace what is there; refused by default", group=_PAGE))
 
     def __post_init__(self) -> None:
-        """Raise UsageError for values of another type."""
+        """Raise UsageError for values of another type, and for two forms at once."""
         check_options(self)
+        if self.html and self.png:
+            raise UsageError("--html and --png are two files: ask for one, then for the other")

@@ -15,7 +15,8 @@ from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest
 from n2nsurgery.pipelines.connectivity.graph_source import read_subject
 
-FORMS = (".html", ".json")
+FORMS = (".html", ".json", ".png")
+PAGE, PICTURE = ".html", ".png"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,17 +36,19 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     *,
     reference: GraphRequest | None = None,
     html: bool = False,
+    png: bool = False,
     output: Path | None = None,
     overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> ReportOutcome:
     """Report on a network against `reference`, or else against its own dense form; write it where asked to.
 
-    `html`: write the page, to `output` or else to NAME.report.html in the working folder. `output` alone: the page or
-    the JSON document, by its suffix. Raises UsageError where the file exists and `overwrite` is false, where both
-    networks do not have the same channels, and where their graphs were made by different conventions.
+    `html`: write the page, to `output` or else to NAME.report.html in the working folder; `png`: the plots as a picture
+    likewise. `output` alone: the page, the JSON document or the picture, by its suffix. Raises UsageError where the
+    file exists and `overwrite` is false, where both networks do not have the same channels, and where their graphs were
+    made by different conventions.
     """
-    path = target(request.model, html=html, output=output)
+    path = target(request.model, form=PAGE if html else PICTURE if png else None, output=output)
     if path is not None:
         ensure_writable(path, overwrite=overwrite)
     subject = read_subject(request, part_of(progress, 0, 0.2))
@@ -59,11 +62,14 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     return ReportOutcome(report=found, written=path)
 
 
-def target(model: str, *, html: bool, output: Path | None) -> Path | None:
-    """The file to write, None for none; raises UsageError where `output` has another suffix than what is asked for."""
+def target(model: str, *, form: str | None, output: Path | None) -> Path | None:
+    """The file to write, None for none; raises UsageError where `output` has another suffix than the `form` asked for.
+
+    `form`: one of FORMS, or None for that of `output`.
+    """
     if output is None:
-        return Path(f"{Path((Path(model).name or model).replace(':', '-')).name}.report.html") if html else None
-    allowed = FORMS[:1] if html else FORMS
+        return Path(f"{Path((Path(model).name or model).replace(':', '-')).name}.report{form}") if form else None
+    allowed = (form,) if form else FORMS
     if output.suffix.lower() not in allowed:
         wanted = " or ".join(f"'{output.with_suffix(suffix)}'" for suffix in allowed)
         raise UsageError(f"--output is '{output}': a report ends in {' or '.join(allowed)}, so name it {wanted}")
@@ -73,11 +79,18 @@ def target(model: str, *, html: bool, output: Path | None) -> Path | None:
 def write_report(
     path: Path, found: ConnectivityReport, subject: Subject, reference: Subject, *, overwrite: bool
 ) -> None:
-    """Write the report `found` on `subject` against `reference`: the document (.json), or the page.
+    """Write the report `found` on `subject` against `reference`: the document (.json), the plots (.png) or the page.
 
     Raises UsageError where the file exists and `overwrite` is false.
     """
-    if path.suffix.lower() == ".json":
+    form = path.suffix.lower()
+    if form == PICTURE:
+        from n2nsurgery.connectivity.page.plots import write_png  # only the picture needs matplotlib
+
+        with atomic_file(path, overwrite=overwrite) as staging:
+            write_png(found, staging)
+        return
+    if form == ".json":
         text = json.dumps(found.to_json(), indent=2, allow_nan=False) + "\n"
     else:
         from n2nsurgery.connectivity.page.render import render  # only the page needs jinja2

@@ -35,7 +35,8 @@ def report(
     """How well `model` is connected, against `reference` or else against its own dense form.
 
     `model`: a pruned model, a module (with `example_inputs`), the folder of an artifact or a run, an .onnx file, or a
-    model by name. `output`: a file for the page (.html) or the document (.json). `options`: the fields of GraphRequest,
+    model by name. `output`: a file for the page (.html), the document (.json)
+    or the plots (.png). `options`: the fields of GraphRequest,
     for both networks: what makes an edge, `max_nodes`, and how a network by name or folder is read. Raises UsageError
     where the file exists and `overwrite` is false, where both networks do not have the same channels, and for more than
     `max_nodes` of them; UnknownNameError for an unknown option; and the errors of reading a network.

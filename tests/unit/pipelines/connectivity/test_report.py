@@ -11,7 +11,7 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.progress import SILENT
 from n2nsurgery.pipelines.connectivity import diff, report
 from n2nsurgery.pipelines.connectivity.channel_graphs import skip_kinds
-from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest
+from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest, PageRequest
 from n2nsurgery.pipelines.connectivity.graph_source import read_subject
 
 
@@ -85,6 +85,18 @@ def test_another_suffix_is_refused_with_a_name_that_would_do(tmp_path, output, h
         run(output=tmp_path / output, html=html)
 
 
+def test_the_plots_are_a_picture(tmp_path):
+    assert run(png=True).written.resolve() == tmp_path / "net-0.4.report.png"
+    assert run(output=tmp_path / "b.png").written is not None
+    pictures = [(tmp_path / name).read_bytes() for name in ("net-0.4.report.png", "b.png")]
+    assert pictures[0] == pictures[1]
+    assert pictures[0].startswith(b"\x89PNG")
+    with pytest.raises(UsageError, match=r"a report ends in \.png, so name it 'c\.png'"):
+        run(png=True, output=Path("c.html"))
+    with pytest.raises(UsageError, match="ask for one"):
+        PageRequest(html=True, png=True)
+
+
 def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr("n2nsurgery.connectivity.page.render.render", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -102,7 +114,7 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
     ],
 )
 def test_a_page_is_named_after_its_network(model, name):
-    assert str(report.target(model, html=True, output=None)) == name
+    assert str(report.target(model, form=".html", output=None)) == name
 
 
 def test_another_network_can_be_the_reference():

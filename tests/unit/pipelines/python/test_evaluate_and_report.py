@@ -55,7 +55,8 @@ def test_a_saved_artifact_is_evaluated_on_data_of_ones_own(pruned, tmp_path):
 def test_a_report_of_a_pruned_model_is_a_value_and_a_file(pruned, tmp_path):
     found = n2nsurgery.report(pruned, output=tmp_path / "report.json")
     assert json.loads((tmp_path / "report.json").read_text()) == json.loads(json.dumps(found.to_json()))
-    with pytest.raises(UsageError, match=r"it must end in \.html or \.json"):
+    assert repr(found) == f"ConnectivityReport({found.headline!r})"
+    with pytest.raises(UsageError, match=r"it must end in \.html or \.json or \.png"):
         n2nsurgery.report(pruned, output="report.txt")
 
 
