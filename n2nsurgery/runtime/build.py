@@ -31,6 +31,7 @@ AVX512_FLAGS = (
 )  # fmt: skip
 AVX2_FLAGS = ("-mavx2", "-mfma")
 LOOPS_TO_VECTORS = ("-O3",)
+ROUNDED_PRODUCTS = ("-ffp-contract=off",)  # the same levels with and without fused multiply-adds
 UNIT_FLAGS = {
     "kernels_avx512.cpp": AVX512_FLAGS,
     "kernels_avx2.cpp": AVX2_FLAGS,
@@ -38,13 +39,17 @@ UNIT_FLAGS = {
     "training_avx2.cpp": (*AVX2_FLAGS, *LOOPS_TO_VECTORS),
     "training_neon.cpp": LOOPS_TO_VECTORS,
     "training_portable.cpp": LOOPS_TO_VECTORS,
+    "int8_kernels_vnni.cpp": (*AVX512_FLAGS, "-mavx512vnni", *ROUNDED_PRODUCTS),
+    "int8_kernels_avx2.cpp": (*AVX2_FLAGS, *ROUNDED_PRODUCTS),
+    "int8_kernels_portable.cpp": (*LOOPS_TO_VECTORS, *ROUNDED_PRODUCTS),
+    "int8_pack.cpp": LOOPS_TO_VECTORS,
 }
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 X86_MACHINES = frozenset({"x86_64", "AMD64"})
 ARM_MACHINES = frozenset({"aarch64", "arm64"})
-FOLDERS = (".", "training")  # whose units the library has; their file names differ
-DISPATCHED = ("kernels", "training")  # units of which there is one for each instruction set
-FUZZ_DRIVERS = ("fuzz_driver", "training_fuzz_driver")
+FOLDERS = (".", "training", "int8")  # whose units the library has; their file names differ
+DISPATCHED = ("kernels", "training", "int8_kernels")  # units of which there is one for each instruction set
+FUZZ_DRIVERS = ("fuzz_driver", "training_fuzz_driver", "int8_fuzz_driver")
 FINGERPRINT_UNIT = "about.cpp"
 
 
@@ -145,7 +150,7 @@ def translation_units() -> list[Path]:
     """The sources that this machine's architecture compiles, sorted by name."""
     skipped: set[str] = set()
     if platform.machine() not in X86_MACHINES:
-        skipped |= {f"{unit}_{instructions}" for unit in DISPATCHED for instructions in ("avx512", "avx2")}
+        skipped |= {f"{unit}_{instructions}" for unit in DISPATCHED for instructions in ("avx512", "avx2", "vnni")}
     if platform.machine() not in ARM_MACHINES:
         skipped |= {f"{unit}_neon" for unit in DISPATCHED}
     return sorted(path for folder in FOLDERS for path in (SOURCES / folder).glob("*.cpp") if path.stem not in skipped)

@@ -1,12 +1,13 @@
 // The custom-op library: the operators of domain `n2nsurgery`, version 1, and the entry point that ONNX Runtime calls.
-#include <exception>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
 
 #include "conv_kernel.h"
+#include "custom_op.h"
 #include "gemm_kernel.h"
+#include "int8/int8_ops.h"
 #include "ort_call.h"
 #include "pool_kernel.h"
 
@@ -35,21 +36,6 @@ struct Node {
 };
 
 const Op& op_of(const ort::CustomOp* op) { return *static_cast<const Op*>(op); }
-
-// Runs a callback's body; an exception becomes a status.
-template <class Body>
-ort::Status* guarded(ort::Api api, const std::string& what, const Body& body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const Error& error) {
-    return ort::CreateStatus::of(api)(ort::kInvalidArgument, (what + ": " + error.what()).c_str());
-  } catch (const std::exception& error) {
-    return ort::CreateStatus::of(api)(ort::kFail, (what + ": " + error.what()).c_str());
-  } catch (...) {
-    return ort::CreateStatus::of(api)(ort::kFail, (what + ": unknown failure").c_str());
-  }
-}
 
 ort::Status* create_kernel(const ort::CustomOp* custom_op, ort::Api api, const ort::KernelInfo* info, void** kernel) {
   const Op& op = op_of(custom_op);
@@ -109,23 +95,15 @@ size_t residual_in_place(int** inputs, int** outputs) {
 // What all ops have in common: float in, one float out.
 Op make_op(const std::string& name, const Host& host) {
   Op op{};
+  set_plain_callbacks(op);
   op.name = name;
   op.parallel = host.parallel;
   op.version = host.in_place ? ort::kApiVersionInPlace : ort::kCustomOpVersion;
   op.GetName = [](const ort::CustomOp* o) { return op_of(o).name.c_str(); };
-  op.GetExecutionProviderType = [](const ort::CustomOp*) -> const char* { return "CPUExecutionProvider"; };
   op.GetInputType = [](const ort::CustomOp*, size_t) { return ort::kFloat; };
   op.GetInputTypeCount = [](const ort::CustomOp*) -> size_t { return 1; };
   op.GetOutputType = [](const ort::CustomOp*, size_t) { return ort::kFloat; };
-  op.GetOutputTypeCount = [](const ort::CustomOp*) -> size_t { return 1; };
   op.KernelDestroy = [](void* kernel) { delete static_cast<Node*>(kernel); };
-  op.GetInputCharacteristic = [](const ort::CustomOp*, size_t) { return ort::kRequired; };
-  op.GetOutputCharacteristic = [](const ort::CustomOp*, size_t) { return ort::kRequired; };
-  op.GetInputMemoryType = [](const ort::CustomOp*, size_t) { return 0; };
-  op.GetVariadicInputMinArity = [](const ort::CustomOp*) { return 1; };
-  op.GetVariadicInputHomogeneity = [](const ort::CustomOp*) { return 1; };
-  op.GetVariadicOutputMinArity = [](const ort::CustomOp*) { return 1; };
-  op.GetVariadicOutputHomogeneity = [](const ort::CustomOp*) { return 1; };
   op.CreateKernelV2 = create_kernel;
   op.KernelComputeV2 = compute;
   return op;
@@ -169,6 +147,7 @@ ort::CustomOpDomain* shared_domain(ort::Api api, const Host& host) {
   ort::CustomOpDomain* fresh = nullptr;
   ort::check(api, ort::CreateCustomOpDomain::of(api)(kDomain, &fresh));
   for (const Op& op : *ops) ort::check(api, ort::CustomOpDomainAdd::of(api)(fresh, &op));
+  for (const ort::CustomOp* op : int8_ops(host.parallel)) ort::check(api, ort::CustomOpDomainAdd::of(api)(fresh, op));
   domain = fresh;
   return domain;
 }

@@ -32,7 +32,7 @@ constexpr uint32_t kCustomOpVersion = 16;     // layout of CustomOp below, up to
 
 enum ErrorCode : int { kFail = 1, kInvalidArgument = 2 };
 
-enum ElementType : int { kUndefined = 0, kFloat = 1, kUint8 = 2, kInt8 = 3, kUint16 = 4, kFloat16 = 10 };
+enum ElementType : int { kUndefined = 0, kFloat = 1, kUint8 = 2, kInt8 = 3, kUint16 = 4, kInt32 = 6, kFloat16 = 10 };
 
 enum Characteristic : int { kRequired = 0, kOptional = 1 };
 

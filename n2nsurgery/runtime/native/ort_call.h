@@ -37,6 +37,7 @@ struct TensorView {
     return product;
   }
   const float* floats() const { return static_cast<const float*>(data); }
+  const uint8_t* levels() const { return static_cast<const uint8_t*>(data); }
 };
 
 inline void* mutable_data(Api api, Value* value) {
@@ -126,21 +127,18 @@ class Invocation {
  public:
   Invocation(Api api, KernelContext* context, bool parallel) : api_(api), context_(context), parallel_(parallel) {}
 
-  TensorView input(size_t index, const char* name) const {
+  TensorView input(size_t index, const char* name, ElementType type = kFloat) const {
     const Value* value = nullptr;
     check(api_, KernelContextGetInput::of(api_)(context_, index, &value));
     require(value != nullptr, std::string("input '") + name + "' is missing");
     TensorView tensor = view(api_, value);
-    require(tensor.type == kFloat, std::string("input '") + name + "' must be a float tensor");
+    require(tensor.type == type,
+            std::string("input '") + name + "' must be a " + (type == kFloat ? "float" : "uint8") + " tensor");
     return tensor;
   }
 
-  float* output(const std::vector<int64_t>& shape) const {
-    Value* value = nullptr;
-    check(api_, KernelContextGetOutput::of(api_)(context_, 0, shape.data(), shape.size(), &value));
-    require(value != nullptr, "ONNX Runtime gave no output tensor");
-    return static_cast<float*>(mutable_data(api_, value));
-  }
+  float* output(const std::vector<int64_t>& shape) const { return static_cast<float*>(result(shape)); }
+  uint8_t* output_levels(const std::vector<int64_t>& shape) const { return static_cast<uint8_t*>(result(shape)); }
 
   // Calls body(data, i) for i in [0, count) on the session's intra-op pool, or here if there is none.
   void parallel(size_t count, void (*body)(void*, size_t), void* data) const {
@@ -152,6 +150,13 @@ class Invocation {
   }
 
  private:
+  void* result(const std::vector<int64_t>& shape) const {
+    Value* value = nullptr;
+    check(api_, KernelContextGetOutput::of(api_)(context_, 0, shape.data(), shape.size(), &value));
+    require(value != nullptr, "ONNX Runtime gave no output tensor");
+    return mutable_data(api_, value);
+  }
+
   Api api_;
   KernelContext* context_;
   bool parallel_;

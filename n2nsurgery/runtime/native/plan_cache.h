@@ -21,18 +21,19 @@ struct PlanKey {
   bool operator==(const PlanKey& other) const { return input == other.input && threads == other.threads; }
 };
 
-class PlanCache {
+template <class Made>
+class PlanCacheOf {
  public:
-  using Shared = std::shared_ptr<const Plan>;
+  using Shared = std::shared_ptr<const Made>;
 
   // Makes the plan if it is not there. Concurrent calls for one key make it once; calls for other keys do not wait. What
   // `make` throws is thrown to all who wait for it, and a later call tries again.
-  Shared find(const PlanKey& key, const std::function<Plan()>& make) {
+  Shared find(const PlanKey& key, const std::function<Made()>& make) {
     std::promise<Shared> promise;
     std::shared_future<Shared> known = known_or_begun(key, promise);
     if (known.valid()) return known.get();
     try {
-      auto plan = std::make_shared<const Plan>(make());
+      auto plan = std::make_shared<const Made>(make());
       promise.set_value(plan);
       return plan;
     } catch (...) {
@@ -73,5 +74,7 @@ class PlanCache {
   std::mutex mutex_;
   std::vector<Entry> entries_;  // last used first
 };
+
+using PlanCache = PlanCacheOf<Plan>;
 
 }  // namespace n2n

@@ -1,0 +1,225 @@
+// Throws random layers, shapes and thread counts at the integer kernels. Built with sanitizers. A refusal (Error) is
+// fine; whatever is accepted must stay inside its buffers and give the levels of plain loops, to the bit.
+//
+//   int8_fuzz_driver [ITERATIONS] [SEED]
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <limits>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "error.h"
+#include "int8/int8_executor.h"
+
+namespace n2n {
+namespace {
+
+// Exactly as long as asked for, so that the sanitizer sees the first byte beyond.
+struct Bytes {
+  explicit Bytes(int64_t count) : size(count), data(new uint8_t[static_cast<size_t>(count)]) {}
+  int64_t size;
+  std::unique_ptr<uint8_t[]> data;
+};
+
+class Fuzzer {
+ public:
+  explicit Fuzzer(uint64_t seed) : random_(seed) {}
+
+  // True if the case was accepted and run.
+  bool once() {
+    const char* names[] = {"", "avx2", "portable", "avx512"};
+    setenv("N2NSURGERY_ISA", names[between(0, 3)], 1);
+    try {
+      chance(0.2) ? run_rows() : run_conv();
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
+ private:
+  int64_t between(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random_); }
+  bool chance(double p) { return std::bernoulli_distribution(p)(random_); }
+
+  Bytes bytes(int64_t count) {
+    Bytes made(count);
+    for (int64_t i = 0; i < count; ++i) made.data[i] = static_cast<uint8_t>(chance(0.3) ? 255 : between(0, 255));
+    return made;
+  }
+
+  std::vector<int64_t> extents(size_t count, int64_t least, int64_t most) {
+    std::vector<int64_t> values;
+    for (size_t i = 0; i < count; ++i) values.push_back(between(least, most));
+    return values;
+  }
+
+  SparseWeights random_levels(const WeightShape& shape) {
+    validate(shape);
+    require(shape.outputs * shape.inputs * shape.taps <= 1 << 13, "too large for a fuzz case");
+    SparseWeights levels;
+    levels.shape = shape;
+    levels.row.push_back(0);
+    const double density = std::uniform_real_distribution<double>(0.0, chance(0.1) ? 1.0 : 0.3)(random_);
+    for (int64_t output = 0; output < shape.outputs; ++output) {
+      for (int64_t place = 0; place < shape.inputs * shape.taps; ++place) {
+        if (!chance(density)) continue;
+        levels.channel.push_back(static_cast<int32_t>(place / shape.taps));
+        levels.tap.push_back(static_cast<int32_t>(place % shape.taps));
+        levels.value.push_back(static_cast<float>(chance(0.3) ? (chance(0.5) ? 127 : -128) : between(-128, 127)));
+      }
+      levels.row.push_back(levels.nnz());
+    }
+    return levels;
+  }
+
+  // Everything of a layer but its input and shapes.
+  struct Layer {
+    SparseWeights levels;
+    std::vector<int32_t> bias;
+    std::vector<float> multiplier;
+    Int8Weights weights;
+    Int8Tensors tensors;
+  };
+
+  void prepare(Layer& layer, const WeightShape& shape, const Int8Kernels& kernels) {
+    layer.levels = random_levels(shape);
+    const auto outputs = static_cast<size_t>(shape.outputs);
+    for (size_t o = 0; o < outputs; ++o) {
+      const bool huge = chance(0.001);
+      layer.bias.push_back(huge ? std::numeric_limits<int32_t>::max() : static_cast<int32_t>(between(-5000, 5000)));
+      layer.multiplier.push_back(std::uniform_real_distribution<float>(0.0001F, 0.01F)(random_));
+    }
+    layer.tensors.input_zero = static_cast<uint8_t>(between(0, 255));
+    layer.tensors.zero = static_cast<int32_t>(between(0, 255));
+    layer.tensors.multiplier = layer.multiplier.data();
+    layer.weights = make_int8_weights(layer.levels, layer.bias.data(), layer.tensors.input_zero, kernels.pair_limit);
+  }
+
+  void run_conv() {
+    const auto rank = static_cast<size_t>(between(1, 3));
+    const int64_t group = chance(0.3) ? between(1, 3) : 1;
+    std::vector<int64_t> weight = extents(rank, 1, chance(0.4) ? 1 : 4);
+    weight.insert(weight.begin(), {between(1, 10) * group, between(1, 20)});
+    const bool plain = chance(0.3);
+    const ConvAttributes conv = parse_conv_attributes(
+        weight, plain ? std::vector<int64_t>{} : extents(rank, 1, 3),
+        plain ? std::vector<int64_t>{} : extents(2 * rank, 0, 3),
+        plain ? std::vector<int64_t>{} : extents(rank, 1, 3), group);
+    std::vector<int64_t> shape = extents(rank, 1, rank == 1 ? 250 : rank == 2 ? 18 : 6);
+    shape.insert(shape.begin(), {between(1, 2), conv.group_inputs * conv.groups});
+    const ConvProblem problem = make_problem(conv, shape);
+    const Int8Kernels& kernels = select_int8_kernels();
+    Layer layer;
+    prepare(layer, conv.weight_shape(), kernels);
+    require(layer.levels.nnz() * problem.output_pixels() <= 1 << 17, "too large for a fuzz case");
+    const Bytes x = bytes(problem.batch * conv.groups * conv.group_inputs * problem.input_pixels());
+    const Bytes residual = bytes(problem.batch * conv.outputs * problem.output_pixels());
+    const Bytes y = bytes(residual.size);
+    layer.tensors.x = x.data.get();
+    layer.tensors.y = y.data.get();
+    layer.tensors.batch = problem.batch;
+    if (chance(0.4)) {
+      layer.tensors.residual = residual.data.get();
+      layer.tensors.sum = {0.7F, 0.3F, static_cast<int32_t>(between(0, 255)), static_cast<int32_t>(between(0, 255))};
+    }
+    const Int8Plan plan = make_int8_plan(layer.weights, problem, kernels, between(1, 9));
+    for (int64_t task = 0; task < plan.tasks(problem.batch); ++task) {
+      run_int8_conv_task(plan, layer.weights, kernels, layer.tensors, task);
+    }
+    for (int64_t at = 0; at < y.size; ++at) expect(layer, at, conv_sum(conv, problem, layer, at));
+  }
+
+  void run_rows() {
+    const Int8Kernels& kernels = select_int8_kernels();
+    Layer layer;
+    prepare(layer, {between(1, 40), between(1, 90), 1}, kernels);
+    const WeightShape& shape = layer.levels.shape;
+    ConvProblem problem;
+    problem.batch = 1;
+    problem.group_inputs = shape.inputs;
+    problem.group_outputs = shape.outputs;
+    problem.input = problem.output = Axes{1, 1, between(1, kernels.max_vectors) * kernels.lanes};
+    const Int8Plan plan = make_int8_plan(layer.weights, problem, kernels, between(1, 9));
+    layer.tensors.batch = between(1, 150);
+    const Bytes x = bytes(layer.tensors.batch * shape.inputs);
+    const Bytes y = bytes(layer.tensors.batch * shape.outputs);
+    layer.tensors.x = x.data.get();
+    layer.tensors.y = y.data.get();
+    const int64_t pieces = (layer.tensors.batch + plan.columns - 1) / plan.columns;
+    for (int64_t task = 0; task < pieces * plan.chunks; ++task) {
+      run_int8_rows_task(plan, layer.weights, kernels, layer.tensors, task);
+    }
+    for (int64_t at = 0; at < y.size; ++at) {
+      const int64_t output = at % shape.outputs;
+      int64_t sum = layer.bias[static_cast<size_t>(output)];
+      for (int64_t i = layer.levels.row[output]; i < layer.levels.row[output + 1]; ++i) {
+        const int64_t level = x.data[at / shape.outputs * shape.inputs + layer.levels.channel[i]];
+        sum += static_cast<int64_t>(layer.levels.value[i]) * (level - layer.tensors.input_zero);
+      }
+      expect(layer, at, {output, sum});
+    }
+  }
+
+  struct Sum {
+    int64_t output, value;
+  };
+
+  static Sum conv_sum(const ConvAttributes& conv, const ConvProblem& problem, const Layer& layer, int64_t at) {
+    const int64_t pixels = problem.output_pixels();
+    const int64_t output = at / pixels % conv.outputs;
+    const int64_t image = at / pixels / conv.outputs;
+    const Axes place{at % pixels / (problem.output[1] * problem.output[2]),
+                     at % pixels / problem.output[2] % problem.output[1], at % pixels % problem.output[2]};
+    const int64_t first = (image * conv.groups + output / (conv.outputs / conv.groups)) * conv.group_inputs;
+    int64_t sum = layer.bias[static_cast<size_t>(output)];
+    for (int64_t i = layer.levels.row[output]; i < layer.levels.row[output + 1]; ++i) {
+      const int64_t tap = layer.levels.tap[i];
+      const Axes k{tap / (problem.kernel[1] * problem.kernel[2]), tap / problem.kernel[2] % problem.kernel[1],
+                   tap % problem.kernel[2]};
+      int64_t source = first + layer.levels.channel[i];
+      bool inside = true;
+      for (size_t axis = 0; axis < 3; ++axis) {
+        const int64_t from = place[axis] * problem.stride[axis] - problem.pad[axis] + k[axis] * problem.dilation[axis];
+        inside = inside && from >= 0 && from < problem.input[axis];
+        source = source * problem.input[axis] + from;
+      }
+      const int64_t level = inside ? layer.tensors.x[source] : layer.tensors.input_zero;
+      sum += static_cast<int64_t>(layer.levels.value[i]) * (level - layer.tensors.input_zero);
+    }
+    return {output, sum};
+  }
+
+  static int32_t level_of(float steps, int32_t zero) {
+    return std::clamp(static_cast<int32_t>(std::nearbyint(std::clamp(steps, -1e6F, 1e6F))) + zero, 0, 255);
+  }
+
+  static void expect(const Layer& layer, int64_t at, const Sum& sum) {
+    const Int8Tensors& tensors = layer.tensors;
+    int32_t level = level_of(static_cast<float>(sum.value) * layer.multiplier[sum.output], tensors.zero);
+    if (tensors.residual != nullptr) {
+      const float own = static_cast<float>(level - tensors.zero) * tensors.sum.own;
+      const float other = static_cast<float>(tensors.residual[at] - tensors.sum.other_zero) * tensors.sum.other;
+      level = level_of(own + other, tensors.sum.zero);
+    }
+    if (tensors.y[at] == level) return;
+    std::printf("output %lld is %d, not %d\n", static_cast<long long>(at), tensors.y[at], level);
+    std::abort();
+  }
+
+  std::mt19937_64 random_;
+};
+
+}  // namespace
+}  // namespace n2n
+
+int main(int argc, char** argv) {
+  const long iterations = argc > 1 ? std::atol(argv[1]) : 2000;
+  n2n::Fuzzer fuzzer(argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1);
+  long run = 0;
+  for (long i = 0; i < iterations; ++i) run += fuzzer.once() ? 1 : 0;
+  std::printf("%ld cases, %ld accepted\n", iterations, run);
+  return 0;
+}

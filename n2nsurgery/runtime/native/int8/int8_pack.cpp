@@ -1,0 +1,117 @@
+#include "int8_pack.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+namespace n2n {
+namespace {
+
+constexpr int64_t kOverrun = 16;  // pixels that an interleaving step may read behind a row
+
+// Fills `pixels` pixels with one level.
+void fill(uint8_t* packed, int64_t pixels, uint8_t level) {
+  if (pixels > 0) std::memset(packed, level, static_cast<size_t>(pixels) * 4);
+}
+
+// Every `stride`th of the source.
+void take(const uint8_t* source, int64_t stride, int64_t count, uint8_t* target) {
+  if (stride == 2) {
+    for (int64_t i = 0; i < count; ++i) target[i] = source[2 * i];
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i) target[i] = source[stride * i];
+}
+
+// How a patch's packed rows lie in the input's.
+class RowPacker {
+ public:
+  RowPacker(const Int8Plan& plan, const Int8Kernels& kernels, uint8_t zero, const uint8_t* end)
+      : problem_(plan.problem), kernels_(kernels), zero_(zero), end_(end), taken_(4 * (plan.pitch + kOverrun)) {}
+
+  // `count` pixels, of which pixel 0 lies in column `column`, from the rows that begin at `rows`.
+  void pack(const uint8_t* const (&rows)[4], int64_t column, int64_t count, uint8_t* packed) {
+    const int64_t stride = problem_.stride[2];
+    const int64_t first = std::clamp((stride - 1 - column) / stride, int64_t{0}, count);
+    const int64_t last = std::clamp((problem_.input[2] - column + stride - 1) / stride, first, count);
+    fill(packed, first, zero_);
+    if (first < last) {
+      stride == 1 ? whole(rows, column + first, last - first, packed + 4 * first)
+                  : strided(rows, column + first * stride, last - first, packed + 4 * first);
+    }
+    fill(packed + 4 * last, count - last, zero_);
+  }
+
+ private:
+  void whole(const uint8_t* const (&rows)[4], int64_t column, int64_t count, uint8_t* packed) {
+    const uint8_t* const channels[4] = {rows[0] + column, rows[1] + column, rows[2] + column, rows[3] + column};
+    kernels_.interleave(channels, packed, count, end_ - *std::max_element(channels, channels + 4));
+  }
+
+  void strided(const uint8_t* const (&rows)[4], int64_t column, int64_t count, uint8_t* packed) {
+    const int64_t pitch = static_cast<int64_t>(taken_.size()) / 4;
+    const uint8_t* channels[4];
+    for (int64_t c = 0; c < 4; ++c) {
+      take(rows[c] + column, problem_.stride[2], count, taken_.data() + c * pitch);
+      channels[c] = taken_.data() + c * pitch;
+    }
+    kernels_.interleave(channels, packed, count, pitch);
+  }
+
+  const ConvProblem& problem_;
+  const Int8Kernels& kernels_;
+  uint8_t zero_;
+  const uint8_t* end_;  // of the input
+  std::vector<uint8_t> taken_;
+};
+
+}  // namespace
+
+void pack_int8_patch(const Int8Plan& plan, const Int8Kernels& kernels, const Int8Patch& patch, const uint8_t* x,
+                     int64_t batch, uint8_t zero, uint8_t* packed) {
+  const ConvProblem& problem = plan.problem;
+  const int64_t pixels = problem.input_pixels();
+  const uint8_t* image = x + (patch.image * problem.groups + patch.group) * problem.group_inputs * pixels;
+  RowPacker packer(plan, kernels, zero, x + batch * problem.groups * problem.group_inputs * pixels);
+  const int64_t first_row = patch.row * plan.rows;
+  const int64_t first_column = patch.column * plan.columns;
+  const int64_t beside = plan.plane_rows - plan.rows;  // rows that a kernel reaches further
+  const int64_t rows = std::min(plan.rows, problem.output[1] - first_row) + beside;
+  const int64_t columns = std::min(plan.columns, problem.output[2] - first_column) + plan.pitch - plan.columns;
+  for (int64_t group = 0; group < plan.input_groups; ++group) {
+    for (int64_t tap = 0; tap < problem.kernel[0]; ++tap) {
+      const int64_t depth = patch.slice * problem.stride[0] - problem.pad[0] + tap * problem.dilation[0];
+      for (const Int8Plan::Phase& phase : plan.phases) {
+        const int64_t column = first_column * problem.stride[2] + phase.column - problem.pad[2];
+        for (int64_t row = 0; row < rows; ++row) {
+          const int64_t from = (first_row + row) * problem.stride[1] + phase.row - problem.pad[1];
+          if (depth < 0 || depth >= problem.input[0] || from < 0 || from >= problem.input[1]) {
+            fill(packed + row * plan.pitch * 4, columns, zero);
+            continue;
+          }
+          const uint8_t* channels[4];
+          for (int64_t c = 0; c < 4; ++c) {  // behind the last channel weights are zero, and any level will do
+            const int64_t channel = std::min(4 * group + c, problem.group_inputs - 1);
+            channels[c] = image + channel * pixels + (depth * problem.input[1] + from) * problem.input[2];
+          }
+          packer.pack(channels, column, columns, packed + row * plan.pitch * 4);
+        }
+        packed += plan.plane() * 4;
+      }
+    }
+  }
+}
+
+void pack_int8_rows(const Int8Plan& plan, const uint8_t* x, int64_t rows, int64_t inputs, uint8_t* packed) {
+  const int64_t whole = inputs / 4;
+  for (int64_t row = 0; row < rows; ++row) {
+    const uint8_t* source = x + row * inputs;
+    uint8_t* target = packed + row * 4;
+    for (int64_t group = 0; group < whole; ++group) std::memcpy(target + group * plan.pitch * 4, source + 4 * group, 4);
+    if (whole < plan.input_groups) {
+      std::memcpy(target + whole * plan.pitch * 4, source + 4 * whole, static_cast<size_t>(inputs - 4 * whole));
+    }
+  }
+}
+
+}  // namespace n2n

@@ -1,0 +1,63 @@
+// Vectors of sixteen 32-bit integers, AVX-512 with VNNI.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "interleave_sse2.h"
+
+namespace {
+
+struct Int8Simd {
+  static constexpr int kLanes = 16;
+  static constexpr int kMaxVectors = 16;
+  static constexpr int kPairLimit = 0;
+  static constexpr int64_t kInterleaved = 16;
+  using Reg = __m512i;
+  using Floats = __m512;
+
+  static Floats floats(float value) { return _mm512_set1_ps(value); }
+  static Reg integers(int32_t value) { return _mm512_set1_epi32(value); }
+  static Reg weights(const int8_t* weight) {
+    int32_t four = 0;
+    std::memcpy(&four, weight, sizeof(four));
+    return _mm512_set1_epi32(four);
+  }
+  static Reg dot(Reg sum, const uint8_t* x, Reg weights) {
+    return _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(x), weights);
+  }
+
+  // A sum beyond the largest integer would convert to the least one; one below the least does anyway.
+  static Reg nearest(Floats value) { return _mm512_cvtps_epi32(_mm512_min_ps(value, _mm512_set1_ps(1e6F))); }
+  static Reg rounded(Reg sum, Floats multiplier, Reg zero) {
+    return _mm512_add_epi32(nearest(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), multiplier)), zero);
+  }
+  static Reg rounded_sum(Reg mine, Floats own, Reg theirs, Floats other, Reg zero) {
+    const Floats sum = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(mine), own),
+                                     _mm512_mul_ps(_mm512_cvtepi32_ps(theirs), other));
+    return _mm512_add_epi32(nearest(sum), zero);
+  }
+  static Reg subtract(Reg a, Reg b) { return _mm512_sub_epi32(a, b); }
+  static Reg clamp(Reg value) {
+    return _mm512_min_epi32(_mm512_max_epi32(value, _mm512_setzero_si512()), _mm512_set1_epi32(255));
+  }
+  static Reg load_levels(const uint8_t* p) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+
+  // Saturates to levels on the way.
+  template <int Vectors>
+  static void store(uint8_t* target, const Reg (&values)[Vectors]) {
+    for (int i = 0; i < Vectors; ++i) {
+      const Reg positive = _mm512_max_epi32(values[i], _mm512_setzero_si512());
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(target + i * kLanes), _mm512_cvtusepi32_epi8(positive));
+    }
+  }
+  static void interleave(const uint8_t* const (&channels)[4], int64_t first, uint8_t* packed) {
+    interleave16(channels, first, packed);
+  }
+};
+
+}  // namespace
