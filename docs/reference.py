@@ -31,6 +31,7 @@ from n2nsurgery.surgery.planning.config import WITH_OPTIONS, SurgeryConfig
 from n2nsurgery.surgery.planning.presets import PRESET_HELP
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.distillation import DistillationConfig
+from n2nsurgery.training.config.dynamics import DynamicsConfig
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery_cli.main import app
@@ -133,6 +134,7 @@ _SECTIONS: dict[str, tuple[type, tuple[str, ...]]] = {
     "train.optimizer": (OptimizerConfig, ()),
     "train.schedule": (ScheduleConfig, ()),
     "train.distillation": (DistillationConfig, ()),
+    "train.dynamics": (DynamicsConfig, ()),
     "export": (ExportConfig, ()),
     "report": (ReportConfig, ()),
 }

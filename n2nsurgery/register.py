@@ -18,6 +18,7 @@ to every process by entry points instead, in the groups named below.
     loss               n2nsurgery.losses               training.losses.Loss
     optimizer          n2nsurgery.optimizers           training.optimizers.Optimizer
     schedule           n2nsurgery.schedules            training.schedules.Schedule
+    dynamics           n2nsurgery.dynamics             training.dynamics.Dynamics
     training_metric    n2nsurgery.training_metrics     training.training_metrics.TrainingMetric
 
 `n2nsurgery.testing.check_criterion` and its like tell whether a member keeps the promises of its Protocol.
@@ -30,6 +31,7 @@ from n2nsurgery.registries import (
     ALLOCATIONS,
     CRITERIA,
     DATA_SETS,
+    DYNAMICS,
     FAMILIES,
     GRANULARITIES,
     LOSSES,
@@ -50,12 +52,14 @@ metric = METRICS.register
 loss = LOSSES.register
 optimizer = OPTIMIZERS.register
 schedule = SCHEDULES.register
+dynamics = DYNAMICS.register
 training_metric = TRAINING_METRICS.register
 
 __all__ = [
     "allocation",
     "criterion",
     "data_set",
+    "dynamics",
     "family",
     "granularity",
     "loss",

@@ -54,6 +54,7 @@ OPTIMIZERS: Registry[Any] = Registry(
 SCHEDULES: Registry[Any] = Registry(
     kind="schedule", package="n2nsurgery.training.schedules", group="n2nsurgery.schedules"
 )
+DYNAMICS: Registry[Any] = Registry(kind="dynamics", package="n2nsurgery.training.dynamics", group="n2nsurgery.dynamics")
 TRAINING_METRICS: Registry[Any] = Registry(
     kind="training metric",
     package="n2nsurgery.training.training_metrics",

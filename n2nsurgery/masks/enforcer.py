@@ -105,6 +105,15 @@ class MaskEnforcer:
         parameters = dict(module.named_parameters(remove_duplicate=False))
         self._mask({name: _fitting(parameters, name, mask) for name, mask in self.masks.items()})
 
+    def replace(self, masks: Mapping[str, Tensor]) -> None:
+        """Mask the same parameters by other masks from now on; weights that are kept anew start as they are, at zero.
+
+        `masks`: for the names that there are, of the shapes that they have.
+        """
+        self.masks = masks
+        self._gradient_masks = {name: GradientMask(name, mask) for name, mask in masks.items()}
+        self._mask(self._parameters)
+
     @property
     def in_use(self) -> bool:
         """Whether anything is masked: not after `release`."""

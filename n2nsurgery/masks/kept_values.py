@@ -39,6 +39,13 @@ class KeptValues(nn.Module):
         """The shape of the weight that the values are kept of."""
         raise NotImplementedError
 
+    def replace_places(self, places: Tensor, values: Tensor | None = None) -> None:
+        """Keep the entries at `places` from now on: with their values where they were kept before, the others zero.
+
+        `values`, (places,), says otherwise. `self.values` stays the same object; its gradient is dropped.
+        """
+        raise NotImplementedError
+
     def spread(self, kept: Tensor) -> Tensor:
         """`kept`, one element for each value, at its places in the weight's shape, zeros elsewhere; differentiable."""
         dense = kept.new_zeros(math.prod(self.weight_shape))

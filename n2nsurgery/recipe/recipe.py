@@ -42,6 +42,8 @@ _PLACES = (
     ("train", "measure_engine"),
 )
 _BESIDE = ("plugins", "export", "report")
+# Options that came later: where they are left out, a recipe is the one that it was before.
+_LATER = (("train", "dynamics"),)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,9 @@ class Recipe:
         document = self.to_json()
         for section, key in _PLACES:
             del document[section][key]
+        for section, key in _LATER:
+            if document[section][key] is None:
+                del document[section][key]
         return {section: value for section, value in document.items() if section not in _BESIDE}
 
     @property

@@ -6,6 +6,7 @@ from torch import nn
 
 from n2nsurgery.core.errors import InternalError, UsageError, VerificationError
 from n2nsurgery.core.names import listed
+from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 
@@ -36,7 +37,7 @@ def require_masked(module: nn.Module, masks: MaskSet) -> None:
     """Return where every weight outside `masks` is zero.
 
     Raises VerificationError with the parameters whose pruned weights have moved, UsageError where a parameter was
-    replaced by something else (a parametrization, a quantizer, fully_shard).
+    replaced by something else (a parametrization, a quantizer, fully_shard), and where training has moved the masks.
     """
     parameters = dict(module.named_parameters(remove_duplicate=False))
     replaced = [name for name in masks if type(parameters.get(name)) is not nn.Parameter]
@@ -44,6 +45,11 @@ def require_masked(module: nn.Module, masks: MaskSet) -> None:
         raise UsageError(
             f"{listed(replaced)} of the pruned module is no ordinary parameter any more: a parametrization, a quantizer"
             " or fully_shard has replaced it. Undo that, or load the trained weights into the pruned model as it was"
+        )
+    enforcer = enforcer_of(module)
+    if enforcer is not None and enforcer.in_use and MaskSet(enforcer.masks) != masks:
+        raise UsageError(
+            "the module has other masks now, as after training with dynamics: take `pruned.present()`, which has them"
         )
     if leaks := leaked(module, masks):
         raise VerificationError(

@@ -8,20 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import SILENT, Progress
-from n2nsurgery.graph.layers.layer_graph import PrunableWeight, Rejection
+from n2nsurgery.graph.layers.layer_graph import Rejection
 from n2nsurgery.graph.tracing.following.follow import Leaf
 from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.criterion import Criterion
 from n2nsurgery.masks.draw import MaskDraw, WeightReport, draw_masks
-from n2nsurgery.masks.grid import to_grid
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.scoring.context import SINGLE_PROCESS, ScoreContext, ScoringBatch
 from n2nsurgery.masks.scoring.loss import cross_entropy
@@ -29,9 +26,10 @@ from n2nsurgery.surgery.engines.carry_out import add_skips, operand
 from n2nsurgery.surgery.planning.foreign import foreign_members
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.planner import criterion_of, floors_of, pattern_seed
+from n2nsurgery.surgery.present import kept_counts
 from n2nsurgery.surgery.proof import prove_counts
 from n2nsurgery.surgery.pruned_model import PrunedModel
-from n2nsurgery.surgery.record import KeptCount, SurgeryRecord, versions_in_use
+from n2nsurgery.surgery.record import SurgeryRecord, versions_in_use
 from n2nsurgery.surgery.skip_masks import parameter_of, settle_skip
 
 
@@ -84,7 +82,7 @@ def prune(
     record = SurgeryRecord(
         plan=plan.fingerprint,
         masks=masks.fingerprint,
-        kept=_kept(plan, masks),
+        kept=kept_counts(plan, masks),
         data=data.origin,
         versions=(*versions_in_use(), *foreign_members(plan)),
         leaves=tuple(_opaque(leaf) for leaf in trace.leaves),
@@ -131,26 +129,6 @@ def planned_counts(plan: SurgeryPlan) -> dict[str, int] | None:
         return None
     counts = zip(plan.weights, plan.kept, strict=True)
     return {weight.name: kept for weight, kept in counts if weight.name not in plan.dense}
-
-
-def _kept(plan: SurgeryPlan, masks: MaskSet) -> tuple[KeptCount, ...]:
-    weights = {weight.name: weight for weight in plan.weights}
-    lines: list[KeptCount] = []
-    for name, mask in masks.items():
-        served = _served(mask.numpy(), weights.get(name))
-        silent = served.size - int(np.count_nonzero(served))
-        lines.append(
-            KeptCount(name=name, kept=masks.counts[name], numel=mask.numel(), channels=served.size, silent=silent)
-        )
-    return tuple(lines)
-
-
-def _served(mask: NDArray[np.bool_], weight: PrunableWeight | None) -> NDArray[np.bool_]:
-    """Which output channels keep a weight; those of a skip, which is no weight of the plan, come first."""
-    if weight is None:
-        return np.asarray(mask.reshape(mask.shape[0], -1).any(axis=1))
-    grid = to_grid(mask, weight)
-    return np.asarray(grid.reshape(grid.shape[0] * grid.shape[1], -1).any(axis=1))
 
 
 def _opaque(leaf: Leaf) -> Rejection:

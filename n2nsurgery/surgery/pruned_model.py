@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ from torch import nn
 from torch.optim import Optimizer
 
 from n2nsurgery.core.sealed_folder import write_sealed
-from n2nsurgery.masks.attachment import Attachment, apply_masks, attach
+from n2nsurgery.masks.attachment import Attachment, apply_masks, attach, enforcer_of
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.artifact_files import tensor_sets
 from n2nsurgery.surgery.display import html_table, one_line
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
+from n2nsurgery.surgery.present import at_present
 from n2nsurgery.surgery.proof import require_masked
 from n2nsurgery.surgery.record import SurgeryRecord
 from n2nsurgery.surgery.summary import summary
@@ -40,6 +41,13 @@ class PrunedModel:
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         return html_table(self.plan, self.record)
+
+    def present(self) -> PrunedModel:
+        """The same network with the masks that its module has now, which training with dynamics has moved."""
+        enforcer = enforcer_of(self.module)
+        masks = self.masks if enforcer is None else MaskSet(enforcer.masks)
+        plan, record = at_present(self.plan, self.record, masks)
+        return replace(self, masks=masks, plan=plan, record=record)
 
     def summary(self) -> dict[str, Any]:
         """What `n2nsurgery apply --json` prints: the budget, what each layer keeps, skips, rejections and warnings."""

@@ -12,6 +12,7 @@ is broken and what was seen. The built-in members pass the same checks.
 from n2nsurgery.testing.allocations import check_allocation
 from n2nsurgery.testing.criteria import check_criterion
 from n2nsurgery.testing.data_sets import check_data_set
+from n2nsurgery.testing.dynamics import check_dynamics
 from n2nsurgery.testing.families import check_family
 from n2nsurgery.testing.granularities import check_granularity
 from n2nsurgery.testing.metrics import check_metric
@@ -22,6 +23,7 @@ __all__ = [
     "check_allocation",
     "check_criterion",
     "check_data_set",
+    "check_dynamics",
     "check_family",
     "check_granularity",
     "check_loss",

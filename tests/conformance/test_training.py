@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from n2nsurgery.testing import check_loss, check_optimizer, check_schedule, check_training_metric
+from n2nsurgery.testing import check_dynamics, check_loss, check_optimizer, check_schedule, check_training_metric
+from n2nsurgery.training.dynamics import DYNAMICS
 from n2nsurgery.training.losses import LOSSES
 from n2nsurgery.training.optimizers import OPTIMIZERS
 from n2nsurgery.training.schedules import SCHEDULES
@@ -34,6 +35,16 @@ def test_an_optimizer_keeps_its_promises(name):
 def test_a_schedule_keeps_its_promises(name):
     options = {"milestones": (2, 5)} if name == "multistep" else {}
     check_schedule(SCHEDULES.get(name)(**options))
+
+
+@pytest.mark.parametrize("name", DYNAMICS.names())
+@pytest.mark.parametrize("scope", [None, "layer", "global"])
+def test_dynamics_keep_their_promises(name, scope):
+    member = DYNAMICS.get(name)
+    if scope is None:
+        check_dynamics(member)
+    elif "scope" in member.__dataclass_fields__:
+        check_dynamics(member(scope=scope, every=10))
 
 
 @pytest.mark.parametrize("name", TRAINING_METRICS.names())

@@ -8,20 +8,22 @@
     model.onnx      where the recipe has an export section
     report.html     where it has a report section
 
-A checkpoint's weights with the plan, the record and the masks of surgery/ are an artifact of a trained network.
+A checkpoint's weights with the plan, the record and the masks of surgery/ are an artifact of a trained network. Where
+the masks have moved in training, the checkpoint has those of its own.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.core.sealed_folder import check_sealed
+from n2nsurgery.masks.store import unpack
 from n2nsurgery.surgery.artifact import Artifact, read
 from n2nsurgery.surgery.artifact_files import newest_artifact
+from n2nsurgery.surgery.present import at_present
 from n2nsurgery.training.loop.run import CHECKPOINTS
-from n2nsurgery.training.state.checkpoints import Checkpoints, best_checkpoint, trained_weights
+from n2nsurgery.training.state.checkpoints import Checkpoints, best_checkpoint, trained_masks, trained_weights
 
 RUNS = Path("runs")
 ARTIFACTS = Path("exported")
@@ -50,7 +52,11 @@ def content_of(folder: Path, *, last: bool = False) -> Artifact:
             )
         return read(folder)
     checkpoint = newest_checkpoint(folder) if last else best_checkpoint(folder)
-    return replace(read(folder / SURGERY), folder=checkpoint, state=dict(trained_weights(checkpoint)))
+    pruned, moved = read(folder / SURGERY), trained_masks(checkpoint)
+    masks = pruned.masks if moved is None else unpack(moved, {name: mask.shape for name, mask in pruned.masks.items()})
+    plan, record = at_present(pruned.plan, pruned.record, masks)
+    state = dict(trained_weights(checkpoint))
+    return Artifact(folder=checkpoint, plan=plan, record=record, masks=masks, state=state)
 
 
 def newest_checkpoint(run: Path) -> Path:

@@ -145,12 +145,13 @@ class _Run:
             self.processes.require_same("masks", pruned.masks.fingerprint)
             on_rank_zero(self.processes, partial(self._begin, pruned))
             trained = self._train(pruned, splits, train, evaluations)
+            pruned = pruned.present()
             exported = on_rank_zero(self.processes, self._export) if self.recipe.export is not None else None
             reported = on_rank_zero(self.processes, self._report_page) if self.recipe.report is not None else None
         return TrainingOutcome(
             recipe=self.recipe,
             run=None if self.request.dry_run else self.folder,
-            plan=planned.plan,
+            plan=planned.plan if pruned is None else pruned.plan,
             pruned=pruned,
             data=splits.description,
             device=str(self.processes.device),

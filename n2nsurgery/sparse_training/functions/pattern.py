@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.masks.patterns.exchange import carried
 from n2nsurgery.sparse_training.functions import native
 
 _MOST = 2**31 - 1
@@ -68,10 +69,7 @@ class SparsePattern:
         """`values` of the pattern `former` at the places kept by both, zero at those which are new."""
         if former.shape != self.shape:
             raise UsageError(f"a pattern of shape {former.shape} carries nothing into one of shape {self.shape}")
-        if not former.kept or not self.kept:
-            return values.new_zeros(self.kept)
-        at = torch.searchsorted(former.flat, self.flat).clamp(max=former.kept - 1)
-        return torch.where(former.flat[at] == self.flat, values[at], values.new_zeros(()))
+        return carried(values, former.flat, self.flat)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SparsePattern:
         """Itself: a pattern never changes."""

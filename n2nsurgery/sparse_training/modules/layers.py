@@ -39,6 +39,10 @@ class SparseLayer(KeptValues):
         """Of the pattern."""
         return self.pattern.shape
 
+    def replace_places(self, places: Tensor, values: Tensor | None = None) -> None:
+        """See `replace_pattern`."""
+        self.replace_pattern(SparsePattern(places, self.pattern.shape, groups=self.pattern.groups), values)
+
     @torch.no_grad()
     def replace_pattern(self, pattern: SparsePattern, values: Tensor | None = None) -> None:
         """Keep other weights from now on; takes a time of O(kept weights).

@@ -12,6 +12,7 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.validation import require
 from n2nsurgery.registries import LOSSES
 from n2nsurgery.training.config.distillation import DistillationConfig
+from n2nsurgery.training.config.dynamics import DynamicsConfig
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery.training.config.task import TASKS, TaskName
@@ -41,8 +42,9 @@ class TrainConfig:
     the loss, by name. `best_metric`: the metric of the validation split by which checkpoints are ranked, or "loss";
     None for the first of the task. `patience`: evaluations without a better one after which training stops; None for no
     early stop. `freeze`: patterns of parameters and modules that are not trained; a BatchNorm all of whose parameters
-    are frozen keeps its statistics. `distillation`: learn from a teacher, too. `log_every`: steps between two lines of
-    the log; None for epochs alone.
+    are frozen keeps its statistics. `distillation`: learn from a teacher, too. `dynamics`: which weights are kept
+    changes in training; None where the masks stay. `log_every`: steps between two lines of the log; None for epochs
+    alone.
     """
 
     task: TaskName = field(
@@ -74,6 +76,9 @@ class TrainConfig:
         default=(), metadata=option("patterns of parameters and modules that are not trained")
     )
     distillation: DistillationConfig | None = field(default=None, metadata=option("learn from a teacher, too"))
+    dynamics: DynamicsConfig | None = field(
+        default=None, metadata=option("change in training which weights are kept; default: the masks stay")
+    )
     log_every: int | None = field(
         default=None, metadata=option("steps between two lines of the log; default: epochs alone", within=COUNT)
     )

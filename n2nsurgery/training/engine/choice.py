@@ -80,6 +80,7 @@ class EngineRequest:
                 self.processes.device.type != "cpu"
             ),
             "there is no sparse engine here": self.make is None,
+            **self._unserved_dynamics(),
         }
         reason = next((reason for reason, holds in impossible.items() if holds), None)
         if config.engine == "sparse":
@@ -97,6 +98,17 @@ class EngineRequest:
             ),
         }
         return reason or next((reason for reason, holds in unsuited.items() if holds), None)
+
+    def _unserved_dynamics(self) -> dict[str, bool]:
+        """What speaks against the sparse engine in the rule that moves masks, and whether it does."""
+        dynamics = self.config.dynamics
+        if dynamics is None:
+            return {}
+        rule = dynamics.rule()
+        return {
+            f"dynamics {dynamics.name} needs the gradients of all weights": rule.needs == "gradients",
+            f"dynamics {dynamics.name} changes how many weights a layer keeps": not rule.keeps_counts,
+        }
 
     def _twin(self, module: nn.Module, masks: Mapping[str, Tensor]) -> SparseTwin:
         """The twin; where choices are measured by several processes, those of process 0."""

@@ -1,4 +1,4 @@
-"""One optimizer step: forward and backward over a group of batches, mask, clip, step, average."""
+"""One optimizer step: forward and backward over a group of batches, mask, clip, step, average, move the masks."""
 
 from __future__ import annotations
 
@@ -50,6 +50,9 @@ def optimizer_step(
             weighted = loss if weight == 1 else loss * weight
             with recomputation_errors(enabled=train_state.recomputation is not None):
                 train_state.scaler.scale(weighted).backward()  # type: ignore[no-untyped-call]
+    moving = train_state.moving if train_state.moving and train_state.moving.is_due(position.step + 1) else None
+    if moving is not None:
+        moving.note_gradients()
     train_state.masked.mask_gradients()
     if train_state.config.clip_norm is not None:
         train_state.scaler.unscale_(train_state.optimizer)
@@ -58,6 +61,9 @@ def optimizer_step(
     train_state.rates.after_step()
     if train_state.average is not None:
         train_state.average.update()
+    if moving is not None:
+        average = train_state.average
+        moving.move(position.step + 1, train_state.optimizer, average.values if average is not None else {})
     return samples
 
 

@@ -15,6 +15,7 @@ from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.masks.kept_values import dense_form, kept_form, kept_layers, parameter_names
+from n2nsurgery.masks.store import pack, unpack
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.engine.choice import Engine, EngineRequest
 from n2nsurgery.training.loop.components import Components
@@ -22,7 +23,10 @@ from n2nsurgery.training.loop.freezing import enter_train_mode, freeze
 from n2nsurgery.training.loop.rates import LearningRates
 from n2nsurgery.training.loop.recomputation import Recomputation
 from n2nsurgery.training.metrics.meter import Meter
+from n2nsurgery.training.schedules import Span
 from n2nsurgery.training.state.average import WeightAverage
+from n2nsurgery.training.state.checkpoints import MASKS
+from n2nsurgery.training.state.moving_masks import MovingMasks
 from n2nsurgery.training.state.randomness import random_state, restore_random_state
 from n2nsurgery.training.state.saved_state import ScalerState
 
@@ -54,6 +58,7 @@ class TrainState:
         self.engine = Engine() if engine is None else engine.chosen(original, masks)
         self.module = original if self.engine.twin is None else self.engine.twin.module
         self.masked = own if self.engine.twin is None else _enforcer_of_dense(self.module, masks)
+        self.moving = self._moving(original, own, Span(steps_per_epoch=steps_per_epoch, epochs=config.epochs))
         self.optimizer = components.optimizer(self.module)
         self.rates = LearningRates(self.optimizer, config, components, steps_per_epoch)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=config.amp == "fp16")
@@ -66,6 +71,16 @@ class TrainState:
         )
         compiled: Any = torch.compile(self.module) if config.compile else self.module
         self.network: nn.Module = processes.wrap_ddp(compiled, find_unused=config.find_unused_parameters)
+
+    def _moving(self, original: nn.Module, own: MaskEnforcer, span: Span) -> MovingMasks | None:
+        """What moves the masks, None where they stay; `own` are those of the caller's module `original`."""
+        dynamics = self.config.dynamics
+        if dynamics is None:
+            return None
+        others = [] if self.module is original else [own, enforcer_of(original)]
+        originals = [each for each in others if each is not None]
+        seed = self.config.seed
+        return MovingMasks(self.module, self.masked, own.masks, dynamics, span, seed=seed, originals=originals)
 
     def require_gradients(self) -> None:
         """Return where the last step gave every trainable parameter a gradient, or several processes need not care.
@@ -104,11 +119,14 @@ class TrainState:
             "optimizer": self._optimizer_state(),
             **({"average": dense_form(self.module, self.average.values)} if self.average is not None else {}),
             **({"rates": rates} if (rates := self.rates.state()) else {}),
+            **({MASKS: pack(self.moving.masks)} if self.moving is not None else {}),
             "random": {f"{rank}/{name}": s for name, states in gathered.items() for rank, s in enumerate(states)},
         }
 
     def load(self, files: SealedFiles, averaged: int | None, scaler: ScalerState | None) -> None:
         """Put back what `tensors` gave; raises InvalidFileError where it is that of another model."""
+        if self.moving is not None:
+            self.moving.load(unpack(files.tensor_set(MASKS), self.moving.shapes))
         try:
             load_state(self.module, files.tensor_set("model"))
             self._load_optimizer(files.tensor_set("optimizer"))
@@ -148,6 +166,8 @@ class TrainState:
     def write_back(self) -> None:
         """Give the caller's module the weights as they are now, where a twin is trained in its place."""
         if self.engine.twin is not None:
+            if self.moving is not None:
+                self.moving.settle()
             self.engine.twin.write_back()
 
     def _model_state(self) -> dict[str, Tensor]:

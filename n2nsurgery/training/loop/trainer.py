@@ -156,7 +156,8 @@ class Trainer:
         if self.processes.size == 1:
             return
         state = self.train_state
-        self.processes.require_same("masks", digest(state.masked.in_force()))
+        moved = state.moving.masks if state.moving is not None else {}
+        self.processes.require_same("masks", digest({**moved, **state.masked.in_force()}))
         self.processes.broadcast(list(state.module.buffers()))
         self.processes.require_same("weights", digest(state.module.state_dict()))
         if state.average is not None:
@@ -200,13 +201,15 @@ class Trainer:
         meter = self.train_state.meter
         trained = meter.score(meter.total(self.processes))
         metric, higher = self.train_state.components.measure.best(self.config.best_metric)
+        moving = self.train_state.moving
+        ranked = moving is None or moving.is_final(self.position.step)
         return EpochRecord(
             epoch=self.position.epoch + 1,
             step=self.position.step,
             lr=self.train_state.rates.used(self.position.step - 1),
             loss=trained.loss,
             metrics=finite_metrics(trained),
-            score=ranking_score(results, metric, higher_is_better=higher),
+            score=ranking_score(results, metric, higher_is_better=higher) if ranked else None,
             evaluations=results,
             timing=Timing(
                 seconds=self.seconds,

@@ -27,6 +27,7 @@ _KIND = "checkpoint"
 _NAME = re.compile(r"e\d{5,}-b\d{7,}")
 _INDEX = "index.json"
 STATE = "state"
+MASKS = "masks"
 
 
 class Checkpoints:
@@ -153,6 +154,14 @@ def trained_weights(folder: Path) -> Mapping[str, Tensor]:
     """
     files = read_sealed(folder, _KIND)
     return files.tensor_set("average" if "average" in files.tensors else "model")
+
+
+def trained_masks(folder: Path) -> Mapping[str, Tensor] | None:
+    """The masks of the checkpoint `folder` as `masks.store.pack` gives them; None where they are those of the start.
+
+    Raises InvalidFileError.
+    """
+    return read_sealed(folder, _KIND).tensors.get(MASKS)
 
 
 def best_checkpoint(run: Path) -> Path:

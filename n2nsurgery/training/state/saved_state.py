@@ -108,11 +108,12 @@ class SavedState:
 def require_same_run(saved: Identity, asked: Identity, where: str, *, allow_changes: bool = False) -> tuple[str, ...]:
     """What is changed where the run that is `asked` for may go on from the `saved` one, in words; nothing is usual.
 
-    Another number of processes is accepted, and more or fewer epochs under a schedule that does not look at the end;
-    with `allow_changes` any learning rate, schedule and length. Raises UsageError with what differs beyond that.
+    Another number of processes is accepted, and another number of epochs where neither schedule nor dynamics look at
+    the end; with `allow_changes` any learning rate, schedule and length. Raises UsageError with what differs beyond.
     """
     lengths = (saved.config.schedule.name, asked.config.schedule.name)
-    accepted = {"processes"} if "cosine" in lengths else {"processes", "config.epochs"}
+    ends = "cosine" in lengths or asked.config.dynamics is not None
+    accepted = {"processes"} if ends else {"processes", "config.epochs"}
     accepted |= _WITH_LEAVE if allow_changes else set()
 
     def is_accepted(name: str) -> bool:
@@ -132,7 +133,7 @@ def _differences(saved: Any, asked: Any, prefix: str = "") -> Iterator[tuple[str
     """Names of what differs between two values of one dataclass, with a sentence for each."""
     for field in fields(saved):
         before, now = getattr(saved, field.name), getattr(asked, field.name)
-        if is_dataclass(before):
+        if is_dataclass(before) and is_dataclass(now):
             yield from _differences(before, now, f"{prefix}{field.name}.")
         elif before != now and field.name not in _FREE:
             name = f"{prefix}{field.name}"

@@ -22,6 +22,7 @@ from n2nsurgery.testing import (
     check_allocation,
     check_criterion,
     check_data_set,
+    check_dynamics,
     check_family,
     check_granularity,
     check_loss,
@@ -31,6 +32,8 @@ from n2nsurgery.testing import (
     check_skip_kind,
     check_training_metric,
 )
+from n2nsurgery.training.dynamics.gmp import GradualMagnitudePruning
+from n2nsurgery.training.dynamics.set import SparseEvolution
 from n2nsurgery.training.losses.cross_entropy import CrossEntropy
 from n2nsurgery.training.optimizers.sgd import Sgd
 from n2nsurgery.training.schedules.constant import Constant
@@ -219,6 +222,29 @@ def test_a_schedule_that_counts_its_calls_is_told():
 
     with pytest.raises(AssertionError, match="in another order"):
         check_schedule(planted(Constant, __call__=counting))
+
+
+def redrawn(_self, weights, _moment):
+    return {name: torch.randperm(w.numel)[: w.kept].sort().values for name, w in weights.items()}
+
+
+def shortened(self, weights, moment):
+    return {**SparseEvolution.places(self, weights, moment), "last": weights["last"].places[1:]}
+
+
+@pytest.mark.parametrize(
+    ("member", "promise"),
+    [
+        (planted(SparseEvolution, places=redrawn), "draws from torch's global generator"),
+        (planted(SparseEvolution, places=shortened), "keeps 30 of 'last', 31 before, and says keeps_counts"),
+        (planted(SparseEvolution, kept=lambda _self, start, step, _span: start + step), "a budget cannot grow"),
+        (planted(SparseEvolution, needs="luck"), "must be 'weights' or 'gradients'"),
+        (planted(GradualMagnitudePruning, keeps_counts=True), "and says keeps_counts"),
+    ],
+)
+def test_dynamics_that_break_a_promise_are_told(member, promise):
+    with pytest.raises(AssertionError, match=promise):
+        check_dynamics(member)
 
 
 def test_a_training_metric_of_means_is_told():

@@ -38,7 +38,7 @@ def names(tmp_path, monkeypatch) -> dict[str, Any]:
 def test_the_examples_of_training_run_and_leave_what_they_say(names, tmp_path):
     assert len(names["losses"]) == 2
     runs = {path.name for path in (tmp_path / "runs").iterdir()}
-    assert runs == {"first", "focal", "adamw", "head", "distilled", "told"}
+    assert runs == {"first", "focal", "adamw", "head", "distilled", "rigl", "told"}
     for name, mask in names["pruned"].masks.items():
         assert not names["pruned"].module.get_parameter(name)[~mask].any()
 

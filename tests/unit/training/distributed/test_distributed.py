@@ -17,6 +17,7 @@ import torch
 from n2nsurgery.core.errors import InterruptionError, LostProcessError, RunError, UsageError
 from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.sealed_folder import read_sealed
+from n2nsurgery.training.config.dynamics import DynamicsConfig
 from n2nsurgery.training.distributed.distributed import _losses_named, joined
 from n2nsurgery.training.distributed.distributed_launch import launch
 from n2nsurgery.training.loop.batches import TrainData
@@ -33,6 +34,8 @@ specification = importlib.util.spec_from_file_location("conftest", sys.argv[2])
 tools = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(tools)
 from n2nsurgery.core.errors import InterruptionError, UsageError, VerificationError
+from n2nsurgery.pipelines.sparse_twins import sparse_twin
+from n2nsurgery.training.config.dynamics import DynamicsConfig
 from n2nsurgery.training.distributed.distributed import joined
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.run import run_training
@@ -69,6 +72,15 @@ def train_with_batch_statistics(processes):
         folder=Path(sys.argv[1], "statistics"), processes=processes,
     )
 
+def train_with_moving_masks(processes):
+    for rule, engine in (("rigl", "dense"), ("set", "sparse")):
+        model = tools.perceptron()
+        config = tools.train_config(dynamics=DynamicsConfig(name=rule, every=2), engine=engine)
+        run_training(
+            model, TrainData(train=tools.Blobs(6, rank=processes.rank, processes=2)), config,
+            folder=Path(sys.argv[1], rule), processes=processes, masks=tools.random_masks(model), twins=sparse_twin,
+        )
+
 with joined("cpu") as processes:
     assert processes.size == 2
     train_with_batch_statistics(processes)
@@ -91,6 +103,7 @@ with joined("cpu") as processes:
     else:
         raise AssertionError("the wish of process 1 was not granted")
     train(processes, "stopped", 0.3, resume=True)
+    train_with_moving_masks(processes)
     train(processes, "grown", 0.3, resume=True)  # one process has trained its first epoch
     try:
         processes.require_same("weights", ("aa" if processes.rank else "bb") * 32)
@@ -156,6 +169,18 @@ def test_two_processes_train_as_one_resume_exactly_and_end_with_one_message(
         assert one["train"]["loss"] == pytest.approx(two["train"]["loss"], rel=1e-5)
         assert one["validation"]["loss"] == pytest.approx(two["validation"]["loss"], rel=1e-5)
         assert one["validation"]["top1"] == two["validation"]["top1"]
+
+    for rule in ("rigl", "set"):  # gradients of both processes have grown what those of one alone grow
+        model = mlp()
+        run_training(
+            model,
+            TrainData(train=blobs(6)),
+            config(dynamics=DynamicsConfig(name=rule, every=2), engine="dense"),
+            folder=tmp_path / f"alone-{rule}",
+            masks=masks_of(model),
+        )
+        (_, two), (_, one) = outcome_of(tmp_path / rule), outcome_of(tmp_path / f"alone-{rule}")
+        assert all(torch.equal(mask, two["masks"][name]) for name, mask in one["masks"].items())
 
     files = read_sealed(tmp_path / "statistics" / "checkpoints" / "e00002-b0000000", "checkpoint")
     network = convnet()
