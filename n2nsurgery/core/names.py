@@ -16,7 +16,11 @@ _WRAPPER_PREFIXES = ("module.", "_orig_mod.")
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest to `name`, or None where nothing is close."""
+    """The known name closest to `name`, or None where nothing is close.
+
+    >>> nearest("resnet5", ["resnet50", "vgg16"])
+    'resnet50'
+    """
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return found[0] if found else None
 
@@ -57,6 +61,9 @@ def select(pattern: str, names: Sequence[str], *, kind: str) -> tuple[str, ...]:
     `pattern` is a glob over whole dotted names (`layer1.*`), or a regular expression after `re:`.
     A glob also matches every name below it (`layer1` matches `layer1.0.conv1`).
     Raises UnknownNameError where nothing matches, UsageError for a broken expression.
+
+        >>> select("layer1", ["conv1", "layer1.0.conv1", "layer10.conv1"], kind="layer")
+        ('layer1.0.conv1',)
     """
     if pattern.startswith("re:"):
         try:

@@ -19,6 +19,10 @@ class MaskSet(Mapping[str, Tensor]):
 
     The tensors lie on the CPU, are contiguous and must not be written to: the counts and the fingerprint are
     computed once. Equality and hash follow the fingerprint. Never holds weights or scores.
+
+        >>> masks = MaskSet({"weight": torch.tensor([[True, False], [False, False]])})
+        >>> masks.kept, masks.numel, masks.counts
+        (1, 4, {'weight': 1})
     """
 
     def __init__(self, masks: Mapping[str, Tensor]) -> None:

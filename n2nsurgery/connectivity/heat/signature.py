@@ -20,6 +20,11 @@ def heat_signature(
     `adjacency`: symmetric, non-negative, scipy.sparse, (n, n). `sources`: node numbers, or A itself (n values 0 or 1,
     or booleans). `times`: t >= 0 in any order, inf included. Raises UsageError where one of these does not hold,
     RunError where `tolerance` is out of reach. Source: N2NSkip paper, section 3.2, Eqs. 4 and 5.
+
+        >>> import scipy.sparse as sp
+        >>> two_nodes = sp.csr_array([[0.0, 1.0], [1.0, 0.0]])
+        >>> heat_signature(two_nodes, [0], [0.0, np.inf]).round(6).tolist()
+        [[1.0, 0.0], [0.5, 0.5]]
     """
     operator = laplacian_of(adjacency)
     initial = indicator(sources, operator.nodes)

@@ -98,6 +98,10 @@ def effective_density(junctions: Sequence[Matrix]) -> float:
 
     `junctions`: boolean (out, in) matrices, dense or sparse, in order from the input. Raises UsageError where sizes
     do not fit together.
+
+        >>> first = np.array([[True, True], [True, False]])
+        >>> effective_density([first, np.array([[True, False]])])  # nobody reads the second unit
+        0.5
     """
     graph = chain(junctions)
     found = reach(graph)

@@ -41,6 +41,9 @@ def scatter(junctions: Sequence[Matrix], shapes: Sequence[Shape] | None = None) 
     `shapes`: the geometry of the layers, one more than there are junctions, row-major and without the batch: (n,),
     (H, W), (C, H, W) ...; all of them (n,) where it is None. Raises UsageError where sizes do not fit together. A
     junction without connections has scatter 0. With a single junction the equivalent one is the same.
+
+        >>> scatter([np.ones((4, 8), dtype=bool), np.ones((2, 4), dtype=bool)]).minimum
+        1.0
     """
     chain = require_junctions(junctions)
     geometry = _require_shapes(chain, shapes)

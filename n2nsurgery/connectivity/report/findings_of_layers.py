@@ -96,5 +96,7 @@ def _against_twin(evidence: Evidence) -> tuple[bool, str]:
     heat = f"heat takes {times(equal)} times as long with all weights of one size" if isfinite(equal) else ""
     heat += f" ({times(as_is)} times with their sizes as they are)" if heat and isfinite(as_is) else ""
     channels = f"{without:,.0f} channels are dead instead of {dead:,.0f}"
+    if without == dead:
+        channels = f"{f'as many channels ({dead:,.0f}) are' if dead else 'no channel is'} dead either way"
     compared = " and ".join(part for part in (heat, channels) if part)
     return helped and not harmed, f" {verdict}: without them, and with as many weights more in the layers, {compared}."

@@ -113,11 +113,11 @@ def report(subject: Subject, reference: Subject | None = None, *, progress: Prog
     `progress` sees each metric begin. Raises UsageError where the channels differ, and where neither a reference nor a
     dense form is there.
 
-    >>> from n2nsurgery.connectivity import Subject
-    >>> from n2nsurgery.connectivity.paths.reach import chain
-    >>> graph, dense = (chain([np.full((2, 3), kept), np.full((1, 2), True)]) for kept in (False, True))
-    >>> report(Subject(graph=graph, dense=dense)).verdict
-    'badly connected'
+        >>> from n2nsurgery.connectivity import Subject
+        >>> from n2nsurgery.connectivity.paths.reach import chain
+        >>> graph, dense = (chain([np.full((2, 3), kept), np.full((1, 2), True)]) for kept in (False, True))
+        >>> report(Subject(graph=graph, dense=dense)).verdict
+        'cut'
     """
     reference = subject.dense_reference if reference is None else reference
     require_comparable(subject, reference)

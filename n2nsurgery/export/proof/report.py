@@ -57,6 +57,11 @@ class ExportReport:
     weights: tuple[WeightRecord, ...]
     removed_channels: dict[str, int]
 
+    def __repr__(self) -> str:
+        """One line: the file, its size, and how far it is from torch."""
+        worst = max((each.difference for each in self.parity), default=0.0)
+        return f"ExportReport('{self.path}', {self.size / 1e6:.3g} MB, parity {worst:.3g})"
+
     @property
     def bound(self) -> float:
         """Bytes below which no file with these non-zeros in fp32 can be; see ideal_size.py."""

@@ -105,6 +105,13 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
         apply(net, example_inputs=images, sparsity=0.9, criterion="snip", data=loader, ignore=["fc"])
         apply(net, example_inputs=images, preset="paper", density=0.1)
 
+    Four layers of 64 units, at a tenth of their weights:
+
+        >>> import n2nsurgery, torch
+        >>> layers = [part for _ in range(4) for part in (torch.nn.Linear(64, 64), torch.nn.ReLU())]
+        >>> n2nsurgery.apply(torch.nn.Sequential(*layers), example_inputs=torch.zeros(2, 64), density=0.1)
+        PrunedModel(Sequential, 1,638 of 16,384 weights (10 %), 2 skips with 128 of them)
+
     Raises UsageError (wrong value), UnknownNameError (wrong name), BudgetError (does not fit), TraceError.
     """
     require_object(model_or_name)

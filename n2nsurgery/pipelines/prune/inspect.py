@@ -46,6 +46,13 @@ class Inspection:
     refused: tuple[Rejection, ...]
     leaves: tuple[Leaf, ...]
 
+    def __repr__(self) -> str:
+        """One line, for whoever prints a whole network."""
+        return (
+            f"Inspection({self.model}, {len(self.graph.layers)} layers, {self.graph.reference_weights:,} weights, "
+            f"{len(self.pairs)} pairs for skips, {len(self.refused)} rejections)"
+        )
+
     @property
     def skip_capacity(self) -> int:
         """Weights that 1x1 skips at these pairs can hold."""
@@ -141,6 +148,11 @@ def inspect(
     """Layers, pairs and rejections of a model, given as for `n2nsurgery.apply`.
 
     `options`: which pairs, with the names of `apply` (pairs, skip_length, skip_placement, ...).
+
+        >>> import n2nsurgery
+        >>> found = n2nsurgery.inspect("cifar-plain17")
+        >>> len(found.graph.layers), len(found.pairs), found.pairs[0].source, found.pairs[0].target
+        (18, 14, 'features.0', 'features.11')
     """
     require_known(options, PairOptions, "inspect")
     require_object(model_or_name)

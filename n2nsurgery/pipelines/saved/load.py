@@ -34,6 +34,12 @@ def load(
     Nothing in the folder can run code; an artifact of a `package.module:factory` model needs `allow_import`, which runs
     that factory. Raises InvalidFileError, naming the file, for anything missing, truncated, altered or newer than this
     version, and where `model` is another one; UsageError or TraceError where it does not even take the same inputs.
+
+        >>> import n2nsurgery
+        >>> pruned = n2nsurgery.apply("cifar-tiny-resnet", density=0.1)
+        >>> folder = pruned.save("kept")
+        >>> n2nsurgery.load(folder).masks == pruned.masks
+        True
     """
     content = content_of(Path(folder), last=last)
     if model is None and content.plan.model is None:

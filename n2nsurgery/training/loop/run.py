@@ -61,6 +61,10 @@ class TrainOutcome:
     engine: EngineRecord = field(default_factory=EngineRecord)
     measured_gain: float | None = None
 
+    def __repr__(self) -> str:
+        """One line; `history` has the numbers of every epoch."""
+        return f"TrainOutcome({len(self.history)} epochs, {self.steps} steps, best: {self.best})"
+
     def weights(self) -> Mapping[str, Tensor]:
         """The weights of the best checkpoint, by the names of the model's state_dict; averaged ones where there are.
 

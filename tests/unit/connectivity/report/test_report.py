@@ -196,6 +196,13 @@ def test_skips_that_save_channels_are_said_to_help_beside_a_twin_of_as_many_weig
     assert found.to_json()["quantities"]["dead-channels"]["dead"]["without_skips"] == dead.twin
 
 
+def test_what_skips_do_not_change_is_said_as_such():
+    masks = [np.ones(shape, bool) for shape in ((20, 3), (30, 20), (20, 30), (5, 20))]
+    graph = with_skip(chain(masks), weights=True)
+    found = report(Subject(graph=graph, dense=chain([np.ones(m.shape, bool) for m in masks]), skips={"skips.a": "n2n"}))
+    assert finding(found, "Skips").sentence.endswith("no channel is dead either way.")
+
+
 def test_without_skips_there_is_no_twin():
     found = report(Subject(graph=GRAPHS["pruned"], dense=DENSE.graph))
     assert {quantity.twin for quantity in found.quantities} == {None}
