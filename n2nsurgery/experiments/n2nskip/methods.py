@@ -6,7 +6,7 @@ N2NSkip "as in the paper" has half of the kept weights in random skips with the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Unpack
 
@@ -14,6 +14,7 @@ from n2nsurgery.core.names import unknown
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import SurgeryOptions
 from n2nsurgery.surgery.planning.presets import Preset
+from n2nsurgery.training.config.dynamics import DynamicsConfig
 
 DENSE = "dense"
 ONE_TO_ONE = "N2NSkip-RP one-to-one"
@@ -25,7 +26,14 @@ SHORTER = f"{ONE_TO_ONE}, k = 2"
 UNIFORM = "RP, uniform"
 GRASP = "GraSP"
 SYNFLOW = "SynFlow"
+RULES: Mapping[str, str] = MappingProxyType({"SET": "set", "ITOP": "itop", "RigL": "rigl", "GMP": "gmp"})
+"""Methods whose kept weights move in training, and the dynamics that move them."""
 _RESIDUAL_LENGTH = 2  # of a block of ResNets of two convolutions, where Eq. 1 comes from
+
+
+def with_rule(rule: str, method: str) -> str:
+    """The name of `method` with kept weights that `rule`, a key of RULES, moves in training."""
+    return rule if method == "RP" else f"{rule}, {method}"
 
 
 def equal(method: str) -> str:
@@ -76,12 +84,30 @@ GRANULAR = ("RP, kernels", "RP, blocks of 4", f"{ONE_TO_ONE}, kernels", f"{ONE_T
 
 
 def surgery_of(method: str, density: float) -> SurgeryConfig | None:
-    """What `method` asks for at `density`; None for the dense network. Raises UnknownNameError."""
+    """What `method` asks for at `density`; None for the dense network. Raises UnknownNameError.
+
+    GMP begins with as many weights as the dense network has, skips included.
+    """
     if method == DENSE:
         return None
-    if method not in _METHODS:
-        raise unknown("method", method, tuple(_METHODS))
-    return _METHODS[method](density)
+    rule, base = _parts(method)
+    if base not in _METHODS:
+        raise unknown("method", method, (*_METHODS, *RULES))
+    return _METHODS[base](1.0 if rule == "GMP" else density)
+
+
+def dynamics_of(method: str, density: float) -> DynamicsConfig | None:
+    """How the kept weights of `method` move in training; None where they stay."""
+    rule, _ = _parts(method)
+    if rule is None:
+        return None
+    return DynamicsConfig(name=RULES[rule], final=density if rule == "GMP" else None)
+
+
+def _parts(method: str) -> tuple[str | None, str]:
+    """The rule in the name of a method, None where there is none, and the method that it is a variant of."""
+    first, _, base = method.partition(", ")
+    return (first, base or "RP") if first in RULES else (None, method)
 
 
 CONVENTIONS = (
@@ -89,6 +115,7 @@ CONVENTIONS = (
     "RP: random weights, divided among layers by ERK. CSP: SNIP, one batch of 128 training samples.",
     "N2NSkip: half of the kept weights in random skips l -> l+3 with the target's kernel, Eq. 2 to the letter.",
     "One-to-one: one learnable weight for each target channel, the rest sequential; none into a sum with a shortcut.",
+    "SET, ITOP, RigL: kept weights move within each layer and skip. GMP: pruned in training from all weights.",
     "Normalized: as the paper's, with BatchNorm on the branch beside identity shortcuts, across two blocks.",
     "ResSkip: Eq. 1, l -> l+2, parameter-free.",
     "Accuracy: top-1 on test images after the last epoch, mean ± standard deviation over seeds.",

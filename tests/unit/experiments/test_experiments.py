@@ -11,10 +11,12 @@ from dataclasses import replace
 import pytest
 
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UnknownNameError, UsageError
+from n2nsurgery.core.progress import SILENT
 from n2nsurgery.experiments.n2nskip.grid import (
     GridPoint,
     GridResults,
     basic_subject,
+    plain_subject,
     points_of,
     table1_subjects,
     table2_subject,
@@ -188,6 +190,19 @@ def test_methods_differ_in_where_skips_lead_and_how_weights_are_shared():
     assert [asked.skip_placement for asked in where.values()] == ["two-blocks", "avoid-residual", "two-blocks"]
     for method in ("RP", ONE_TO_ONE, "ResSkip-RP"):
         assert replace(surgery_of(equal(method), 0.05), allocation="erk") == surgery_of(method, 0.05)
+
+
+@pytest.mark.parametrize("method", ["SET", f"ITOP, {ONE_TO_ONE}", f"GMP, {ONE_TO_ONE}", "RigL, ResSkip-RP"])
+def test_a_method_whose_weights_move_ends_with_the_non_zeros_of_the_others(tmp_path, method):
+    subject = plain_subject(ExperimentConfig(folder=tmp_path, scale="smoke"))
+    trial = subject.trial(method, 0.1, 0, download=False)
+    assert trial.recipe.train.dynamics is not None
+    found = TrialResult.from_json(trial.run(tmp_path, "cpu", SILENT), "result")
+    assert found.nonzeros == round(0.1 * found.weights)
+    assert (found.skip_nonzeros > 0) == (ONE_TO_ONE in method)
+    recipe = subject.trial("RP", 0.1, 0, download=False).recipe
+    assert recipe.train.dynamics is None
+    assert "dynamics" not in recipe.trained()["train"]  # results from before there were dynamics stay valid
 
 
 def trained(accuracy: float) -> TrialResult:
