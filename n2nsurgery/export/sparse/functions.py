@@ -76,6 +76,10 @@ _OPERATIONS = {
     product = Conv <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations, group: int = @group>
         (X, W, bias)
 """,
+    ("ConvTranspose", ""): """
+    product = ConvTranspose <strides: ints = @strides, pads: ints = @pads, output_padding: ints = @output_padding,
+        dilations: ints = @dilations, group: int = @group> (X, W, bias)
+""",
     ("Gemm", ""): """
     product = Gemm <transB = 1> (X, W, bias)
 """,

@@ -1,6 +1,7 @@
 """Sites: where a graph multiplies by a stored weight, and what directly follows and can be fused.
 
     Conv [-> Add residual] [-> activation]        Gemm | MatMul [-> Add bias] [-> Add residual] [-> activation]
+    ConvTranspose [-> activation]
 
 A step joins only where nothing else reads the value in between. ONNX Runtime fuses the sum of two convolutions into
 the one that is its first operand; a fusion match does the same, so that both round alike.
@@ -9,6 +10,7 @@ the one that is its first operand; a fusion match does the same, so that both ro
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import onnx_ir as ir
 
@@ -19,6 +21,8 @@ from n2nsurgery.export.sparse.operators import Linear
 WEIGHT_INPUT = 1
 _MATRIX = 2
 
+Product = Literal["Conv", "ConvTranspose", "Gemm"]
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FusionMatch:
@@ -28,7 +32,7 @@ class FusionMatch:
     holds (K, O) and has to be turned to (O, K). `add` is the fused sum. `overload` as in Operator.
     """
 
-    kind: str
+    kind: Product
     weight: ir.Value
     nodes: tuple[ir.Node, ...]
     bias: ir.Value | None
@@ -67,8 +71,8 @@ def match_at(node: ir.Node) -> FusionMatch | str:
     """
     if node.domain or len(node.inputs) <= WEIGHT_INPUT or node.inputs[WEIGHT_INPUT] is None:
         return f"is an input of {node.op_type}, which has no sparse kernel"
-    if node.op_type == "Conv":
-        return _convolution(node)
+    if node.op_type in {"Conv", "ConvTranspose"}:
+        return _convolution(node, "Conv" if node.op_type == "Conv" else "ConvTranspose")
     if node.op_type == "Gemm":
         return _gemm(node)
     if node.op_type == "MatMul":
@@ -76,13 +80,15 @@ def match_at(node: ir.Node) -> FusionMatch | str:
     return f"is an input of {node.op_type}, which has no sparse kernel"
 
 
-def _convolution(node: ir.Node) -> FusionMatch | str:
+def _convolution(node: ir.Node, kind: Product) -> FusionMatch | str:
     if node.attributes.get_string("auto_pad", "NOTSET") != "NOTSET":
         return "its convolution pads automatically (auto_pad), which the sparse kernel does not"
+    if node.attributes.get_ints("output_shape", []):
+        return "its transposed convolution states an output_shape, for which the sparse kernel has no pads"
     bias = node.inputs[2] if len(node.inputs) > 2 else None  # noqa: PLR2004 - X, W, B
     if bias is not None and bias.const_value is None:
         return "the bias of its convolution is computed while the model runs"
-    return _with_tail("Conv", [node], bias)
+    return _with_tail(kind, [node], bias)
 
 
 def _gemm(node: ir.Node) -> FusionMatch | str:
@@ -113,11 +119,12 @@ def _matmul(node: ir.Node) -> FusionMatch | str:
 
 
 def _with_tail(
-    kind: str, nodes: list[ir.Node], bias: ir.Value | None, *, transposed: bool = False, overload: Linear = ""
+    kind: Product, nodes: list[ir.Node], bias: ir.Value | None, *, transposed: bool = False, overload: Linear = ""
 ) -> FusionMatch:
     add = None
     follower = _only_user(nodes[-1].outputs[0])
-    if follower is not None and follower.op_type == "Add" and _adds_residual(follower, nodes[-1].outputs[0]):
+    summed = kind != "ConvTranspose" and follower is not None and follower.op_type == "Add"
+    if follower is not None and summed and _adds_residual(follower, nodes[-1].outputs[0]):
         add = follower
         nodes.append(follower)
     activation, following = activation_after(nodes[-1].outputs[0]) or (None, ())

@@ -22,7 +22,7 @@ from n2nsurgery.export.ort.providers import session
 from n2nsurgery.export.sparse.functions import function
 from n2nsurgery.export.sparse.fusion_matches import FusionMatch
 from n2nsurgery.export.sparse.operators import DOMAIN, VERSION
-from n2nsurgery.export.sparse.portable import attributes_of, operator_of
+from n2nsurgery.export.sparse.portable import attributes_of, operator_of, outputs_of
 from n2nsurgery.export.sparse.weight_coding import Race
 from n2nsurgery.imports import extra
 
@@ -56,7 +56,8 @@ def _runner(opened: onnxruntime.InferenceSession, x: NDArray[np.float32]) -> Cal
 def _single_node(match: FusionMatch, coded: CodedWeight, sample: tuple[int, ...]) -> bytes:
     """The fusion match's product alone, for inputs of the shape `sample`, as the bytes of a file."""
     operator = operator_of(match, coded, fused=False)
-    arrays = {"places": coded.places, "values": coded.values, "bias": np.zeros(coded.shape[0], np.float32)}
+    bias = np.zeros(outputs_of(match, coded.shape), np.float32)
+    arrays = {"places": coded.places, "values": coded.values, "bias": bias}
     if coded.scales is not None:
         arrays["scales"] = coded.scales
     constants = {name: ir.Value(name=name, const_value=ir.tensor(array, name=name)) for name, array in arrays.items()}

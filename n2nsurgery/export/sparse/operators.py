@@ -1,13 +1,14 @@
 """The operators of our domain: how their names are made, and what they take.
 
     Sparse{Conv|Gemm}[Add][Activation][Bits][Int8] (X, places, values, [scales], bias, [residual]) -> Y
+    SparseConvTranspose[Activation][Bits][Int8] (X, places, values, [scales], bias) -> Y
     Decode[Bits][Int8] (places, values, [scales]) -> W
     PlainMaxPool (X) -> Y
 
 `Activation` is one of `Relu`, `Clip`, `LeakyRelu`, `HardSwish`, `Silu`, `Gelu` and `TanhGelu`.
 `places` are gaps (uint8 or uint16), or a bitmask (uint8) in `...Bits`; `values` are float or float16, or int8 in
-`...Int8`, which takes one float scale for each row. A SparseConv or SparseGemm has a kernel in the sparse runtime; a
-Decode has none: it stores a weight small where the dense operator computes. PlainMaxPool holds no weight: it is a
+`...Int8`, which takes one float scale for each row. A Sparse... has a kernel in the sparse runtime; a Decode has none:
+it stores a weight small where the dense operator computes. PlainMaxPool holds no weight: it is a
 MaxPool with a kernel in the layout of the sparse ones.
 """
 
@@ -22,9 +23,15 @@ DOMAIN = "n2nsurgery"
 VERSION = 1
 PLAIN_MAX_POOL = "PlainMaxPool"
 
-Kind = Literal["Conv", "Gemm", "Decode"]
+Kind = Literal["Conv", "ConvTranspose", "Gemm", "Decode"]
 Linear = Literal["", "tokens", "tokens_without_bias"]
 Overload = Literal["", "tokens", "tokens_without_bias", "float16", "bfloat16", "int8", "uint8"]
+
+GEOMETRY = {
+    "Conv": ("strides", "pads", "dilations", "group"),
+    "ConvTranspose": ("strides", "pads", "output_padding", "dilations", "group"),
+}
+"""The attributes that a convolution has besides its weight's shape."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +72,7 @@ class Operator:
     @property
     def attributes(self) -> tuple[str, ...]:
         """Names of the attributes; every node carries all of them."""
-        product = (
-            ("weight_shape", "strides", "pads", "dilations", "group") if self.kind == "Conv" else ("weight_shape",)
-        )
-        return (*product, *SETTINGS.get(self.activation or "", ()))
+        return ("weight_shape", *GEOMETRY.get(self.kind, ()), *SETTINGS.get(self.activation or "", ()))
 
     @property
     def output(self) -> str:

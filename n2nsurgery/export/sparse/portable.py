@@ -18,7 +18,7 @@ from n2nsurgery.export.codec.coded import CodedWeight
 from n2nsurgery.export.codec.values import FLOAT
 from n2nsurgery.export.sparse.functions import function, plain_max_pool
 from n2nsurgery.export.sparse.fusion_matches import FusionMatch
-from n2nsurgery.export.sparse.operators import DOMAIN, VERSION, Operator, Overload
+from n2nsurgery.export.sparse.operators import DOMAIN, GEOMETRY, VERSION, Operator, Overload
 from n2nsurgery.export.sparse.pools import keep_pools_plain
 from n2nsurgery.export.sparse.weight_coding import WeightCoding
 
@@ -72,7 +72,7 @@ def _replace(graph: ir.Graph, match: FusionMatch, coding: WeightCoding, code: tu
     coded = coding.coded
     assert coded is not None
     operator = operator_of(match, coded)
-    bias = match.bias if match.bias is not None else _zeros(graph, coded.shape[0])
+    bias = match.bias if match.bias is not None else _zeros(graph, outputs_of(match, coded.shape))
     residual = () if match.residual is None else (match.residual,)
     first, last = match.nodes[0], match.nodes[-1]
     node = ir.node(
@@ -95,24 +95,28 @@ def _zeros(graph: ir.Graph, outputs: int) -> ir.Value:
 def operator_of(match: FusionMatch, coded: CodedWeight, *, fused: bool = True) -> Operator:
     """The operator that takes the fusion match's place; of its product alone where `fused` is not set."""
     return Operator(
-        kind="Conv" if match.kind == "Conv" else "Gemm",
-        add=fused and match.add is not None, activation=match.activation.name if fused and match.activation else None,
-        bits=coded.code == "bits", int8=coded.scales is not None, overload=match.overload,
+        kind=match.kind, add=fused and match.add is not None,
+        activation=match.activation.name if fused and match.activation else None, bits=coded.code == "bits",
+        int8=coded.scales is not None, overload=match.overload,
     )  # fmt: skip
 
 
 def attributes_of(operator: Operator, node: ir.Node, shape: tuple[int, ...]) -> dict[str, int | list[int]]:
     """The attributes of `operator` in the place of the product `node`, ONNX's defaults written out."""
-    if operator.kind != "Conv":
-        return {"weight_shape": list(shape)}
-    rank = len(shape) - 2
-    return {
-        "weight_shape": list(shape),
-        "strides": list(node.attributes.get_ints("strides", [1] * rank)),
-        "pads": list(node.attributes.get_ints("pads", [0] * 2 * rank)),
-        "dilations": list(node.attributes.get_ints("dilations", [1] * rank)),
-        "group": node.attributes.get_int("group", 1),
+    rank, given = len(shape) - 2, node.attributes
+    geometry: dict[str, int | list[int]] = {
+        "strides": list(given.get_ints("strides", [1] * rank)),
+        "pads": list(given.get_ints("pads", [0] * 2 * rank)),
+        "output_padding": list(given.get_ints("output_padding", [0] * rank)),
+        "dilations": list(given.get_ints("dilations", [1] * rank)),
+        "group": given.get_int("group", 1),
     }
+    return {"weight_shape": list(shape)} | {name: geometry[name] for name in GEOMETRY.get(operator.kind, ())}
+
+
+def outputs_of(match: FusionMatch, shape: tuple[int, ...]) -> int:
+    """Outputs of the fusion match's product, whose weight has `shape`."""
+    return shape[1] * match.nodes[0].attributes.get_int("group", 1) if match.kind == "ConvTranspose" else shape[0]
 
 
 def _decoded_type(coded: CodedWeight) -> Overload:

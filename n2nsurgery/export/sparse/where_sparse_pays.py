@@ -11,7 +11,7 @@ layer is used equally often, so its weight density is its MAC density.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod
 
 import numpy as np
@@ -35,6 +35,7 @@ _BLOCK = 4
 _FLOAT_BYTES = 4
 _LANES = 16  # of the widest vectors; narrower ones reach less far
 _MOST_REACH = 65_535  # floats of one channel's packed rows, which the kernel addresses with 16 bits
+_MOST_PHASES = 4096  # of a transposed convolution, and positions of the input that its kernel reaches over
 _MOST_SPAN = 600  # columns between a kernel's first and last, for the narrowest vectors
 
 
@@ -42,9 +43,9 @@ _MOST_SPAN = 600  # columns between a kernel's first and last, for the narrowest
 class LayerShape:
     """What the time of a layer depends on.
 
-    `shape`: (O, I/groups, *kernel) of a `Conv`, (O, K) of a `Gemm`. `blocks` as `shares_positions` says. `strides` and
-    `dilations`, one for each spatial dimension, and `groups` are those of a `Conv`. `rows`: vectors of one sample that
-    a `Gemm` multiplies.
+    `shape`: (O, I/groups, *kernel) of a `Conv`, (I, O/groups, *kernel) of a `ConvTranspose`, (O, K) of a `Gemm`.
+    `blocks` as `shares_positions` says. `strides`, `dilations` and `pads` (of the beginning), one for each spatial
+    dimension, and `groups` are those of a convolution. `rows`: vectors of one sample that a `Gemm` multiplies.
     `beside`: bytes of the network's other weights when dense, which compete for the cache.
     """
 
@@ -54,6 +55,7 @@ class LayerShape:
     blocks: bool = False
     strides: tuple[int, ...] = ()
     dilations: tuple[int, ...] = ()
+    pads: tuple[int, ...] = ()
     groups: int = 1
     rows: int = 1
     beside: int = 0
@@ -79,8 +81,12 @@ def shares_positions(weight: NDArray[np.generic], groups: int = 1) -> bool:
 
 def obstacle(layer: LayerShape) -> str | None:
     """Why the layer is computed densely at any density; None where it is not."""
-    if layer.kind != "Conv":
+    if layer.kind == "Gemm":
         return None
+    if layer.kind == "ConvTranspose":
+        phases, layer = prod(layer.strides), _of_phases(layer)
+        if max(phases, prod(layer.shape[2:])) > _MOST_PHASES:
+            return "its strides or its kernel reach further than the sparse one can address"
     if layer.shape[1] == 1 and layer.groups > 1:
         return "one input channel to each output (depthwise): the dense kernel is faster"
     if _reach(layer) > _MOST_REACH or _span(layer) > _MOST_SPAN:
@@ -117,6 +123,18 @@ def _limit(layer: LayerShape) -> tuple[float, str]:
     if layer.kind == "Gemm":
         return LINEAR_MANY_ROWS, f"linear layers with {MANY_ROWS} rows or more"
     return CONVOLUTION, "convolutions"
+
+
+def _of_phases(layer: LayerShape) -> LayerShape:
+    """The convolution that the sparse kernel makes of a transposed one: an output for each phase of the strides."""
+    inputs, outputs, *kernel = layer.shape
+    each = zip(kernel, layer.strides, layer.dilations, layer.pads, strict=True)
+    extents = (-(-pad // s) - -(-(pad - (k - 1) * d) // s) + 1 for k, s, d, pad in each)
+    rank = len(kernel)
+    return replace(
+        layer, kind="Conv", shape=(outputs * layer.groups * prod(layer.strides), inputs // layer.groups, *extents),
+        strides=(1,) * rank, dilations=(1,) * rank, pads=(0,) * rank,
+    )  # fmt: skip
 
 
 def _reach(layer: LayerShape) -> int:

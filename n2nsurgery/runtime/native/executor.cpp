@@ -104,6 +104,31 @@ const float* conv_input(const Plan& plan, const Kernels& kernels, const ConvTens
   return own;
 }
 
+// Memory for the results of a task's patch, before they are shuffled. Channels lie an odd number of vectors apart, so
+// that one vector of each does not fall on few cache sets.
+Staged stage_patch(const Plan& plan, const Kernels& kernels, const Task& task) {
+  const Axes& output = plan.problem.output;
+  const int64_t row = task.patch_row * plan.tiling.rows;
+  const int64_t column = task.patch_column * plan.tiling.columns;
+  Staged staged{};
+  staged.rows = std::min(plan.tiling.rows, output[1] - row);
+  staged.columns = std::min(plan.tiling.columns, output[2] - column);
+  staged.row_stride = output[2];
+  staged.first = (task.slice * output[1] + row) * output[2] + column;
+  const int64_t floats = (staged.rows - 1) * staged.row_stride + staged.columns;
+  staged.channel_stride = ((floats + kernels.lanes - 1) / kernels.lanes | 1) * kernels.lanes;
+  staged.results = scratch().staged.floats(plan.problem.group_outputs * staged.channel_stride + kernels.lanes);
+  return staged;
+}
+
+void shuffle_patch(const Plan& plan, const Kernels& kernels, const ConvTensors& tensors, const Task& task,
+                   const Staged& staged) {
+  const int64_t* bounds = plan.weights.bounds.data() + task.group * (plan.tiling.chunks + 1) + task.part;
+  const int64_t outputs = plan.problem.group_outputs / tensors.shuffle->phases();
+  float* y = tensors.y + (task.image * plan.problem.groups + task.group) * outputs * tensors.shuffle->output_pixels();
+  shuffle(*tensors.shuffle, kernels, staged, bounds[0], bounds[1], y);
+}
+
 }  // namespace
 
 void run_conv_task(const Plan& plan, const Kernels& kernels, const ConvTensors& tensors, int64_t number) {
@@ -118,15 +143,18 @@ void run_conv_task(const Plan& plan, const Kernels& kernels, const ConvTensors& 
   const std::vector<Window>& windows = windows_of(plan, task);
   float* partial = plan.partial_floats != 0 ? scratch().partial.floats(plan.partial_floats) : nullptr;
   float* own = plan.tiling.direct || plan.pack_parts != 0 ? nullptr : packed_tile(plan);
+  Staged staged{};
+  if (tensors.shuffle != nullptr) staged = stage_patch(plan, kernels, task);
   for (int64_t tile = 0; tile < plan.weights.tiles; ++tile) {
     ComputeJob job = tile_job(plan, task.group, task.part, tile);
     job.bias = tensors.bias + task.group * problem.group_outputs;
     job.residual = tensors.residual != nullptr ? tensors.residual + output : nullptr;
-    job.y = tensors.y + output;
-    job.channel_stride = pixels;
+    job.y = tensors.shuffle != nullptr ? staged.results : tensors.y + output;
+    job.channel_stride = tensors.shuffle != nullptr ? staged.channel_stride : pixels;
     job.activation = tensors.activation;
     compute_windows(plan, kernels, windows, conv_input(plan, kernels, tensors, task, tile, own), partial, job);
   }
+  if (tensors.shuffle != nullptr) shuffle_patch(plan, kernels, tensors, task, staged);
 }
 
 }  // namespace n2n

@@ -6,6 +6,7 @@
 
 #include "kernels.h"
 #include "plan.h"
+#include "shuffle.h"
 #include "tiles.h"
 
 namespace n2n {
@@ -18,6 +19,7 @@ struct ConvTensors {
   float* packed = nullptr;  // shared_input(plan, patches)
   int64_t batch = 1;
   Activation activation;
+  const Shuffle* shuffle = nullptr;  // of a transposed convolution, which has no residual
 };
 
 // Task `number` of plan.tasks(batch), of which the first plan.pack_tasks(batch) must be finished before the others

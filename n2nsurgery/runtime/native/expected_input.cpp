@@ -1,5 +1,7 @@
 #include "expected_input.h"
 
+#include <utility>
+
 #include "error.h"
 
 namespace n2n {
@@ -19,22 +21,42 @@ bool product_within(int64_t most, const Extents& extents) {
   return true;
 }
 
-}  // namespace
+// What a plan's size depends on besides the input: outputs, inputs of a group, and kernel.
+struct Sizes {
+  int64_t spatial_rank, outputs, group_inputs;
+  Axes kernel;
+};
 
-std::optional<ConvProblem> expected_problem(const ConvAttributes& attributes, std::vector<int64_t> claimed) {
-  if (claimed.size() != static_cast<size_t>(attributes.spatial_rank) + 2) return std::nullopt;
+template <class Attributes>
+std::optional<ConvProblem> plausible_problem(const Attributes& attributes, const Sizes& sizes,
+                                             std::vector<int64_t> claimed) {
+  if (claimed.size() != static_cast<size_t>(sizes.spatial_rank) + 2) return std::nullopt;
   claimed[0] = 1;
   if (!product_within(kMaxFloats, claimed)) return std::nullopt;
-  if (!product_within(kMaxPairs, Axes{attributes.outputs, attributes.group_inputs, attributes.kernel[0]})) {
-    return std::nullopt;
-  }
-  if (!product_within(kMaxTaps, attributes.kernel)) return std::nullopt;
+  if (!product_within(kMaxPairs, Axes{sizes.outputs, sizes.group_inputs, sizes.kernel[0]})) return std::nullopt;
+  if (!product_within(kMaxTaps, sizes.kernel)) return std::nullopt;
   try {
     if (!product_within(kMaxFloats, output_shape(attributes, claimed))) return std::nullopt;
     return make_problem(attributes, claimed);
   } catch (const Error&) {
     return std::nullopt;  // an input of this shape is refused when it comes
   }
+}
+
+}  // namespace
+
+std::optional<ConvProblem> expected_problem(const ConvAttributes& attributes, std::vector<int64_t> claimed) {
+  return plausible_problem(attributes,
+                           {attributes.spatial_rank, attributes.outputs, attributes.group_inputs, attributes.kernel},
+                           std::move(claimed));
+}
+
+std::optional<ConvProblem> expected_problem(const TransposedAttributes& attributes, std::vector<int64_t> claimed) {
+  const ConvAttributes& conv = attributes.conv;
+  return plausible_problem(attributes,
+                           {conv.spatial_rank, attributes.outputs() * attributes.phases(), conv.outputs / conv.groups,
+                            attributes.extent},
+                           std::move(claimed));
 }
 
 std::optional<int64_t> expected_rows(const WeightShape& weight, const std::vector<int64_t>& claimed) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "geometry.h"
+#include "transposed.h"
 
 namespace n2n {
 
@@ -13,6 +14,7 @@ namespace n2n {
 // open, does not fit the attributes, or would make a plan larger than a plausible model needs: claims cost a file
 // nothing, inputs cost their sender memory.
 std::optional<ConvProblem> expected_problem(const ConvAttributes& attributes, std::vector<int64_t> claimed);
+std::optional<ConvProblem> expected_problem(const TransposedAttributes& attributes, std::vector<int64_t> claimed);
 
 // The rows of a claimed shape (..., inputs) with a batch of one; nothing as above.
 std::optional<int64_t> expected_rows(const WeightShape& weight, const std::vector<int64_t>& claimed);

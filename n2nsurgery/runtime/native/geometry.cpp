@@ -62,7 +62,9 @@ bool trivial(const ConvProblem& problem, size_t axis) {
          problem.input[axis] == problem.output[axis];
 }
 
-// Merges axis `from` into the width where both are trivial, and turns a column of pixels into a row.
+}  // namespace
+
+// A column of pixels becomes a row, too.
 void reduce(ConvProblem& problem) {
   if (trivial(problem, 2) && trivial(problem, 1) && trivial(problem, 0)) {
     const int64_t pixels = problem.input_pixels();
@@ -76,8 +78,6 @@ void reduce(ConvProblem& problem) {
     }
   }
 }
-
-}  // namespace
 
 ConvAttributes parse_conv_attributes(const std::vector<int64_t>& weight_shape, const std::vector<int64_t>& strides,
                                      const std::vector<int64_t>& pads, const std::vector<int64_t>& dilations,
@@ -93,7 +93,7 @@ ConvAttributes parse_conv_attributes(const std::vector<int64_t>& weight_shape, c
   require(conv.outputs >= 1 && conv.outputs <= kMaxExtent && conv.group_inputs >= 1 && conv.group_inputs <= kMaxExtent,
           "weight_shape " + text(weight_shape) + " has an extent out of range");
   require(group >= 1 && conv.outputs % group == 0,
-          "group " + std::to_string(group) + " does not divide " + std::to_string(conv.outputs) + " outputs");
+          "group " + std::to_string(group) + " does not divide the first element of weight_shape " + text(weight_shape));
   conv.kernel = spread("weight_shape", {weight_shape.begin() + 2, weight_shape.end()}, rank, 1, 1);
   require(conv.kernel[0] * conv.kernel[1] <= kMaxTaps && conv.kernel[0] * conv.kernel[1] * conv.kernel[2] <= kMaxTaps,
           "weight_shape " + text(weight_shape) + " has more than " + std::to_string(kMaxTaps) + " kernel positions");

@@ -38,6 +38,7 @@ struct ConvProblem {
   int64_t groups = 1;
   int64_t group_inputs = 0;
   int64_t group_outputs = 0;
+  int64_t together = 1;  // neighbouring outputs that one task computes
   Axes input{1, 1, 1};
   Axes output{1, 1, 1};
   Axes kernel{1, 1, 1};
@@ -51,6 +52,9 @@ struct ConvProblem {
     return kernel == Axes{1, 1, 1} && stride == Axes{1, 1, 1} && pad == Axes{0, 0, 0} && input == output;
   }
 };
+
+// Merges axes along which pixels do not depend on each other's neighbours.
+void reduce(ConvProblem& problem);
 
 // Throws Error if the input does not fit the attributes or the output would be empty.
 ConvProblem make_problem(const ConvAttributes& attributes, const std::vector<int64_t>& input_shape);

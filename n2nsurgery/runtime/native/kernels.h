@@ -119,6 +119,15 @@ struct PoolJob {
   int64_t pad_left;
 };
 
+// target[place * phases + phase] = source[phase * source_stride + place], as far as there is room in the target.
+struct InterleaveJob {
+  const float* source;  // a vector may be read behind the last place
+  int64_t source_stride;
+  float* target;
+  int64_t phases;
+  int64_t room;
+};
+
 struct Kernels {
   const char* name;
   int lanes;
@@ -129,6 +138,7 @@ struct Kernels {
   void (*turn)(const TurnJob&);
   void (*activate)(const Activation&, float* values, int64_t count);
   void (*max_pool)(const PoolJob&);
+  void (*interleave)(const InterleaveJob&);
 };
 
 const Kernels& portable_kernels();

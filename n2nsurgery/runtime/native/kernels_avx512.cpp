@@ -4,6 +4,7 @@
 
 #include "activation.inl.h"
 #include "compute.inl.h"
+#include "interleave.inl.h"
 #include "pack.inl.h"
 #include "pool.inl.h"
 #include "turn.inl.h"
@@ -12,7 +13,7 @@ namespace n2n {
 
 const Kernels& avx512_kernels() {
   static const Kernels kernels{"avx512", Simd::kLanes, Simd::kMaxRegisters, Simd::kMaxBlockRegisters,
-                               compute, pack, turn, activate, max_pool};
+                               compute, pack, turn, activate, max_pool, interleave};
   return kernels;
 }
 

@@ -3,6 +3,7 @@
 
 #include "activation.inl.h"
 #include "compute.inl.h"
+#include "interleave.inl.h"
 #include "pack.inl.h"
 #include "pool.inl.h"
 #include "turn.inl.h"
@@ -11,7 +12,7 @@ namespace n2n {
 
 const Kernels& portable_kernels() {
   static const Kernels kernels{"portable", Simd::kLanes, Simd::kMaxRegisters, Simd::kMaxBlockRegisters,
-                               compute, pack, turn, activate, max_pool};
+                               compute, pack, turn, activate, max_pool, interleave};
   return kernels;
 }
 

@@ -10,6 +10,7 @@
 #include "int8/int8_ops.h"
 #include "ort_call.h"
 #include "pool_kernel.h"
+#include "transposed_kernel.h"
 
 namespace n2n {
 namespace {
@@ -33,6 +34,7 @@ struct Node {
   std::unique_ptr<ConvKernel> conv;
   std::unique_ptr<GemmKernel> gemm;
   std::unique_ptr<PoolKernel> pool;
+  std::unique_ptr<TransposedKernel> transposed;
 };
 
 const Op& op_of(const ort::CustomOp* op) { return *static_cast<const Op*>(op); }
@@ -48,6 +50,8 @@ ort::Status* create_kernel(const ort::CustomOp* custom_op, ort::Api api, const o
       node->pool = std::make_unique<PoolKernel>(setup);
     } else if (op.variant.gemm) {
       node->gemm = std::make_unique<GemmKernel>(setup, op.variant);
+    } else if (op.variant.transposed) {
+      node->transposed = std::make_unique<TransposedKernel>(setup, op.variant);
     } else {
       node->conv = std::make_unique<ConvKernel>(setup, op.variant);
     }
@@ -57,12 +61,15 @@ ort::Status* create_kernel(const ort::CustomOp* custom_op, ort::Api api, const o
 
 ort::Status* compute(void* kernel, ort::KernelContext* context) {
   const Node& node = *static_cast<Node*>(kernel);
-  return guarded(node.api, node.pool ? kPool : node.gemm ? "SparseGemm" : "SparseConv", [&] {
+  const char* name = node.pool ? kPool : node.gemm ? "SparseGemm" : node.transposed ? "SparseConvTranspose" : "SparseConv";
+  return guarded(node.api, name, [&] {
     const ort::Invocation invocation(node.api, context, node.parallel);
     if (node.pool) {
       node.pool->compute(invocation);
     } else if (node.gemm) {
       node.gemm->compute(invocation);
+    } else if (node.transposed) {
+      node.transposed->compute(invocation);
     } else {
       node.conv->compute(invocation);
     }
@@ -110,7 +117,8 @@ Op make_op(const std::string& name, const Host& host) {
 }
 
 Op make_sparse_op(const OpVariant& variant, const Host& host) {
-  Op op = make_op(std::string("Sparse") + (variant.gemm ? "Gemm" : "Conv") + (variant.add ? "Add" : "") +
+  const char* product = variant.gemm ? "Gemm" : variant.transposed ? "ConvTranspose" : "Conv";
+  Op op = make_op(std::string("Sparse") + product + (variant.add ? "Add" : "") +
                       kCurveNames[static_cast<int>(variant.curve)] + (variant.bits ? "Bits" : "") + (variant.int8 ? "Int8" : ""),
                   host);
   op.variant = variant;
@@ -131,6 +139,11 @@ std::vector<Op> make_ops(const Host& host) {
       const OpVariant variant{(bits & 1) != 0, (bits & 2) != 0, static_cast<Curve>(curve), (bits & 4) != 0,
                               (bits & 8) != 0};
       ops.push_back(make_sparse_op(variant, host));
+      if (!variant.gemm && !variant.add) {
+        OpVariant transposed = variant;
+        transposed.transposed = true;
+        ops.push_back(make_sparse_op(transposed, host));
+      }
     }
   }
   return ops;

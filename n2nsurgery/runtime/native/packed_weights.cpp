@@ -1,6 +1,7 @@
 #include "packed_weights.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "large_pages.h"
 
@@ -189,8 +190,12 @@ class Packer {
 
 constexpr int64_t kOutputCost = 4;  // of beginning and ending one output in one tile, in weights
 
-// Cuts a group's outputs into chunks of whole quadruples that take about equally long.
-std::vector<int64_t> chunk_bounds(const SparseWeights& weights, int64_t base, int64_t outputs, const PackedWeights& packed) {
+// Cuts a group's outputs into chunks of whole quadruples, and of whole outputs that go together, which take about
+// equally long.
+std::vector<int64_t> chunk_bounds(const SparseWeights& weights, int64_t base, const ConvProblem& problem,
+                                  const PackedWeights& packed) {
+  const int64_t outputs = problem.group_outputs;
+  const int64_t step = std::lcm(kBlock, problem.together);
   std::vector<int64_t> bounds{0};
   const int64_t begin = weights.row[static_cast<size_t>(base)];
   const auto cost_until = [&](int64_t o) {
@@ -198,7 +203,7 @@ std::vector<int64_t> chunk_bounds(const SparseWeights& weights, int64_t base, in
   };
   int64_t o = 0;
   for (int64_t chunk = 1; chunk < packed.chunks; ++chunk) {
-    while (o < outputs && cost_until(o) * packed.chunks < cost_until(outputs) * chunk) o = std::min(o + kBlock, outputs);
+    while (o < outputs && cost_until(o) * packed.chunks < cost_until(outputs) * chunk) o = std::min(o + step, outputs);
     bounds.push_back(o);
   }
   bounds.push_back(outputs);
@@ -238,7 +243,7 @@ PackedWeights pack_weights(const SparseWeights& weights, const BlockMap& blocks,
   packer.reserve();
   for (int64_t group = 0; group < problem.groups; ++group) {
     const std::vector<int64_t> bounds =
-        chunk_bounds(weights, group * problem.group_outputs, problem.group_outputs, packed);
+        chunk_bounds(weights, group * problem.group_outputs, problem, packed);
     packed.bounds.insert(packed.bounds.end(), bounds.begin(), bounds.end());
     for (int64_t tile = 0; tile < packed.tiles; ++tile) {
       for (size_t chunk = 0; chunk + 1 < bounds.size(); ++chunk) {

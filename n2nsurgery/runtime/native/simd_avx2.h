@@ -72,6 +72,16 @@ struct Simd {
     return {in_order(_mm256_shuffle_ps(lower, upper, 0x88)), in_order(_mm256_shuffle_ps(lower, upper, 0xDD))};
   }
 
+  // Lanes of two vectors in turn.
+  struct Zipped {
+    Reg lower, upper;
+  };
+  static Zipped zip(Reg even, Reg odd) {
+    const Reg low = _mm256_unpacklo_ps(even, odd);
+    const Reg high = _mm256_unpackhi_ps(even, odd);
+    return {_mm256_permute2f128_ps(low, high, 0x20), _mm256_permute2f128_ps(low, high, 0x31)};
+  }
+
   // Row i of a square of vectors becomes column i.
   static void turn(Reg (&v)[kLanes]) {
     Reg a[kLanes];

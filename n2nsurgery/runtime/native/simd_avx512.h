@@ -76,6 +76,16 @@ struct Simd {
     return {_mm512_permutex2var_ps(lower, even, upper), _mm512_permutex2var_ps(lower, odd, upper)};
   }
 
+  // Lanes of two vectors in turn.
+  struct Zipped {
+    Reg lower, upper;
+  };
+  static Zipped zip(Reg even, Reg odd) {
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512i high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    return {_mm512_permutex2var_ps(even, low, odd), _mm512_permutex2var_ps(even, high, odd)};
+  }
+
   // Row i of a square of vectors becomes column i.
   static void turn(Reg (&v)[kLanes]) {
     Reg a[kLanes];

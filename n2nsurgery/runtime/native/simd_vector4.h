@@ -95,6 +95,14 @@ struct Simd {
     return {__builtin_shufflevector(lower, upper, 0, 2, 4, 6), __builtin_shufflevector(lower, upper, 1, 3, 5, 7)};
   }
 
+  // Lanes of two vectors in turn.
+  struct Zipped {
+    Reg lower, upper;
+  };
+  static Zipped zip(Reg even, Reg odd) {
+    return {__builtin_shufflevector(even, odd, 0, 4, 1, 5), __builtin_shufflevector(even, odd, 2, 6, 3, 7)};
+  }
+
   // Row i of a square of vectors becomes column i.
   static void turn(Reg (&v)[kLanes]) {
     const Reg low = __builtin_shufflevector(v[0], v[1], 0, 4, 1, 5);

@@ -41,14 +41,15 @@ Activation read_activation(const ort::KernelSetup& setup, Curve curve) {
 
 }  // namespace
 
-SparseInput read_sparse_input(const ort::KernelSetup& setup, const OpVariant& variant, const WeightShape& shape) {
+SparseInput read_sparse_input(const ort::KernelSetup& setup, const OpVariant& variant, const WeightShape& shape,
+                              int64_t outputs) {
   require(setup.input_count() == variant.input_count(), "the node has " + std::to_string(setup.input_count()) +
                                                             " inputs, the operator takes " +
                                                             std::to_string(variant.input_count()));
   validate(shape);
   SparseInput input;
   input.activation = read_activation(setup, variant.curve);
-  input.bias = read_bias(setup, variant, shape.outputs);
+  input.bias = read_bias(setup, variant, outputs);
   const ort::TensorView positions = setup.constant(1, variant.bits ? "bitmask" : "gaps");
   const ort::TensorView values = setup.constant(2, "values");
   require(positions.shape.size() == 1 && values.shape.size() == 1, "positions and values must have one dimension");

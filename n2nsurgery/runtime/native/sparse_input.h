@@ -17,6 +17,7 @@ struct OpVariant {
   Curve curve = Curve::kNone;
   bool bits = false;  // the second input is a bitmask
   bool int8 = false;  // values are int8, and an input `scale` follows them
+  bool transposed = false;
 
   size_t bias_index() const { return int8 ? 4 : 3; }
   size_t residual_index() const { return bias_index() + 1; }
@@ -29,7 +30,11 @@ struct SparseInput {
   Activation activation;
 };
 
-// Throws Error if anything about the inputs is not as the op's schema says.
-SparseInput read_sparse_input(const ort::KernelSetup& setup, const OpVariant& variant, const WeightShape& shape);
+// Throws Error if anything about the inputs is not as the op's schema says; `outputs` is the bias' length.
+SparseInput read_sparse_input(const ort::KernelSetup& setup, const OpVariant& variant, const WeightShape& shape,
+                              int64_t outputs);
+inline SparseInput read_sparse_input(const ort::KernelSetup& setup, const OpVariant& variant, const WeightShape& shape) {
+  return read_sparse_input(setup, variant, shape, shape.outputs);
+}
 
 }  // namespace n2n

@@ -173,11 +173,11 @@ def test_one_model_holds_both_kinds_of_linear_layers():
 @pytest.mark.parametrize(
     ("operator", "shape", "attributes", "source", "target"),
     [
-        ("ConvTranspose", (16, 16, 3, 3), {}, (16, 8, 8), (16, 10, 10)),
+        ("ConvTranspose", (16, 16, 3, 3), {"output_shape": [10, 10]}, (16, 8, 8), (16, 10, 10)),
         ("Conv", (160, 1, 3, 3), {"group": 160}, (160, 8, 8), (160, 6, 6)),
         ("Conv", (16, 16, 3, 3), {"auto_pad": "SAME_UPPER"}, (16, 8, 8), (16, 8, 8)),
     ],
-    ids=["transposed", "depthwise", "auto_pad"],
+    ids=["transposed to a stated size", "depthwise", "auto_pad"],
 )
 def test_what_has_no_kernel_is_stored_small_and_computed_densely(operator, shape, attributes, source, target):
     node = helper.make_node(operator, ["x", "w"], ["y"], **attributes)

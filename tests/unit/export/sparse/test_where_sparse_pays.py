@@ -19,6 +19,12 @@ def linear(*shape: int, rows: int = 1, **more: object) -> LayerShape:
     return LayerShape(**{"kind": "Gemm", "shape": shape, "density": 0.1, "rows": rows, **more})  # type: ignore[arg-type]
 
 
+def transposed(*shape: int, strides: int, pads: int = 0, **more: object) -> LayerShape:
+    rank = len(shape) - 2
+    sides = {"strides": (strides,) * rank, "pads": (pads,) * rank, "dilations": (1,) * rank}
+    return LayerShape(**{"kind": "ConvTranspose", "shape": shape, "density": 0.1, **sides, **more})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("layer", "limit"),
     [
@@ -27,6 +33,9 @@ def linear(*shape: int, rows: int = 1, **more: object) -> LayerShape:
         (conv(64, 64, 3, strides=(1,), dilations=(1,)), 0.40),
         (conv(64, 1, 80, strides=(4,), dilations=(1,)), 0.40),
         (conv(64, 64, 3, 3, blocks=True), 0.60),
+        (transposed(64, 32, 2, 2, strides=2), 0.40),
+        (transposed(64, 32, 4, 4, strides=2, pads=1), 0.40),
+        (transposed(64, 32, 64, 64, strides=32, pads=16), 0.40),
         (linear(1000, 2048), 0.08),
         (linear(1000, 2048, rows=15), 0.08),
         (linear(1000, 2048, blocks=True), 0.08),
@@ -48,6 +57,9 @@ def test_every_class_of_layers_has_its_limit(layer, limit):
     ("layer", "reason"),
     [
         (conv(64, 1, 3, 3, groups=64, density=0.01), "depthwise"),
+        (transposed(64, 1, 2, 2, strides=2, groups=64), "depthwise"),
+        (transposed(8, 8, 128, 128, strides=128), "further"),  # 16384 phases
+        (transposed(8, 8, 3, strides=1, dilations=(2100,)), "further"),
         (conv(8, 8, 3, strides=(1,), dilations=(400,), density=0.01), "further"),
         (conv(8, 8, 200, 400, density=0.01), "further"),  # 200 rows of 416 floats
     ],
