@@ -13,6 +13,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import arguments
+from n2nsurgery.graph.untraceable import require_traceable
 
 _OPTIMIZED = "_orig_mod"  # what torch.compile keeps the module in
 
@@ -32,13 +33,18 @@ class Region:
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The module inside `torch.compile`, `DataParallel` and `DistributedDataParallel`; `model` itself without them."""
+    """The module inside `torch.compile`, `DataParallel` and `DistributedDataParallel`; `model` itself without them.
+
+    Raises TraceError for a module that cannot be traced, whatever its inputs.
+    """
     while True:
+        children = dict(model.named_children())
         if isinstance(model, DataParallel | DistributedDataParallel):
             model = model.module
-        elif isinstance(inner := model._modules.get(_OPTIMIZED), nn.Module):  # noqa: SLF001 - its getattr forwards
-            model = inner
+        elif _OPTIMIZED in children:
+            model = children[_OPTIMIZED]
         else:
+            require_traceable(model)
             return model
 
 

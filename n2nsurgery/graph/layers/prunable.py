@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from torch import nn
+from torch.nn.utils import parametrize
 
 from n2nsurgery.graph.layers.layer_graph import LeftDense, Operator, PrunableWeight, WeightedLayer
 from n2nsurgery.graph.tracing.leaves import computes_its_weight, is_matrix_layer
@@ -20,6 +21,10 @@ from n2nsurgery.graph.weight_layout import WeightLayout
 _PACKED_PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 _NO_WEIGHT = "not a weight of a conv or linear layer: kept dense, not counted"
 _COMPUTED = "its layer computes the weight that it uses from this one: kept dense, not counted"
+_PARAMETRIZED = (
+    "its layer computes its weight from this one ({kinds}), which torch.nn.utils.parametrize.remove_parametrizations"
+    " ends: kept dense, not counted"
+)
 _TABLE = "an embedding table: kept dense, not counted"
 _TIED = "an embedding table, tied to '{layer}', which stays dense with it: kept dense, not counted"
 
@@ -53,6 +58,10 @@ def _left(trace: Trace, found: Mapping[str, PrunableWeight]) -> Iterator[tuple[s
             name = canonical[id(child.weight)]
             if name not in trace.weight_uses:
                 yield name, _COMPUTED
+        if isinstance(child, parametrize.ParametrizationList):
+            kinds = ", ".join(type(each).__name__.lstrip("_") for each in child)
+            for parameter in child.parameters():
+                yield canonical[id(parameter)], _PARAMETRIZED.format(kinds=kinds)
         if isinstance(child, nn.Embedding | nn.EmbeddingBag) and id(child.weight) in canonical:
             yield _table(canonical[id(child.weight)], path, found)
     for name in trace.tables:

@@ -131,8 +131,13 @@ class WeightUses(TorchFunctionMode):
         self._multiply(call.argument(1, "weight"), -1, -2, call.result)
 
     def product(self, call: _Call, first: int = 0) -> None:
-        """A matrix product of the tensors `first` and `first + 1`."""
+        """A matrix product of the tensors `first` and `first + 1`.
+
+        That of two parameters is no use of either: what it makes is a weight, as of a low-rank adapter.
+        """
         left, right = call.tensors()[first : first + 2]
+        if self._parameter(left) is not None and self._parameter(right) is not None:
+            return
         self._multiply(left, -1, -2, call.result)
         self._multiply(right, -2, -1, call.result)
 

@@ -4,9 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
 
-from n2nsurgery.core.errors import TraceError
 from n2nsurgery.graph.layers.layer_graph import LayerGraph
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import trace
@@ -263,40 +261,3 @@ def test_a_fixed_filter_is_no_weight():
     graph = graph_of(Blur(), torch.zeros(2, 3, 8, 8))
     assert [layer.name for layer in graph.layers] == ["conv", "head"]
     assert [weight.name for weight in graph.weights] == ["conv.weight", "head.weight"]
-
-
-def test_a_weight_that_is_computed_first_is_kept_dense():
-    class Standardized(nn.Conv2d):
-        def forward(self, x: Tensor) -> Tensor:
-            return F.conv2d(x, self.weight - self.weight.mean((1, 2, 3), keepdim=True))
-
-    class Scaled(nn.Module):
-        def forward(self, weight: Tensor) -> Tensor:
-            return weight * 0.5
-
-    model = nn.Sequential(Standardized(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3))
-    parametrize.register_parametrization(model[2], "weight", Scaled())
-    graph = graph_of(model, torch.zeros(2, 3, 8, 8))
-    assert [weight.name for weight in graph.weights] == ["4.weight"]
-    assert [(dense.name, dense.reason) for dense in graph.left] == [
-        ("0.weight", "its layer computes the weight that it uses from this one: kept dense, not counted"),
-        ("2.parametrizations.weight.original", NOT_A_LAYER),
-    ]
-
-
-def test_a_layer_with_a_forward_of_its_own_that_multiplies_with_its_weight_is_pruned():
-    class Padded(nn.Conv2d):
-        def forward(self, x: Tensor) -> Tensor:
-            return F.conv2d(F.pad(x, (1, 1, 1, 1)), self.weight)
-
-    assert [weight.name for weight in graph_of(nn.Sequential(Padded(3, 4, 3)), torch.zeros(2, 3, 8, 8)).weights] == [
-        "0.weight"
-    ]
-
-
-def test_a_model_with_weights_that_hooks_compute_is_refused_as_it_cannot_be_copied():
-    model = nn.Sequential(nn.Linear(3, 3))
-    with pytest.warns(FutureWarning, match="weight_norm"):
-        torch.nn.utils.weight_norm(model[0])
-    with pytest.raises(TraceError, match="Sequential cannot be copied"):
-        trace(model, (torch.zeros(2, 3),))

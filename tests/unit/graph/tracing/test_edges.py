@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
+from torch.nn.utils import weight_norm as old_weight_norm
 
 from n2nsurgery.core.errors import TraceError, UsageError
 from n2nsurgery.graph.layers.layering import layer_graph
@@ -218,3 +220,33 @@ def test_the_wrappers_of_torch_are_taken_off(wrap):
     model = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
     assert unwrapped(wrap(model)) is model
     assert list(trace(wrap(model), (X,)).module.state_dict()) == ["0.weight", "0.bias"]
+
+
+def forgetful(model: nn.Module) -> nn.Module:
+    model.last = model(X)
+    return model
+
+
+UNTRACEABLE = {
+    "lazy": (
+        lambda: nn.Sequential(nn.LazyLinear(3), nn.ReLU()),
+        "no values yet for '0.weight', '0.bias' .lazy.: call",
+    ),
+    "meta": (
+        lambda: nn.Linear(3, 3, device="meta"),
+        "no values for 'weight', 'bias' .device meta.: load its weights",
+    ),
+    "weight_norm": (lambda: old_weight_norm(nn.Linear(3, 3)), "computed from others.*: 'weight'. .*remove_weight_norm"),
+    "prune": (lambda: prune.l1_unstructured(nn.Linear(3, 3), "weight", 0.5), "computed from others.*: 'weight'"),
+    "kept": (lambda: forgetful(nn.Linear(3, 3)), "computed from others.*: 'last'.* kept to None"),
+    "scripted": (lambda: torch.jit.script(nn.Linear(3, 3)), "Linear was made by torch.jit"),
+    "jit.trace": (lambda: torch.jit.trace(nn.Linear(3, 3), X), "Linear was made by torch.jit"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*(weight_norm|torch.jit).*deprecated")
+@pytest.mark.parametrize("kind", UNTRACEABLE)
+def test_what_no_tracing_can_follow_is_refused_with_what_to_do(kind):
+    make, message = UNTRACEABLE[kind]
+    with pytest.raises(TraceError, match=message):
+        unwrapped(make())
