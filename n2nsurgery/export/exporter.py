@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.capture.capture import capture
+from n2nsurgery.export.capture.outputs import require_callable
 from n2nsurgery.export.compaction.channel_folding import Compaction, compact
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.export.deployment import deployment_of, require_measurable, write_proven
 from n2nsurgery.export.files.load import load_model, opset_of
 from n2nsurgery.export.files.onnx_file import ModelFiles, require_free, staged
-from n2nsurgery.export.proof.parity import TOLERANCE, ExampleBatches, torch_outputs
+from n2nsurgery.export.proof.parity import ExampleBatches, tolerance_of, torch_outputs
 from n2nsurgery.export.proof.proofs import Proofs
 from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.export.proof.verify import require_interface, require_pruned_zero, require_valid
@@ -47,12 +48,12 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
 ) -> ExportReport:
     """Writes `module` to `path` and returns what was proven of the file; nothing appears where a proof fails.
 
-    `module` is in eval mode, on the CPU, in float32 or float64. `example_inputs` are its inputs with the batch as
-    dimension 0, given by name where forward has arguments of all `input_names`, else in order; that dimension stays
-    dynamic in the file. `metadata` becomes one JSON document in the file. `masks` maps parameter names to boolean
-    tensors (False = pruned). `config`: its form; its `report` is the caller's. `libraries`: custom operators (the
-    sparse runtime) that the file is proven with besides, and that layers are measured with. `progress` sees each stage
-    begin.
+    `module` is in eval mode, on the CPU, in float32, float64 or float16, as which its weights are stored.
+    `example_inputs` are its inputs with the batch as dimension 0, given by name where forward has arguments of all
+    `input_names`, else in order; that dimension stays dynamic in the file. `metadata` becomes one JSON document in the
+    file. `masks` maps parameter names to boolean tensors (False = pruned). `config`: its form; its `report` is the
+    caller's. `libraries`: custom operators (the sparse runtime) that the file is proven with besides, and that layers
+    are measured with. `progress` sees each stage begin.
 
     Raises UsageError for an unfit module, an existing file or nothing to measure, TraceError where torch cannot
     capture the module, VerificationError where the file does not reproduce it, RunError where it cannot be translated
@@ -89,7 +90,7 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
             inputs=tuple(input_names),
             outputs=proofs.outputs,
             nodes=len(proto.graph.node),
-            tolerance=TOLERANCE,
+            tolerance=proofs.tolerance,
             parity=tuple(proofs.parity),
             identical=proofs.identical,
             masked=masked,
@@ -102,7 +103,8 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
 def _proofs(module: nn.Module, model: ir.Model, batches: ExampleBatches, input_names: Sequence[str]) -> Proofs:
     """Comparisons that begin with what torch computes of `module`."""
     outputs = tuple(str(value.name) for value in model.graph.outputs)
-    return Proofs(batches, outputs, torch_outputs(module, batches, input_names), reference="torch")
+    return Proofs(batches, outputs, torch_outputs(module, batches, input_names), reference="torch",
+                  tolerance=tolerance_of(module))  # fmt: skip
 
 
 def _batches(example: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], ...]:
@@ -120,6 +122,7 @@ def _one_more_sample(tensor: Tensor) -> Tensor:
 def _require_exportable(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[str]) -> None:
     if len(inputs) != len(input_names):
         raise UsageError(f"{len(inputs)} example inputs, but {len(input_names)} input names")
+    require_callable(module, input_names)
     if not inputs or any(tensor.dim() == 0 or tensor.shape[0] == 0 for tensor in inputs):
         raise UsageError("export needs at least one example input, each with a batch of at least one sample")
     if training := [name or "the model itself" for name, part in module.named_modules() if part.training]:
@@ -127,5 +130,8 @@ def _require_exportable(module: nn.Module, inputs: Sequence[Tensor], input_names
     for name, tensor in (*module.named_parameters(), *module.named_buffers(), *zip(input_names, inputs, strict=True)):
         if tensor.device.type != "cpu":
             raise UsageError(f"'{name}' is on {tensor.device}; move the model and its inputs to the CPU to export")
-        if tensor.is_floating_point() and tensor.dtype not in (torch.float32, torch.float64):
-            raise UsageError(f"'{name}' is {tensor.dtype}; convert the model with .float() to export")
+        if tensor.is_floating_point() and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
+            raise UsageError(
+                f"'{name}' is {tensor.dtype}, which ONNX Runtime does not compute with on a CPU; convert the model and"
+                " its inputs with .float() or .half() to export"
+            )

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery.core.errors import TraceError
+from n2nsurgery.core.errors import TraceError, UsageError
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -81,10 +81,24 @@ def called(module: nn.Module, inputs: Sequence[Tensor], names: Sequence[str]) ->
 
     By name, arguments between the inputs may have been left out.
     """
+    return module(**dict(zip(names, inputs, strict=True))) if _by_name(module, names) else module(*inputs)
+
+
+def require_callable(module: nn.Module, names: Sequence[str]) -> None:
+    """Return where `called` gives forward all that it needs; UsageError where it needs more than these tensors."""
+    signature = inspect.signature(module.forward)
+    try:
+        signature.bind(**dict.fromkeys(names)) if _by_name(module, names) else signature.bind(*names)
+    except TypeError as error:
+        raise UsageError(
+            f"{type(module).__name__}.forward cannot be called with tensors alone ({error}), and ONNX takes no others:"
+            " export a module whose forward takes tensors and passes them on"
+        ) from error
+
+
+def _by_name(module: nn.Module, names: Sequence[str]) -> bool:
     parameters = inspect.signature(module.forward).parameters
-    if all(name in parameters and parameters[name].kind in _NAMED for name in names):
-        return module(**dict(zip(names, inputs, strict=True)))
-    return module(*inputs)
+    return all(name in parameters and parameters[name].kind in _NAMED for name in names)
 
 
 def names_of(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[str]) -> tuple[str, ...]:

@@ -105,6 +105,12 @@ def require_parity(  # noqa: PLR0913 - two sides, and what to call them
     return tuple(measured)
 
 
+def tolerance_of(module: nn.Module) -> float:
+    """The largest accepted difference between `module` and its file: that of halves where it computes with any."""
+    tensors = (*module.parameters(), *module.buffers())
+    return ROUNDING["fp16"] if any(tensor.dtype == torch.float16 for tensor in tensors) else TOLERANCE
+
+
 def rounding_tolerance(values: Values) -> float:
     """The largest accepted difference between a network and itself with its weights stored as `values`."""
     return ROUNDING[values]

@@ -22,11 +22,17 @@ class Proofs:
     """What has been computed so far, and how far apart the links are.
 
     `parity`: one line for each comparison, output and batch. `identical`: the last comparison in stock ONNX Runtime
-    found the same bits; None where the file is the dense form itself.
+    found the same bits; None where the file is the dense form itself. `tolerance`: of each link that rounds no weights.
     """
 
     def __init__(
-        self, batches: Sequence[Sequence[Tensor]], outputs: tuple[str, ...], expected: Outputs, *, reference: str
+        self,
+        batches: Sequence[Sequence[Tensor]],
+        outputs: tuple[str, ...],
+        expected: Outputs,
+        *,
+        reference: str,
+        tolerance: float = TOLERANCE,
     ) -> None:
         """Start from the outputs `expected` for `batches`, which `reference` computed and `outputs` names.
 
@@ -36,13 +42,14 @@ class Proofs:
         self.outputs = outputs
         self.parity: list[Parity] = []
         self.identical: bool | None = None
+        self.tolerance = tolerance
         self._batches = batches
         self._coded = False
         self._reference = reference
         self._expected = expected
 
     def dense_form(
-        self, model: ir.Model, files: ModelFiles, name: str = "the dense form", tolerance: float = TOLERANCE
+        self, model: ir.Model, files: ModelFiles, name: str = "the dense form", tolerance: float | None = None
     ) -> None:
         """Write `model`, still dense, beside `files`, prove it, and make it the reference of what follows."""
         beside = ModelFiles(model=files.model.parent / "dense" / files.model.name)
@@ -65,10 +72,13 @@ class Proofs:
         if libraries:
             self._link(path, "the file in the sparse runtime", libraries=libraries)
 
-    def _link(self, path: Path, subject: str, libraries: Sequence[Path] = (), tolerance: float = TOLERANCE) -> Outputs:
+    def _link(
+        self, path: Path, subject: str, libraries: Sequence[Path] = (), tolerance: float | None = None
+    ) -> Outputs:
         actual = file_outputs(path, self._batches, libraries)
         self.parity += require_parity(
             actual, self._expected, outputs=self.outputs, batches=self._batches,
-            subject=subject, reference=self._reference, tolerance=tolerance,
+            subject=subject, reference=self._reference,
+            tolerance=self.tolerance if tolerance is None else tolerance,
         )  # fmt: skip
         return actual

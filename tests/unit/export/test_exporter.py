@@ -240,9 +240,16 @@ def test_a_model_in_training_mode_is_refused(network: ConvNet, tmp_path: Path) -
         export(network, tmp_path / "m.onnx")
 
 
-def test_half_precision_is_refused_with_what_to_do(network: ConvNet, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"\.float\(\)"):
-        export(network.half(), tmp_path / "m.onnx")
+def test_halves_are_stored_and_computed_as_halves(network: ConvNet, tmp_path: Path) -> None:
+    report = export(network.half(), tmp_path / "m.onnx", (IMAGES[0].half(),))
+    assert 0 < max(line.difference for line in report.parity) <= report.tolerance == 1e-2  # 5e-4 for each operation
+    types = {tensor.data_type for tensor in load_model(report.path).graph.initializer if len(tensor.dims) > 1}
+    assert types == {onnx.TensorProto.FLOAT16}
+
+
+def test_bfloat16_is_refused_with_what_to_do(network: ConvNet, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"torch.bfloat16.* \.float\(\) or \.half\(\)"):
+        export(network.bfloat16(), tmp_path / "m.onnx")
 
 
 def test_control_flow_on_values_is_a_trace_error(tmp_path: Path) -> None:

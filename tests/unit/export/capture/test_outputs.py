@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
-from n2nsurgery.core.errors import TraceError
-from n2nsurgery.export.capture.outputs import distinct, flatten
+from n2nsurgery.core.errors import TraceError, UsageError
+from n2nsurgery.export.capture.outputs import distinct, flatten, require_callable
 
 T = torch.zeros(1)
 Heads = namedtuple("Heads", ["logits", "aux"])  # noqa: PYI024 - torchvision returns untyped ones
@@ -38,3 +39,15 @@ def test_what_onnx_cannot_hold_is_named() -> None:
 
 def test_a_name_that_is_taken_gets_a_suffix() -> None:
     assert distinct(["x", "y", "y"], taken=["x"]) == ("x_out", "y", "y_out")
+
+
+def test_a_forward_that_needs_more_than_tensors_is_refused_by_its_signature() -> None:
+    class Listed(nn.Module):
+        def forward(self, xs: list[Tensor], *, scale: float = 1.0) -> Tensor:
+            return (xs[0] + xs[1]) * scale
+
+    with pytest.raises(UsageError, match=r"Listed\.forward cannot .*missing a required argument: 'xs'"):
+        require_callable(Listed(), [])
+    with pytest.raises(UsageError, match="too many positional arguments"):
+        require_callable(Listed(), ["a", "b"])
+    require_callable(Listed(), ["xs"])

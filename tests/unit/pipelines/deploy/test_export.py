@@ -16,6 +16,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from n2nsurgery import PrunedModel, apply, export_onnx, load
 from n2nsurgery.core.errors import InvalidFileError, UsageError, VerificationError
 from n2nsurgery.export.files import metadata
+from n2nsurgery.export.proof.verify_file import Original, verify_file
 from n2nsurgery.pipelines.deploy import export as pipeline
 from n2nsurgery.pipelines.deploy.export import run
 from n2nsurgery.pipelines.prune.apply import run as run_apply
@@ -256,3 +257,14 @@ def test_a_network_that_computes_nan_is_not_exported(pruned, tmp_path):
     with pytest.raises(VerificationError, match=r"not a number \(NaN\) at \d+ of \d+ places, so nothing can be proven"):
         export_onnx(broken, tmp_path / "m.onnx")
     assert not (tmp_path / "m.onnx").exists()
+
+
+def test_a_network_of_halves_is_verified_as_such(tmp_path):
+    torch.manual_seed(0)
+    layers = nn.Sequential(*(part for _ in range(4) for part in (nn.Linear(64, 64), nn.ReLU())))
+    pruned = apply(layers.half(), density=0.5, example_inputs=torch.zeros(2, 64).half())
+    report = export_onnx(pruned, tmp_path / "tiny.onnx")
+    original = Original(module=pruned.module.eval(), masks=pruned.masks, fingerprint=pruned.masks.fingerprint)
+    found = verify_file(report.path, [examples(pruned.plan.inputs)], original=original)
+    assert found.masked == report.masked == tuple(pruned.masks)
+    assert 1e-5 < max(line.difference for line in found.parity) < 1e-2  # halves round by 5e-4
