@@ -21,7 +21,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "n2nsurgery report exported/A --png -o a.png",
         "n2nsurgery report exported/A --reference exported/B",
     ),
-    "diff": ("n2nsurgery diff exported/A exported/B",),
+    "diff": ("n2nsurgery diff exported/A exported/B", "n2nsurgery diff exported/A exported/B --html -o a-b.html"),
     "verify": ("n2nsurgery verify model.onnx --against exported/ARTIFACT",),
     "bench": ("n2nsurgery bench model.onnx --threads 1",),
     "sweep": ("n2nsurgery sweep recipe:morse --density 25% --list",),

@@ -253,7 +253,7 @@ def test_the_options_of_the_commands_are_the_fields_of_their_requests():
     options_are_those_of(TrainRequest, train_command, beside={"recipe"})
     options_are_those_of(EvaluationRequest, evaluate_command, beside={"folder"})
     options_are_those_of(SweepRequest, sweep_command, beside={"recipe"})
-    options_are_those_of(GraphRequest, diff_command, beside={"a", "b"})
+    options_are_those_of(GraphRequest, diff_command, beside={"a", "b", "html", "output", "overwrite"})
     page = {each.name for each in config_fields(PageRequest)}
     options_are_those_of(GraphRequest, report_command, beside={"model", *page})
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest
+from n2nsurgery.pipelines.connectivity.graph_request import DiffPageRequest, GraphRequest
 from n2nsurgery_cli import completion, options
 from n2nsurgery_cli.config_options import Given, options_of
 from n2nsurgery_cli.session import session
@@ -15,6 +15,7 @@ A_NETWORK = "MODEL|ARTIFACT|FILE"
 
 
 @options_of("asked", GraphRequest)
+@options_of("wanted", DiffPageRequest)
 def diff(
     a: Annotated[
         str,
@@ -29,6 +30,7 @@ def diff(
         ),
     ],
     asked: Given,
+    wanted: Given,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
@@ -37,11 +39,14 @@ def diff(
 
     That is what they keep, what is dead, and how far their masks overlap.
     """
+    page = DiffPageRequest(**wanted)
     requests = [GraphRequest(model=name, **asked) for name in (a, b)]
     with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.pipelines.connectivity.diff import run
 
-        outcome = run(*requests, progress=progress).to_json()
+        outcome = run(
+            *requests, html=page.html, output=page.output, overwrite=page.overwrite, progress=progress
+        ).to_json()
 
     from n2nsurgery_cli.console.output import show
     from n2nsurgery_cli.console.report import draw_diff

@@ -112,6 +112,8 @@ def draw_diff(console: Console, document: Document) -> None:
     ]
     columns = ("layer", "kept A", "kept B", "dead A", "dead B", "overlap", "by chance")
     draw_table(console, f"{len(layers)} layers", columns, layers)
+    if document["written"]:
+        draw_line(console, f"written: {document['written']}")
 
 
 def _origin(named: Document) -> str:

@@ -54,10 +54,10 @@ LEVELS = {"severe": "\N{MULTIPLICATION SIGN}", "warning": "!", "notice": "i", "g
 def render(report: ConnectivityReport, graph: ChannelGraph, reference: ChannelGraph) -> str:
     """The page of `report`, with pictures of the two graphs that it is about."""
     figures = _figures(report, graph, reference)
-    style, script = (_text(*names) for names in (("page.css",), SCRIPTS))
+    style, script = (text_of(*names) for names in (("page.css",), SCRIPTS))
     payload = {"report": report.to_json(), "figures": [figure.to_json() for figure in figures]}
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             report=report,
@@ -94,19 +94,21 @@ def _others(quantities: Iterable[ReportedQuantity]) -> list[ReportedQuantity]:
     return [each for each in quantities if f"{each.metric}.{each.name}" not in HIGHLIGHTS]
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Our templates: every value is escaped, and a name that is not given is an error."""
+    found = Environment(
         loader=PackageLoader("n2nsurgery.connectivity.page"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "several": several, "tied": tied, "still": still}
-    return environment
+    found.filters |= {"shown": shown, "several": several, "tied": tied, "still": still}
+    return found
 
 
-def _text(*names: str) -> str:
+def text_of(*names: str) -> str:
+    """The files of our templates' folder, one after the other."""
     folder = files("n2nsurgery.connectivity.page") / "templates"
     return "\n".join((folder / name).read_text(encoding="utf-8") for name in names)
 

@@ -58,6 +58,27 @@ class GraphRequest(ReportConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DiffPageRequest:
+    """Where the difference of two networks is written.
+
+    `html`: write the page, to `output` or else to A-and-B.diff.html in the working folder. Raises UsageError for values
+    of another type.
+    """
+
+    html: bool = field(
+        default=False, metadata=option("write a page on both; default: A-and-B.diff.html here", group=_PAGE)
+    )
+    output: Path | None = field(
+        default=None, metadata=option("the file to write: .html or .json", metavar="PATH", group=_PAGE)
+    )
+    overwrite: bool = field(default=False, metadata=option("replace what is there; refused by default", group=_PAGE))
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for values of another type."""
+        check_options(self)
+
+
+@dataclass(frozen=True, kw_only=True)
 class PageRequest:
     """What a report is compared with, and where it is written.
 

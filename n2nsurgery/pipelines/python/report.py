@@ -14,6 +14,7 @@ from n2nsurgery.connectivity.report.report import report as report_of
 from n2nsurgery.core.config.signature import keywords_of, require_known
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable
+from n2nsurgery.pipelines.connectivity import diff as diff_pipeline
 from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest, NetworkOptions
 from n2nsurgery.pipelines.connectivity.graph_source import read_subject
 from n2nsurgery.pipelines.connectivity.report import FORMS, write_report
@@ -44,11 +45,7 @@ def report(
         n2nsurgery.report(pruned, output="mine.html").headline
     """
     request = _request(model, options, "report")
-    path = Path(output) if output is not None else None
-    if path is not None:
-        if path.suffix.lower() not in FORMS:
-            raise UsageError(f"output is '{path}'; it must end in {' or '.join(FORMS)}")
-        ensure_writable(path, overwrite=overwrite)
+    path = _output(output, FORMS, overwrite=overwrite)
     subject = read_subject(request, example_inputs=example_inputs)
     other = subject.dense_reference
     if reference is not None:
@@ -65,14 +62,34 @@ def diff(
     second: AnyNetwork,
     *,
     example_inputs: Any = None,  # noqa: ANN401
+    output: str | Path | None = None,
+    overwrite: bool = False,
     **options: Unpack[NetworkOptions],
 ) -> ConnectivityDifference:
-    """What differs between the connectivity of two networks, layer by layer; arguments and errors as for `report`."""
+    """What differs between the connectivity of two networks, layer by layer; arguments and errors as for `report`.
+
+    `output`: a file for a page on both (.html) or the document (.json).
+    """
     request = _request(first, options, "diff")
+    path = _output(output, diff_pipeline.FORMS, overwrite=overwrite)
     one, other = (
         read_subject(replace(request, model=network), example_inputs=example_inputs) for network in (first, second)
     )
-    return difference(one, other)
+    found = difference(one, other)
+    if path is not None:
+        diff_pipeline.write_diff(path, found, one, other, overwrite=overwrite)
+    return found
+
+
+def _output(output: str | Path | None, forms: tuple[str, ...], *, overwrite: bool) -> Path | None:
+    """The file to write, which can be written; raises UsageError."""
+    if output is None:
+        return None
+    path = Path(output)
+    if path.suffix.lower() not in forms:
+        raise UsageError(f"output is '{path}'; it must end in {' or '.join(forms)}")
+    ensure_writable(path, overwrite=overwrite)
+    return path
 
 
 def _request(model: AnyNetwork, options: NetworkOptions, function: str) -> GraphRequest:

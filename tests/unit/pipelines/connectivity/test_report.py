@@ -144,9 +144,22 @@ def test_a_bound_of_no_nodes_is_refused():
 
 
 def test_two_networks_are_compared():
-    found = diff.run(GraphRequest(model="a-0.4"), GraphRequest(model="b-0.4"))
+    found = diff.run(GraphRequest(model="a-0.4"), GraphRequest(model="b-0.4")).difference
     assert (found.a.name, found.b.name) == ("a-0.4", "b-0.4")
     assert [layer.overlap for layer in found.layers] == [1, 1]
+
+
+def test_two_networks_are_written_to_one_page(tmp_path):
+    requests = GraphRequest(model="exported/a-0.4"), GraphRequest(model="b-0.8")
+    outcome = diff.run(*requests, html=True)
+    assert outcome.written.resolve() == tmp_path / "a-0.4-and-b-0.8.diff.html"
+    assert (tmp_path / "a-0.4-and-b-0.8.diff.html").read_text(encoding="utf-8").count("<h1>") == 2
+    with pytest.raises(UsageError, match="pass --overwrite"):
+        diff.run(*requests, html=True)
+    written = diff.run(*requests, output=tmp_path / "a.json").to_json()
+    assert json.loads((tmp_path / "a.json").read_text()) | {"written": written["written"]} == written
+    with pytest.raises(UsageError, match=r"a difference ends in \.html"):
+        diff.run(*requests, html=True, output=tmp_path / "b.json")
 
 
 def test_options_reach_the_graphs(monkeypatch):
