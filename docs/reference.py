@@ -32,6 +32,7 @@ from n2nsurgery.surgery.planning.presets import PRESET_HELP
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.dynamics import DynamicsConfig
+from n2nsurgery.training.config.fading import FadingConfig
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery_cli.main import app
@@ -135,6 +136,7 @@ _SECTIONS: dict[str, tuple[type, tuple[str, ...]]] = {
     "train.schedule": (ScheduleConfig, ()),
     "train.distillation": (DistillationConfig, ()),
     "train.dynamics": (DynamicsConfig, ()),
+    "train.skip_fade": (FadingConfig, ()),
     "export": (ExportConfig, ()),
     "report": (ReportConfig, ()),
 }

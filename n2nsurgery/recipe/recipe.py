@@ -43,7 +43,7 @@ _PLACES = (
 )
 _BESIDE = ("plugins", "export", "report")
 # Options that came later: where they are left out, a recipe is the one that it was before.
-_LATER = (("train", "dynamics"),)
+_LATER = (("train", "dynamics"), ("train", "skip_fade"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.grid import to_grid
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
+from n2nsurgery.surgery.planning.route import EngineChoice
 from n2nsurgery.surgery.record import KeptCount, SurgeryRecord
 
 
@@ -19,7 +22,7 @@ def at_present(plan: SurgeryPlan, record: SurgeryRecord, masks: MaskSet) -> tupl
 
     Where the number of all kept weights has changed, the plan's density is what it is now.
     """
-    if masks.fingerprint == record.masks:
+    if (plan.fingerprint, masks.fingerprint) == (record.plan, record.masks):
         return plan, record
     skips = tuple(
         skip if skip.weight_shape is None else replace(skip, kept=masks.counts[f"{skip.name}.weight"])
@@ -37,6 +40,19 @@ def at_present(plan: SurgeryPlan, record: SurgeryRecord, masks: MaskSet) -> tupl
     )
     kept = kept_counts(present, masks)
     return present, replace(record, plan=present.fingerprint, masks=masks.fingerprint, kept=kept)
+
+
+def without_skips(
+    plan: SurgeryPlan, record: SurgeryRecord, masks: MaskSet, state: Mapping[str, Tensor]
+) -> tuple[SurgeryPlan, SurgeryRecord, MaskSet, dict[str, Tensor]]:
+    """The same network after its skips have faded: the original's graph, and the kept weights of its layers alone."""
+    inside = tuple(f"{skip.name}." for skip in plan.skips)
+    left = MaskSet({name: mask for name, mask in masks.items() if not name.startswith(inside)})
+    config = replace(plan.config, skip="none", skip_options={}, skip_ratio="auto")
+    engine = EngineChoice(engine="hooks", reason="the skips have faded")
+    bare = replace(plan, config=config, skips=(), engine=engine, budget=replace(plan.budget, skips=0))
+    present, achieved = at_present(bare, record, left)
+    return present, achieved, left, {name: value for name, value in state.items() if not name.startswith(inside)}
 
 
 def kept_counts(plan: SurgeryPlan, masks: MaskSet) -> tuple[KeptCount, ...]:

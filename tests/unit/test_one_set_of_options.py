@@ -32,6 +32,7 @@ from n2nsurgery.surgery.planning.presets import Preset
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.dynamics import DynamicsConfig
+from n2nsurgery.training.config.fading import FadingConfig
 from n2nsurgery.training.config.keywords import TrainOptions
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
@@ -302,8 +303,11 @@ OBJECTS = {"loss", "metrics", "optimizer"}
 
 @pytest.mark.parametrize(
     "config",
-    [TrainConfig, OptimizerConfig, ScheduleConfig, DistillationConfig, DynamicsConfig, ModelConfig, MixingConfig],
-)
+    [
+        TrainConfig, OptimizerConfig, ScheduleConfig, DistillationConfig, DynamicsConfig, FadingConfig, ModelConfig,
+        MixingConfig,
+    ],
+)  # fmt: skip
 def test_every_field_of_a_section_says_what_it_means_in_the_schema(config):
     schema = json_schema()
     model, _none = schema["properties"]["model"]["anyOf"]

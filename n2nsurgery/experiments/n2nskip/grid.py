@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from n2nsurgery.data.config import DataConfig
 from n2nsurgery.data.registry import DATA_SETS
-from n2nsurgery.experiments.n2nskip.methods import DENSE, NORMALIZED, ONE_TO_ONE, dynamics_of, surgery_of
+from n2nsurgery.experiments.n2nskip.methods import DENSE, NORMALIZED, ONE_TO_ONE, dynamics_of, fading_of, surgery_of
 from n2nsurgery.experiments.n2nskip.paper_networks import CIFAR_DENSITIES, IMAGENET_DENSITIES
 from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Scale
 from n2nsurgery.experiments.trials.grid import TrialResults, run_grid
@@ -91,7 +91,7 @@ class NetworkUnderStudy:
             model=ModelConfig(name=self.model),
             data=self.data,
             surgery=surgery_of(method, density),
-            train=replace(self.train, seed=seed, dynamics=dynamics_of(method, density)),
+            train=replace(self.train, seed=seed, dynamics=dynamics_of(method, density), skip_fade=fading_of(method)),
         )
         words = re.sub(r"[^A-Za-z0-9.]+", "-", method)
         kept = "" if method == DENSE else f"-d{density:g}"

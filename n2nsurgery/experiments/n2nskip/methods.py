@@ -15,6 +15,7 @@ from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import SurgeryOptions
 from n2nsurgery.surgery.planning.presets import Preset
 from n2nsurgery.training.config.dynamics import DynamicsConfig
+from n2nsurgery.training.config.fading import FadingConfig
 
 DENSE = "dense"
 ONE_TO_ONE = "N2NSkip-RP one-to-one"
@@ -26,6 +27,7 @@ SHORTER = f"{ONE_TO_ONE}, k = 2"
 UNIFORM = "RP, uniform"
 GRASP = "GraSP"
 SYNFLOW = "SynFlow"
+_FADING = ", fading"
 RULES: Mapping[str, str] = MappingProxyType({"SET": "set", "ITOP": "itop", "RigL": "rigl", "GMP": "gmp"})
 """Methods whose kept weights move in training, and the dynamics that move them."""
 _RESIDUAL_LENGTH = 2  # of a block of ResNets of two convolutions, where Eq. 1 comes from
@@ -34,6 +36,16 @@ _RESIDUAL_LENGTH = 2  # of a block of ResNets of two convolutions, where Eq. 1 c
 def with_rule(rule: str, method: str) -> str:
     """The name of `method` with kept weights that `rule`, a key of RULES, moves in training."""
     return rule if method == "RP" else f"{rule}, {method}"
+
+
+def fading(method: str) -> str:
+    """The name of `method` with skips that fade in training."""
+    return f"{method}{_FADING}"
+
+
+def fading_of(method: str) -> FadingConfig | None:
+    """When the skips of `method` fade; None where they stay."""
+    return FadingConfig() if method.endswith(_FADING) else None
 
 
 def equal(method: str) -> str:
@@ -106,8 +118,9 @@ def dynamics_of(method: str, density: float) -> DynamicsConfig | None:
 
 def _parts(method: str) -> tuple[str | None, str]:
     """The rule in the name of a method, None where there is none, and the method that it is a variant of."""
-    first, _, base = method.partition(", ")
-    return (first, base or "RP") if first in RULES else (None, method)
+    whole = method.removesuffix(_FADING)
+    first, _, base = whole.partition(", ")
+    return (first, base or "RP") if first in RULES else (None, whole)
 
 
 CONVENTIONS = (
@@ -118,6 +131,7 @@ CONVENTIONS = (
     "SET, ITOP, RigL: kept weights move within each layer and skip. GMP: pruned in training from all weights.",
     "Normalized: as the paper's, with BatchNorm on the branch beside identity shortcuts, across two blocks.",
     "ResSkip: Eq. 1, l -> l+2, parameter-free.",
+    "Fading: skips lose their strength in the middle half of training; tested is the network without them.",
     "Accuracy: top-1 on test images after the last epoch, mean ± standard deviation over seeds.",
     "Differences: seed by seed, mean [95 % interval by Student's t].",
     "MACs: multiply-accumulates of kept weights for one sample. FLOPs: of dense kernels, pruned weights included.",

@@ -31,6 +31,7 @@ from n2nsurgery.experiments.n2nskip.methods import (
     SHORTER,
     SYNFLOW,
     UNIFORM,
+    fading,
     with_rule,
 )
 from n2nsurgery.experiments.n2nskip.paper_networks import SOURCE
@@ -41,7 +42,8 @@ from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Reproduc
 _DENSITIES = (0.05, 0.02)
 _FIRST = ("RP", ONE_TO_ONE, LONGER_RESIDUAL)  # a grid that is stopped after them has answered the first question
 _MOVING = tuple(with_rule(rule, method) for method in _FIRST for rule in RULES)
-_METHODS = (*_FIRST, "ResSkip-RP", SHORTER, "N2NSkip-RP", UNIFORM, "CSP", GRASP, SYNFLOW, *_MOVING)
+_FADED = (fading(LONGER_RESIDUAL), fading(ONE_TO_ONE))
+_METHODS = (*_FIRST, "ResSkip-RP", SHORTER, "N2NSkip-RP", UNIFORM, "CSP", GRASP, SYNFLOW, *_MOVING, *_FADED)
 _SMOKE = _FIRST[:2]
 _AHEAD = 3.0  # points of percent over RP: the bar of the best sparse network
 _NEAR = -2.0  # points of percent from the dense network at 5 %
@@ -54,7 +56,7 @@ _COMPARISONS: tuple[Comparison, ...] = (
     ("N2NSkip-RP", "RP"),
     (ONE_TO_ONE, DENSE),
     (LONGER_RESIDUAL, DENSE),
-    *((rule, "RP") for rule in RULES),
+    *((method, "RP") for method in (*RULES, *_FADED)),
     *((with_rule(rule, method), rule) for rule in RULES for method in (ONE_TO_ONE, LONGER_RESIDUAL)),
 )
 

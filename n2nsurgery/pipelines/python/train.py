@@ -139,6 +139,7 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
             _module(model), fed, config, folder=Path(folder), components=components_of(config, own),
             callbacks=_told(callbacks, config), processes=processes, resume=resume,
             run_id=_run_id(data, own), twins=sparse_twin,
+            branches=[skip.name for skip in model.plan.skips] if isinstance(model, PrunedModel) else [],
         )  # fmt: skip
 
 

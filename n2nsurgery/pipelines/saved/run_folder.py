@@ -9,7 +9,7 @@
     report.html     where it has a report section
 
 A checkpoint's weights with the plan, the record and the masks of surgery/ are an artifact of a trained network. Where
-the masks have moved in training, the checkpoint has those of its own.
+the masks have moved in training, the checkpoint has those of its own; where the skips have faded, it has none.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from n2nsurgery.core.sealed_folder import check_sealed
 from n2nsurgery.masks.store import unpack
 from n2nsurgery.surgery.artifact import Artifact, read
 from n2nsurgery.surgery.artifact_files import newest_artifact
-from n2nsurgery.surgery.present import at_present
+from n2nsurgery.surgery.present import at_present, without_skips
 from n2nsurgery.training.loop.run import CHECKPOINTS
-from n2nsurgery.training.state.checkpoints import Checkpoints, best_checkpoint, trained_masks, trained_weights
+from n2nsurgery.training.state.checkpoints import Checkpoints, best_checkpoint, state_of, trained_masks, trained_weights
+from n2nsurgery.training.state.saved_state import SavedState
 
 RUNS = Path("runs")
 ARTIFACTS = Path("exported")
@@ -56,7 +57,17 @@ def content_of(folder: Path, *, last: bool = False) -> Artifact:
     masks = pruned.masks if moved is None else unpack(moved, {name: mask.shape for name, mask in pruned.masks.items()})
     plan, record = at_present(pruned.plan, pruned.record, masks)
     state = dict(trained_weights(checkpoint))
+    if plan.skips and skips_have_faded(checkpoint):
+        plan, record, masks, state = without_skips(plan, record, masks, state)
     return Artifact(folder=checkpoint, plan=plan, record=record, masks=masks, state=state)
+
+
+def skips_have_faded(checkpoint: Path) -> bool:
+    """Whether nothing was left of the skips when this checkpoint was written."""
+    state = SavedState.from_json(state_of(checkpoint), f"'{checkpoint}'")
+    config, batches = state.identity.config, state.identity.batches
+    steps = config.epochs * -(-batches // config.accumulate)
+    return config.skip_fade is not None and config.skip_fade.strength(state.position.step, steps) == 0
 
 
 def newest_checkpoint(run: Path) -> Path:

@@ -145,7 +145,9 @@ class _Run:
             self.processes.require_same("masks", pruned.masks.fingerprint)
             on_rank_zero(self.processes, partial(self._begin, pruned))
             trained = self._train(pruned, splits, train, evaluations)
-            pruned = pruned.present()
+            faded = self.recipe.train.skip_fade is not None and self.processes.rank == 0
+            last = partial(load, self.folder, allow_import=self.request.allow_import, last=True)
+            pruned = last() if faded else pruned.present()
             exported = on_rank_zero(self.processes, self._export) if self.recipe.export is not None else None
             reported = on_rank_zero(self.processes, self._report_page) if self.recipe.report is not None else None
         return TrainingOutcome(
@@ -242,12 +244,10 @@ class _Run:
             callbacks=replace(
                 self.callbacks, on_step=self._step_done, on_epoch=self._epoch_done, on_engine=self._engine_chosen
             ),
-            processes=self.processes,
-            resume=self.request.resume is not None,
-            allow_changes=self.request.allow_changes,
-            run_id=self.recipe.subject,
-            twins=sparse_twin,
-        )
+            processes=self.processes, resume=self.request.resume is not None,
+            allow_changes=self.request.allow_changes, run_id=self.recipe.subject, twins=sparse_twin,
+            branches=tuple(skip.name for skip in pruned.plan.skips),
+        )  # fmt: skip
 
     def _own(self, splits: DataSplits) -> OwnParts:
         """What the caller brought, with the teacher that the recipe names where it names one."""

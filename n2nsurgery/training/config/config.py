@@ -13,6 +13,7 @@ from n2nsurgery.core.validation import require
 from n2nsurgery.registries import LOSSES
 from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.dynamics import DynamicsConfig
+from n2nsurgery.training.config.fading import FadingConfig
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery.training.config.task import TASKS, TaskName
@@ -43,8 +44,8 @@ class TrainConfig:
     None for the first of the task. `patience`: evaluations without a better one after which training stops; None for no
     early stop. `freeze`: patterns of parameters and modules that are not trained; a BatchNorm all of whose parameters
     are frozen keeps its statistics. `distillation`: learn from a teacher, too. `dynamics`: which weights are kept
-    changes in training; None where the masks stay. `log_every`: steps between two lines of the log; None for epochs
-    alone.
+    changes in training; None where the masks stay. `skip_fade`: skips lose their strength, and the trained network has
+    none. `log_every`: steps between two lines of the log; None for epochs alone.
     """
 
     task: TaskName = field(
@@ -78,6 +79,9 @@ class TrainConfig:
     distillation: DistillationConfig | None = field(default=None, metadata=option("learn from a teacher, too"))
     dynamics: DynamicsConfig | None = field(
         default=None, metadata=option("change in training which weights are kept; default: the masks stay")
+    )
+    skip_fade: FadingConfig | None = field(
+        default=None, metadata=option("let skips fade, so that the trained network has none; default: they stay")
     )
     log_every: int | None = field(
         default=None, metadata=option("steps between two lines of the log; default: epochs alone", within=COUNT)
@@ -149,6 +153,7 @@ class TrainConfig:
         """Raise UsageError for values out of range or in contradiction."""
         check_options(self)
         require(not self.compile or self.engine != "sparse", "compile", self.compile, "false with engine sparse")
+        require(not (self.compile and self.skip_fade), "skip_fade", self.skip_fade, "left out with compile")
         require(is_device_name(self.device), "device", self.device, ALLOWED)
         smoothed = not self.label_smoothing or (self.loss or TASKS[self.task].loss) == "cross-entropy"
         require(smoothed, "label_smoothing", self.label_smoothing, "0 for a loss that is no cross-entropy")

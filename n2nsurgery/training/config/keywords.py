@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 from n2nsurgery.training.config.config import Amp, EngineName
 from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.dynamics import DynamicsConfig
+from n2nsurgery.training.config.fading import FadingConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery.training.config.task import TaskName
 
@@ -25,6 +26,7 @@ class TrainOptions(TypedDict, total=False):
     freeze: Sequence[str]
     distillation: DistillationConfig | None
     dynamics: DynamicsConfig | None
+    skip_fade: FadingConfig | None
     log_every: int | None
     epochs: int
     batch_size: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
@@ -89,6 +89,7 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     allow_changes: bool = False,
     run_id: str = "",
     twins: TwinMaker | None = None,
+    branches: Sequence[str] = (),
 ) -> TrainOutcome:
     """Train `model` in place; checkpoints, metrics.jsonl and metrics.csv appear in `folder`.
 
@@ -97,7 +98,8 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     the processes that train together (`distributed.joined`). `resume`: go on from the newest whole checkpoint in
     `folder`, from the start where there is none; with `allow_changes` although learning rate, schedule or length have
     changed. `run_id`: a word for model and data, which a resumed run must have in common. `twins`: makes the twin of
-    `model` that is trained in its place where the engine is sparse; None where there is none.
+    `model` that is trained in its place where the engine is sparse; None where there is none. `branches`: names of the
+    modules that `config.skip_fade` fades, each called as module(z, a) and giving z plus a branch.
 
     Raises UsageError (a config that does not fit, a folder that holds another run), RunError (loss not finite, no
     space, no device), VerificationError (a pruned weight moved), InterruptionError (state saved, resume to go on).
@@ -126,7 +128,7 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
             saved=saved.engine if saved is not None else None,
         )  # fmt: skip
         request, begun = _first_inputs(data, asked, saved.position if saved is not None else Position())
-        train_state = TrainState(model, config, components, processes, masks, steps_per_epoch, request)
+        train_state = TrainState(model, config, components, processes, masks, steps_per_epoch, request, branches)
         stack.callback(train_state.close)
         processes.require_same("masks", digest(masks))
         trainer = Trainer(

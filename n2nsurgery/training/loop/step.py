@@ -33,6 +33,8 @@ def optimizer_step(
     different numbers of samples, as in the last step of an epoch; they are then asked for, and count accordingly.
     """
     train_state.rates.before_step(position.step)
+    if train_state.fading is not None:
+        train_state.fading.at(position.step)
     train_state.optimizer.zero_grad(set_to_none=True)
     samples = sum(samples_in(inputs) for inputs, _ in group)
     share = (

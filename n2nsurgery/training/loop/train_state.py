@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from n2nsurgery.training.metrics.meter import Meter
 from n2nsurgery.training.schedules import Span
 from n2nsurgery.training.state.average import WeightAverage
 from n2nsurgery.training.state.checkpoints import MASKS
+from n2nsurgery.training.state.fading_branches import FadingBranches
 from n2nsurgery.training.state.moving_masks import MovingMasks
 from n2nsurgery.training.state.randomness import random_state, restore_random_state
 from n2nsurgery.training.state.saved_state import ScalerState
@@ -47,6 +48,7 @@ class TrainState:
         masks: Mapping[str, Tensor],
         steps_per_epoch: int,
         engine: EngineRequest | None = None,
+        branches: Sequence[str] = (),
     ) -> None:
         self.config = config
         self.components = components
@@ -59,6 +61,8 @@ class TrainState:
         self.module = original if self.engine.twin is None else self.engine.twin.module
         self.masked = own if self.engine.twin is None else _enforcer_of_dense(self.module, masks)
         self.moving = self._moving(original, own, Span(steps_per_epoch=steps_per_epoch, epochs=config.epochs))
+        self._original, steps = original, steps_per_epoch * config.epochs
+        self.fading = FadingBranches(self.module, branches, config.skip_fade, steps) if config.skip_fade else None
         self.optimizer = components.optimizer(self.module)
         self.rates = LearningRates(self.optimizer, config, components, steps_per_epoch)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=config.amp == "fp16")
@@ -158,10 +162,16 @@ class TrainState:
         The caller's module has the weights of the last step from now on.
         """
         self.network = self.module
+        if self.fading is not None:
+            self.fading.close(self._original)
         if self.recomputation is not None:
             self.recomputation.close()
         self.write_back()
         self._thaw()
+
+    def is_final(self, step: int) -> bool:
+        """Whether the network after `step` steps is what the run is for: masks of the final number, no skip fading."""
+        return (self.moving is None or self.moving.is_final(step)) and (self.fading is None or self.fading.are_gone)
 
     def write_back(self) -> None:
         """Give the caller's module the weights as they are now, where a twin is trained in its place."""

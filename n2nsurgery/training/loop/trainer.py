@@ -127,6 +127,8 @@ class Trainer:
         The second checkpoint takes the place of the first, from which a resumed run goes on with the evaluation.
         """
         self.train_state.require_sound(self.position.step)
+        if self.train_state.fading is not None:
+            self.train_state.fading.at(self.position.step)
         self._require_one_state()
         before = self.position
         if self._is_evaluated and self.data.evaluations:
@@ -201,8 +203,7 @@ class Trainer:
         meter = self.train_state.meter
         trained = meter.score(meter.total(self.processes))
         metric, higher = self.train_state.components.measure.best(self.config.best_metric)
-        moving = self.train_state.moving
-        ranked = moving is None or moving.is_final(self.position.step)
+        ranked = self.train_state.is_final(self.position.step)
         return EpochRecord(
             epoch=self.position.epoch + 1,
             step=self.position.step,

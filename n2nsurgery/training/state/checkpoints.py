@@ -156,6 +156,11 @@ def trained_weights(folder: Path) -> Mapping[str, Tensor]:
     return files.tensor_set("average" if "average" in files.tensors else "model")
 
 
+def state_of(folder: Path) -> Any:  # noqa: ANN401 - any JSON value
+    """The document of the checkpoint `folder` that `SavedState.from_json` reads. Raises InvalidFileError."""
+    return read_document(folder, _KIND, STATE)
+
+
 def trained_masks(folder: Path) -> Mapping[str, Tensor] | None:
     """The masks of the checkpoint `folder` as `masks.store.pack` gives them; None where they are those of the start.
 

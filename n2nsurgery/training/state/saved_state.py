@@ -108,11 +108,12 @@ class SavedState:
 def require_same_run(saved: Identity, asked: Identity, where: str, *, allow_changes: bool = False) -> tuple[str, ...]:
     """What is changed where the run that is `asked` for may go on from the `saved` one, in words; nothing is usual.
 
-    Another number of processes is accepted, and another number of epochs where neither schedule nor dynamics look at
-    the end; with `allow_changes` any learning rate, schedule and length. Raises UsageError with what differs beyond.
+    Another number of processes is accepted, and another number of epochs where neither schedule, dynamics nor fading
+    skips look at the end; with `allow_changes` any learning rate, schedule and length. Raises UsageError with what
+    differs beyond.
     """
     lengths = (saved.config.schedule.name, asked.config.schedule.name)
-    ends = "cosine" in lengths or asked.config.dynamics is not None
+    ends = "cosine" in lengths or asked.config.dynamics is not None or asked.config.skip_fade is not None
     accepted = {"processes"} if ends else {"processes", "config.epochs"}
     accepted |= _WITH_LEAVE if allow_changes else set()
 

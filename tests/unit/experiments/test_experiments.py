@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+import n2nsurgery
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, RunError, UnknownNameError, UsageError
 from n2nsurgery.core.progress import SILENT
 from n2nsurgery.experiments.n2nskip.grid import (
@@ -22,7 +23,7 @@ from n2nsurgery.experiments.n2nskip.grid import (
     table2_subject,
     train_grid,
 )
-from n2nsurgery.experiments.n2nskip.methods import NORMALIZED, ONE_TO_ONE, TWO_BLOCKS, equal, surgery_of
+from n2nsurgery.experiments.n2nskip.methods import NORMALIZED, ONE_TO_ONE, TWO_BLOCKS, equal, fading, surgery_of
 from n2nsurgery.experiments.n2nskip.paper_networks import CIFAR_DENSITIES, printed
 from n2nsurgery.experiments.n2nskip.tables import better
 from n2nsurgery.experiments.paper.reproduce import run
@@ -190,6 +191,15 @@ def test_methods_differ_in_where_skips_lead_and_how_weights_are_shared():
     assert [asked.skip_placement for asked in where.values()] == ["two-blocks", "avoid-residual", "two-blocks"]
     for method in ("RP", ONE_TO_ONE, "ResSkip-RP"):
         assert replace(surgery_of(equal(method), 0.05), allocation="erk") == surgery_of(method, 0.05)
+
+
+def test_a_fading_method_is_tested_without_its_skips(tmp_path):
+    subject = plain_subject(ExperimentConfig(folder=tmp_path, scale="smoke"))
+    trial = subject.trial(fading("ResSkip-RP"), 0.1, 0, download=False)
+    assert trial.recipe.surgery == subject.trial("ResSkip-RP", 0.1, 0, download=False).recipe.surgery
+    found = TrialResult.from_json(trial.run(tmp_path, "cpu", SILENT), "result")
+    assert (found.nonzeros, found.skip_nonzeros) == (round(0.1 * found.weights), 0)
+    assert n2nsurgery.load(tmp_path / trial.key).plan.skips == ()
 
 
 @pytest.mark.parametrize("method", ["SET", f"ITOP, {ONE_TO_ONE}", f"GMP, {ONE_TO_ONE}", "RigL, ResSkip-RP"])
