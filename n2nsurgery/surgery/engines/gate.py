@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery.core.errors import TraceError
+from n2nsurgery.core.errors import RunError, TraceError
 from n2nsurgery.surgery.engines.attach import attach_skips
 from n2nsurgery.surgery.engines.observation import Case, Observation, cases_of, larger_cases, observe
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
@@ -24,6 +24,8 @@ from n2nsurgery.surgery.planning.plan import SurgeryPlan
 _LOG = logging.getLogger(__name__)
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-5  # of sums in another order, on a GPU
 _ROUNDING = 1e-4  # of a gradient's largest entry: sums of some thousand float32 products, in another order
+_NO_MEMORY = "can't allocate memory"  # torch has no class for it on a CPU
+_COPIES = 9  # measured, tracing included
 _NOISE = 1e-7  # of the largest entry of all gradients: what is smaller may be nothing but rounding
 
 
@@ -41,12 +43,20 @@ def require_harmless(model: nn.Module, plan: SurgeryPlan, inputs: Mapping[str, A
     for insertion in attach_skips(module, plan.skips, plan.engine.routes):
         # A skip without weights cannot be zero: it runs, and its result is not used.
         insertion.unused = next(insertion.skip.parameters(), None) is None
-    cases = [(case, _seen(model, case)) for case in cases_of(inputs)[:2]]  # each mode and each batch size once
-    larger = ((case, _seen(model, case)) for case in larger_cases(inputs))
-    cases += [next((found for found in larger if found[1] is not None), (cases[0][0], None))]
-    for case, without in cases:
-        if without is not None:
-            _require_equal(model, without, module, case)
+    for case in cases_of(inputs)[:2]:  # each mode and each batch size once
+        _compared(model, module, case)
+    any(_compared(model, module, case) for case in larger_cases(inputs))
+
+
+def _compared(model: nn.Module, module: nn.Module, case: Case) -> bool:
+    """Whether `model` runs in this case; if so, `module` shows the same in it. See `require_harmless`.
+
+    What was seen is let go at the end: the gradients take as much memory as the model.
+    """
+    without = _seen(model, case)
+    if without is not None:
+        _require_equal(model, without, module, case)
+    return without is not None
 
 
 def _require_equal(model: nn.Module, without: Observation, module: nn.Module, case: Case) -> None:
@@ -54,6 +64,11 @@ def _require_equal(model: nn.Module, without: Observation, module: nn.Module, ca
     try:
         different = _different(without, observe(module, case), zero_is_none=True)
     except Exception as error:
+        if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error):
+            raise RunError(
+                f"too little memory to compare {type(module).__name__} with and without skips ({case}), which takes"
+                f" about {_COPIES} times the memory of its parameters. It can be pruned with skip 'none'"
+            ) from error
         raise TraceError(
             f"with skips {type(module).__name__} fails where it did not without ({case}): {error}. Its forward takes"
             " another path than the one that was traced: prune it without skips, or without this one"

@@ -126,6 +126,21 @@ def test_a_forward_that_takes_another_path_than_the_traced_one_is_refused_with_t
     assert apply(Moody(), density=0.9, example_inputs=X, skip="none").plan.engine.engine == "hooks"
 
 
+def test_too_little_memory_is_no_fault_of_the_model(monkeypatch):
+    calls = []
+
+    def scarce(module, case):
+        calls.append(module)
+        if len(calls) > 1:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+        return observe(module, case)
+
+    monkeypatch.setattr("n2nsurgery.surgery.engines.gate.observe", scarce)
+    layers = nn.Sequential(*(m for _ in range(5) for m in (nn.Linear(3, 3), nn.ReLU())))
+    with pytest.raises(RunError, match=r"too little memory to compare Sequential with and without skips .train mode"):
+        apply(layers, density=0.9, example_inputs=X)
+
+
 class Restless(nn.Module):
     """Adds the number of its calls."""
 
