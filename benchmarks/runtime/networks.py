@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from n2nsurgery.export.codec import gaps as gap_codec
+from n2nsurgery.export.layout.pools import keep_pools_plain
 from n2nsurgery.export.sparse.operators import DOMAIN
-from n2nsurgery.export.sparse.pools import keep_pools_plain
 
 CACHE = Path(tempfile.gettempdir()) / "n2nsurgery-bench"
 

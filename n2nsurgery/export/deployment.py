@@ -17,9 +17,9 @@ from n2nsurgery.export.compaction.channel_folding import Compaction
 from n2nsurgery.export.config import Form, Values
 from n2nsurgery.export.files import metadata as metadata_document
 from n2nsurgery.export.files.onnx_file import ModelFiles, write
+from n2nsurgery.export.formats import apply_form
 from n2nsurgery.export.proof.parity import rounding_tolerance
 from n2nsurgery.export.proof.proofs import Proofs
-from n2nsurgery.export.sparse.formats import apply_form
 from n2nsurgery.export.sparse.layer_race import race_with
 from n2nsurgery.export.sparse.weight_coding import WeightCoding, codings, rounded
 from n2nsurgery.export.sparse.weight_record import WeightRecord

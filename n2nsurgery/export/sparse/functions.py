@@ -13,7 +13,7 @@ import onnx_ir as ir
 from onnx import parser
 
 from n2nsurgery.export.capture.capture import OPSET
-from n2nsurgery.export.sparse.operators import DOMAIN, PLAIN_MAX_POOL, Operator
+from n2nsurgery.export.sparse.operators import DOMAIN, Operator
 
 _CASTS = """
     shape = Constant <value_ints: ints = @weight_shape> ()
@@ -96,7 +96,7 @@ _OPERATIONS = {
 }
 
 
-_ACTIVATIONS = {
+ACTIVATIONS = {
     "Relu": "activated = Relu (result)",
     "Clip": """
     least = Constant <value_float: float = @low> ()
@@ -138,7 +138,7 @@ _ACTIVATIONS = {
     activated = Mul (result, gate)
 """,
 }
-"""Each as torch's exporter writes it, so that ONNX Runtime rounds as it does in the dense file."""
+"""From `result` to `activated`, as torch's exporter writes them, so that ONNX Runtime rounds as in the dense file."""
 
 
 def function(operator: Operator, opset: int = OPSET) -> ir.Function:
@@ -147,16 +147,11 @@ def function(operator: Operator, opset: int = OPSET) -> ir.Function:
     `opset` is LEAST_OPSET or newer.
     """
     signature = f"{operator.name} <{', '.join(operator.attributes)}> ({', '.join(operator.inputs)})"
-    return _parsed(f"{signature} => ({operator.output})", _body(operator, opset), operator.overload, opset)
+    return parsed(f"{signature} => ({operator.output})", _body(operator, opset), opset, operator.overload)
 
 
-def plain_max_pool(opset: int = OPSET) -> ir.Function:
-    """The function of PlainMaxPool."""
-    body = "Y = MaxPool <kernel_shape: ints = @kernel_shape, strides: ints = @strides, pads: ints = @pads> (X)"
-    return _parsed(f"{PLAIN_MAX_POOL} <kernel_shape, strides, pads> (X) => (Y)", body, "", opset)
-
-
-def _parsed(signature: str, body: str, overload: str, opset: int) -> ir.Function:
+def parsed(signature: str, body: str, opset: int, overload: str = "") -> ir.Function:
+    """The function of our domain with this signature and body, in ONNX's text form."""
     text = f"""<domain: "{DOMAIN}", opset_import: ["": {opset}], overload: "{overload}">
     {signature} {{
     {body}
@@ -177,7 +172,7 @@ def _body(operator: Operator, opset: int) -> str:
         lines.append("sum = Add (product, residual)")
         result = "sum"
     if operator.activation:
-        lines.append(re.sub(r"\bresult\b", result, _ACTIVATIONS[operator.activation]))
+        lines.append(re.sub(r"\bresult\b", result, ACTIVATIONS[operator.activation]))
         result = "activated"
     body = "\n".join(lines)
     return body if operator.kind == "Decode" else re.sub(rf"\b{result} =", "Y =", body)

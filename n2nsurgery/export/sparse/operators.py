@@ -4,12 +4,13 @@
     SparseConvTranspose[Activation][Bits][Int8] (X, places, values, [scales], bias) -> Y
     Decode[Bits][Int8] (places, values, [scales]) -> W
     PlainMaxPool (X) -> Y
+    PlainDepthwiseConv[Activation] (X, W, bias) -> Y
 
 `Activation` is one of `Relu`, `Clip`, `LeakyRelu`, `HardSwish`, `Silu`, `Gelu` and `TanhGelu`.
 `places` are gaps (uint8 or uint16), or a bitmask (uint8) in `...Bits`; `values` are float or float16, or int8 in
 `...Int8`, which takes one float scale for each row. A Sparse... has a kernel in the sparse runtime; a Decode has none:
-it stores a weight small where the dense operator computes. PlainMaxPool holds no weight: it is a
-MaxPool with a kernel in the layout of the sparse ones.
+it stores a weight small where the dense operator computes. The plain
+ones hold no code: they are a MaxPool and a depthwise convolution with kernels in the layout of the sparse ones.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from n2nsurgery.export.fusion.activations import SETTINGS, ActivationName
 DOMAIN = "n2nsurgery"
 VERSION = 1
 PLAIN_MAX_POOL = "PlainMaxPool"
+PLAIN_DEPTHWISE = "PlainDepthwiseConv"
 
 Kind = Literal["Conv", "ConvTranspose", "Gemm", "Decode"]
 Linear = Literal["", "tokens", "tokens_without_bias"]

@@ -16,15 +16,14 @@ from onnx_ir.convenience import replace_nodes_and_values
 
 from n2nsurgery.export.codec.coded import CodedWeight
 from n2nsurgery.export.codec.values import FLOAT
-from n2nsurgery.export.sparse.functions import function, plain_max_pool
+from n2nsurgery.export.sparse.functions import function
 from n2nsurgery.export.sparse.fusion_matches import FusionMatch
 from n2nsurgery.export.sparse.operators import DOMAIN, GEOMETRY, VERSION, Operator, Overload
-from n2nsurgery.export.sparse.pools import keep_pools_plain
 from n2nsurgery.export.sparse.weight_coding import WeightCoding
 
 
 def rewrite(model: ir.Model, all_codings: Sequence[WeightCoding]) -> None:
-    """Replace every coded weight of `model` by its code, and pools beside sparse nodes by ours, in place.
+    """Replace every coded weight of `model` by its code, in place.
 
     Weights that stay dense are not touched.
     """
@@ -40,10 +39,8 @@ def rewrite(model: ir.Model, all_codings: Sequence[WeightCoding]) -> None:
         used |= {(DOMAIN, operator.name, operator.overload): operator for operator in operators}
         model.graph.initializers.pop(str(coding.initializer.name))
     opset = model.graph.opset_imports[""]
-    functions = [function(operator, opset) for operator in used.values()]
-    if keep_pools_plain(model.graph):
-        functions.append(plain_max_pool(opset))
-    for local in functions:
+    for operator in used.values():
+        local = function(operator, opset)
         model.functions[local.identifier()] = local
     if used:
         model.opset_imports[DOMAIN] = VERSION
@@ -72,7 +69,7 @@ def _replace(graph: ir.Graph, match: FusionMatch, coding: WeightCoding, code: tu
     coded = coding.coded
     assert coded is not None
     operator = operator_of(match, coded)
-    bias = match.bias if match.bias is not None else _zeros(graph, outputs_of(match, coded.shape))
+    bias = match.bias if match.bias is not None else zero_bias(graph, outputs_of(match, coded.shape))
     residual = () if match.residual is None else (match.residual,)
     first, last = match.nodes[0], match.nodes[-1]
     node = ir.node(
@@ -87,7 +84,7 @@ def _replace(graph: ir.Graph, match: FusionMatch, coding: WeightCoding, code: tu
     return operator
 
 
-def _zeros(graph: ir.Graph, outputs: int) -> ir.Value:
+def zero_bias(graph: ir.Graph, outputs: int) -> ir.Value:
     """A bias for a layer without one, shared by all of as many outputs."""
     return _initializer(graph, f"{DOMAIN}.zeros.{outputs}", np.zeros(outputs, np.float32))
 

@@ -33,47 +33,7 @@ const std::vector<Window>& windows_of(const Plan& plan, const Task& task) {
   return plan.windows[task.patch_row + 1 == plan.patch_rows ? 1 : 0][task.patch_column + 1 == plan.patch_columns ? 1 : 0];
 }
 
-// Channels [first, last) of a tile into where they belong in it.
-void pack_channels(const Plan& plan, const Kernels& kernels, const Task& task, const float* image, float* tile,
-                   int64_t first, int64_t last) {
-  const ConvProblem& problem = plan.problem;
-  constexpr size_t kMaxPlanes = 64;
-  int64_t plane_column[kMaxPlanes];
-  const size_t planes = plan.layout.plane_phase.size();
-  PackJob job{};
-  job.image = image;
-  job.packed = tile + plan.layout.lead + first % plan.tiling.channels * plan.layout.packed_size;
-  job.first = first;
-  job.last = last;
-  job.plane_size = problem.input[1] * problem.input[2];
-  job.channel_size = problem.input_pixels();
-  job.depth_taps = problem.kernel[0];
-  job.depth_dilation = problem.dilation[0];
-  job.depth_begin = task.slice * problem.stride[0] - problem.pad[0];
-  job.depth = problem.input[0];
-  job.height = problem.input[1];
-  job.width = problem.input[2];
-  job.column_stride = problem.stride[2];
-  job.rows = static_cast<int64_t>(plan.layout.row.size());
-  job.row = plan.layout.row.data();
-  job.row_base = task.patch_row * plan.tiling.rows * problem.stride[1];
-  job.pitch = plan.layout.pitch;
-  job.packed_size = plan.layout.packed_size;
-  job.plane_used = plan.layout.plane_used.data();
-  std::vector<int64_t> many;
-  int64_t* columns = plane_column;
-  if (planes > kMaxPlanes) {
-    many.resize(planes);
-    columns = many.data();
-  }
-  for (size_t i = 0; i < planes; ++i) {
-    columns[i] = (task.patch_column * plan.tiling.columns + plan.layout.plane_origin[i]) * problem.stride[2] +
-                 plan.layout.plane_phase[i];
-  }
-  job.planes = static_cast<int64_t>(planes);
-  job.plane_column = columns;
-  kernels.pack(job);
-}
+Axes place_of(const Task& task) { return {task.slice, task.patch_row, task.patch_column}; }
 
 const float* image_of(const ConvProblem& problem, const ConvTensors& tensors, const Task& task) {
   return tensors.x + (task.image * problem.groups + task.group) * problem.group_inputs * problem.input_pixels();
@@ -85,7 +45,7 @@ void pack_conv_part(const Plan& plan, const Kernels& kernels, const ConvTensors&
   for_part(plan, task.part, [&](int64_t tile, int64_t first, int64_t last) {
     float* packed = shared_tile(plan, tensors.packed, task.patch, tile);
     if (first % plan.tiling.channels == 0) clear_ends(plan, packed);
-    pack_channels(plan, kernels, task, image, packed, first, last);
+    pack_patch(plan, kernels, place_of(task), image, packed, first, last);
   });
 }
 
@@ -100,7 +60,7 @@ const float* conv_input(const Plan& plan, const Kernels& kernels, const ConvTens
   if (own == nullptr) return shared_tile(plan, tensors.packed, task.patch, tile);
   const int64_t first = tile * plan.tiling.channels;
   const int64_t last = std::min(first + plan.tiling.channels, packed_channels(problem));
-  pack_channels(plan, kernels, task, image_of(problem, tensors, task), own, first, last);
+  pack_patch(plan, kernels, place_of(task), image_of(problem, tensors, task), own, first, last);
   return own;
 }
 

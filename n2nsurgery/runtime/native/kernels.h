@@ -128,6 +128,27 @@ struct InterleaveJob {
   int64_t room;
 };
 
+// One patch of one channel of a depthwise convolution: bias plus the taps, for all that lies in the packed rows, and of
+// these the results of each row.
+struct DepthwiseJob {
+  const float* packed;
+  const int64_t* offset;  // of each kernel position
+  const int32_t* position;
+  const float* value;
+  int64_t taps;  // that are not zero
+  const float* dense;     // all taps, where none is zero and the kernel's rows read neighbouring packed rows; else null
+  int64_t kernel_height;
+  int64_t kernel_width;
+  float bias;
+  int64_t pitch;  // floats per packed row
+  int64_t rows;
+  int64_t columns;
+  float* staged;  // rows * pitch in whole vectors, and a vector more
+  float* y;
+  int64_t row_stride;  // of y
+  Activation activation;
+};
+
 struct Kernels {
   const char* name;
   int lanes;
@@ -139,6 +160,7 @@ struct Kernels {
   void (*activate)(const Activation&, float* values, int64_t count);
   void (*max_pool)(const PoolJob&);
   void (*interleave)(const InterleaveJob&);
+  void (*depthwise)(const DepthwiseJob&);
 };
 
 const Kernels& portable_kernels();

@@ -4,6 +4,7 @@
 
 #include "activation.inl.h"
 #include "compute.inl.h"
+#include "depthwise.inl.h"
 #include "interleave.inl.h"
 #include "pack.inl.h"
 #include "pool.inl.h"
@@ -13,7 +14,7 @@ namespace n2n {
 
 const Kernels& neon_kernels() {
   static const Kernels kernels{"neon", Simd::kLanes, Simd::kMaxRegisters, Simd::kMaxBlockRegisters,
-                               compute, pack, turn, activate, max_pool, interleave};
+                               compute, pack, turn, activate, max_pool, interleave, depthwise};
   return kernels;
 }
 

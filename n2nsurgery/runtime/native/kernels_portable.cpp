@@ -3,6 +3,7 @@
 
 #include "activation.inl.h"
 #include "compute.inl.h"
+#include "depthwise.inl.h"
 #include "interleave.inl.h"
 #include "pack.inl.h"
 #include "pool.inl.h"
@@ -12,7 +13,7 @@ namespace n2n {
 
 const Kernels& portable_kernels() {
   static const Kernels kernels{"portable", Simd::kLanes, Simd::kMaxRegisters, Simd::kMaxBlockRegisters,
-                               compute, pack, turn, activate, max_pool, interleave};
+                               compute, pack, turn, activate, max_pool, interleave, depthwise};
   return kernels;
 }
 

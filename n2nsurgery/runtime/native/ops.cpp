@@ -6,6 +6,7 @@
 
 #include "conv_kernel.h"
 #include "custom_op.h"
+#include "depthwise_kernel.h"
 #include "gemm_kernel.h"
 #include "int8/int8_ops.h"
 #include "ort_call.h"
@@ -17,12 +18,14 @@ namespace {
 
 constexpr const char* kDomain = "n2nsurgery";
 constexpr const char* kPool = "PlainMaxPool";
+constexpr const char* kDepthwise = "PlainDepthwiseConv";
 constexpr const char* kCurveNames[kCurves] = {"",          "Relu", "Clip", "LeakyRelu",
                                               "HardSwish", "Silu", "Gelu", "TanhGelu"};
 
 struct Op : ort::CustomOp {
   OpVariant variant;  // of a sparse op
-  bool pool = false;  // PlainMaxPool, which has no constant inputs
+  bool pool = false;       // PlainMaxPool
+  bool depthwise = false;  // PlainDepthwiseConv, of which the variant's curve counts
   std::string name;
   bool parallel = false;  // the running ONNX Runtime lends its threads
 };
@@ -34,6 +37,7 @@ struct Node {
   std::unique_ptr<ConvKernel> conv;
   std::unique_ptr<GemmKernel> gemm;
   std::unique_ptr<PoolKernel> pool;
+  std::unique_ptr<DepthwiseKernel> depthwise;
   std::unique_ptr<TransposedKernel> transposed;
 };
 
@@ -48,6 +52,8 @@ ort::Status* create_kernel(const ort::CustomOp* custom_op, ort::Api api, const o
     node->parallel = op.parallel;
     if (op.pool) {
       node->pool = std::make_unique<PoolKernel>(setup);
+    } else if (op.depthwise) {
+      node->depthwise = std::make_unique<DepthwiseKernel>(setup, op.variant.curve);
     } else if (op.variant.gemm) {
       node->gemm = std::make_unique<GemmKernel>(setup, op.variant);
     } else if (op.variant.transposed) {
@@ -61,11 +67,17 @@ ort::Status* create_kernel(const ort::CustomOp* custom_op, ort::Api api, const o
 
 ort::Status* compute(void* kernel, ort::KernelContext* context) {
   const Node& node = *static_cast<Node*>(kernel);
-  const char* name = node.pool ? kPool : node.gemm ? "SparseGemm" : node.transposed ? "SparseConvTranspose" : "SparseConv";
+  const char* name = node.pool         ? kPool
+                     : node.depthwise  ? kDepthwise
+                     : node.gemm       ? "SparseGemm"
+                     : node.transposed ? "SparseConvTranspose"
+                                       : "SparseConv";
   return guarded(node.api, name, [&] {
     const ort::Invocation invocation(node.api, context, node.parallel);
     if (node.pool) {
       node.pool->compute(invocation);
+    } else if (node.depthwise) {
+      node.depthwise->compute(invocation);
     } else if (node.gemm) {
       node.gemm->compute(invocation);
     } else if (node.transposed) {
@@ -135,6 +147,10 @@ std::vector<Op> make_ops(const Host& host) {
   std::vector<Op> ops{make_op(kPool, host)};
   ops.front().pool = true;
   for (int curve = 0; curve < kCurves; ++curve) {
+    ops.push_back(make_op(std::string(kDepthwise) + kCurveNames[curve], host));
+    ops.back().depthwise = true;
+    ops.back().variant.curve = static_cast<Curve>(curve);
+    ops.back().GetInputTypeCount = [](const ort::CustomOp*) -> size_t { return 3; };
     for (unsigned bits = 0; bits < 16; ++bits) {
       const OpVariant variant{(bits & 1) != 0, (bits & 2) != 0, static_cast<Curve>(curve), (bits & 4) != 0,
                               (bits & 8) != 0};

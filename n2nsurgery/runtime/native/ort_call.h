@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -72,13 +73,18 @@ class KernelSetup {
     return count;
   }
 
-  TensorView constant(size_t index, const char* name) const {
+  std::optional<TensorView> constant_if_any(size_t index) const {
     int is_constant = 0;
     const Value* value = nullptr;
     check(api_, KernelInfoGetConstantInput::of(api_)(info_, index, &is_constant, &value));
-    require(is_constant != 0 && value != nullptr,
-            std::string("input '") + name + "' must be a constant initializer of the model");
+    if (is_constant == 0 || value == nullptr) return std::nullopt;
     return view(api_, value);
+  }
+
+  TensorView constant(size_t index, const char* name) const {
+    const std::optional<TensorView> found = constant_if_any(index);
+    require(found.has_value(), std::string("input '") + name + "' must be a constant initializer of the model");
+    return *found;
   }
 
   // What the model says of an input's shape, -1 for what it leaves open; empty if it says nothing. A claim, not a fact.

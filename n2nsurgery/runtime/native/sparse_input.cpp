@@ -24,6 +24,8 @@ ValueType value_type(const ort::TensorView& values, bool int8) {
   return values.type == ort::kFloat ? ValueType::kFloat : ValueType::kFloat16;
 }
 
+}  // namespace
+
 Activation read_activation(const ort::KernelSetup& setup, Curve curve) {
   Activation activation;
   activation.curve = curve;
@@ -38,8 +40,6 @@ Activation read_activation(const ort::KernelSetup& setup, Curve curve) {
   }
   return activation;
 }
-
-}  // namespace
 
 SparseInput read_sparse_input(const ort::KernelSetup& setup, const OpVariant& variant, const WeightShape& shape,
                               int64_t outputs) {

@@ -30,6 +30,9 @@ struct SparseInput {
   Activation activation;
 };
 
+// An activation and its settings from the node's attributes.
+Activation read_activation(const ort::KernelSetup& setup, Curve curve);
+
 // Throws Error if anything about the inputs is not as the op's schema says; `outputs` is the bias' length.
 SparseInput read_sparse_input(const ort::KernelSetup& setup, const OpVariant& variant, const WeightShape& shape,
                               int64_t outputs);

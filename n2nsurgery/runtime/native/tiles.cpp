@@ -33,6 +33,47 @@ float* shared_tile(const Plan& plan, float* shared, int64_t patch, int64_t tile)
   return shared + (patch * plan.weights.tiles + tile) * plan.packed_floats;
 }
 
+void pack_patch(const Plan& plan, const Kernels& kernels, const Axes& patch, const float* image, float* tile,
+                int64_t first, int64_t last) {
+  const ConvProblem& problem = plan.problem;
+  constexpr size_t kMaxPlanes = 64;
+  int64_t plane_column[kMaxPlanes];
+  const size_t planes = plan.layout.plane_phase.size();
+  PackJob job{};
+  job.image = image;
+  job.packed = tile + plan.layout.lead + first % plan.tiling.channels * plan.layout.packed_size;
+  job.first = first;
+  job.last = last;
+  job.plane_size = problem.input[1] * problem.input[2];
+  job.channel_size = problem.input_pixels();
+  job.depth_taps = problem.kernel[0];
+  job.depth_dilation = problem.dilation[0];
+  job.depth_begin = patch[0] * problem.stride[0] - problem.pad[0];
+  job.depth = problem.input[0];
+  job.height = problem.input[1];
+  job.width = problem.input[2];
+  job.column_stride = problem.stride[2];
+  job.rows = static_cast<int64_t>(plan.layout.row.size());
+  job.row = plan.layout.row.data();
+  job.row_base = patch[1] * plan.tiling.rows * problem.stride[1];
+  job.pitch = plan.layout.pitch;
+  job.packed_size = plan.layout.packed_size;
+  job.plane_used = plan.layout.plane_used.data();
+  std::vector<int64_t> many;
+  int64_t* columns = plane_column;
+  if (planes > kMaxPlanes) {
+    many.resize(planes);
+    columns = many.data();
+  }
+  for (size_t i = 0; i < planes; ++i) {
+    columns[i] = (patch[2] * plan.tiling.columns + plan.layout.plane_origin[i]) * problem.stride[2] +
+                 plan.layout.plane_phase[i];
+  }
+  job.planes = static_cast<int64_t>(planes);
+  job.plane_column = columns;
+  kernels.pack(job);
+}
+
 ComputeJob tile_job(const Plan& plan, int64_t group, int64_t chunk, int64_t tile) {
   const PackedWeights& weights = plan.weights;
   const PackedWeights::Segment& segment = weights.segment(group, tile, chunk);

@@ -36,6 +36,10 @@ void clear_ends(const Plan& plan, float* packed);
 // Scratch for the packed tiles of a task that packs its own.
 float* packed_tile(const Plan& plan);
 
+// Channels [first, last) of `image` into where they belong in a tile; `patch` is its slice, row and column.
+void pack_patch(const Plan& plan, const Kernels& kernels, const Axes& patch, const float* image, float* tile,
+                int64_t first, int64_t last);
+
 inline int64_t packed_channels(const ConvProblem& problem) { return problem.group_inputs * problem.kernel[0]; }
 
 // Calls body(tile, first, last) for the stretches of channels, counted through, that part `part` packs.

@@ -14,6 +14,7 @@
 
 #include "error.h"
 #include "cost_model.h"
+#include "depthwise.h"
 #include "executor.h"
 #include "expected_input.h"
 #include "gemm_executor.h"
@@ -34,7 +35,11 @@ class Fuzzer {
   bool once() {
     choose_instruction_set();
     try {
-      chance(0.2) ? run_windows() : chance(0.2) ? run_transposed() : run_case();
+      const int64_t kind = between(0, 9);
+      if (kind == 0) run_windows();
+      if (kind == 1) run_depthwise_case();
+      if (kind == 2) run_transposed();
+      if (kind > 2) run_case();
       return true;
     } catch (const Error&) {
       return false;
@@ -167,6 +172,57 @@ class Fuzzer {
     const Plan plan = chance(0.5) ? make_plan(weights, blocks, problem, kernels, threads)
                                   : make_plan(weights, blocks, problem, kernels, threads, tiling);
     run_plan(conv, problem, weights, plan, kernels);
+  }
+
+  // A depthwise convolution against plain sums over each result's taps.
+  void run_depthwise_case() {
+    const int64_t channels = between(1, 40);
+    const ConvAttributes conv = parse_depthwise_attributes(extents(2, 1, 7), extents(2, 1, 3), extents(4, 0, 3),
+                                                           extents(2, 1, 3), channels);
+    const int64_t width = extent(1, chance(0.1) ? 1200 : 60);
+    const ConvProblem problem = make_problem(conv, {between(0, 2), channels, extent(1, 60), width});
+    require(problem.input_pixels() <= 1 << 16 && problem.output_pixels() <= 1 << 16, "too large for a fuzz case");
+    const int64_t taps = conv.weight_shape().taps;
+    require(channels * taps * problem.output_pixels() <= 1 << 21, "too large for a fuzz case");
+    std::vector<float> weights(static_cast<size_t>(channels * taps));
+    for (float& weight : weights) weight = chance(0.5) ? number() : 0.0F;
+    std::vector<float> x(static_cast<size_t>(problem.batch * channels * problem.input_pixels()));
+    std::vector<float> y(static_cast<size_t>(problem.batch * channels * problem.output_pixels()),
+                         std::numeric_limits<float>::quiet_NaN());
+    for (float& value : x) value = number();
+    const std::vector<float> bias(static_cast<size_t>(channels), 1.0F);
+    const Kernels& kernels = select_kernels();
+    const Plan plan = make_depthwise_plan(problem, kernels);
+    const TapList list = list_taps(weights.data(), channels, taps);
+    const DepthwiseTensors tensors{x.data(), &list, bias.data(), y.data(), {}};
+    const int64_t middle = between(0, problem.batch * channels);
+    run_depthwise(plan, kernels, tensors, middle, problem.batch * channels);
+    run_depthwise(plan, kernels, tensors, 0, middle);
+    for (size_t i = 0; i < y.size(); ++i) {
+      const double expected = depthwise_sum(problem, weights, x, static_cast<int64_t>(i));
+      if (std::abs(expected - y[i]) <= 1e-3 * (1.0 + std::abs(expected))) continue;
+      std::printf("output %zu of a depthwise convolution is %g, not %g\n", i, y[i], expected);
+      std::abort();
+    }
+  }
+
+  static double depthwise_sum(const ConvProblem& problem, const std::vector<float>& weights,
+                              const std::vector<float>& x, int64_t at) {
+    const int64_t plane = at / problem.output_pixels();
+    const int64_t pixel = at % problem.output_pixels();
+    const int64_t taps = problem.kernel[1] * problem.kernel[2];
+    double sum = 1.0;
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      const int64_t row = pixel / problem.output[2] * problem.stride[1] - problem.pad[1] +
+                          tap / problem.kernel[2] * problem.dilation[1];
+      const int64_t column = pixel % problem.output[2] * problem.stride[2] - problem.pad[2] +
+                             tap % problem.kernel[2] * problem.dilation[2];
+      if (row < 0 || row >= problem.input[1] || column < 0 || column >= problem.input[2]) continue;
+      const int64_t from = plane * problem.input_pixels() + row * problem.input[2] + column;
+      sum += static_cast<double>(weights[static_cast<size_t>(plane % problem.groups * taps + tap)]) *
+             x[static_cast<size_t>(from)];
+    }
+    return sum;
   }
 
   // A transposed convolution against plain loops over the weights.

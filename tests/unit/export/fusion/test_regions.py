@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 from onnx import parser
 
-from n2nsurgery.export.sparse.formats import apply_form
+from n2nsurgery.export.formats import apply_form
 from n2nsurgery.export.sparse.weight_coding import codings
 
 RANDOM = np.random.default_rng(3)

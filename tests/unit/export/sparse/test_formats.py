@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.export.codec.coded import CodedWeight
 from n2nsurgery.export.config import ExportConfig
-from n2nsurgery.export.sparse.formats import apply_form
+from n2nsurgery.export.formats import apply_form
 from n2nsurgery.export.sparse.fusion_matches import FusionMatch
 from n2nsurgery.export.sparse.operators import DOMAIN
 from n2nsurgery.export.sparse.weight_coding import Race, codings, rounded

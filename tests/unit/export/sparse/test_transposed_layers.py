@@ -17,9 +17,9 @@ from n2nsurgery import runtime
 from n2nsurgery.export.channels.network import channel_network_of_onnx
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.export.exporter import export_module
+from n2nsurgery.export.formats import apply_form
 from n2nsurgery.export.proof.inspect_file import inspect_file
 from n2nsurgery.export.proof.verify_file import verify_file
-from n2nsurgery.export.sparse.formats import apply_form
 from n2nsurgery.export.sparse.layer_race import race_with
 from n2nsurgery.export.sparse.weight_coding import codings, rounded
 

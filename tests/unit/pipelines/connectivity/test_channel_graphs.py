@@ -22,7 +22,7 @@ from n2nsurgery.export.capture.capture import capture
 from n2nsurgery.export.compaction.channel_folding import compact
 from n2nsurgery.export.files import metadata
 from n2nsurgery.export.files.onnx_file import ModelFiles, write
-from n2nsurgery.export.sparse.formats import apply_form
+from n2nsurgery.export.formats import apply_form
 from n2nsurgery.export.sparse.weight_coding import codings, rounded
 from n2nsurgery.pipelines.connectivity.channel_graphs import subject_of
 from n2nsurgery.pipelines.deploy.export import examples

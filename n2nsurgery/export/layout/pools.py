@@ -1,9 +1,7 @@
 """Max-pooling beside sparse nodes, kept in their layout.
 
-ONNX Runtime pools in a blocked layout of its own. Between its convolutions this costs nothing, but what a sparse node
-gives or takes lies plainly (N, C, H, W) and has to be reordered. PlainMaxPool pools it as it lies. It takes a MaxPool's
-place where the input is not in blocks already and a sparse node is on one side; elsewhere the reordering would only
-move.
+PlainMaxPool takes a MaxPool's place where the input is not in blocks already and a sparse node is on one side;
+elsewhere the reordering would only move.
 """
 
 from __future__ import annotations
@@ -11,18 +9,17 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.convenience import replace_nodes_and_values
 
+from n2nsurgery.export.layout.neighbours import BLOCK, is_sparse, lies_in_blocks, origins
+from n2nsurgery.export.sparse.functions import parsed
 from n2nsurgery.export.sparse.operators import DOMAIN, PLAIN_MAX_POOL
 
-BLOCK = 16
-"""Channels of a block: ONNX Runtime reorders multiples of it."""
-
 _SPATIAL_AXES = 2
-_BLOCKING = frozenset({"Conv", "MaxPool", "AveragePool", "GlobalMaxPool", "GlobalAveragePool"})
-_FOLLOWING = frozenset({
-    "Add", "Sum", "Mul", "Concat", "Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "Clip", "BatchNormalization",
-    "Resize", "Upsample",
-})  # fmt: skip
-"""Operators that ONNX Runtime computes in blocks where their inputs lie in blocks."""
+
+
+def plain_max_pool(opset: int) -> ir.Function:
+    """The function of PlainMaxPool."""
+    body = "Y = MaxPool <kernel_shape: ints = @kernel_shape, strides: ints = @strides, pads: ints = @pads> (X)"
+    return parsed(f"{PLAIN_MAX_POOL} <kernel_shape, strides, pads> (X) => (Y)", body, opset)
 
 
 def keep_pools_plain(graph: ir.Graph) -> bool:
@@ -59,32 +56,10 @@ def _pays(node: ir.Node) -> bool:
     assert source is not None
     if source.shape is None or not isinstance(source.shape[1], int) or source.shape[1] % BLOCK:
         return False
-    origins = _origins(source)
-    if any(not origin.domain and origin.op_type in _BLOCKING for origin in origins):
+    if lies_in_blocks(source):
         return False
     uses = node.outputs[0].uses()
-    return any(map(_sparse, origins)) or (bool(uses) and all(_sparse(use.node) for use in uses))
-
-
-def _sparse(node: ir.Node) -> bool:
-    return node.domain == DOMAIN
-
-
-def _origins(value: ir.Value) -> set[ir.Node]:
-    """The nodes that decide in which layout the value lies."""
-    found: set[ir.Node] = set()
-    passed: set[ir.Node] = set()
-    pending = [value]
-    while pending:
-        node = pending.pop().producer()
-        if node is None or node in passed:
-            continue
-        if node.domain or node.op_type not in _FOLLOWING:
-            found.add(node)
-            continue
-        passed.add(node)
-        pending.extend(operand for operand in node.inputs if operand is not None)
-    return found
+    return any(map(is_sparse, origins(source))) or (bool(uses) and all(is_sparse(use.node) for use in uses))
 
 
 def _pads(node: ir.Node) -> list[int]:

@@ -15,6 +15,7 @@ from onnx import inliner
 from n2nsurgery.core.errors import RunError
 from n2nsurgery.export.config import Form
 from n2nsurgery.export.files.load import MAX_BYTES
+from n2nsurgery.export.layout.plain import keep_plain
 from n2nsurgery.export.sparse.operators import DOMAIN
 from n2nsurgery.export.sparse.portable import rewrite
 from n2nsurgery.export.sparse.weight_coding import WeightCoding
@@ -25,6 +26,7 @@ def apply_form(model: ir.Model, form: Form, codings: Sequence[WeightCoding]) -> 
     if form == "dense":
         return model
     rewrite(model, codings)
+    keep_plain(model)
     return _inlined(model) if form == "inlined" else model
 
 

@@ -1,0 +1,1 @@
+"""Operators that hold no code and lie beside sparse nodes, kept in their layout."""
