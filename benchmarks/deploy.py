@@ -57,8 +57,8 @@ CASES = {
     "vgg19-uniform": Case(model="vgg19", options=UNIFORM, bars={0.02: 12, 0.05: 6, 0.1: 3.5}),
 }  # fmt: skip
 HEADER = (
-    "network", "density", "MAC density", "times as fast", "target", "dense ms", "sparse ms", "file MB", "of the bound",
-    "load s, of dense", "memory MB, of dense", "first / warm", "layers dense",
+    "network", "density", "MAC density", "times as fast", "target", "dense ms", "sparse ms", "file MB",
+    "of the ideal size", "load s, of dense", "memory MB, of dense", "first / warm", "layers dense",
 )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def row(name: str, case: Case, density: float, options: argparse.Namespace) -> I
     yield f"{dense.latency[1] * 1e3:.1f}"
     yield f"{sparse.latency[1] * 1e3:.1f}"
     yield f"{sparse.size / 1e6:.2f}"
-    yield f"{sparse.size / sparse.bound:.2f}"
+    yield f"{sparse.size / sparse.ideal_size:.2f}"
     yield f"{sparse.loading.load:.2f}, {sparse.loading.load / dense.loading.load:.2f}"
     yield _memory(sparse.loading.resident, dense.loading.resident)
     yield f"{sparse.loading.first / sparse.loading.warm:.1f}"

@@ -29,7 +29,7 @@ def bench(
 ) -> None:
     """Time an ONNX file, in turns with another.
 
-    Reports latency, the ratio between the two, time and memory to load, and size beside its bound.
+    Reports latency, the ratio between the two, time and memory to load, and size beside that of an ideal code.
     """
     with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.pipelines.deploy.bench import run

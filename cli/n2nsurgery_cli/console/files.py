@@ -22,7 +22,7 @@ def draw_export(console: Console, document: Document) -> None:
         {
             "artifact": document["artifact"],
             "ONNX file": document["onnx"],
-            "size": f"{_size(document['bytes'], document['bound'])}",
+            "size": f"{_size(document['bytes'], document['ideal_size'])}",
             "format": f"{document['config']['format']}, {document['config']['values']} values",
             "weights": _codes(document["weights"]),
             "parity": f"{document['max_relative_difference']:.3g} of the largest output, torch against ONNX Runtime"
@@ -72,7 +72,7 @@ def draw_file(console: Console, document: Document) -> None:
         {
             "ONNX file": document["onnx"],
             "model": summary.get("model") or source.get("file", "unknown: the file has no metadata of ours"),
-            "size": _size(document["bytes"], document["bound"]),
+            "size": _size(document["bytes"], document["ideal_size"]),
             "opset": f"{document['opset']}, IR version {document['ir_version']}",
             "inputs": ", ".join(document["inputs"]),
             "outputs": ", ".join(document["outputs"]),
@@ -160,7 +160,7 @@ def _side(side: Document) -> tuple[str, ...]:
         f"{loading['first'] * 1e3:.1f} ms",
         _megabytes(loading["resident"]),
         _megabytes(loading["peak"]),
-        _size(side["size"], side["bound"]),
+        _size(side["size"], side["ideal_size"]),
     )
 
 
@@ -169,8 +169,8 @@ def _codes(weights: list[Document]) -> str:
     return "; ".join(f"{count} {code}" for code, count in counts.most_common())
 
 
-def _size(size: int, bound: float) -> str:
-    return f"{size / 1e6:.2f} MB" + (f", {size / bound:.2f} of the bound" if bound else "")
+def _size(size: int, ideal: float) -> str:
+    return f"{size / 1e6:.2f} MB" + (f", {size / ideal:.2f} of the ideal size" if ideal else "")
 
 
 def _megabytes(size: int | None) -> str:

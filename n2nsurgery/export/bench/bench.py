@@ -58,13 +58,13 @@ class Side:
 
 @dataclass(frozen=True, kw_only=True)
 class SideReport:
-    """`latency`: (first quartile, median, third quartile) in seconds; `size` in bytes; `bound` as in ideal_size.py."""
+    """`latency`: (first quartile, median, third quartile) in seconds; `size` and `ideal_size` in bytes."""
 
     path: Path
     libraries: tuple[Path, ...]
     latency: tuple[float, float, float]
     size: int
-    bound: float
+    ideal_size: float
     loading: Loading
     layers: tuple[LayerTime, ...]
 
@@ -156,7 +156,7 @@ def _report(side: Side, times: np.ndarray, loading: Loading, settings: BenchSett
         libraries=side.libraries,
         latency=_quartiles(times),
         size=ModelFiles(model=side.path).size,
-        bound=inspect_file(side.path).bound,
+        ideal_size=inspect_file(side.path).ideal_size,
         loading=loading,
         layers=_layers(side, settings) if settings.layers else (),
     )

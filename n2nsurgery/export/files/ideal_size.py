@@ -1,4 +1,6 @@
-"""The size that no file of a pruned network goes below.
+"""The size of an ideal code of a pruned network's non-zeros, to compare files with.
+
+Values count as incompressible and positions as without a pattern; a code that knew more could be smaller.
 
 Per weight: m kept values of 32 bits, and the entropy of their positions, n H(d) bits for n places at density d = m / n,
 with H(d) = -d log2 d - (1 - d) log2 (1 - d): m (32 + H(d) / d) bits in all (Shannon 1948, for positions without a

@@ -2,7 +2,9 @@
 
 A tensor holds as many bytes as its type and shape say. External data lies in plain files below the model's folder: it
 is the one thing in an ONNX file that makes a reader open other files (CVE-2022-25882, CVE-2024-27318, CVE-2025-51480).
-Functions, which a few bytes can nest to any size, and declared inputs stay below bounds.
+Functions, which a few bytes can nest to any size, and declared inputs stay below bounds. A convolution's input has as
+many dimensions as its weight: where it has not, the shape inference of onnx 1.21, which many versions of ONNX Runtime
+hold, reads beyond an array and ends the process.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ MAX_DEPTH = 64
 MAX_INPUT = 2**31 - 1
 """Values of one input whose sizes are all declared."""
 
+_CONVOLUTIONS = {"Conv": (0, 1), "ConvTranspose": (0, 1), "ConvInteger": (0, 1), "QLinearConv": (0, 3)}
+"""Where a convolution has its input and its weight."""
+
 _PARTS: dict[int, int] = {onnx.TensorProto.COMPLEX64: 2, onnx.TensorProto.COMPLEX128: 2}
 _BYTE = 8
 
@@ -44,6 +49,7 @@ def require_sound(model: onnx.ModelProto, path: Path) -> None:
             raise VerificationError(
                 f"input '{value.name}' of '{path}' declares sizes {sizes}; at most {MAX_INPUT} values are read"
             )
+    _require_ranks(model.graph, path)
     _require_small(model, path)
 
 
@@ -131,6 +137,24 @@ def _external_bytes(tensor: onnx.TensorProto, model_path: Path) -> int:
     if offset < 0 or length < 0 or offset + length > size:
         raise VerificationError(f"{place} ends at byte {offset + length}; the file has {size}")
     return length or size - offset
+
+
+# -- nodes --------------------------------------------------------------------------------------------------------
+
+
+def _require_ranks(graph: onnx.GraphProto, path: Path) -> None:
+    """Raise VerificationError where a convolution's input is declared with other dimensions than its weight has."""
+    ranks = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info):
+        if value.type.tensor_type.HasField("shape"):
+            ranks.setdefault(value.name, len(value.type.tensor_type.shape.dim))
+    for node in (node for node in graph.node if node.op_type in _CONVOLUTIONS):
+        data, weight = (node.input[at] if at < len(node.input) else "" for at in _CONVOLUTIONS[node.op_type])
+        if data in ranks and weight in ranks and ranks[data] != ranks[weight]:
+            raise VerificationError(
+                f"{node.op_type} in '{path}' reads '{data}' of {ranks[data]} dimensions with the weight '{weight}' of"
+                f" {ranks[weight]}; they must be equal"
+            )
 
 
 # -- functions ----------------------------------------------------------------------------------------------------

@@ -40,8 +40,8 @@ class FileInspection:
     recounted: dict[str, tuple[int, int]]
 
     @property
-    def bound(self) -> float:
-        """Bytes below which no file with these non-zeros in fp32 can be; see ideal_size.py."""
+    def ideal_size(self) -> float:
+        """Bytes of an ideal code of these non-zeros in fp32; see ideal_size.py."""
         return ideal_size((self.recounted[record.name][0], record.numel) for record in self.weights)
 
     @property
@@ -73,7 +73,7 @@ class FileInspection:
         return {
             "onnx": str(self.path),
             "bytes": self.size,
-            "bound": self.bound,
+            "ideal_size": self.ideal_size,
             "opset": self.opset,
             "ir_version": self.ir_version,
             "inputs": list(self.inputs),

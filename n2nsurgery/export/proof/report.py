@@ -29,33 +29,25 @@ class Parity:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportReport:
-    """The file and the numbers that let it appear.
+class WrittenFile:
+    """A file and the proofs that let it appear.
 
-    `size` is in bytes, external data included. `tolerance` is the largest `difference` from torch that is accepted.
-    `identical`: stock ONNX Runtime computes the same bits with this file and with the dense one
-    (None for a dense file).
-    `masked` parameters were found in the file with every pruned weight at zero; `unchecked` masks belong to
-    parameters that the file does not hold under their name (the optimizer merged or removed them). `weights`: how each
-    is stored. `removed_channels`: by parameter, what compaction took away.
+    `size` is in bytes, external data included. `parity`: how far the file is from what it was made of. `identical`:
+    stock ONNX Runtime computes the same bits with this file and with its dense form (None for a dense file).
+    `weights`: how each is stored.
     """
 
     path: Path
     external_data: Path | None
     size: int
-    config: ExportConfig
     opset: int
     ir_version: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     nodes: int
-    tolerance: float
     parity: tuple[Parity, ...]
     identical: bool | None
-    masked: tuple[str, ...]
-    unchecked: tuple[str, ...]
     weights: tuple[WeightRecord, ...]
-    removed_channels: dict[str, int]
 
     def __repr__(self) -> str:
         """One line: the file, its size, and how far it is from torch."""
@@ -63,8 +55,8 @@ class ExportReport:
         return f"ExportReport('{self.path}', {self.size / 1e6:.3g} MB, parity {worst:.3g})"
 
     @property
-    def bound(self) -> float:
-        """Bytes below which no file with these non-zeros in fp32 can be; see ideal_size.py."""
+    def ideal_size(self) -> float:
+        """Bytes of an ideal code of these non-zeros in fp32; see ideal_size.py."""
         return ideal_size((record.nnz, record.numel) for record in self.weights)
 
     def to_json(self) -> dict[str, Any]:
@@ -73,5 +65,21 @@ class ExportReport:
             **asdict(self),
             "path": str(self.path),
             "external_data": str(self.external_data) if self.external_data else None,
-            "bound": self.bound,
+            "ideal_size": self.ideal_size,
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportReport(WrittenFile):
+    """The file that was exported.
+
+    `tolerance` is the largest `difference` from torch that is accepted. `masked` parameters were found in the file with
+    every pruned weight at zero; `unchecked` masks belong to parameters that the file does not hold under their name
+    (the optimizer merged or removed them). `removed_channels`: by parameter, what compaction took away.
+    """
+
+    config: ExportConfig
+    tolerance: float
+    masked: tuple[str, ...]
+    unchecked: tuple[str, ...]
+    removed_channels: dict[str, int]

@@ -44,7 +44,7 @@ EXPORTED = {
     "artifact": "exported/a",
     "onnx": "exported/a/model.onnx",
     "bytes": 2_500_000,
-    "bound": 2_400_000.0,
+    "ideal_size": 2_400_000.0,
     "config": {"format": "portable", "values": "fp32", "compact": True},
     "weights": [WEIGHT, {**WEIGHT, "computed": "dense", "reason": "depthwise"}],
     "identical": True,
@@ -55,7 +55,7 @@ EXPORTED = {
 FILE = {
     "onnx": "m.onnx",
     "bytes": 2_500_000,
-    "bound": 2_400_000.0,
+    "ideal_size": 2_400_000.0,
     "opset": 18,
     "ir_version": 10,
     "inputs": ["x"],
@@ -70,7 +70,7 @@ SIDE = {
     "libraries": ["lib.so"],
     "latency": [0.010, 0.011, 0.012],
     "size": 2_500_000,
-    "bound": 2_400_000.0,
+    "ideal_size": 2_400_000.0,
     "loading": {"load": 0.03, "first": 0.02, "resident": 54_000_000, "peak": None},
     "layers": [{"name": "conv", "operator": "SparseConv", "seconds": 0.0015}],
 }
@@ -123,7 +123,7 @@ def test_export_shows_what_was_written_and_how_close_it_is(program, pipeline, ou
     calls = []
     pipeline("export", lambda *values, **options: (calls.append((values, options)), outcome(document=EXPORTED))[1])
     shown = program("export").stdout
-    size = "2.50 MB, 1.04 of the bound"
+    size = "2.50 MB, 1.04 of the ideal size"
     for text in ("exported/a/model.onnx", size, "1.2e-06", "bit for bit", "depthwise", "12 channels"):
         assert text in shown
     line = "exported/a -o m.onnx --format inlined --values int8 --compact --overwrite -q"

@@ -197,7 +197,7 @@ def drop(model: onnx.ModelProto) -> None:
 def test_inspect_counts_again(portable, tmp_path):
     found = inspect_file(portable.path)
     assert found.disagreements == ()
-    assert found.bound == portable.bound
+    assert found.ideal_size == portable.ideal_size
     assert json.dumps(found.to_json())
     wrong = inspect_file(altered(portable.path, tmp_path / "m.onnx", drop))
     assert wrong.disagreements == ("body.weight",)
@@ -288,7 +288,7 @@ def test_bench_takes_turns_and_reports_both_sides(portable):
     low, middle, high = report.ratio
     assert 0 < low <= middle <= high
     assert min(report.model.loading.load, report.model.loading.first, report.model.loading.warm) > 0
-    assert report.model.bound == portable.bound
+    assert report.model.ideal_size == portable.ideal_size
     assert {layer.operator for layer in report.model.layers} & {"FusedConv", "Conv"}
     assert json.dumps(report.to_json())
 
