@@ -49,7 +49,7 @@ def read_foreign(path: Path) -> ForeignModel:
     ir.external_data.set_base_dir(model.graph, path.parent)
     if ir_version < IR_VERSION:
         model.ir_version = IR_VERSION
-        notes.append(f"raised from IR version {ir_version} to {IR_VERSION}, which has functions with overloads")
+        notes.append(f"raised from IR version {ir_version} to {IR_VERSION}, which has the functions of a small file")
     normalize(model, ir_version)
     return ForeignModel(
         model=model, producer=f"{proto.producer_name} {proto.producer_version}".strip(), opset=opset,

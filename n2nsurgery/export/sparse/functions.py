@@ -72,27 +72,27 @@ _SCALE = """
 """
 
 _OPERATIONS = {
-    ("Conv", ""): """
+    "Conv": """
     product = Conv <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations, group: int = @group>
         (X, W, bias)
 """,
-    ("ConvTranspose", ""): """
+    "ConvTranspose": """
     product = ConvTranspose <strides: ints = @strides, pads: ints = @pads, output_padding: ints = @output_padding,
         dilations: ints = @dilations, group: int = @group> (X, W, bias)
 """,
-    ("Gemm", ""): """
+    "Gemm": """
     product = Gemm <transB = 1> (X, W, bias)
 """,
-    ("Gemm", "tokens"): """
+    "Linear": """
     turned = Transpose <perm = [1, 0]> (W)
     multiplied = MatMul (X, turned)
     product = Add (multiplied, bias)
 """,
-    ("Gemm", "tokens_without_bias"): """
+    "MatMul": """
     turned = Transpose <perm = [1, 0]> (W)
     product = MatMul (X, turned)
 """,
-    ("Decode", ""): "",
+    "Decode": "",
 }
 
 
@@ -147,12 +147,12 @@ def function(operator: Operator, opset: int = OPSET) -> ir.Function:
     `opset` is LEAST_OPSET or newer.
     """
     signature = f"{operator.name} <{', '.join(operator.attributes)}> ({', '.join(operator.inputs)})"
-    return parsed(f"{signature} => ({operator.output})", _body(operator, opset), opset, operator.overload)
+    return parsed(f"{signature} => ({operator.output})", _body(operator, opset), opset)
 
 
-def parsed(signature: str, body: str, opset: int, overload: str = "") -> ir.Function:
+def parsed(signature: str, body: str, opset: int) -> ir.Function:
     """The function of our domain with this signature and body, in ONNX's text form."""
-    text = f"""<domain: "{DOMAIN}", opset_import: ["": {opset}], overload: "{overload}">
+    text = f"""<domain: "{DOMAIN}", opset_import: ["": {opset}]>
     {signature} {{
     {body}
     }}"""
@@ -163,10 +163,10 @@ def parsed(signature: str, body: str, opset: int, overload: str = "") -> ir.Func
 def _body(operator: Operator, opset: int) -> str:
     bits = _BITS if opset >= _BITWISE_AND else _BITS.replace(_LOWEST_BIT, _LOWEST_BIT_BEFORE)
     lines = [_CASTS, bits if operator.bits else _GAPS, _SCALE if operator.int8 else "W = Reshape (flat, shape)"]
-    if operator.kind == "Decode" and operator.overload:
-        lines[-1] = f"floats = Reshape (flat, shape)\n W = Cast <to = {_ONNX_TYPES[operator.overload]}> (floats)"
+    if operator.decoded:
+        lines[-1] = f"floats = Reshape (flat, shape)\n W = Cast <to = {_ONNX_TYPES[operator.decoded]}> (floats)"
         return "\n".join(lines)
-    lines.append(_OPERATIONS[operator.kind, operator.overload])
+    lines.append(_OPERATIONS[operator.kind])
     result = "product"
     if operator.add:
         lines.append("sum = Add (product, residual)")

@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from n2nsurgery.export.fusion.activations import Activation
 from n2nsurgery.export.fusion.regions import activation_after
-from n2nsurgery.export.sparse.operators import Linear
+from n2nsurgery.export.sparse.operators import LinearForm
 
 WEIGHT_INPUT = 1
 _MATRIX = 2
@@ -29,7 +29,8 @@ class FusionMatch:
     """One use of `weight` that one operator of our domain can replace.
 
     `nodes` are replaced, the first being the product and the last giving the result. `transposed`: the initializer
-    holds (K, O) and has to be turned to (O, K). `add` is the fused sum. `overload` as in Operator.
+    holds (K, O) and has to be turned to (O, K). `add` is the fused sum. `form`: which operator a linear layer
+    becomes.
     """
 
     kind: Product
@@ -39,7 +40,7 @@ class FusionMatch:
     add: ir.Node | None
     activation: Activation | None
     transposed: bool = False
-    overload: Linear = ""
+    form: LinearForm = "Gemm"
 
     @property
     def residual(self) -> ir.Value | None:
@@ -114,12 +115,17 @@ def _matmul(node: ir.Node) -> FusionMatch | str:
     follower = _only_user(node.outputs[0])
     bias = _other_operand(follower, node.outputs[0]) if follower is not None and follower.op_type == "Add" else None
     if follower is not None and bias is not None and _is_bias(bias, outputs=weight.shape[1]):
-        return _with_tail("Gemm", [node, follower], bias, transposed=True, overload="tokens")
-    return _with_tail("Gemm", [node], None, transposed=True, overload="tokens_without_bias")
+        return _with_tail("Gemm", [node, follower], bias, transposed=True, form="Linear")
+    return _with_tail("Gemm", [node], None, transposed=True, form="MatMul")
 
 
 def _with_tail(
-    kind: Product, nodes: list[ir.Node], bias: ir.Value | None, *, transposed: bool = False, overload: Linear = ""
+    kind: Product,
+    nodes: list[ir.Node],
+    bias: ir.Value | None,
+    *,
+    transposed: bool = False,
+    form: LinearForm = "Gemm",
 ) -> FusionMatch:
     add = None
     follower = _only_user(nodes[-1].outputs[0])
@@ -133,7 +139,7 @@ def _with_tail(
     assert weight is not None
     return FusionMatch(
         kind=kind, weight=weight, nodes=tuple(nodes), bias=bias, add=add, activation=activation,
-        transposed=transposed, overload=overload,
+        transposed=transposed, form=form,
     )  # fmt: skip
 
 

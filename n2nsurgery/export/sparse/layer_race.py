@@ -67,7 +67,6 @@ def _single_node(match: FusionMatch, coded: CodedWeight, sample: tuple[int, ...]
         [x if name == "X" else constants[name] for name in operator.inputs],
         attributes_of(operator, match.nodes[0], coded.shape),
         domain=DOMAIN,
-        overload=operator.overload,
     )
     node.outputs[0].name = "Y"
     node.outputs[0].type = ir.TensorType(ir.DataType.FLOAT)

@@ -1,8 +1,8 @@
 """The operators of our domain: how their names are made, and what they take.
 
-    Sparse{Conv|Gemm}[Add][Activation][Bits][Int8] (X, places, values, [scales], bias, [residual]) -> Y
+    Sparse{Conv|Gemm|Linear|MatMul}[Add][Activation][Bits][Int8] (X, places, values, [scales], bias, [residual]) -> Y
     SparseConvTranspose[Activation][Bits][Int8] (X, places, values, [scales], bias) -> Y
-    Decode[Bits][Int8] (places, values, [scales]) -> W
+    Decode[To{type}][Bits][Int8] (places, values, [scales]) -> W
     PlainMaxPool (X) -> Y
     PlainDepthwiseConv[Activation] (X, W, bias) -> Y
 
@@ -25,9 +25,9 @@ VERSION = 1
 PLAIN_MAX_POOL = "PlainMaxPool"
 PLAIN_DEPTHWISE = "PlainDepthwiseConv"
 
-Kind = Literal["Conv", "ConvTranspose", "Gemm", "Decode"]
-Linear = Literal["", "tokens", "tokens_without_bias"]
-Overload = Literal["", "tokens", "tokens_without_bias", "float16", "bfloat16", "int8", "uint8"]
+Kind = Literal["Conv", "ConvTranspose", "Gemm", "Linear", "MatMul", "Decode"]
+LinearForm = Literal["Gemm", "Linear", "MatMul"]
+DecodedType = Literal["float16", "bfloat16", "int8", "uint8"]
 
 GEOMETRY = {
     "Conv": ("strides", "pads", "dilations", "group"),
@@ -40,9 +40,10 @@ GEOMETRY = {
 class Operator:
     """One operator with a coded weight, by its properties.
 
-    `overload` tells how the standard form of a Gemm is written: as Gemm (``), or as MatMul on inputs of any rank with
-    the bias added after it (`tokens`) or without one (`tokens_without_bias`). Kernels are the same. Of a Decode it is
-    the type of the decoded weight, where this is not float32.
+    Gemm, Linear and MatMul have one kernel, and differ in the standard operators of their function: a Gemm, or a MatMul
+    of inputs of any rank with the bias added after it or without one. `decoded`: the type of a Decode's weight, None
+    for float32. No two functions share a name with different overloads: ONNX Runtime before 1.27 takes one for the
+    other.
     """
 
     kind: Kind
@@ -50,12 +51,13 @@ class Operator:
     activation: ActivationName | None = None
     bits: bool = False
     int8: bool = False
-    overload: Overload = ""
+    decoded: DecodedType | None = None
 
     @property
     def name(self) -> str:
         """The operator's type in the file."""
         stem = self.kind if self.kind == "Decode" else f"Sparse{self.kind}"
+        stem += f"To{self.decoded.capitalize()}" if self.decoded else ""
         add, bits, int8 = "Add" * self.add, "Bits" * self.bits, "Int8" * self.int8
         return f"{stem}{add}{self.activation or ''}{bits}{int8}"
 

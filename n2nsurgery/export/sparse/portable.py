@@ -18,7 +18,7 @@ from n2nsurgery.export.codec.coded import CodedWeight
 from n2nsurgery.export.codec.values import FLOAT
 from n2nsurgery.export.sparse.functions import function
 from n2nsurgery.export.sparse.fusion_matches import FusionMatch
-from n2nsurgery.export.sparse.operators import DOMAIN, GEOMETRY, VERSION, Operator, Overload
+from n2nsurgery.export.sparse.operators import DOMAIN, GEOMETRY, VERSION, DecodedType, Operator
 from n2nsurgery.export.sparse.weight_coding import WeightCoding
 
 
@@ -27,7 +27,7 @@ def rewrite(model: ir.Model, all_codings: Sequence[WeightCoding]) -> None:
 
     Weights that stay dense are not touched.
     """
-    used: dict[tuple[str, str, str], Operator] = {}
+    used: dict[str, Operator] = {}
     for coding in all_codings:
         if coding.coded is None:
             continue
@@ -36,7 +36,7 @@ def rewrite(model: ir.Model, all_codings: Sequence[WeightCoding]) -> None:
             operators = [_replace(model.graph, match, coding, inputs) for match in coding.matches]
         else:
             operators = [_decode_before_use(model.graph, coding, inputs)]
-        used |= {(DOMAIN, operator.name, operator.overload): operator for operator in operators}
+        used |= {operator.name: operator for operator in operators}
         model.graph.initializers.pop(str(coding.initializer.name))
     opset = model.graph.opset_imports[""]
     for operator in used.values():
@@ -77,7 +77,6 @@ def _replace(graph: ir.Graph, match: FusionMatch, coding: WeightCoding, code: tu
         [first.inputs[0], *code, bias, *residual],
         attributes_of(operator, first, coded.shape) | (dict(match.activation.settings) if match.activation else {}),
         domain=DOMAIN,
-        overload=operator.overload,
         name=first.name,
     )
     replace_nodes_and_values(graph, last, match.nodes[::-1], [node], last.outputs, node.outputs)
@@ -92,9 +91,9 @@ def zero_bias(graph: ir.Graph, outputs: int) -> ir.Value:
 def operator_of(match: FusionMatch, coded: CodedWeight, *, fused: bool = True) -> Operator:
     """The operator that takes the fusion match's place; of its product alone where `fused` is not set."""
     return Operator(
-        kind=match.kind, add=fused and match.add is not None,
+        kind=match.form if match.kind == "Gemm" else match.kind, add=fused and match.add is not None,
         activation=match.activation.name if fused and match.activation else None, bits=coded.code == "bits",
-        int8=coded.scales is not None, overload=match.overload,
+        int8=coded.scales is not None,
     )  # fmt: skip
 
 
@@ -116,9 +115,9 @@ def outputs_of(match: FusionMatch, shape: tuple[int, ...]) -> int:
     return shape[1] * match.nodes[0].attributes.get_int("group", 1) if match.kind == "ConvTranspose" else shape[0]
 
 
-def _decoded_type(coded: CodedWeight) -> Overload:
-    """The overload of Decode that gives the weight's type."""
-    return "" if coded.type == FLOAT else cast("Overload", coded.type.name)
+def _decoded_type(coded: CodedWeight) -> DecodedType | None:
+    """The type of the weight where it is not float32."""
+    return None if coded.type == FLOAT else cast("DecodedType", coded.type.name)
 
 
 def _decode_before_use(graph: ir.Graph, coding: WeightCoding, code: tuple[ir.Value, ...]) -> Operator:
@@ -126,11 +125,11 @@ def _decode_before_use(graph: ir.Graph, coding: WeightCoding, code: tuple[ir.Val
     coded, initializer = coding.coded, coding.initializer
     assert coded is not None
     operator = Operator(
-        kind="Decode", bits=coded.code == "bits", int8=coded.scales is not None, overload=_decoded_type(coded)
+        kind="Decode", bits=coded.code == "bits", int8=coded.scales is not None, decoded=_decoded_type(coded)
     )
     name = coding.record.name
     node = ir.node(
-        operator.name, code, {"weight_shape": list(coded.shape)}, domain=DOMAIN, overload=operator.overload,
+        operator.name, code, {"weight_shape": list(coded.shape)}, domain=DOMAIN,
         name=f"decode_{name}",
     )  # fmt: skip
     nodes = [node]

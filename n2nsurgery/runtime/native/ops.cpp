@@ -19,6 +19,8 @@ namespace {
 constexpr const char* kDomain = "n2nsurgery";
 constexpr const char* kPool = "PlainMaxPool";
 constexpr const char* kDepthwise = "PlainDepthwiseConv";
+// One kernel; a file's functions of these names are written with other standard operators.
+constexpr const char* kLinearNames[] = {"Gemm", "Linear", "MatMul"};
 constexpr const char* kCurveNames[kCurves] = {"",          "Relu", "Clip", "LeakyRelu",
                                               "HardSwish", "Silu", "Gelu", "TanhGelu"};
 
@@ -33,7 +35,7 @@ struct Op : ort::CustomOp {
 // A kernel and what its callbacks need besides.
 struct Node {
   ort::Api api = nullptr;
-  bool parallel = false;
+  const Op* op = nullptr;  // never freed
   std::unique_ptr<ConvKernel> conv;
   std::unique_ptr<GemmKernel> gemm;
   std::unique_ptr<PoolKernel> pool;
@@ -49,7 +51,7 @@ ort::Status* create_kernel(const ort::CustomOp* custom_op, ort::Api api, const o
     const ort::KernelSetup setup(api, info);
     auto node = std::make_unique<Node>();
     node->api = api;
-    node->parallel = op.parallel;
+    node->op = &op;
     if (op.pool) {
       node->pool = std::make_unique<PoolKernel>(setup);
     } else if (op.depthwise) {
@@ -67,13 +69,8 @@ ort::Status* create_kernel(const ort::CustomOp* custom_op, ort::Api api, const o
 
 ort::Status* compute(void* kernel, ort::KernelContext* context) {
   const Node& node = *static_cast<Node*>(kernel);
-  const char* name = node.pool         ? kPool
-                     : node.depthwise  ? kDepthwise
-                     : node.gemm       ? "SparseGemm"
-                     : node.transposed ? "SparseConvTranspose"
-                                       : "SparseConv";
-  return guarded(node.api, name, [&] {
-    const ort::Invocation invocation(node.api, context, node.parallel);
+  return guarded(node.api, node.op->name, [&] {
+    const ort::Invocation invocation(node.api, context, node.op->parallel);
     if (node.pool) {
       node.pool->compute(invocation);
     } else if (node.depthwise) {
@@ -128,9 +125,8 @@ Op make_op(const std::string& name, const Host& host) {
   return op;
 }
 
-Op make_sparse_op(const OpVariant& variant, const Host& host) {
-  const char* product = variant.gemm ? "Gemm" : variant.transposed ? "ConvTranspose" : "Conv";
-  Op op = make_op(std::string("Sparse") + product + (variant.add ? "Add" : "") +
+Op make_sparse_op(const std::string& kind, const OpVariant& variant, const Host& host) {
+  Op op = make_op("Sparse" + kind + (variant.add ? "Add" : "") +
                       kCurveNames[static_cast<int>(variant.curve)] + (variant.bits ? "Bits" : "") + (variant.int8 ? "Int8" : ""),
                   host);
   op.variant = variant;
@@ -154,11 +150,14 @@ std::vector<Op> make_ops(const Host& host) {
     for (unsigned bits = 0; bits < 16; ++bits) {
       const OpVariant variant{(bits & 1) != 0, (bits & 2) != 0, static_cast<Curve>(curve), (bits & 4) != 0,
                               (bits & 8) != 0};
-      ops.push_back(make_sparse_op(variant, host));
+      if (!variant.gemm) ops.push_back(make_sparse_op("Conv", variant, host));
+      for (const char* kind : kLinearNames) {
+        if (variant.gemm) ops.push_back(make_sparse_op(kind, variant, host));
+      }
       if (!variant.gemm && !variant.add) {
         OpVariant transposed = variant;
         transposed.transposed = true;
-        ops.push_back(make_sparse_op(transposed, host));
+        ops.push_back(make_sparse_op("ConvTranspose", transposed, host));
       }
     }
   }

@@ -11,10 +11,7 @@ from torch.utils.data import DataLoader
 from n2nsurgery.adapters.lightning import MaskCallback
 from n2nsurgery.core.errors import UsageError, VerificationError
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:The 'train_dataloader' does not have many workers",
-    "ignore:`isinstance\\(treespec, LeafSpec\\)` is deprecated",
-)
+pytestmark = pytest.mark.filterwarnings("ignore:The 'train_dataloader' does not have many workers")
 
 
 class Net(LightningModule):

@@ -99,7 +99,7 @@ def test_the_default_file_is_coded_and_equals_the_dense_form_bit_for_bit(portabl
     assert links == {("the dense form", "torch"), ("the file", "the dense form")}
     assert {p.batch for p in portable.parity} == {1, 2, 3}
     operators = [node.op_type for node in load_model(portable.path).graph.node if node.domain == DOMAIN]
-    assert operators == ["SparseConvRelu", "SparseConvAddRelu", "SparseGemmRelu", "SparseGemm"]
+    assert operators == ["SparseConvRelu", "SparseConvAddRelu", "SparseLinearRelu", "SparseGemm"]
 
 
 def test_a_second_export_gives_the_same_bytes_in_every_form(network, portable, tmp_path):

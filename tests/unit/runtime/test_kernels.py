@@ -252,9 +252,10 @@ def test_not_a_number_in_the_input_reaches_the_output(make_session, variant: str
     assert (y[0, :, 1, 1] == np.float32(1e-42)).all()
 
 
+@pytest.mark.parametrize("op", ["SparseGemm", "SparseLinear", "SparseMatMul"])
 @pytest.mark.parametrize("kind", ["float16", "int8", "int8 per output"])
 @pytest.mark.parametrize("code", CODES)
-def test_short_values_are_widened_when_the_kernel_is_made(make_session, kind, code):
+def test_short_values_are_widened_when_the_kernel_is_made(make_session, op, kind, code):
     rng = np.random.default_rng(23)
     present = rng.random((16, 40)) < 0.2
     bias = rng.standard_normal(16).astype(np.float32)
@@ -269,7 +270,7 @@ def test_short_values_are_widened_when_the_kernel_is_made(make_session, kind, co
         scale = rng.random(16 if "per output" in kind else 1).astype(np.float32)
     int8 = stored.dtype == np.int8
     node = Node(
-        op="SparseGemm" + ("Bits" if code == "bits" else "") + ("Int8" if int8 else ""),
+        op=op + ("Bits" if code == "bits" else "") + ("Int8" if int8 else ""),
         attributes={"weight_shape": [16, 40]},
         constants={**coded(stored, code), **({"scale": scale} if int8 else {}), "bias": bias},
         input_rank=2,

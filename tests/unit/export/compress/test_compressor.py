@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -132,6 +133,8 @@ def test_a_file_of_torchs_newer_exporter_is_compressed_under_its_names(network: 
 @pytest.mark.parametrize("opset", [13, 17, 18, 21, 24])
 @pytest.mark.parametrize("density", [0.05, 0.3])
 def test_both_codes_are_decoded_in_operators_of_every_set(opset: int, density: float, tmp_path: Path) -> None:
+    if opset == 24 and tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 24):
+        pytest.skip("ONNX Runtime before 1.24 has no operator set 24")
     node = conv("w", pads=[1, 1, 1, 1])
     report = compressed(tmp_path, model([node], {"w": sparse(32, 16, 3, 3, density=density)}, opset=opset))
     assert weights(report) == {"w": ("gaps8" if density == 0.05 else "bits", "sparse")}
@@ -197,7 +200,7 @@ def test_a_weight_that_two_layers_share_is_stored_once(tmp_path: Path) -> None:
     square = sparse(48, 48, density=0.04)
     first = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("MatMul", ["h", "w"], ["y"])]
     report = compressed(tmp_path, model(first, {"w": square}, ("N", 48)))
-    assert operators(report) == ["SparseGemm", "SparseGemm"]
+    assert operators(report) == ["SparseMatMul", "SparseMatMul"]
     assert len(load_model(report.path).graph.initializer) == 3  # gaps, values, and a bias of zeros
 
 
@@ -254,7 +257,7 @@ def test_the_integers_of_a_quantized_file_are_coded_and_stay_integers(tmp_path: 
     assert (weight.code, weight.values, weight.type, weight.computed) == ("gaps8", "int8", "int8", "dense")
     assert weight.reason == "is INT8; sparse kernels compute with float32"
     assert report.identical
-    assert operators(report) == ["Decode", "QuantizeLinear", "DequantizeLinear", "DequantizeLinear", "Conv"]
+    assert operators(report) == ["DecodeToInt8", "QuantizeLinear", "DequantizeLinear", "DequantizeLinear", "Conv"]
 
 
 def test_a_layer_beside_quantized_activations_is_computed_densely(tmp_path: Path) -> None:

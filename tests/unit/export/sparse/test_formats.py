@@ -151,7 +151,7 @@ def test_a_matmul_on_tokens_keeps_its_rank_and_its_bits(bias):
     nodes += [helper.make_node("Add", ["m", "p.bias"], ["y"])] if bias else []
     portable, dense = written(model(nodes, tensors, (7, 64), (7, 48)), race=always_faster)
     (node,) = portable.graph.node
-    assert (node.op_type, node.overload) == ("SparseGemm", "tokens" if bias else "tokens_without_bias")
+    assert (node.op_type, node.overload) == ("SparseLinear" if bias else "SparseMatMul", "")
     assert node.input[1] == "p.weight.gaps"
     x = RANDOM.standard_normal((2, 7, 64)).astype(np.float32)
     assert np.array_equal(run(portable, x), run(dense, x))
