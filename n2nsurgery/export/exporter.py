@@ -6,7 +6,7 @@ and without the sparse runtime -> moved into place
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     masks: Mapping[str, Tensor] | None = None,
     config: ExportConfig = DEFAULT,
     libraries: Sequence[Path] = (),
+    calibration: Iterable[Sequence[Tensor]] | None = None,
     overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> ExportReport:
@@ -53,13 +54,16 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     `input_names`, else in order; that dimension stays dynamic in the file. `metadata` becomes one JSON document in the
     file. `masks` maps parameter names to boolean tensors (False = pruned). `config`: its form; its `report` is the
     caller's. `libraries`: custom operators (the sparse runtime) that the file is proven with besides, and that layers
-    are measured with. `progress` sees each stage begin.
+    are measured with. `progress` sees each stage begin. `calibration`: batches of inputs in their order, which make
+    layers compute with integers; `values` is int8.
 
     Raises UsageError for an unfit module, an existing file or nothing to measure, TraceError where torch cannot
     capture the module, VerificationError where the file does not reproduce it, RunError where it cannot be translated
     or written.
     """
     _require_exportable(module, example_inputs, input_names)
+    if calibration is not None and config.values != "int8":
+        raise UsageError(f"is for the values int8, not {config.values}", field="calibration", joint=" ")
     require_measurable(config, libraries)
     target = ModelFiles(model=path)
     require_free(target, overwrite=overwrite)
@@ -68,18 +72,21 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     model = capture(module, batches[-1], input_names)
     progress("coding the weights", 0.5)
     compaction = compact(model.graph) if config.compact else Compaction()
-    deployment = deployment_of(model, config, metadata, libraries=libraries, compaction=compaction)
+    deployment = deployment_of(
+        model, config, metadata, libraries=libraries, compaction=compaction, calibrated=calibration is not None
+    )
     with staged(target) as files:
         progress("writing", 0.6)
         proofs = _proofs(module, model, batches, input_names)
-        write_proven(deployment, files, proofs)
+        seen = ([tensor.detach().cpu().numpy() for tensor in inputs] for inputs in calibration or ())
+        write_proven(deployment, files, proofs, seen)
         progress("checking", 0.8)
         require_valid(files.model)
         proto = load_model(files.model)
         require_interface(proto, input_names)
         masked, unchecked = require_pruned_zero(tensors_of(proto), deployment.records, masks or {}, compaction.kept)
         progress("comparing with torch in ONNX Runtime", 0.9)
-        proofs.final(files.model, libraries)
+        proofs.final(files.model, libraries, integers=bool(deployment.integers))
         return ExportReport(
             path=path,
             external_data=target.data if files.data.exists() else None,

@@ -35,6 +35,15 @@ def export(
             show_default=False,
         ),
     ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibrate",
+            metavar="FILE.npz",
+            help="samples of the inputs by name; with --values int8 layers compute with integers from their ranges",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: options.Overwrite = False,
     allow_import: options.AllowImport = False,
     last: options.Last = False,
@@ -55,6 +64,7 @@ def export(
             artifact,
             output,
             example=example,
+            calibrate=calibrate,
             config=config,
             overwrite=overwrite,
             allow_import=allow_import,

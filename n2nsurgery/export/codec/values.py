@@ -26,7 +26,11 @@ AS_THEY_ARE: dict[str, StoredAs] = {
 
 FLOAT: np.dtype[Any] = np.dtype(np.float32)
 
-_LARGEST_INT8 = 127
+LARGEST_INT8 = 127
+
+LARGEST_MULTIPLIED = 64
+"""The same where int8 levels are multiplied as integers: two products with a uint8 level fit 16 bits, which processors
+without VNNI add them in, ONNX Runtime's own kernels too."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,10 +52,10 @@ class StoredValues:
         return floats.astype(self.type, copy=False)
 
 
-def store(weight: NDArray[Any], values: Values) -> StoredValues:
+def store(weight: NDArray[Any], values: Values, largest: int = LARGEST_INT8) -> StoredValues:
     """`weight` (rows first) in the type that `values` names; zeros stay zeros, nothing else becomes one.
 
-    Only float32 is rounded; other types are stored as they are.
+    Only float32 is rounded; other types are stored as they are. `largest`: the int8 level of a row's largest weight.
     """
     if values == "fp32" or weight.dtype != FLOAT:
         return StoredValues(array=weight, type=weight.dtype)
@@ -62,9 +66,9 @@ def store(weight: NDArray[Any], values: Values) -> StoredValues:
         return StoredValues(array=halves)
     rows = weight.reshape(len(weight), -1)
     peaks = np.abs(rows).max(axis=1, initial=0)
-    scales = np.where(peaks > 0, peaks / _LARGEST_INT8, 1).astype(np.float32)
+    scales = np.where(peaks > 0, peaks / largest, 1).astype(np.float32)
     scales[scales == 0] = np.finfo(np.float32).tiny  # a peak so small that its 127th part is no float
-    levels = np.clip(np.rint(rows / scales[:, None]), -_LARGEST_INT8, _LARGEST_INT8)
+    levels = np.clip(np.rint(rows / scales[:, None]), -largest, largest)
     levels = np.where(levels == 0, np.sign(rows), levels)
     return StoredValues(array=levels.astype(np.int8).reshape(weight.shape), scales=scales)
 

@@ -39,6 +39,8 @@ def _supported(node: ir.Node) -> bool:
     """The kernel computes it: over height and width, nothing but the maxima, no window in the padding alone."""
     if node.domain or node.op_type != "MaxPool" or any(output.uses() for output in node.outputs[1:]):
         return False
+    if node.inputs[0] is not None and node.inputs[0].dtype not in (None, ir.DataType.FLOAT):
+        return False
     given = node.attributes
     kernel = given.get_ints("kernel_shape", [])
     plain = (

@@ -30,6 +30,14 @@ ROUNDING = {"fp32": TOLERANCE, "fp16": 1e-2, "int8": 0.2}
 1/254 of a row's largest weight, and deep networks amplify both. It catches a broken file; what the rounding costs in
 accuracy is for an evaluation to tell."""
 
+QUANTIZED = 0.5
+"""The same where layers round what they give to 256 levels: it catches a broken file, and noise, on which a file is
+compared without an example, may lie outside of what it was calibrated on."""
+
+ONE_LEVEL_EACH = 0.1
+"""The same between two runtimes of such a file: where sums lie near the middle of two levels, one gives the upper and
+one the lower, and later layers add such steps up. Each layer by itself is within one level, which tests prove."""
+
 Array = NDArray[Any]
 ExampleBatches = Sequence[Sequence[Tensor]]
 Outputs = list[list[Array]]

@@ -14,7 +14,15 @@ import onnx_ir as ir
 from torch import Tensor
 
 from n2nsurgery.export.files.onnx_file import ModelFiles, write
-from n2nsurgery.export.proof.parity import TOLERANCE, Outputs, file_outputs, require_numbers, require_parity
+from n2nsurgery.export.proof.parity import (
+    ONE_LEVEL_EACH,
+    QUANTIZED,
+    TOLERANCE,
+    Outputs,
+    file_outputs,
+    require_numbers,
+    require_parity,
+)
 from n2nsurgery.export.proof.report import Parity
 
 
@@ -60,17 +68,23 @@ class Proofs:
         self._coded = True
         shutil.rmtree(beside.model.parent)
 
-    def final(self, path: Path, libraries: Sequence[Path]) -> None:
-        """Prove the file at `path` without any library and, where there are some, with `libraries`."""
-        actual = self._link(path, "the file")
-        if self._coded:
+    def final(self, path: Path, libraries: Sequence[Path], *, integers: bool = False) -> None:
+        """Prove the file at `path` without any library and, where there are some, with `libraries`.
+
+        `integers`: layers of it round what they give to levels, each of which a runtime may miss by one.
+        """
+        actual = self._link(path, "the file", tolerance=QUANTIZED if integers else None)
+        if integers:
+            self._expected, self._reference = actual, "the file"
+        elif self._coded:
             self.identical = all(
                 np.array_equal(ours, theirs, equal_nan=True)
                 for batch, reference in zip(actual, self._expected, strict=True)
                 for ours, theirs in zip(batch, reference, strict=True)
             )
         if libraries:
-            self._link(path, "the file in the sparse runtime", libraries=libraries)
+            tolerance = ONE_LEVEL_EACH if integers else None
+            self._link(path, "the file in the sparse runtime", libraries=libraries, tolerance=tolerance)
 
     def _link(
         self, path: Path, subject: str, libraries: Sequence[Path] = (), tolerance: float | None = None

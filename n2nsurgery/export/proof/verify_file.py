@@ -16,7 +16,16 @@ from n2nsurgery.export.files.load import load_model
 from n2nsurgery.export.ort.bench_inputs import sample_feeds
 from n2nsurgery.export.ort.providers import session
 from n2nsurgery.export.proof.inspect_file import FileInspection, inspect_file
-from n2nsurgery.export.proof.parity import file_outputs, require_parity, rounding_tolerance, tolerance_of, torch_outputs
+from n2nsurgery.export.proof.parity import (
+    ONE_LEVEL_EACH,
+    QUANTIZED,
+    TOLERANCE,
+    file_outputs,
+    require_parity,
+    rounding_tolerance,
+    tolerance_of,
+    torch_outputs,
+)
 from n2nsurgery.export.proof.report import Parity
 from n2nsurgery.export.proof.verify import require_pruned_zero, require_valid
 from n2nsurgery.export.sparse.stored_weights import tensors_of
@@ -69,16 +78,18 @@ def verify_file(
             f"{found.recounted[name][0]} non-zeros in {found.recounted[name][1]} bytes"
         )
     stock = file_outputs(path, batches)
+    integers = "activations" in _deployment(found)
     parity: tuple[Parity, ...] = ()
     if libraries:
         parity += require_parity(
             file_outputs(path, batches, libraries), stock, outputs=found.outputs, batches=batches,
             subject="the file in the sparse runtime", reference="the file",
+            tolerance=ONE_LEVEL_EACH if integers else TOLERANCE,
         )  # fmt: skip
     if original is None:
         return FileVerification(path=path, weights=len(found.weights), parity=parity)
     masked, unchecked = _require_masks(found, original)
-    rounding = rounding_tolerance(_deployment(found).get("values", "fp32"))
+    rounding = QUANTIZED if integers else rounding_tolerance(_deployment(found).get("values", "fp32"))
     parity += require_parity(
         stock, torch_outputs(original.module, batches, found.inputs), outputs=found.outputs, batches=batches,
         subject="the file", reference="torch", tolerance=max(rounding, tolerance_of(original.module)),

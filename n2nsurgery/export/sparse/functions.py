@@ -71,6 +71,8 @@ _SCALE = """
     W = Reshape (scaled, shape)
 """
 
+_RESHAPED = "W = Reshape (flat, shape)"
+
 _OPERATIONS = {
     "Conv": """
     product = Conv <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations, group: int = @group>
@@ -160,9 +162,18 @@ def parsed(signature: str, body: str, opset: int) -> ir.Function:
     return ir.serde.deserialize_function(parsed)
 
 
+def decoding(*, bits: bool, opset: int) -> str:
+    """What makes the float weight `W`, without scales, of `places` and `values`."""
+    return "\n".join((*_flat(bits=bits, opset=opset), _RESHAPED))
+
+
+def _flat(*, bits: bool, opset: int) -> tuple[str, str]:
+    masked = _BITS if opset >= _BITWISE_AND else _BITS.replace(_LOWEST_BIT, _LOWEST_BIT_BEFORE)
+    return _CASTS, masked if bits else _GAPS
+
+
 def _body(operator: Operator, opset: int) -> str:
-    bits = _BITS if opset >= _BITWISE_AND else _BITS.replace(_LOWEST_BIT, _LOWEST_BIT_BEFORE)
-    lines = [_CASTS, bits if operator.bits else _GAPS, _SCALE if operator.int8 else "W = Reshape (flat, shape)"]
+    lines = [*_flat(bits=operator.bits, opset=opset), _SCALE if operator.int8 else _RESHAPED]
     if operator.decoded:
         lines[-1] = f"floats = Reshape (flat, shape)\n W = Cast <to = {_ONNX_TYPES[operator.decoded]}> (floats)"
         return "\n".join(lines)

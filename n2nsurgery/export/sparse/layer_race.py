@@ -65,7 +65,7 @@ def _single_node(match: FusionMatch, coded: CodedWeight, sample: tuple[int, ...]
     node = ir.node(
         operator.name,
         [x if name == "X" else constants[name] for name in operator.inputs],
-        attributes_of(operator, match.nodes[0], coded.shape),
+        attributes_of(operator.kind, match.nodes[0], coded.shape),
         domain=DOMAIN,
     )
     node.outputs[0].name = "Y"

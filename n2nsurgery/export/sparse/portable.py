@@ -18,7 +18,7 @@ from n2nsurgery.export.codec.coded import CodedWeight
 from n2nsurgery.export.codec.values import FLOAT
 from n2nsurgery.export.sparse.functions import function
 from n2nsurgery.export.sparse.fusion_matches import FusionMatch
-from n2nsurgery.export.sparse.operators import DOMAIN, GEOMETRY, VERSION, DecodedType, Operator
+from n2nsurgery.export.sparse.operators import DOMAIN, GEOMETRY, VERSION, DecodedType, Kind, Operator
 from n2nsurgery.export.sparse.weight_coding import WeightCoding
 
 
@@ -31,7 +31,7 @@ def rewrite(model: ir.Model, all_codings: Sequence[WeightCoding]) -> None:
     for coding in all_codings:
         if coding.coded is None:
             continue
-        inputs = _register_code(model.graph, coding)
+        inputs = register_code(model.graph, coding)
         if coding.matches:
             operators = [_replace(model.graph, match, coding, inputs) for match in coding.matches]
         else:
@@ -46,16 +46,18 @@ def rewrite(model: ir.Model, all_codings: Sequence[WeightCoding]) -> None:
         model.opset_imports[DOMAIN] = VERSION
 
 
-def _register_code(graph: ir.Graph, coding: WeightCoding) -> tuple[ir.Value, ...]:
+def register_code(graph: ir.Graph, coding: WeightCoding) -> tuple[ir.Value, ...]:
+    """The initializers of a coded weight, added to the graph: places, values and, where it has them, scales."""
     coded, record = coding.coded, coding.record
     assert coded is not None
     arrays = {record.places: coded.places, f"{record.name}.values": coded.values}
     if coded.scales is not None:
         arrays[f"{record.name}.scales"] = coded.scales
-    return tuple(_initializer(graph, name, array) for name, array in arrays.items())
+    return tuple(initializer(graph, name, array) for name, array in arrays.items())
 
 
-def _initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
+def initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
+    """The initializer of this name; where there is none, `array` becomes it."""
     if name in graph.initializers:
         return graph.initializers[name]
     tensor = ir.tensor(array, name=name)
@@ -75,7 +77,8 @@ def _replace(graph: ir.Graph, match: FusionMatch, coding: WeightCoding, code: tu
     node = ir.node(
         operator.name,
         [first.inputs[0], *code, bias, *residual],
-        attributes_of(operator, first, coded.shape) | (dict(match.activation.settings) if match.activation else {}),
+        attributes_of(operator.kind, first, coded.shape)
+        | (dict(match.activation.settings) if match.activation else {}),
         domain=DOMAIN,
         name=first.name,
     )
@@ -85,7 +88,7 @@ def _replace(graph: ir.Graph, match: FusionMatch, coding: WeightCoding, code: tu
 
 def zero_bias(graph: ir.Graph, outputs: int) -> ir.Value:
     """A bias for a layer without one, shared by all of as many outputs."""
-    return _initializer(graph, f"{DOMAIN}.zeros.{outputs}", np.zeros(outputs, np.float32))
+    return initializer(graph, f"{DOMAIN}.zeros.{outputs}", np.zeros(outputs, np.float32))
 
 
 def operator_of(match: FusionMatch, coded: CodedWeight, *, fused: bool = True) -> Operator:
@@ -97,8 +100,8 @@ def operator_of(match: FusionMatch, coded: CodedWeight, *, fused: bool = True) -
     )  # fmt: skip
 
 
-def attributes_of(operator: Operator, node: ir.Node, shape: tuple[int, ...]) -> dict[str, int | list[int]]:
-    """The attributes of `operator` in the place of the product `node`, ONNX's defaults written out."""
+def attributes_of(kind: Kind, node: ir.Node, shape: tuple[int, ...]) -> dict[str, int | list[int]]:
+    """The attributes of an operator of `kind` in the place of the product `node`, ONNX's defaults written out."""
     rank, given = len(shape) - 2, node.attributes
     geometry: dict[str, int | list[int]] = {
         "strides": list(given.get_ints("strides", [1] * rank)),
@@ -107,7 +110,7 @@ def attributes_of(operator: Operator, node: ir.Node, shape: tuple[int, ...]) -> 
         "dilations": list(given.get_ints("dilations", [1] * rank)),
         "group": given.get_int("group", 1),
     }
-    return {"weight_shape": list(shape)} | {name: geometry[name] for name in GEOMETRY.get(operator.kind, ())}
+    return {"weight_shape": list(shape)} | {name: geometry[name] for name in GEOMETRY.get(kind, ())}
 
 
 def outputs_of(match: FusionMatch, shape: tuple[int, ...]) -> int:
@@ -122,7 +125,7 @@ def _decoded_type(coded: CodedWeight) -> DecodedType | None:
 
 def _decode_before_use(graph: ir.Graph, coding: WeightCoding, code: tuple[ir.Value, ...]) -> Operator:
     """Stores the weight as a code and hands its consumers the decoded tensor."""
-    coded, initializer = coding.coded, coding.initializer
+    coded, whole = coding.coded, coding.initializer
     assert coded is not None
     operator = Operator(
         kind="Decode", bits=coded.code == "bits", int8=coded.scales is not None, decoded=_decoded_type(coded)
@@ -136,10 +139,10 @@ def _decode_before_use(graph: ir.Graph, coding: WeightCoding, code: tuple[ir.Val
     if coding.is_transposed:
         nodes.append(ir.node("Transpose", node.outputs, {"perm": [1, 0]}, name=f"turn_{name}"))
     decoded = nodes[-1].outputs[0]
-    initializer.replace_all_uses_with(decoded)
+    whole.replace_all_uses_with(decoded)
     node.outputs[0].name = f"{name}.decoded"
-    decoded.name = str(initializer.name)
-    decoded.shape, decoded.type = initializer.shape, initializer.type
+    decoded.name = str(whole.name)
+    decoded.shape, decoded.type = whole.shape, whole.type
     if len(graph):
         graph.insert_before(graph[0], nodes)
     return operator

@@ -15,7 +15,7 @@ from n2nsurgery.core.errors import InternalError
 from n2nsurgery.export.capture.capture import TRANSPOSED
 from n2nsurgery.export.codec.choose import choose
 from n2nsurgery.export.codec.coded import CodedWeight, encode
-from n2nsurgery.export.codec.values import AS_THEY_ARE, BYTES, FLOAT, store, unfit
+from n2nsurgery.export.codec.values import AS_THEY_ARE, BYTES, FLOAT, LARGEST_INT8, store, unfit
 from n2nsurgery.export.config import Values
 from n2nsurgery.export.sparse.fusion_matches import WEIGHT_INPUT, FusionMatch, match_at
 from n2nsurgery.export.sparse.weight_record import MAX_NUMEL, WeightRecord
@@ -63,13 +63,16 @@ class WeightCoding:
     matches: tuple[FusionMatch, ...] = ()
 
 
-def codings(graph: ir.Graph, values: Values | None, race: Race | None = None) -> Iterator[WeightCoding]:
+def codings(
+    graph: ir.Graph, values: Values | None, race: Race | None = None, *, largest: int = LARGEST_INT8
+) -> Iterator[WeightCoding]:
     """What is to become of every initializer with two or more dimensions, in their order; `values` None: nothing.
 
-    With a `race`, layers that have a sparse kernel are measured, and only the others are predicted.
+    With a `race`, layers that have a sparse kernel are measured, and only the others are predicted. `largest`: as for
+    `store`.
     """
     weights = [(value, tensor) for value in graph.initializers.values() if (tensor := _weight(value)) is not None]
-    network = _Network(graph=graph, race=race, size=sum(tensor.nbytes for _, tensor in weights))
+    network = _Network(graph=graph, race=race, largest=largest, size=sum(tensor.nbytes for _, tensor in weights))
     for initializer, tensor in weights:
         if values is None:
             yield _kept_dense(initializer, tensor.numpy(), "the format is dense")
@@ -83,6 +86,7 @@ class _Network:
 
     graph: ir.Graph
     race: Race | None
+    largest: int
     size: int
 
     @cached_property
@@ -106,7 +110,7 @@ def _coding(network: _Network, initializer: ir.Value, values: Values) -> WeightC
         return _kept_dense(initializer, array, reason)
     matches, no_match = _matches(network, initializer)
     is_transposed = _bears_transposed_name(initializer) or any(match.transposed for match in matches)
-    stored = store(np.ascontiguousarray(array.T if is_transposed else array), values)
+    stored = store(np.ascontiguousarray(array.T if is_transposed else array), values, network.largest)
     value_bytes = BYTES[values] if array.dtype == FLOAT else array.itemsize
     choice = choose(np.flatnonzero(stored.array).astype(np.int64), array.size, value_bytes, array.itemsize)
     if choice.code == "dense":

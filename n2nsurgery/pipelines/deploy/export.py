@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from torch import nn
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from n2nsurgery.core.config.signature import keywords_of, require_known
 from n2nsurgery.core.errors import UsageError
@@ -27,6 +28,8 @@ from n2nsurgery.surgery.example_inputs import examples, given_examples
 from n2nsurgery.surgery.proof import require_masked
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import summary
+
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,7 @@ def export_onnx(  # noqa: PLR0913 - what to export, where to, compared on what, 
     path: str | Path,
     *,
     example_inputs: Any = None,  # noqa: ANN401 - any input that a module takes
+    calibration: Iterable[Any] | None = None,
     config: ExportConfig | None = None,
     overwrite: bool = False,
     progress: Progress = SILENT,
@@ -65,6 +69,8 @@ def export_onnx(  # noqa: PLR0913 - what to export, where to, compared on what, 
     `example_inputs`: what the file is compared with torch on: a tensor, positional inputs, or inputs by name, batch
     first. A plain module needs them (a batch of at least one sample, as for `apply`). Without them a pruned model gets
     seeded noise, and ones and zeros in turn for integers and booleans.
+    `calibration`: batches of inputs, each as `example_inputs`. With them and `values="int8"` layers compute with
+    integers, scaled by the ranges that their tensors take on these inputs.
     `options`: the fields of ExportConfig (`format`, `values`, `compact`, `measure`, `report`); or all of them in one
     `config`, of which `options` replace some.
 
@@ -79,8 +85,9 @@ def export_onnx(  # noqa: PLR0913 - what to export, where to, compared on what, 
     config = replace(config or DEFAULT, **options)
     if isinstance(pruned, nn.Module):
         return export_plain(
-            pruned, Path(path), example_inputs=example_inputs, config=config, overwrite=overwrite, progress=progress
-        )
+            pruned, Path(path), example_inputs=example_inputs, calibration=calibration, config=config,
+            overwrite=overwrite, progress=progress,
+        )  # fmt: skip
     require_masked(pruned.module, pruned.masks)  # a copy would set them to zero, and be another network
     module = copy.deepcopy(pruned.module).cpu().eval()
     inputs = pruned.plan.inputs
@@ -97,6 +104,7 @@ def export_onnx(  # noqa: PLR0913 - what to export, where to, compared on what, 
         masks=pruned.masks,
         config=config,
         libraries=sparse_runtime(),
+        calibration=None if calibration is None else (given_examples(inputs, batch) for batch in calibration),
         overwrite=overwrite,
         progress=progress,
     )
@@ -107,6 +115,7 @@ def export_plain(  # noqa: PLR0913 - what to export, where to, and how
     path: Path,
     *,
     example_inputs: Any,  # noqa: ANN401 - any input that a module takes
+    calibration: Iterable[Any] | None = None,
     config: ExportConfig = DEFAULT,
     source: Mapping[str, Any] | None = None,
     overwrite: bool = False,
@@ -131,9 +140,14 @@ def export_plain(  # noqa: PLR0913 - what to export, where to, and how
         masks=zero_masks(plain),
         config=config,
         libraries=sparse_runtime(),
+        calibration=None if calibration is None else (_tensors(plain, batch) for batch in calibration),
         overwrite=overwrite,
         progress=progress,
     )
+
+
+def _tensors(plain: nn.Module, batch: Any) -> list[Tensor]:  # noqa: ANN401 - any input that a module takes
+    return [tensor.detach().cpu() for tensor in inputs_for(plain, batch).values()]
 
 
 def run(  # noqa: PLR0913 - where from, where to, and how
@@ -141,6 +155,7 @@ def run(  # noqa: PLR0913 - where from, where to, and how
     output: Path | None = None,
     *,
     example: Path | None = None,
+    calibrate: Path | None = None,
     config: ExportConfig = DEFAULT,
     overwrite: bool = False,
     allow_import: bool = False,
@@ -149,7 +164,8 @@ def run(  # noqa: PLR0913 - where from, where to, and how
 ) -> ExportOutcome:
     """Export an artifact or a run by its folder (the newest in `exported/` and `runs/` where None) to `output`.
 
-    `example`: an .npz file with an array for each input, by name. Without `output`, an artifact goes to
+    `example`: an .npz file with an array for each input, by name; `calibrate`: another with many samples, from which
+    ranges of integer layers are taken. Without `output`, an artifact goes to
     `<folder>.onnx`, a run to `<folder>/model.onnx`: its best weights, or with `last` its newest.
     """
     folder = artifact if artifact is not None else newest_result()
@@ -160,7 +176,15 @@ def run(  # noqa: PLR0913 - where from, where to, and how
     names = tuple(spec.name for spec in pruned.plan.inputs)
     exported = export_onnx(
         pruned, path, example_inputs=None if example is None else read_npz(example, names),
+        calibration=None if calibrate is None else _batches(read_npz(calibrate, names)),
         config=config, overwrite=overwrite,
         progress=part_of(progress, 0.2, 1),
     )  # fmt: skip
     return ExportOutcome(artifact=folder, report=exported)
+
+
+def _batches(arrays: Mapping[str, NDArray[Any]]) -> Iterator[Mapping[str, NDArray[Any]]]:
+    """The samples a few at a time, because every tensor of the network is held for them."""
+    samples = min((len(array) for array in arrays.values()), default=0)
+    for first in range(0, samples, _AT_ONCE):
+        yield {name: array[first : first + _AT_ONCE] for name, array in arrays.items()}
