@@ -42,7 +42,6 @@ UNIT_FLAGS = {
     "int8_kernels_vnni.cpp": (*AVX512_FLAGS, "-mavx512vnni", *ROUNDED_PRODUCTS),
     "int8_kernels_avx2.cpp": (*AVX2_FLAGS, *ROUNDED_PRODUCTS),
     "int8_kernels_portable.cpp": (*LOOPS_TO_VECTORS, *ROUNDED_PRODUCTS),
-    "int8_pack.cpp": LOOPS_TO_VECTORS,
 }
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 X86_MACHINES = frozenset({"x86_64", "AMD64"})

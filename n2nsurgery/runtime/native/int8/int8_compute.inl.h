@@ -9,6 +9,9 @@
 
 #include "int8_kernels.h"
 
+// Arrays of vectors stay in registers only if every loop over them is unrolled.
+#define N2N_UNROLL _Pragma("GCC unroll 16")
+
 namespace {
 
 using n2n::Int8Block;
@@ -28,51 +31,70 @@ void copy_stretches(const Int8Job& job, Results* results, uint8_t* line) {
   }
 }
 
+// Sums become what they and the residual's levels add up to, less the zero.
 template <int Vectors>
-void add_residual(const Int8Job& job, Int8Simd::Reg (&levels)[Vectors], const uint8_t* residual) {
+void add_residual(const Int8Job& job, Int8Simd::Reg (&sums)[Vectors], Int8Simd::Floats multiplier,
+                  const uint8_t* residual) {
+  const auto low = Int8Simd::floats(static_cast<float>(-job.zero));
+  const auto high = Int8Simd::floats(static_cast<float>(255 - job.zero));
   const auto own = Int8Simd::floats(job.sum.own);
   const auto other = Int8Simd::floats(job.sum.other);
-  const auto zero = Int8Simd::integers(job.zero);
   const auto other_zero = Int8Simd::integers(job.sum.other_zero);
-  const auto sum_zero = Int8Simd::integers(job.sum.zero);
+  N2N_UNROLL
   for (int i = 0; i < Vectors; ++i) {
-    const auto mine = Int8Simd::subtract(Int8Simd::clamp(levels[i]), zero);
-    const auto theirs = Int8Simd::subtract(Int8Simd::load_levels(residual + i * Int8Simd::kLanes), other_zero);
-    levels[i] = Int8Simd::rounded_sum(mine, own, theirs, other, sum_zero);
+    const auto mine = Int8Simd::rounded_within(sums[i], multiplier, low, high);
+    const auto theirs = Int8Simd::levels_from(residual + i * Int8Simd::kLanes, other_zero);
+    sums[i] = Int8Simd::rounded_sum(mine, own, theirs, other);
+  }
+}
+
+template <int Vectors, bool Residual>
+void finish(const Int8Job& job, int64_t output, Int8Simd::Reg (&sums)[Vectors]) {
+  alignas(64) uint8_t line[Vectors * Int8Simd::kLanes];
+  uint8_t* y = job.y + output * job.output_stride;
+  const auto multiplier = Int8Simd::floats(job.multiplier[output]);
+  if constexpr (Residual) {
+    const uint8_t* residual = job.residual + output * job.output_stride;
+    if (!job.whole) {
+      alignas(64) uint8_t beside[Vectors * Int8Simd::kLanes] = {};
+      copy_stretches<false>(job, residual, beside);
+      add_residual(job, sums, multiplier, beside);
+    } else {
+      add_residual(job, sums, multiplier, residual + job.stretches[0].to);
+    }
+  } else {
+    N2N_UNROLL
+    for (auto& sum : sums) sum = Int8Simd::rounded(sum, multiplier);
+  }
+  const int32_t zero = Residual ? job.sum.zero : job.zero;
+  if (job.whole) {
+    Int8Simd::store(y + job.stretches[0].to, sums, zero);
+  } else {
+    Int8Simd::store(line, sums, zero);
+    copy_stretches<true>(job, y, line);
+  }
+}
+
+template <int Vectors, bool Residual>
+void compute_outputs(const Int8Job& job) {
+  const Int8Block* block = job.blocks + job.row[job.first];
+  for (int64_t output = job.first; output < job.last; ++output) {
+    Int8Simd::Reg sums[Vectors];
+    N2N_UNROLL
+    for (auto& sum : sums) sum = Int8Simd::integers(job.start[output]);
+    for (const Int8Block* end = job.blocks + job.row[output + 1]; block != end; ++block) {
+      const auto weights = Int8Simd::weights(block->weight);
+      const uint8_t* x = job.x + block->offset;
+      N2N_UNROLL
+      for (int i = 0; i < Vectors; ++i) sums[i] = Int8Simd::dot(sums[i], x + i * Int8Simd::kLanes * 4, weights);
+    }
+    finish<Vectors, Residual>(job, output, sums);
   }
 }
 
 template <int Vectors>
 void compute_vectors(const Int8Job& job) {
-  alignas(64) uint8_t line[Vectors * Int8Simd::kLanes];
-  alignas(64) uint8_t beside[Vectors * Int8Simd::kLanes] = {};
-  const auto zero = Int8Simd::integers(job.zero);
-  const Int8Block* block = job.blocks + job.row[job.first];
-  for (int64_t output = job.first; output < job.last; ++output) {
-    Int8Simd::Reg sums[Vectors];
-    for (auto& sum : sums) sum = Int8Simd::integers(job.start[output]);
-    for (const Int8Block* end = job.blocks + job.row[output + 1]; block != end; ++block) {
-      const auto weights = Int8Simd::weights(block->weight);
-      const uint8_t* x = job.x + block->offset;
-      for (int i = 0; i < Vectors; ++i) sums[i] = Int8Simd::dot(sums[i], x + i * Int8Simd::kLanes * 4, weights);
-    }
-    const auto multiplier = Int8Simd::floats(job.multiplier[output]);
-    for (auto& sum : sums) sum = Int8Simd::rounded(sum, multiplier, zero);
-    uint8_t* y = job.y + output * job.output_stride;
-    const uint8_t* residual = job.residual == nullptr ? nullptr : job.residual + output * job.output_stride;
-    if (job.whole) {
-      const int64_t at = job.stretches[0].to;
-      if (residual != nullptr) add_residual(job, sums, residual + at);
-      Int8Simd::store(y + at, sums);
-      continue;
-    }
-    if (residual != nullptr) {
-      copy_stretches<false>(job, residual, beside);
-      add_residual(job, sums, beside);
-    }
-    Int8Simd::store(line, sums);
-    copy_stretches<true>(job, y, line);
-  }
+  job.residual == nullptr ? compute_outputs<Vectors, false>(job) : compute_outputs<Vectors, true>(job);
 }
 
 template <size_t... Index>

@@ -1,5 +1,9 @@
 #include "int8_pack.h"
 
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
+
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -14,13 +18,26 @@ void fill(uint8_t* packed, int64_t pixels, uint8_t level) {
   if (pixels > 0) std::memset(packed, level, static_cast<size_t>(pixels) * 4);
 }
 
-// Every `stride`th of the source.
-void take(const uint8_t* source, int64_t stride, int64_t count, uint8_t* target) {
+#if defined(__x86_64__)
+// Sixteen of every second level.
+void take_16_of_32(const uint8_t* source, uint8_t* target) {
+  const __m128i low_bytes = _mm_set1_epi16(0xFF);
+  const auto* from = reinterpret_cast<const __m128i*>(source);
+  const __m128i first = _mm_and_si128(_mm_loadu_si128(from), low_bytes);
+  const __m128i second = _mm_and_si128(_mm_loadu_si128(from + 1), low_bytes);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(target), _mm_packus_epi16(first, second));
+}
+#endif
+
+// Every `stride`th of the source, of which `readable` bytes may be read; behind `count` more may be written.
+void take(const uint8_t* source, int64_t stride, int64_t count, [[maybe_unused]] int64_t readable, uint8_t* target) {
+  int64_t i = 0;
+#if defined(__x86_64__)
   if (stride == 2) {
-    for (int64_t i = 0; i < count; ++i) target[i] = source[2 * i];
-    return;
+    for (; i < count && 2 * i + 32 <= readable; i += 16) take_16_of_32(source + 2 * i, target + i);
   }
-  for (int64_t i = 0; i < count; ++i) target[i] = source[stride * i];
+#endif
+  for (; i < count; ++i) target[i] = source[stride * i];
 }
 
 // How a patch's packed rows lie in the input's.
@@ -52,7 +69,7 @@ class RowPacker {
     const int64_t pitch = static_cast<int64_t>(taken_.size()) / 4;
     const uint8_t* channels[4];
     for (int64_t c = 0; c < 4; ++c) {
-      take(rows[c] + column, problem_.stride[2], count, taken_.data() + c * pitch);
+      take(rows[c] + column, problem_.stride[2], count, end_ - rows[c] - column, taken_.data() + c * pitch);
       channels[c] = taken_.data() + c * pitch;
     }
     kernels_.interleave(channels, packed, count, pitch);

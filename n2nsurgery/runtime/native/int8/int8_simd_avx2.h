@@ -33,28 +33,31 @@ struct Int8Simd {
 
   // A sum beyond the largest integer would convert to the least one; one below the least does anyway.
   static Reg nearest(Floats value) { return _mm256_cvtps_epi32(_mm256_min_ps(value, _mm256_set1_ps(1e6F))); }
-  static Reg rounded(Reg sum, Floats multiplier, Reg zero) {
-    return _mm256_add_epi32(nearest(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), multiplier)), zero);
+  static Reg rounded(Reg sum, Floats multiplier) {
+    return nearest(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), multiplier));
   }
-  static Reg rounded_sum(Reg mine, Floats own, Reg theirs, Floats other, Reg zero) {
-    const Floats sum = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(mine), own),
-                                     _mm256_mul_ps(_mm256_cvtepi32_ps(theirs), other));
-    return _mm256_add_epi32(nearest(sum), zero);
+  // The nearest whole number between two bounds, as a float.
+  static Floats rounded_within(Reg sum, Floats multiplier, Floats low, Floats high) {
+    const Floats scaled = _mm256_mul_ps(_mm256_cvtepi32_ps(sum), multiplier);
+    const Floats within = _mm256_min_ps(_mm256_max_ps(scaled, low), high);
+    return _mm256_round_ps(within, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
-  static Reg subtract(Reg a, Reg b) { return _mm256_sub_epi32(a, b); }
-  static Reg clamp(Reg value) {
-    return _mm256_min_epi32(_mm256_max_epi32(value, _mm256_setzero_si256()), _mm256_set1_epi32(255));
+  static Floats levels_from(const uint8_t* p, Reg zero) {
+    const Reg levels = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(levels, zero));
   }
-  static Reg load_levels(const uint8_t* p) {
-    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  static Reg rounded_sum(Floats mine, Floats own, Floats theirs, Floats other) {
+    return nearest(_mm256_add_ps(_mm256_mul_ps(mine, own), _mm256_mul_ps(theirs, other)));
   }
 
-  // Saturates to levels on the way.
+  // Adds `zero` and saturates to levels on the way.
   template <int Vectors>
-  static void store(uint8_t* target, const Reg (&values)[Vectors]) {
+  static void store(uint8_t* target, const Reg (&values)[Vectors], int32_t zero) {
+    const Reg shift = _mm256_set1_epi16(static_cast<int16_t>(zero));
     constexpr int kWhole = Vectors / 4 * 4;
+#pragma GCC unroll 16
     for (int i = 0; i < kWhole; i += 4) {
-      const Reg bytes = four_to_bytes(values[i], values[i + 1], values[i + 2], values[i + 3]);
+      const Reg bytes = four_to_bytes(values[i], values[i + 1], values[i + 2], values[i + 3], shift);
       _mm256_storeu_si256(reinterpret_cast<Reg*>(target + i * kLanes), bytes);
     }
     constexpr int kRest = Vectors - kWhole;
@@ -62,7 +65,7 @@ struct Int8Simd {
       const Reg none = _mm256_setzero_si256();
       const Reg second = kRest > 1 ? values[kWhole + (kRest > 1 ? 1 : 0)] : none;
       const Reg third = kRest > 2 ? values[Vectors - 1] : none;
-      const Reg bytes = four_to_bytes(values[kWhole], second, third, none);
+      const Reg bytes = four_to_bytes(values[kWhole], second, third, none, shift);
       const __m128i low = _mm256_castsi256_si128(bytes);
       uint8_t* end = target + kWhole * kLanes;
       if constexpr (kRest == 1) {
@@ -80,8 +83,9 @@ struct Int8Simd {
   }
 
  private:
-  static Reg four_to_bytes(Reg a, Reg b, Reg c, Reg d) {
-    const Reg bytes = _mm256_packus_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+  static Reg four_to_bytes(Reg a, Reg b, Reg c, Reg d, Reg shift) {
+    const Reg bytes = _mm256_packus_epi16(_mm256_adds_epi16(_mm256_packs_epi32(a, b), shift),
+                                          _mm256_adds_epi16(_mm256_packs_epi32(c, d), shift));
     return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
   }
 };

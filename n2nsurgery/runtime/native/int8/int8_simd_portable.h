@@ -16,9 +16,16 @@ struct Int8Simd {
   struct Reg {
     int32_t lane[kLanes];
   };
+  struct Floats {
+    float lane[kLanes];
+  };
   using Weights = const int8_t*;
 
-  static float floats(float value) { return value; }
+  static Floats floats(float value) {
+    Floats all;
+    for (float& lane : all.lane) lane = value;
+    return all;
+  }
   static Reg integers(int32_t value) {
     Reg all;
     for (int32_t& lane : all.lane) lane = value;
@@ -34,37 +41,37 @@ struct Int8Simd {
 
   // Beyond what any level can be, a sum is cut off, so that it fits an integer.
   static int32_t nearest(float value) { return static_cast<int32_t>(std::nearbyint(std::clamp(value, -1e6F, 1e6F))); }
-  static Reg rounded(Reg sum, float multiplier, Reg zero) {
+  static Reg rounded(Reg sum, const Floats& multiplier) {
+    for (int i = 0; i < kLanes; ++i) sum.lane[i] = nearest(static_cast<float>(sum.lane[i]) * multiplier.lane[i]);
+    return sum;
+  }
+  // The nearest whole number between two bounds, as a float.
+  static Floats rounded_within(const Reg& sum, Floats multiplier, const Floats& low, const Floats& high) {
     for (int i = 0; i < kLanes; ++i) {
-      sum.lane[i] = nearest(static_cast<float>(sum.lane[i]) * multiplier) + zero.lane[i];
+      const float scaled = static_cast<float>(sum.lane[i]) * multiplier.lane[i];
+      multiplier.lane[i] = std::nearbyint(std::clamp(scaled, low.lane[i], high.lane[i]));
+    }
+    return multiplier;
+  }
+  static Floats levels_from(const uint8_t* p, const Reg& zero) {
+    Floats found;
+    for (int i = 0; i < kLanes; ++i) found.lane[i] = static_cast<float>(p[i] - zero.lane[i]);
+    return found;
+  }
+  static Reg rounded_sum(const Floats& mine, const Floats& own, const Floats& theirs, const Floats& other) {
+    Reg sum;
+    for (int i = 0; i < kLanes; ++i) {
+      const float scaled = mine.lane[i] * own.lane[i];
+      sum.lane[i] = nearest(scaled + theirs.lane[i] * other.lane[i]);
     }
     return sum;
   }
-  static Reg rounded_sum(Reg mine, float own, Reg theirs, float other, Reg zero) {
-    for (int i = 0; i < kLanes; ++i) {
-      const float scaled = static_cast<float>(mine.lane[i]) * own;
-      mine.lane[i] = nearest(scaled + static_cast<float>(theirs.lane[i]) * other) + zero.lane[i];
-    }
-    return mine;
-  }
-  static Reg subtract(Reg a, Reg b) {
-    for (int i = 0; i < kLanes; ++i) a.lane[i] -= b.lane[i];
-    return a;
-  }
-  static Reg clamp(Reg value) {
-    for (int32_t& lane : value.lane) lane = std::clamp(lane, 0, 255);
-    return value;
-  }
-  static Reg load_levels(const uint8_t* p) {
-    Reg levels;
-    for (int i = 0; i < kLanes; ++i) levels.lane[i] = p[i];
-    return levels;
-  }
+  // Adds `zero` and saturates to levels.
   template <int Vectors>
-  static void store(uint8_t* target, const Reg (&values)[Vectors]) {
+  static void store(uint8_t* target, const Reg (&values)[Vectors], int32_t zero) {
     for (int v = 0; v < Vectors; ++v) {
       for (int i = 0; i < kLanes; ++i) {
-        target[v * kLanes + i] = static_cast<uint8_t>(std::clamp(values[v].lane[i], 0, 255));
+        target[v * kLanes + i] = static_cast<uint8_t>(std::clamp(values[v].lane[i] + zero, 0, 255));
       }
     }
   }

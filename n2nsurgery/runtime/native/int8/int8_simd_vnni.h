@@ -31,27 +31,30 @@ struct Int8Simd {
 
   // A sum beyond the largest integer would convert to the least one; one below the least does anyway.
   static Reg nearest(Floats value) { return _mm512_cvtps_epi32(_mm512_min_ps(value, _mm512_set1_ps(1e6F))); }
-  static Reg rounded(Reg sum, Floats multiplier, Reg zero) {
-    return _mm512_add_epi32(nearest(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), multiplier)), zero);
+  static Reg rounded(Reg sum, Floats multiplier) {
+    return nearest(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), multiplier));
   }
-  static Reg rounded_sum(Reg mine, Floats own, Reg theirs, Floats other, Reg zero) {
-    const Floats sum = _mm512_add_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(mine), own),
-                                     _mm512_mul_ps(_mm512_cvtepi32_ps(theirs), other));
-    return _mm512_add_epi32(nearest(sum), zero);
+  // The nearest whole number between two bounds, as a float.
+  static Floats rounded_within(Reg sum, Floats multiplier, Floats low, Floats high) {
+    const Floats scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum), multiplier);
+    return _mm512_roundscale_ps(_mm512_min_ps(_mm512_max_ps(scaled, low), high),
+                                _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
-  static Reg subtract(Reg a, Reg b) { return _mm512_sub_epi32(a, b); }
-  static Reg clamp(Reg value) {
-    return _mm512_min_epi32(_mm512_max_epi32(value, _mm512_setzero_si512()), _mm512_set1_epi32(255));
+  static Floats levels_from(const uint8_t* p, Reg zero) {
+    const Reg levels = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return _mm512_cvtepi32_ps(_mm512_sub_epi32(levels, zero));
   }
-  static Reg load_levels(const uint8_t* p) {
-    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  static Reg rounded_sum(Floats mine, Floats own, Floats theirs, Floats other) {
+    return nearest(_mm512_add_ps(_mm512_mul_ps(mine, own), _mm512_mul_ps(theirs, other)));
   }
 
-  // Saturates to levels on the way.
+  // Adds `zero` and saturates to levels on the way.
   template <int Vectors>
-  static void store(uint8_t* target, const Reg (&values)[Vectors]) {
+  static void store(uint8_t* target, const Reg (&values)[Vectors], int32_t zero) {
+    const Reg shift = integers(zero);
+#pragma GCC unroll 16
     for (int i = 0; i < Vectors; ++i) {
-      const Reg positive = _mm512_max_epi32(values[i], _mm512_setzero_si512());
+      const Reg positive = _mm512_max_epi32(_mm512_add_epi32(values[i], shift), _mm512_setzero_si512());
       _mm_storeu_si128(reinterpret_cast<__m128i*>(target + i * kLanes), _mm512_cvtusepi32_epi8(positive));
     }
   }
