@@ -71,8 +71,8 @@ def deployment_of(  # noqa: PLR0913 - a model, what is wanted of it, and what de
     model: ir.Model,
     wanted: CodingOptions,
     metadata: Mapping[str, Any],
-    *,
     libraries: Sequence[Path] = (),
+    *,
     compaction: Compaction = _NOTHING_REMOVED,
     calibrated: bool = False,
 ) -> Deployment:

@@ -6,12 +6,13 @@ and without the sparse runtime -> moved into place
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UsageError
@@ -62,9 +63,7 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     or written.
     """
     _require_exportable(module, example_inputs, input_names)
-    if calibration is not None and config.values != "int8":
-        raise UsageError(f"is for the values int8, not {config.values}", field="calibration", joint=" ")
-    require_measurable(config, libraries)
+    _require_possible(config, libraries, calibrated=calibration is not None)
     target = ModelFiles(model=path)
     require_free(target, overwrite=overwrite)
     batches = _batches(example_inputs)
@@ -72,14 +71,12 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     model = capture(module, batches[-1], input_names)
     progress("coding the weights", 0.5)
     compaction = compact(model.graph) if config.compact else Compaction()
-    deployment = deployment_of(
-        model, config, metadata, libraries=libraries, compaction=compaction, calibrated=calibration is not None
-    )
+    calibrated = calibration is not None
+    deployment = deployment_of(model, config, metadata, libraries, compaction=compaction, calibrated=calibrated)
     with staged(target) as files:
         progress("writing", 0.6)
         proofs = _proofs(module, model, batches, input_names)
-        seen = ([tensor.detach().cpu().numpy() for tensor in inputs] for inputs in calibration or ())
-        write_proven(deployment, files, proofs, seen)
+        write_proven(deployment, files, proofs, _arrays(calibration or ()))
         progress("checking", 0.8)
         require_valid(files.model)
         proto = load_model(files.model)
@@ -105,6 +102,18 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
             weights=deployment.records,
             removed_channels=compaction.removed,
         )
+
+
+def _require_possible(config: ExportConfig, libraries: Sequence[Path], *, calibrated: bool) -> None:
+    """Raise UsageError where the options want what is not there."""
+    if calibrated and config.values != "int8":
+        raise UsageError(f"is for the values int8, not {config.values}", field="calibration", joint=" ")
+    require_measurable(config, libraries)
+
+
+def _arrays(batches: Iterable[Sequence[Tensor]]) -> Iterator[list[NDArray[Any]]]:
+    for inputs in batches:
+        yield [tensor.detach().cpu().numpy() for tensor in inputs]
 
 
 def _proofs(module: nn.Module, model: ir.Model, batches: ExampleBatches, input_names: Sequence[str]) -> Proofs:
