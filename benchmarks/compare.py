@@ -2,12 +2,12 @@
 
     uv run --with openvino python benchmarks/compare.py resnet50 --density 0.05
 
-Rows are the portable file with the sparse runtime, with `--granularity block1x4` also our own int8, ONNX Runtime's dense
-fp32 and its static int8, and OpenVINO's fp32 and int8 where the package openvino is there. All have the same masks and
-take turns on the same inputs. int8 is quantized from the pruned network, per channel and symmetric, calibrated on noise:
-its speed is that of any calibration, its accuracy is not measured here. Printed are medians in milliseconds and the
-ratio of each row's time to the sparse file's, turn by turn, with quartiles; with `--cpu-time` of the process's CPU time,
-which scatters less on a busy machine.
+Rows are the portable file with the sparse runtime, with `--granularity block1x4` also our own int8, ONNX Runtime's
+dense fp32 and its static int8, and OpenVINO's fp32 and int8 where the package openvino is there. All have the same
+masks and take turns on the same inputs. int8 is quantized from the pruned network, per channel and symmetric,
+calibrated on noise: its speed is that of any calibration, its accuracy is not measured here. Printed are medians in
+milliseconds and the ratio of each row's time to the sparse file's, turn by turn, with quartiles; with `--cpu-time` of
+the process's CPU time, which scatters less on a busy machine.
 """
 
 from __future__ import annotations
