@@ -244,7 +244,9 @@ def test_measured_layers_are_sparse_where_they_were_faster(network, tmp_path, mo
         return ratios[next(name for name in ratios if match.weight.name.startswith(name))]
 
     monkeypatch.setattr(deployment, "race_with", lambda _libraries: race)
-    monkeypatch.setattr(Proofs, "final", lambda *_arguments: None)  # no library is there to prove the file with
+    monkeypatch.setattr(
+        Proofs, "final", lambda *_arguments, **_options: None
+    )  # no library is there to prove the file with
     report = export(network, tmp_path / "m.onnx", config=ExportConfig(measure=True), libraries=(tmp_path / "some.so",))
     computed = {record.name: (record.computed, record.measured) for record in report.weights}
     assert computed["stem.weight"] == ("sparse", 2.5)
