@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 # so that a red run is a red change. `too_slow` measures the machine, not the strategy.
 settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("local"), derandomize=True, database=None)
+settings.register_profile("long", settings.get_profile("local"), max_examples=5000)  # `--hypothesis-profile=long`
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 INSTALLED_IN_CI = ("the sparse runtime is not built", "install chromium", "could not import 'timm'")

@@ -37,6 +37,11 @@ def ensure_writable(path: Path, *, overwrite: bool = False, marker: str | None =
         raise UsageError(f"'{path}' {found}, so --overwrite does not replace it; choose another output")
 
 
+def named(path: Path) -> Path:
+    """`path` with a name at its end: the empty path, `.` and `..` as the folders that they are."""
+    return path.resolve() if path.name in {"", ".."} else path
+
+
 def require_space(folder: Path, size: int) -> None:
     """Return where the disk of `folder` (which need not exist yet) has `size` bytes free; raises RunError."""
     with _as_run_error(folder, folder):

@@ -18,9 +18,9 @@ from n2nsurgery.connectivity.heat.laplacian import Laplacian, laplacian
 from n2nsurgery.connectivity.heat.low_modes import LowModes, low_modes
 from n2nsurgery.connectivity.heat.scree_curves import DEFLATED
 from n2nsurgery.connectivity.heat.spectrum import Spectrum, estimated_spectrum, exact_spectrum
-from n2nsurgery.connectivity.measures.self_checks import require_sane
+from n2nsurgery.connectivity.measures.self_checks import require_known, require_sane
 from n2nsurgery.connectivity.paths.reach import Reach, marked, reach
-from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.errors import InternalError, UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +79,17 @@ class Subject:
 
     @cached_property
     def heat(self) -> Heat:
-        """The heat flow from the sources, checked: conserved, within [0, 1], starting at A."""
+        """The heat flow from the sources, checked: conserved, within [0, 1], starting at A.
+
+        Raises RunError where the conductances are too far apart for double precision.
+        """
         initial = marked(self.graph.nodes, self.graph.sources).astype(np.float64)
         heat = solve_heat(self.operator, initial, parts=self.parts)
-        require_sane(heat)
+        try:
+            require_sane(heat)
+        except InternalError:
+            require_known(heat, self.operator)
+            raise
         return heat
 
     @cached_property

@@ -15,6 +15,7 @@ from n2nsurgery.core.files import atomic_file, ensure_writable
 from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest
 from n2nsurgery.pipelines.connectivity.graph_source import read_subject
+from n2nsurgery.pipelines.connectivity.report import file_name
 
 FORMS = (".html", ".json")
 
@@ -61,8 +62,7 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
 def target(a: str, b: str, *, html: bool, output: Path | None) -> Path | None:
     """The file to write, None for none; raises UsageError where `output` has another suffix than what is asked for."""
     if output is None:
-        names = [Path((Path(each).name or each).replace(":", "-")).name for each in (a, b)]
-        return Path(f"{'-and-'.join(names)}.diff.html") if html else None
+        return Path(f"{file_name(a)}-and-{file_name(b)}.diff.html") if html else None
     allowed = FORMS[:1] if html else FORMS
     if output.suffix.lower() not in allowed:
         raise UsageError(f"the output is '{output}'; a difference ends in {' or '.join(allowed)}")

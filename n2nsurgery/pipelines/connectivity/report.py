@@ -10,7 +10,7 @@ from typing import Any
 from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.connectivity.report.report import ConnectivityReport, report
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.files import atomic_file, ensure_writable
+from n2nsurgery.core.files import atomic_file, ensure_writable, named
 from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest
 from n2nsurgery.pipelines.connectivity.graph_source import read_subject
@@ -68,12 +68,18 @@ def target(model: str, *, form: str | None, output: Path | None) -> Path | None:
     `form`: one of FORMS, or None for that of `output`.
     """
     if output is None:
-        return Path(f"{Path((Path(model).name or model).replace(':', '-')).name}.report{form}") if form else None
+        return Path(f"{file_name(model)}.report{form}") if form else None
     allowed = (form,) if form else FORMS
     if output.suffix.lower() not in allowed:
-        wanted = " or ".join(f"'{output.with_suffix(suffix)}'" for suffix in allowed)
+        whole = named(output)
+        wanted = " or ".join(f"'{whole.parent / f'{whole.stem}{suffix}'}'" for suffix in allowed)
         raise UsageError(f"--output is '{output}': a report ends in {' or '.join(allowed)}, so name it {wanted}")
     return output
+
+
+def file_name(model: str) -> str:
+    """The name that a file on `model` begins with: the last part of a path, `timm-resnet50` of `timm:resnet50`."""
+    return named(Path(model)).name.replace(":", "-")
 
 
 def write_report(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from n2nsurgery.core.config.signature import keywords_of, require_known
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.files import ensure_writable
+from n2nsurgery.core.files import ensure_writable, named
 from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.data.files.npz_file import read_npz
 from n2nsurgery.export.config import ExportConfig, ExportOptions
@@ -168,8 +168,8 @@ def run(  # noqa: PLR0913 - where from, where to, and how
     ranges of integer layers are taken. Without `output`, an artifact goes to
     `<folder>.onnx`, a run to `<folder>/model.onnx`: its best weights, or with `last` its newest.
     """
-    folder = artifact if artifact is not None else newest_result()
-    path = output or (folder / MODEL if is_run(folder) else folder.with_name(f"{folder.name}.onnx"))
+    folder = named(artifact) if artifact is not None else newest_result()
+    path = output or (folder / MODEL if is_run(folder) else folder.parent / f"{folder.name}.onnx")
     ensure_writable(path, overwrite=overwrite)
     progress(f"loading {folder.name}", 0.1)
     pruned = load(folder, allow_import=allow_import, last=last)

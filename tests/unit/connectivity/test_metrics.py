@@ -6,7 +6,7 @@ import pytest
 from n2nsurgery.connectivity import METRICS, ChannelGraph, Subject
 from n2nsurgery.connectivity.measures.self_checks import require_bounded, require_sane
 from n2nsurgery.connectivity.paths.reach import chain
-from n2nsurgery.core.errors import InternalError, UsageError
+from n2nsurgery.core.errors import InternalError, RunError, UsageError
 
 
 def pruned(density, seed=0):
@@ -118,6 +118,15 @@ def test_a_planted_fault_is_caught_by_the_self_checks(fault, message):
     require_sane(DENSE.heat)
     with pytest.raises(InternalError, match=message):
         require_sane(replace(DENSE.heat, **fault(DENSE.heat)))
+
+
+def test_weights_too_far_apart_for_double_precision_are_no_bug():
+    graph = pruned(0.4).graph
+    weights = graph.blocks[0].weights.astype(float)
+    weights[tuple(np.argwhere(weights)[0])] = 2.0**45
+    grown = replace(graph, blocks=(replace(graph.blocks[0], weights=weights), *graph.blocks[1:]))
+    with pytest.raises(RunError, match=r"too far apart for double precision.*--conductance binary"):
+        _ = Subject(graph=grown).heat
 
 
 def test_a_distance_beyond_its_bound_is_caught():

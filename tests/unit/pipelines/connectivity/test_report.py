@@ -111,10 +111,18 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
         ("timm:resnet50", "timm-resnet50.report.html"),
         ("exported/a/", "a.report.html"),
         ("dir/m.onnx", "m.onnx.report.html"),
+        ("deeper/here/..", "deeper.report.html"),
     ],
 )
 def test_a_page_is_named_after_its_network(model, name):
     assert str(report.target(model, form=".html", output=None)) == name
+
+
+def test_a_page_on_the_working_folder_is_named_after_that_folder(tmp_path):
+    for model in (".", ""):
+        assert str(report.target(model, form=".html", output=None)) == f"{tmp_path.name}.report.html"
+    with pytest.raises(UsageError, match=f"so name it '.*{tmp_path.name}.png'"):
+        report.target("a", form=".png", output=Path())
 
 
 def test_another_network_can_be_the_reference():
