@@ -11,7 +11,6 @@ from typing import Literal
 import onnx_ir as ir
 
 from n2nsurgery.export.sparse.functions import decoding, parsed
-from n2nsurgery.export.sparse.operators import Linear
 
 _WEIGHT = """
     W8 = Cast <to = 3> (W)
@@ -25,12 +24,12 @@ _WEIGHT = """
 """
 
 _PRODUCTS = {
-    ("Conv", ""): """
+    "Conv": """
     product = Conv <strides: ints = @strides, pads: ints = @pads, dilations: ints = @dilations, group: int = @group>
         (x, w, b)
 """,
-    ("Gemm", ""): "product = Gemm <transB = 1> (x, w, b)",
-    ("Gemm", "tokens"): """
+    "Gemm": "product = Gemm <transB = 1> (x, w, b)",
+    "MatMul": """
     turned = Transpose <perm = [1, 0]> (w)
     multiplied = MatMul (x, turned)
     product = Add (multiplied, b)
@@ -50,12 +49,11 @@ _SUM = """
 
 @dataclass(frozen=True, kw_only=True)
 class IntegerOperator:
-    """One integer operator by its properties, as Operator in export/sparse; `overload`: `` or `tokens`."""
+    """One integer operator by its properties, as Operator in export/sparse; a MatMul takes a bias, as a Gemm does."""
 
-    kind: Literal["Conv", "Gemm"]
+    kind: Literal["Conv", "Gemm", "MatMul"]
     add: bool = False
     bits: bool = False
-    overload: Linear = ""
 
     @property
     def name(self) -> str:
@@ -78,8 +76,8 @@ class IntegerOperator:
 def integer_function(operator: IntegerOperator, opset: int) -> ir.Function:
     """The model-local function of `operator`, in the model's operator set."""
     body = "\n".join((
-        decoding(bits=operator.bits, opset=opset), _WEIGHT, _PRODUCTS[operator.kind, operator.overload],
+        decoding(bits=operator.bits, opset=opset), _WEIGHT, _PRODUCTS[operator.kind],
         _SUM if operator.add else _RESULT,
     ))  # fmt: skip
     signature = f"{operator.name} <{', '.join(operator.attributes)}> ({', '.join(operator.inputs)}) => (Y)"
-    return parsed(signature, body, opset, operator.overload)
+    return parsed(signature, body, opset)

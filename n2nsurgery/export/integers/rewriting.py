@@ -107,8 +107,8 @@ class _Rewriting:
         assert first.inputs[0] is not None
         source = self.quantized(first.inputs[0])
         operator = IntegerOperator(
-            kind="Conv" if match.kind == "Conv" else "Gemm", add=match.add is not None, bits=coded.code == "bits",
-            overload="tokens" if match.overload else "",
+            kind="Conv" if match.kind == "Conv" else "Gemm" if match.form == "Gemm" else "MatMul",
+            add=match.add is not None, bits=coded.code == "bits",
         )  # fmt: skip
         given = self.levels_at(result)
         constants = self.constants(result, given)
@@ -119,7 +119,7 @@ class _Rewriting:
             inputs += [residual.value, *residual.constants, *constants]
         node = ir.node(
             operator.name, inputs, attributes_of(operator.kind, first, coded.shape), domain=DOMAIN,
-            overload=operator.overload, name=first.name,
+            name=first.name,
         )  # fmt: skip
         node.outputs[0].name = f"{result}.levels"
         node.outputs[0].shape, node.outputs[0].type = last.outputs[0].shape, ir.TensorType(ir.DataType.UINT8)

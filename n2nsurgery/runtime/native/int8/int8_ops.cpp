@@ -49,12 +49,11 @@ ort::ElementType input_type(const ort::CustomOp* op, size_t index) {
   return types[index];
 }
 
-Int8Op make_op(const Int8Variant& variant, bool parallel) {
+Int8Op make_op(const std::string& kind, const Int8Variant& variant, bool parallel) {
   Int8Op op{};
   set_plain_callbacks(op);
   op.variant = variant;
-  op.name = std::string("SparseQLinear") + (variant.gemm ? "Gemm" : "Conv") + (variant.add ? "Add" : "") +
-            (variant.bits ? "Bits" : "");
+  op.name = "SparseQLinear" + kind + (variant.add ? "Add" : "") + (variant.bits ? "Bits" : "");
   op.parallel = parallel;
   op.version = ort::kCustomOpVersion;
   op.GetName = [](const ort::CustomOp* o) { return op_of(o).name.c_str(); };
@@ -70,9 +69,9 @@ Int8Op make_op(const Int8Variant& variant, bool parallel) {
 std::vector<Int8Op> make_ops(bool parallel) {
   std::vector<Int8Op> ops;
   for (const bool bits : {false, true}) {
-    for (const Int8Variant& variant : {Int8Variant{false, false, bits}, {false, true, bits}, {true, false, bits}}) {
-      ops.push_back(make_op(variant, parallel));
-    }
+    ops.push_back(make_op("Conv", {false, false, bits}, parallel));
+    ops.push_back(make_op("Conv", {false, true, bits}, parallel));
+    for (const char* kind : {"Gemm", "MatMul"}) ops.push_back(make_op(kind, {true, false, bits}, parallel));
   }
   return ops;
 }

@@ -84,7 +84,7 @@ def test_layers_with_blocks_compute_with_integers_and_the_others_say_why_not(exp
     assert "fewer than 1024" in reasons["stem.weight"]
     found = [node.op_type.removesuffix("Bits") for node in nodes(exported[1].path)]
     assert (found.count("SparseQLinearConv"), found.count("SparseQLinearConvAdd")) == (3, 1)
-    assert found.count("SparseQLinearGemm") == 1
+    assert found.count("SparseQLinearMatMul") == 1
 
 
 def test_levels_pass_from_one_integer_layer_to_the_next_and_through_a_pool(exported):
