@@ -62,13 +62,14 @@ def skips(evidence: Evidence) -> Finding | None:
     total = sum(row.values["kept"] or 0 for row in evidence.layers.rows)
     share = sum(row.values["heat_share"] or 0 for row in rows)
     weights = held / total if total else 0.0
+    holders = "1 skip holds" if len(rows) == 1 else f"{len(rows)} skips hold"
     helped, compared = False, f" If they conducted 1 % more, heat would settle {share:.2g} % sooner."
     if evidence.subject.twin is not None:
         helped, compared = _against_twin(evidence)
     return Finding(
         severity="good" if helped else "notice",
         topic="Skips",
-        sentence=f"{len(rows)} skips hold {held:,} weights ({percent(weights)} of those kept).{compared}",
+        sentence=f"{holders} {held:,} weights ({percent(weights)} of those kept).{compared}",
         evidence={
             "held": Quantity(value=held, unit="weights", meaning="Kept weights of the skips"),
             "held_share": Quantity(value=weights, unit="", meaning="Their share of all kept weights"),
@@ -92,7 +93,7 @@ def _against_twin(evidence: Evidence) -> tuple[bool, str]:
     outcome = (
         "help" if helped and not harmed else "do harm" if harmed and not helped else "help in part" if helped else ""
     )
-    verdict = f"They {outcome}" if outcome else "They make no difference"
+    verdict = f"Skips {outcome}" if outcome else "Skips make no difference"
     heat = f"heat takes {times(equal)} times as long with all weights of one size" if isfinite(equal) else ""
     heat += f" ({times(as_is)} times with their sizes as they are)" if heat and isfinite(as_is) else ""
     channels = f"{without:,.0f} channels are dead instead of {dead:,.0f}"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from n2nsurgery.core.names import listed
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.masks.criterion import Criterion
@@ -17,6 +20,11 @@ from n2nsurgery.surgery.engines.rewritable import require_rewritable
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.plan import InputSpec, SurgeryPlan
 from n2nsurgery.surgery.planning.planner import PlannedModel, plan_surgery
+
+_FORGOTTEN = (
+    "the example has {given}: the network was traced so, but a plan stores tensors alone, and export, verify and report"
+    " run forward with its defaults; wrap the model in a module that sets it"
+)
 
 
 def plan_of(
@@ -43,7 +51,19 @@ def plan_of(
     )
     if plan.engine.engine == "hooks":
         require_harmless(bundle.module, plan, inputs)
+    if given := _settings(bundle.module, inputs):
+        plan = replace(plan, warnings=(*plan.warnings, _FORGOTTEN.format(given=listed(given))))
     return plan
+
+
+def _settings(module: nn.Module, inputs: Mapping[str, Any]) -> list[str]:
+    """What `inputs` give beside tensors that is not the default of `forward`, as `name=value`."""
+    parameters = inspect.signature(module.forward).parameters
+    return [
+        f"{name}={value!r}"
+        for name, value in inputs.items()
+        if isinstance(value, bool | int | float | str) and name in parameters and value != parameters[name].default
+    ]
 
 
 def _input_specs(inputs: Mapping[str, Any]) -> tuple[InputSpec, ...]:

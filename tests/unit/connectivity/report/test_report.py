@@ -191,7 +191,7 @@ def test_skips_that_save_channels_are_said_to_help_beside_a_twin_of_as_many_weig
     assert dead.value == 30
     assert dead.twin == 78
     assert told.severity == "good"
-    assert "They help: without them, and with as many weights more in the layers, " in told.sentence
+    assert "Skips help: without them, and with as many weights more in the layers, " in told.sentence
     assert told.sentence.endswith("78 channels are dead instead of 30.")
     assert found.to_json()["quantities"]["dead-channels"]["dead"]["without_skips"] == dead.twin
 

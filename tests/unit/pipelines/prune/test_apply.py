@@ -469,3 +469,22 @@ def test_the_weights_are_those_of_the_named_model_with_its_seed():
     for name, mask in outcome.pruned.masks.items():
         if name in dense:
             assert torch.equal(outcome.pruned.module.state_dict()[name][mask], dense[name][mask])
+
+
+class Scaled(nn.Module):
+    """A chain of linear layers with a setting of its forward."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(16, 16) for _ in range(3))
+
+    def forward(self, x, factor=1):
+        for layer in self.layers:
+            x = layer(x).relu()
+        return factor * x
+
+
+def test_a_setting_that_the_plan_cannot_keep_is_told():
+    pruned = apply(Scaled(), density=0.5, example_inputs=(torch.zeros(2, 16), 3))
+    assert "the example has 'factor=3'" in pruned.plan.warnings[-1]
+    assert apply(Scaled(), density=0.5, example_inputs=(torch.zeros(2, 16), 1)).plan.warnings == pruned.plan.warnings[:-1]
