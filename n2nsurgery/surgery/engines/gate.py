@@ -32,10 +32,10 @@ _NOISE = 1e-7  # of the largest entry of all gradients: what is smaller may be n
 def require_harmless(model: nn.Module, plan: SurgeryPlan, inputs: Mapping[str, Any]) -> None:
     """Return where `model`, with the plan's skips at zero weights, shows what it shows without them.
 
-    Looked at are both modes, two batch sizes, and inputs of another size where the model takes them. A copy carries the
-    skips; `model` is as before. A case is left out where the model itself fails (a batch of one in train mode, say) or
-    shows something else every time. Raises TraceError, with what differs: then a route leads elsewhere than the trace
-    says.
+    Looked at are both modes, two batch sizes, and inputs of another size where the model takes them. A copy carries
+    the skips; `model` is as before. A case is left out where the model itself fails (a batch of one in train mode,
+    say; with a warning where memory is short) or shows something else every time. Raises TraceError, with what
+    differs: then a route leads elsewhere than the trace says.
     """
     if not plan.skips:
         return
@@ -64,7 +64,7 @@ def _require_equal(model: nn.Module, without: Observation, module: nn.Module, ca
     try:
         different = _different(without, observe(module, case), zero_is_none=True)
     except Exception as error:
-        if isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error):
+        if _of_memory(error):
             raise RunError(
                 f"too little memory to compare {type(module).__name__} with and without skips ({case}), which takes"
                 f" about {_COPIES} times the memory of its parameters. It can be pruned with skip 'none'"
@@ -102,8 +102,13 @@ def _seen(module: nn.Module, case: Case) -> Observation | None:
     try:
         return observe(module, case)
     except Exception as error:  # noqa: BLE001 - whatever the user's code raises
-        _LOG.debug("not compared: %s fails in %s: %s", type(module).__name__, case, error)
+        level = logging.WARNING if _of_memory(error) else logging.DEBUG
+        _LOG.log(level, "not compared: %s fails in %s: %s", type(module).__name__, case, error)
         return None
+
+
+def _of_memory(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or _NO_MEMORY in str(error)
 
 
 def _different(expected: Observation, found: Observation, *, zero_is_none: bool = False) -> str:

@@ -487,4 +487,6 @@ class Scaled(nn.Module):
 def test_a_setting_that_the_plan_cannot_keep_is_told():
     pruned = apply(Scaled(), density=0.5, example_inputs=(torch.zeros(2, 16), 3))
     assert "the example has 'factor=3'" in pruned.plan.warnings[-1]
-    assert apply(Scaled(), density=0.5, example_inputs=(torch.zeros(2, 16), 1)).plan.warnings == pruned.plan.warnings[:-1]
+    assert (
+        apply(Scaled(), density=0.5, example_inputs=(torch.zeros(2, 16), 1)).plan.warnings == pruned.plan.warnings[:-1]
+    )

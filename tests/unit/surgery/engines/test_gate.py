@@ -141,6 +141,16 @@ def test_too_little_memory_is_no_fault_of_the_model(monkeypatch):
         apply(layers, density=0.9, example_inputs=X)
 
 
+def test_a_case_that_the_model_alone_has_no_memory_for_is_told(monkeypatch, caplog):
+    def scarce(_module, _case):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+
+    monkeypatch.setattr("n2nsurgery.surgery.engines.gate.observe", scarce)
+    layers = nn.Sequential(*(m for _ in range(5) for m in (nn.Linear(3, 3), nn.ReLU())))
+    apply(layers, density=0.9, example_inputs=X)
+    assert "not compared: Sequential fails in train mode" in caplog.text
+
+
 class Restless(nn.Module):
     """Adds the number of its calls."""
 
