@@ -15,22 +15,17 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.convenience import replace_nodes_and_values
 
-from n2nsurgery.core.errors import RunError
 from n2nsurgery.export.codec.coded import CodedWeight
 from n2nsurgery.export.integers.functions import IntegerOperator, integer_function
 from n2nsurgery.export.integers.layers import IntegerLayer
 from n2nsurgery.export.integers.levels import Levels, levels_of
 from n2nsurgery.export.integers.ranges import Range
+from n2nsurgery.export.integers.widened_ranges import MOVING, bias_of, widened
 from n2nsurgery.export.sparse.operators import DOMAIN, VERSION
 from n2nsurgery.export.sparse.portable import attributes_of, initializer, register_code
 
-_MOVING = frozenset({"MaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity"})
-"""Operators whose results are values of their first input, which therefore take levels for floats."""
-
 _LEAST_STEPS = 2**20
 """Steps in which the bias of an output without weights is counted."""
-
-_MOST_STEPS = 2**30
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,7 +60,7 @@ class _Rewriting:
 
     def _moved(self, value: ir.Value) -> _Quantized | None:
         node = value.producer()
-        if node is None or node.domain or node.op_type not in _MOVING or len(node.outputs) != 1:
+        if node is None or node.domain or node.op_type not in MOVING or len(node.outputs) != 1:
             return None
         source = node.inputs[0]
         if source is None or not self._ends_in_levels(source):
@@ -84,7 +79,7 @@ class _Rewriting:
         node = value.producer()
         if value in self.known or node is None:
             return value in self.known
-        moving = not node.domain and node.op_type in _MOVING and len(node.outputs) == 1
+        moving = not node.domain and node.op_type in MOVING and len(node.outputs) == 1
         return moving and node.inputs[0] is not None and self._ends_in_levels(node.inputs[0])
 
     def _made(self, value: ir.Value) -> _Quantized:
@@ -130,16 +125,10 @@ class _Rewriting:
 
     def _weight(self, layer: IntegerLayer, source: Levels) -> list[ir.Value]:
         """The weight's code, its scales and the bias in steps of the sum."""
-        bias = layer.match.bias
-        floats = np.zeros(layer.coded.shape[0], np.float32) if bias is None else _array(bias)
+        floats = bias_of(layer)
         scales = scales_for(layer.coded, floats, source)
         steps = np.rint(floats.astype(np.float64) / (source.scale * scales.astype(np.float64)))
         name = layer.coding.record.name
-        if np.abs(steps).max(initial=0) > _MOST_STEPS:
-            raise RunError(
-                f"'{name}' has a bias of {np.abs(steps).max():.2g} steps beside its weights; at most {_MOST_STEPS}"
-                " can be counted in 32 bits: export without calibration"
-            )
         code = register_code(self.graph, replace(layer.coding, coded=replace(layer.coded, scales=scales)))
         return [*code, initializer(self.graph, f"{name}.bias.steps", steps.astype(np.int32))]
 
@@ -154,7 +143,7 @@ def scales_for(coded: CodedWeight, bias: NDArray[np.float32], source: Levels) ->
 
 def rewrite_integers(model: ir.Model, layers: Sequence[IntegerLayer], ranges: Mapping[str, Range]) -> None:
     """Replace `layers` by integer operators with their functions, in place."""
-    rewriting = _Rewriting(graph=model.graph, ranges=ranges)
+    rewriting = _Rewriting(graph=model.graph, ranges=widened(layers, ranges))
     opset = model.graph.opset_imports[""]
     place = {node: index for index, node in enumerate(model.graph)}
     ordered = sorted(layers, key=lambda layer: place[layer.match.nodes[-1]])
@@ -171,12 +160,6 @@ def rewrite_integers(model: ir.Model, layers: Sequence[IntegerLayer], ranges: Ma
 def _drop_unread(graph: ir.Graph) -> None:
     """Remove conversions and moves that nobody reads any more."""
     for node in reversed(tuple(graph)):
-        gone = not node.domain and node.op_type in (_MOVING | {"DequantizeLinear"})
+        gone = not node.domain and node.op_type in (MOVING | {"DequantizeLinear"})
         if gone and not any(output.uses() or output.is_graph_output() for output in node.outputs):
             graph.remove(node, safe=True)
-
-
-def _array(value: ir.Value) -> NDArray[np.float32]:
-    assert value.const_value is not None
-    array: NDArray[np.float32] = value.const_value.numpy()
-    return array
