@@ -89,7 +89,7 @@ def draw_file(console: Console, document: Document) -> None:
             f"{weight['recounted']:,}",
             f"{weight['density']:.4f}",
             weight["code"],
-            weight["computed"],
+            _computed(weight),
         )
         for weight in document["weights"]
     ]
@@ -165,8 +165,13 @@ def _side(side: Document) -> tuple[str, ...]:
 
 
 def _codes(weights: list[Document]) -> str:
-    counts = Counter(f"{weight['code']}, computed {weight['computed']}" for weight in weights)
+    counts = Counter(f"{weight['code']}, computed {_computed(weight)}" for weight in weights)
     return "; ".join(f"{count} {code}" for code, count in counts.most_common())
+
+
+def _computed(weight: Document) -> str:
+    """Which kernel computes with the weight, and in integers where it does."""
+    return f"{weight['computed']}{', in integers' if weight['arithmetic'] == 'integers' else ''}"
 
 
 def _size(size: int, ideal: float) -> str:

@@ -87,9 +87,9 @@ def with_integers(
         if isinstance(found, str):
             sparse = coding.record.computed == "sparse"
             reason = f"{coding.record.reason}; with floats: {found}" if sparse else coding.record.reason
-            named.append(_reasoned(coding, reason))
+            named.append(replace(coding, record=replace(coding.record, reason=reason)))
         else:
-            named.append(_reasoned(coding, f"{coding.record.reason}; with integers"))
+            named.append(replace(coding, record=replace(coding.record, arithmetic="integers")))
             layers.append(replace(found, coding=named[-1]))
     if not layers:
         first = next((c.record for c in named if c.record.computed == "sparse"), named[0].record) if named else None
@@ -98,10 +98,6 @@ def with_integers(
             f"is for layers that compute with integers, and no layer can; {why}", field="calibration", joint=" "
         )
     return tuple(named), tuple(layers)
-
-
-def _reasoned(coding: WeightCoding, reason: str) -> WeightCoding:
-    return replace(coding, record=replace(coding.record, reason=reason))
 
 
 def block_fill(weight: NDArray[np.float32]) -> float:

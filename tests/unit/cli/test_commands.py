@@ -38,6 +38,7 @@ WEIGHT = {
     "density": 0.05,
     "code": "gaps8",
     "computed": "sparse",
+    "arithmetic": "floats",
     "reason": "density 0.05 is at most 0.35",
 }
 EXPORTED = {
