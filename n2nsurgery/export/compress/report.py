@@ -10,7 +10,7 @@ from n2nsurgery.export.compress.config import CompressConfig
 from n2nsurgery.export.proof.report import WrittenFile
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CompressReport(WrittenFile):
     """The file that was written, and the one that was read.
 

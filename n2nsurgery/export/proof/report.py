@@ -28,7 +28,7 @@ class Parity:
     reference: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class WrittenFile:
     """A file and the proofs that let it appear.
 
@@ -50,9 +50,9 @@ class WrittenFile:
     weights: tuple[WeightRecord, ...]
 
     def __repr__(self) -> str:
-        """One line: the file, its size, and how far it is from torch."""
+        """One line: the file, its size, and how far it is from what it was made of."""
         worst = max((each.difference for each in self.parity), default=0.0)
-        return f"ExportReport('{self.path}', {self.size / 1e6:.3g} MB, parity {worst:.3g})"
+        return f"{type(self).__name__}('{self.path}', {self.size / 1e6:.3g} MB, parity {worst:.3g})"
 
     @property
     def ideal_size(self) -> float:
@@ -69,7 +69,7 @@ class WrittenFile:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ExportReport(WrittenFile):
     """The file that was exported.
 

@@ -14,14 +14,6 @@ from n2nsurgery.adapters.accelerate import keep_masks
 from n2nsurgery.core.errors import UsageError, VerificationError
 
 
-@pytest.fixture(autouse=True)
-def fresh():
-    """Accelerate remembers the first settings of a process."""
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
-
-
 def train(pruned, batches, build, *, steps, load=None, save=None, before_save=lambda: None, **options):
     """The weights that were not zero outside the masks, after each optimizer step."""
     AcceleratorState._reset_state(reset_partial_state=True)
