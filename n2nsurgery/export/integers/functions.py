@@ -11,6 +11,7 @@ from typing import Literal
 import onnx_ir as ir
 
 from n2nsurgery.export.sparse.functions import decoding, parsed
+from n2nsurgery.export.sparse.operators import GEOMETRY
 
 _WEIGHT = """
     W8 = Cast <to = 3> (W)
@@ -70,7 +71,7 @@ class IntegerOperator:
     @property
     def attributes(self) -> tuple[str, ...]:
         """Names of the attributes; every node carries all of them."""
-        return ("weight_shape", *(("strides", "pads", "dilations", "group") if self.kind == "Conv" else ()))
+        return ("weight_shape", *GEOMETRY.get(self.kind, ()))
 
 
 def integer_function(operator: IntegerOperator, opset: int) -> ir.Function:

@@ -9,8 +9,8 @@
 `Activation` is one of `Relu`, `Clip`, `LeakyRelu`, `HardSwish`, `Silu`, `Gelu` and `TanhGelu`.
 `places` are gaps (uint8 or uint16), or a bitmask (uint8) in `...Bits`; `values` are float or float16, or int8 in
 `...Int8`, which takes one float scale for each row. A Sparse... has a kernel in the sparse runtime; a Decode has none:
-it stores a weight small where the dense operator computes. The plain
-ones hold no code: they are a MaxPool and a depthwise convolution with kernels in the layout of the sparse ones.
+it stores a weight small where the dense operator computes. The plain ones hold no code: they are a MaxPool and a
+depthwise convolution with kernels in the layout of the sparse ones.
 """
 
 from __future__ import annotations
