@@ -20,7 +20,7 @@ from n2nsurgery.export.integers.functions import IntegerOperator, integer_functi
 from n2nsurgery.export.integers.layers import IntegerLayer
 from n2nsurgery.export.integers.levels import Levels, levels_of
 from n2nsurgery.export.integers.ranges import Range
-from n2nsurgery.export.integers.widened_ranges import MOVING, bias_of, widened
+from n2nsurgery.export.integers.widened_ranges import bias_of, moves, widened
 from n2nsurgery.export.sparse.operators import DOMAIN, VERSION
 from n2nsurgery.export.sparse.portable import attributes_of, initializer, register_code
 
@@ -60,7 +60,7 @@ class _Rewriting:
 
     def _moved(self, value: ir.Value) -> _Quantized | None:
         node = value.producer()
-        if node is None or node.domain or node.op_type not in MOVING or len(node.outputs) != 1:
+        if not moves(node):
             return None
         source = node.inputs[0]
         if source is None or not self._ends_in_levels(source):
@@ -77,10 +77,9 @@ class _Rewriting:
     def _ends_in_levels(self, value: ir.Value) -> bool:
         """The value comes, moved at most, from an integer layer."""
         node = value.producer()
-        if value in self.known or node is None:
+        if value in self.known or not moves(node):
             return value in self.known
-        moving = not node.domain and node.op_type in MOVING and len(node.outputs) == 1
-        return moving and node.inputs[0] is not None and self._ends_in_levels(node.inputs[0])
+        return node.inputs[0] is not None and self._ends_in_levels(node.inputs[0])
 
     def _made(self, value: ir.Value) -> _Quantized:
         name = str(value.name)
@@ -160,6 +159,6 @@ def rewrite_integers(model: ir.Model, layers: Sequence[IntegerLayer], ranges: Ma
 def _drop_unread(graph: ir.Graph) -> None:
     """Remove conversions and moves that nobody reads any more."""
     for node in reversed(tuple(graph)):
-        gone = not node.domain and node.op_type in (MOVING | {"DequantizeLinear"})
+        gone = moves(node) or (not node.domain and node.op_type == "DequantizeLinear")
         if gone and not any(output.uses() or output.is_graph_output() for output in node.outputs):
             graph.remove(node, safe=True)

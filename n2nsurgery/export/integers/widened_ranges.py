@@ -8,6 +8,7 @@ lost of a product is then below 2^-24 of the bias. It happens in networks whose 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeGuard
 
 import numpy as np
 import onnx_ir as ir
@@ -21,7 +22,7 @@ MOST_STEPS = 2**30
 _SILENT = 1e-28
 """The greatest value of a tensor that is zero everywhere, before it is widened: small enough beside any bias."""
 
-MOVING = frozenset({"MaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity"})
+_MOVING = frozenset({"MaxPool", "Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Identity"})
 """Operators whose results are values of their first input, which therefore take levels for floats."""
 
 
@@ -39,6 +40,11 @@ def widened(layers: Sequence[IntegerLayer], ranges: Mapping[str, Range]) -> dict
     return wide
 
 
+def moves(node: ir.Node | None) -> TypeGuard[ir.Node]:
+    """Whether the node's one result holds values of its first input, so that levels may pass it as floats do."""
+    return node is not None and not node.domain and node.op_type in _MOVING and len(node.outputs) == 1
+
+
 def bias_of(layer: IntegerLayer) -> NDArray[np.float32]:
     """The layer's bias, zeros where it has none; shape (outputs,)."""
     bias = layer.match.bias
@@ -54,7 +60,7 @@ def _origins(value: ir.Value | None) -> Iterator[str]:
     while value is not None:
         yield str(value.name)
         node = value.producer()
-        value = node.inputs[0] if node is not None and not node.domain and node.op_type in MOVING else None
+        value = node.inputs[0] if moves(node) else None
 
 
 def _factor(layer: IntegerLayer, scale: float) -> float:
