@@ -90,7 +90,7 @@ struct CustomOp {
   Status* (*CreateKernelV2)(const CustomOp*, Api, const KernelInfo*, void**);
   Status* (*KernelComputeV2)(void*, KernelContext*);
   // As of API version 18; null where unused.
-  Status* (*InferOutputShape)(const CustomOp*, void*);
+  Status* (*InferOutputShapeFn)(const CustomOp*, void*);
   int (*GetStartVersion)(const CustomOp*);
   int (*GetEndVersion)(const CustomOp*);
   size_t (*GetMayInplace)(int** inputs, int** outputs);
