@@ -5,6 +5,7 @@ A staging name is hidden (it starts with a dot), so that whoever lists a folder 
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import os
@@ -18,8 +19,10 @@ from n2nsurgery.core.errors import RunError, UsageError
 
 _STAGING = ".staging-"
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
-# What a disk or a network file system says while somebody writes; other errors may come from what is written.
-_DISK = _NO_SPACE | {errno.EIO, errno.ESTALE, errno.EROFS, errno.EFBIG, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT}
+DISK_ERRORS = frozenset(
+    {*_NO_SPACE, errno.EIO, errno.ESTALE, errno.EROFS, errno.EFBIG, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT}
+)
+"""What a disk or a network file system says while somebody writes; other errors may come from what is written."""
 
 
 def ensure_writable(path: Path, *, overwrite: bool = False, marker: str | None = None) -> None:
@@ -44,7 +47,7 @@ def named(path: Path) -> Path:
 
 def require_space(folder: Path, size: int) -> None:
     """Return where the disk of `folder` (which need not exist yet) has `size` bytes free; raises RunError."""
-    with _as_run_error(folder, folder):
+    with disk_errors(folder, folder):
         free = _free(folder)
     if free < size:
         raise RunError(
@@ -68,12 +71,12 @@ def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     ensure_writable(path, overwrite=overwrite)
     staging = _staging(path)
-    with _as_run_error(path, staging):
+    with disk_errors(path, staging):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _as_run_error(path, staging, only=_DISK):
+        with disk_errors(path, staging, only=DISK_ERRORS):
             yield staging
-        with _as_run_error(path, staging):
+        with disk_errors(path, staging):
             _flush(staging)
             ensure_writable(path, overwrite=overwrite)
             staging.replace(path)
@@ -98,12 +101,12 @@ def atomic_folder(path: Path, *, overwrite: bool = False, marker: str | None = N
     """
     ensure_writable(path, overwrite=overwrite, marker=marker)
     staging = _staging(path)
-    with _as_run_error(path, staging):
+    with disk_errors(path, staging):
         staging.mkdir(parents=True)
     try:
-        with _as_run_error(path, staging, only=_DISK):
+        with disk_errors(path, staging, only=DISK_ERRORS):
             yield staging
-        with _as_run_error(path, staging):
+        with disk_errors(path, staging):
             for file in (*staging.rglob("*"), staging):
                 _flush(file)
             ensure_writable(path, overwrite=overwrite, marker=marker)
@@ -134,8 +137,12 @@ def _staging(path: Path) -> Path:
 
 
 def _exchange(staging: Path, path: Path) -> None:
+    """Let `staging` become `path`; what was there goes."""
     if not path.exists():
         staging.rename(path)
+        return
+    if _swapped(staging, path):
+        shutil.rmtree(staging)
         return
     replaced = _staging(path)
     path.rename(replaced)
@@ -145,6 +152,16 @@ def _exchange(staging: Path, path: Path) -> None:
         replaced.rename(path)
         raise
     shutil.rmtree(replaced)
+
+
+def _swapped(one: Path, other: Path) -> bool:
+    """Whether two folders have changed names in one step, so that no moment is without either; Linux alone can."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):  # another system, or a C library from before 2018
+        return False
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of <fcntl.h> and <stdio.h>
+    return bool(renameat2(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
 def _flush(path: Path) -> None:
@@ -158,8 +175,11 @@ def _flush(path: Path) -> None:
 
 
 @contextmanager
-def _as_run_error(path: Path, staging: Path, *, only: frozenset[int] | None = None) -> Iterator[None]:
-    """Turn an OSError into a RunError that names the target; with `only`, those error numbers alone."""
+def disk_errors(path: Path, staging: Path, *, only: frozenset[int] | None = None) -> Iterator[None]:
+    """Turn an OSError into a RunError that names the target `path`.
+
+    With `only`, those error numbers alone, and whatever is said of `staging`, where the content is written first.
+    """
     try:
         yield
     except OSError as error:
@@ -173,9 +193,13 @@ def _as_run_error(path: Path, staging: Path, *, only: frozenset[int] | None = No
                 f"no space left while writing '{path}': at least {_megabytes(_size(staging))} are needed, "
                 f"{_megabytes(_free(path.parent))} are available; free some or choose another output"
             ) from error
-        if only is None or error.errno in only:
+        if only is None or error.errno in only or _is_within(error.filename, staging):
             raise RunError(f"cannot write '{path}': {error.strerror or error}") from error
         raise
+
+
+def _is_within(name: object, staging: Path) -> bool:
+    return isinstance(name, str | Path) and Path(name).is_relative_to(staging)
 
 
 def _free(folder: Path) -> int:

@@ -73,7 +73,7 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     compaction = compact(model.graph) if config.compact else Compaction()
     calibrated = calibration is not None
     deployment = deployment_of(model, config, metadata, libraries, compaction=compaction, calibrated=calibrated)
-    with staged(target) as files:
+    with staged(target, overwrite=overwrite) as files:
         progress("writing", 0.6)
         proofs = _proofs(module, model, batches, input_names)
         write_proven(deployment, files, proofs, _arrays(calibration or ()))

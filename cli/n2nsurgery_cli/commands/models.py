@@ -59,6 +59,7 @@ def _cover(
     pattern: str | None, seconds: int, gigabytes: int, output: Path | None, *, json: bool, quiet: bool, verbose: int
 ) -> None:
     with session(quiet=quiet, verbose=verbose) as progress:
+        from n2nsurgery.core.files import write_text
         from n2nsurgery.coverage.catalogue import names
         from n2nsurgery.coverage.matrix import Limits, rows
         from n2nsurgery.coverage.table import page
@@ -70,7 +71,7 @@ def _cover(
             found.append(row)
             progress(f"{row.name}: {row.outcome}", (index + 1) / len(chosen))
             if output is not None:  # after each model: a run of hours may be stopped
-                output.write_text(page(found, before), encoding="utf-8")
+                write_text(output, page(found, before))
 
     from n2nsurgery_cli.console.output import draw_coverage, show
 

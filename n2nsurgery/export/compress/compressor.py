@@ -64,7 +64,7 @@ def compress_file(  # noqa: PLR0913 - what to compress, where to, and how
     progress("running the original", 0.2)
     original = _run(source, config.input_shapes)
     metadata = {"source": _facts(source, foreign, config)}
-    with staged(target) as files:
+    with staged(target, overwrite=overwrite) as files:
         proofs = Proofs(original.batches, original.outputs, original.computed, reference="the original")
         if config.threshold is not None:
             _without_small_weights(foreign.model, config.threshold, files, proofs)

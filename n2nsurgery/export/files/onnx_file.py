@@ -11,8 +11,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from n2nsurgery.core.errors import RunError
-from n2nsurgery.core.files import ensure_writable
+from n2nsurgery.core.files import DISK_ERRORS, disk_errors, ensure_writable
 
 INLINE_LIMIT = 2_000_000_000
 """Weights beyond this many bytes go to a second file: protobuf ends at 2^31 - 1 for the whole model."""
@@ -42,20 +41,24 @@ def require_free(files: ModelFiles, *, overwrite: bool) -> None:
 
 
 @contextmanager
-def staged(files: ModelFiles) -> Iterator[ModelFiles]:
+def staged(files: ModelFiles, *, overwrite: bool = False) -> Iterator[ModelFiles]:
     """ModelFiles of the same names in a hidden folder beside `files`, to be written and checked.
 
     They move to their places where the block succeeds and are removed where it does not. The names stay the same
-    because a model refers to its external data by name. Raises RunError where the folder cannot be written.
+    because a model refers to its external data by name. Raises RunError where the folder cannot be written, UsageError
+    where the files have appeared meanwhile and `overwrite` is false.
     """
-    try:
-        files.model.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=files.model.parent, prefix=".staging-") as folder:
-            staging = ModelFiles(model=Path(folder) / files.model.name)
+    target = files.model
+    with disk_errors(target, target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=target.parent, prefix=".staging-", ignore_cleanup_errors=True)
+    with scratch as folder:
+        staging = ModelFiles(model=Path(folder) / target.name)
+        with disk_errors(target, Path(folder), only=DISK_ERRORS):
             yield staging
+        with disk_errors(target, Path(folder)):
+            require_free(files, overwrite=overwrite)
             _publish(staging, files)
-    except OSError as error:
-        raise RunError(f"cannot write '{files.model}': {error.strerror or error}") from error
 
 
 def _publish(staging: ModelFiles, files: ModelFiles) -> None:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from n2nsurgery.core import files
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.files import (
     atomic_file,
@@ -82,6 +83,7 @@ def test_a_failed_exchange_brings_the_old_folder_back(tmp_path, monkeypatch):
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fail_on_arrival)
+    monkeypatch.setattr(files, "_swapped", lambda *_: False)  # as on a system that cannot
     with (
         pytest.raises(RunError, match="cannot write"),
         atomic_folder(tmp_path / "out", overwrite=True, marker="m") as failing,
@@ -116,6 +118,15 @@ def test_what_a_disk_says_is_told_as_such(tmp_path, staged, number, message):
     with pytest.raises(RunError, match=message), staged(tmp_path / "out"):
         raise OSError(number, os.strerror(number))
     assert listing(tmp_path) == []
+
+
+def test_a_staging_file_that_may_not_be_written_is_told_by_the_name_of_its_target(tmp_path):
+    def write() -> None:
+        with atomic_file(tmp_path / "out.txt") as staging:
+            raise PermissionError(errno.EACCES, "Permission denied", str(staging))
+
+    with pytest.raises(RunError, match=r"cannot write '.*out.txt': Permission denied"):
+        write()
 
 
 def test_an_error_of_the_work_itself_passes_through(tmp_path):
