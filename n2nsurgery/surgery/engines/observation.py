@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from n2nsurgery.core.outputs import call
 from n2nsurgery.graph.model_inputs import leaves_of
-from n2nsurgery.graph.tracing.side_effects import draws_undone, unchanged
+from n2nsurgery.graph.tracing.side_effects import draws_undone, unchanged, weights_unchanged
 
 _GRADIENT = "gradient of "
 _LENGTH, _SPATIAL = 1, 2  # the dimension of tokens; the first of height and width
@@ -22,10 +22,11 @@ _LENGTH, _SPATIAL = 1, 2  # the dimension of tokens; the first of height and wid
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """In which mode a model is run, and on what."""
+    """In which mode a model is run, on what, and whether its gradients are looked at."""
 
     training: bool
     inputs: Mapping[str, Any]
+    gradients: bool = True
 
     def __str__(self) -> str:
         shapes = ", ".join(str(tuple(value.shape)) for value in tree_leaves(self.inputs) if isinstance(value, Tensor))
@@ -34,9 +35,13 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What one forward and backward pass showed, by name (`output 0`, `buffer norm.running_mean`, `gradient ...`)."""
+    """What one forward and backward pass showed, by name (`output 0`, `buffer norm.running_mean`, `gradient ...`).
+
+    `settled`: the names of the gradients that were looked at when they came, and let go.
+    """
 
     values: Mapping[str, object]
+    settled: frozenset[str] = frozenset()
 
     @property
     def gradients(self) -> dict[str, object]:
@@ -79,18 +84,29 @@ def _other_size(tensor: Tensor) -> Tensor:
     return tensor[: size // 2] if size > 1 else torch.cat([tensor, tensor])
 
 
-def observe(module: nn.Module, case: Case) -> Observation:
-    """What `module` shows in this case. Modes, buffers, attributes and random generators are as before at the end."""
-    parameters = dict(module.named_parameters())
+def observe(module: nn.Module, case: Case, settles: Callable[[str, Tensor], bool] | None = None) -> Observation:
+    """What `module` shows in this case. Modes, buffers, attributes and random generators are as before at the end.
+
+    `settles`: is given the name and the value of a gradient as soon as there is one, and says whether that was all it
+    is needed for. Such a gradient takes no memory from then on; the parameters' `grad` is lost then.
+    """
+    parameters = {f"{_GRADIENT}{name}": each for name, each in module.named_parameters() if each.requires_grad}
     values: dict[str, object] = {}
-    with _at_rest(module), torch.random.fork_rng(), draws_undone(), torch.enable_grad():
+    settled: set[str] = set()
+    with _at_rest(module), torch.random.fork_rng(), draws_undone(), torch.set_grad_enabled(case.gradients):
         module.train(case.training)
         outputs = list(leaves_of(call(module, _detached(case.inputs))))
         values |= {f"output {number}": _plain(value) for number, value in enumerate(outputs)}
         values |= {f"buffer {name}": _plain(buffer) for name, buffer in module.named_buffers()}
-        gradients = _gradients(outputs, parameters)
-        values |= {f"{_GRADIENT}{name}": gradient for name, gradient in gradients.items()}
-    return Observation(values=values)
+        loss = _loss(outputs) if parameters else None
+        if loss is None:
+            values |= dict.fromkeys(parameters) if case.gradients else {}
+        elif settles is None:
+            found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+            values |= zip(parameters, found, strict=True)
+        else:
+            values |= _unsettled(loss, parameters, settles, settled)
+    return Observation(values=values, settled=frozenset(settled))
 
 
 def written_attributes(module: nn.Module, inputs: Mapping[str, Any]) -> tuple[str, ...]:
@@ -124,14 +140,10 @@ def _content(module: nn.Module) -> dict[str, tuple[int, int]]:
 @contextmanager
 def _at_rest(module: nn.Module) -> Iterator[None]:
     modes = [(child, child.training) for child in module.modules()]
-    weights = [(parameter, parameter.detach().clone()) for parameter in module.parameters()]
     try:
-        with unchanged(module):
+        with weights_unchanged(module), unchanged(module):
             yield
     finally:
-        with torch.no_grad():
-            for parameter, value in weights:  # a forward may write to them, as momentum encoders do
-                parameter.copy_(value)
         for child, mode in modes:
             child.training = mode
 
@@ -144,14 +156,38 @@ def _plain(value: object) -> object:
     return value.detach().clone() if isinstance(value, Tensor) else value
 
 
-def _gradients(outputs: list[Any], parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor | None]:
-    """The gradients of a weighted sum of all outputs; None where no output depends on a parameter."""
+def _loss(outputs: list[Any]) -> Tensor | None:
+    """A weighted sum of all outputs; None where none has a gradient."""
     losses = [_weighted(value) for value in outputs if isinstance(value, Tensor) and value.requires_grad]
-    wanted = {name: parameter for name, parameter in parameters.items() if parameter.requires_grad}
-    if not losses or not wanted:
-        return dict.fromkeys(wanted)
-    found = torch.autograd.grad(torch.stack(losses).sum(), list(wanted.values()), allow_unused=True)
-    return dict(zip(wanted, found, strict=True))
+    return torch.stack(losses).sum() if losses else None
+
+
+def _unsettled(
+    loss: Tensor, parameters: Mapping[str, nn.Parameter], settles: Callable[[str, Tensor], bool], settled: set[str]
+) -> dict[str, Tensor | None]:
+    """The gradients by name but for those that are settled, whose names are added to `settled`."""
+
+    def arrived(name: str, parameter: Tensor) -> None:
+        assert parameter.grad is not None
+        if settles(name, parameter.grad):
+            parameter.grad = None
+            settled.add(name)
+        else:  # more of it has come
+            settled.discard(name)
+
+    handles = []
+    for name, parameter in parameters.items():
+        parameter.grad = None  # a forward may have left one there
+        hook = functools.partial(arrived, name)
+        handles.append(parameter.register_post_accumulate_grad_hook(hook))  # type: ignore[no-untyped-call]
+    try:
+        loss.backward(inputs=list(parameters.values()))  # type: ignore[no-untyped-call]
+        return {name: each.grad for name, each in parameters.items() if name not in settled}
+    finally:
+        for handle in handles:
+            handle.remove()
+        for parameter in parameters.values():
+            parameter.grad = None
 
 
 def _weighted(value: Tensor) -> Tensor:

@@ -12,10 +12,14 @@ from n2nsurgery import apply
 from n2nsurgery.core.errors import RunError, TraceError
 from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.surgery.engines.attach import attach_skips
-from n2nsurgery.surgery.engines.gate import require_same
+from n2nsurgery.surgery.engines.gate import require_harmless, require_same
 from n2nsurgery.surgery.engines.observation import cases_of, larger_cases, observe
 
 X = torch.linspace(-2, 2, 12).reshape(4, 3)
+
+
+def layers_of() -> nn.Sequential:
+    return nn.Sequential(*(m for _ in range(5) for m in (nn.Linear(3, 3), nn.ReLU())))
 
 
 def traced(model: nn.Module):
@@ -113,7 +117,7 @@ class Moody(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*(m for _ in range(5) for m in (nn.Linear(3, 3), nn.ReLU())))
+        self.layers = layers_of()
 
     def forward(self, x: Tensor) -> Tensor:
         rows = x.tolist() if type(x) is Tensor else [None] * 4
@@ -129,26 +133,80 @@ def test_a_forward_that_takes_another_path_than_the_traced_one_is_refused_with_t
 def test_too_little_memory_is_no_fault_of_the_model(monkeypatch):
     calls = []
 
-    def scarce(module, case):
+    def scarce(module, case, settles=None):
         calls.append(module)
         if len(calls) > 1:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
-        return observe(module, case)
+        return observe(module, case, settles)
 
     monkeypatch.setattr("n2nsurgery.surgery.engines.gate.observe", scarce)
-    layers = nn.Sequential(*(m for _ in range(5) for m in (nn.Linear(3, 3), nn.ReLU())))
     with pytest.raises(RunError, match=r"too little memory to compare Sequential with and without skips .train mode"):
-        apply(layers, density=0.9, example_inputs=X)
+        apply(layers_of(), density=0.9, example_inputs=X)
 
 
 def test_a_case_that_the_model_alone_has_no_memory_for_is_told(monkeypatch, caplog):
-    def scarce(_module, _case):
+    def scarce(_module, _case, _settles=None):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
 
     monkeypatch.setattr("n2nsurgery.surgery.engines.gate.observe", scarce)
-    layers = nn.Sequential(*(m for _ in range(5) for m in (nn.Linear(3, 3), nn.ReLU())))
-    apply(layers, density=0.9, example_inputs=X)
+    apply(layers_of(), density=0.9, example_inputs=X)
     assert "not compared: Sequential fails in train mode" in caplog.text
+
+
+def test_both_sides_share_the_memory_of_their_weights_and_gradients_are_let_go_one_by_one(monkeypatch):
+    model = layers_of()
+    model[0].weight.grad = torch.ones(3, 3)
+    plan = apply(model, density=0.9, example_inputs=X).plan
+    seen = []
+
+    def watched(module, case, settles=None):
+        found = observe(module, case, settles)
+        seen.append((module, found))
+        return found
+
+    monkeypatch.setattr("n2nsurgery.surgery.engines.gate.observe", watched)
+    require_harmless(model, plan, {"input": X})
+    twins = [(module, found) for module, found in seen if module is not model]
+    assert len(twins) == 3
+    for twin, found in twins:
+        assert twin[0].weight.data_ptr() == model[0].weight.data_ptr()
+        assert found.settled >= {f"gradient of {name}" for name, _ in model.named_parameters()}
+        assert not found.gradients
+        assert all(parameter.grad is None for parameter in twin.parameters())
+    assert torch.equal(model[0].weight.grad, torch.ones(3, 3))
+
+
+@pytest.mark.parametrize(("factor", "found"), [(1 + 1e-6, False), (1.01, True), (0.0, True)])
+def test_a_gradient_that_a_skip_changes_is_found(monkeypatch, factor, found):
+    def planted(module, skips, routes):
+        insertions = attach_skips(module, skips, routes)
+        module[2].weight.register_hook(lambda gradient: gradient * factor)
+        return insertions
+
+    monkeypatch.setattr("n2nsurgery.surgery.engines.gate.attach_skips", planted)
+    model = layers_of()
+    for parameter in model.parameters():
+        nn.init.constant_(parameter, 0.3)  # no unit is dead
+    with pytest.raises(TraceError, match=r"gradient of 2\.weight differs") if found else nullcontext():
+        apply(model, density=0.9, example_inputs=X + 2.5)
+
+
+def test_larger_inputs_are_compared_without_gradients_where_those_have_no_memory(monkeypatch, caplog):
+    compared = []
+
+    def scarce(module, case, settles=None):
+        larger = next(iter(case.inputs.values())).shape[1:] != images.shape[1:]
+        if larger and case.gradients and settles is not None:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+        compared.append((larger, case.gradients))
+        return observe(module, case, settles)
+
+    monkeypatch.setattr("n2nsurgery.surgery.engines.gate.observe", scarce)
+    images = torch.linspace(-1, 1, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8)
+    convs = nn.Sequential(*(m for _ in range(5) for m in (nn.Conv2d(3, 3, 3, padding=1), nn.ReLU())))
+    apply(convs, density=0.9, example_inputs=images)
+    assert compared[-3:] == [(True, True), (True, False), (True, False)]
+    assert "too little memory to compare gradients: eval mode" in caplog.text
 
 
 class Restless(nn.Module):
@@ -158,7 +216,7 @@ class Restless(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.Sequential(*(m for _ in range(5) for m in (nn.Linear(3, 3), nn.ReLU())))
+        self.layers = layers_of()
 
     def forward(self, x: Tensor) -> Tensor:
         Restless.calls += 1
