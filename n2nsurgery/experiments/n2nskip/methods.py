@@ -7,6 +7,7 @@ N2NSkip "as in the paper" has half of the kept weights in random skips with the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Unpack
 
@@ -106,6 +107,18 @@ def surgery_of(method: str, density: float) -> SurgeryConfig | None:
     if base not in _METHODS:
         raise unknown("method", method, (*_METHODS, *RULES))
     return _METHODS[base](1.0 if rule == "GMP" else density)
+
+
+def surgery_left_by(method: str, density: float) -> SurgeryConfig:
+    """What asks for a network of the size that a finished run of `method` leaves: pruned to the end, faded skips gone.
+
+    Raises UnknownNameError, and ValueError for the dense network.
+    """
+    _, base = _parts(method)
+    asked = surgery_of(base, density)
+    if asked is None:
+        raise ValueError(f"{method} is not pruned")
+    return replace(asked, skip="none") if method.endswith(_FADING) else asked
 
 
 def dynamics_of(method: str, density: float) -> DynamicsConfig | None:

@@ -23,7 +23,17 @@ from n2nsurgery.experiments.n2nskip.grid import (
     table2_subject,
     train_grid,
 )
-from n2nsurgery.experiments.n2nskip.methods import NORMALIZED, ONE_TO_ONE, TWO_BLOCKS, equal, fading, surgery_of
+from n2nsurgery.experiments.n2nskip.methods import (
+    DENSE,
+    NORMALIZED,
+    ONE_TO_ONE,
+    TWO_BLOCKS,
+    equal,
+    fading,
+    surgery_left_by,
+    surgery_of,
+    with_rule,
+)
 from n2nsurgery.experiments.n2nskip.paper_networks import CIFAR_DENSITIES, printed
 from n2nsurgery.experiments.n2nskip.tables import better
 from n2nsurgery.experiments.paper.reproduce import run
@@ -191,6 +201,13 @@ def test_methods_differ_in_where_skips_lead_and_how_weights_are_shared():
     assert [asked.skip_placement for asked in where.values()] == ["two-blocks", "avoid-residual", "two-blocks"]
     for method in ("RP", ONE_TO_ONE, "ResSkip-RP"):
         assert replace(surgery_of(equal(method), 0.05), allocation="erk") == surgery_of(method, 0.05)
+
+
+def test_what_a_run_leaves_is_pruned_to_the_end_and_without_the_skips_that_faded():
+    assert surgery_left_by(with_rule("GMP", ONE_TO_ONE), 0.05) == surgery_of(ONE_TO_ONE, 0.05)
+    assert surgery_left_by(fading(ONE_TO_ONE), 0.05) == replace(surgery_of(ONE_TO_ONE, 0.05), skip="none")
+    with pytest.raises(ValueError, match="dense is not pruned"):
+        surgery_left_by(DENSE, 0.05)
 
 
 def test_a_fading_method_is_tested_without_its_skips(tmp_path):

@@ -1,0 +1,142 @@
+"""Accuracy beside speed and size: the methods of `reproduce accuracy`, timed on ONNX Runtime at one sample.
+
+    uv run n2nsurgery reproduce accuracy --scale small --data DIR -o FOLDER
+    uv run python benchmarks/accuracy_and_speed.py FOLDER/accuracy.json [--seconds 20]
+
+Accuracy, non-zeros and training time are read from the finished runs of the experiment. Speed and size are those of a
+network of the same counts with random weights, exported in the portable format: neither depends on the values. All of
+a network's files take turns on one thread with its dense file, in CPU time of the process. Prints one Markdown table
+for each network, and draws accuracy against milliseconds into FOLDER (accuracy-and-speed.png and .svg).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from compare import cpu_turn
+
+import n2nsurgery
+from n2nsurgery.experiments.n2nskip.methods import DENSE, surgery_left_by
+from n2nsurgery.experiments.paper.panels import Panel, PanelCurve, draw
+from n2nsurgery.export.ort.bench_inputs import feed_of
+from n2nsurgery.export.ort.interleaved import take_turns, warm_up
+from n2nsurgery.export.ort.providers import session
+from n2nsurgery.runtime import library_path
+
+_TIME = "CPU milliseconds of one sample on ONNX Runtime"
+_ACCURACY = "test accuracy, %"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A method's finished runs, as the experiment's table has them."""
+
+    method: str
+    density: float
+    accuracy: str  # mean and deviation over the runs, percent
+    runs: int
+    nonzeros: str
+    macs: float  # millions
+    seconds: float  # of training, the fastest run
+
+    @property
+    def mean(self) -> float:
+        """Percent."""
+        return float(self.accuracy.split()[0])
+
+
+def finished(table: dict[str, Any]) -> list[Trained]:
+    """The rows that have runs."""
+    places = {name: place for place, name in enumerate(table["columns"])}
+    names = ("method", "density, %", _ACCURACY, "runs", "non-zeros", "MACs, M", "seconds at best")
+    rows = [[row[places[name]] for name in names] for row in table["rows"] if row[places["runs"]]]
+    return [
+        Trained(
+            method=str(method), density=float(percent) / 100, accuracy=str(accuracy), runs=int(runs),
+            nonzeros=f"{nonzeros:,}" if isinstance(nonzeros, int) else str(nonzeros), macs=float(macs),
+            seconds=float(seconds),
+        )
+        for method, percent, accuracy, runs, nonzeros, macs, seconds in rows
+    ]  # fmt: skip
+
+
+def files(model: str, rows: list[Trained], folder: Path) -> list[Path]:
+    """A file for each row; the dense network's is of the dense format."""
+    paths = []
+    for number, row in enumerate(rows):
+        dense = row.method == DENSE
+        asked = surgery_left_by("RP" if dense else row.method, 0.05 if dense else row.density)
+        path = folder / f"{model}-{number}.onnx"
+        n2nsurgery.export_onnx(n2nsurgery.apply(model, config=asked), path, format="dense" if dense else "portable")
+        paths.append(path)
+    return paths
+
+
+def milliseconds(paths: list[Path], seconds: float) -> np.ndarray:
+    """Of every file in every round (files x rounds), CPU time."""
+    sessions = [session(path, threads=1, libraries=(library_path(),)) for path in paths]
+    feed = feed_of(sessions[0], 1)
+    runs = [partial(opened.run, None, feed) for opened in sessions]
+    for run in runs:
+        warm_up(run)
+    return 1000 * take_turns([partial(cpu_turn, run) for run in runs], seconds=seconds, rounds=30)
+
+
+def lines(rows: list[Trained], paths: list[Path], times: np.ndarray) -> Iterator[str]:
+    """The table's."""
+    yield (
+        "| method | density, % | test accuracy, % | runs | non-zeros | MACs, M | ms | times as fast as dense |"
+        " file kB | training s |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for row, path, own in zip(rows, paths, times, strict=True):
+        low, middle, high = np.quantile(times[0] / own, [0.25, 0.5, 0.75])
+        yield (
+            f"| {row.method} | {100 * row.density:g} | {row.accuracy} | {row.runs} | {row.nonzeros} | {row.macs:.3f} |"
+            f" {np.median(own):.3f} | {middle:.2f} [{low:.2f}, {high:.2f}] | {path.stat().st_size / 1000:.0f} |"
+            f" {row.seconds:.0f} |"
+        )
+
+
+def curves(rows: list[Trained], times: np.ndarray) -> tuple[PanelCurve, ...]:
+    """One for each method, over its densities."""
+    medians = np.median(times, axis=1)
+    found = []
+    for number, method in enumerate(dict.fromkeys(row.method for row in rows)):
+        own = [(float(medians[place]), row.mean) for place, row in enumerate(rows) if row.method == method]
+        x, y = zip(*sorted(own), strict=True)
+        found.append(PanelCurve(label=method, x=x, y=y, spread=(None,) * len(x), colour=number))
+    return tuple(found)
+
+
+def main() -> None:
+    """Measure, print and draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    arguments = parser.parse_args()
+    panels = []
+    for table in json.loads(arguments.results.read_text(encoding="utf-8"))["tables"]:
+        rows = finished(table) if _ACCURACY in table["columns"] else []
+        if not rows:
+            continue
+        if rows[0].method != DENSE:  # what the others are compared with
+            rows.insert(0, Trained(method=DENSE, density=1, accuracy="nan", runs=0, nonzeros="", macs=0, seconds=0))
+        with tempfile.TemporaryDirectory() as folder:
+            paths = files(table["title"].split()[0], rows, Path(folder))
+            times = milliseconds(paths, arguments.seconds)
+            print(f"{table['title']}\n", *lines(rows, paths, times), "", sep="\n")
+        panels.append(Panel(title=table["title"], x_label=_TIME, y_label=_ACCURACY, curves=curves(rows, times)))
+    draw(arguments.results.parent, "accuracy-and-speed", panels)
+
+
+if __name__ == "__main__":
+    main()
