@@ -23,6 +23,7 @@ class ExportOptions(TypedDict, total=False):
 
     format: Form
     values: Values
+    packed: bool
     compact: bool
     measure: bool
     report: bool
@@ -33,7 +34,8 @@ class ExportConfig:
     """What the file looks like, and how it is decided.
 
     `format`: `portable` (small everywhere, fast with the sparse runtime), `inlined` (small, standard operators only) or
-    `dense`. `values`: kept weights as `fp32`, `fp16` or `int8`. `compact`: remove channels that are provably constant
+    `dense`. `values`: kept weights as `fp32`, `fp16` or `int8`. `packed`: exponents of `fp32` values
+    are packed, without a rounding (codec/packed.py). `compact`: remove channels that are provably constant
     or unused. `measure`: choose sparse or dense layer by layer by measuring both on this machine, which needs the
     sparse runtime; otherwise the choice is predicted from the network alone, so that an export can be repeated.
     `report`: measure the network's connectivity and put a summary of it into the metadata.
@@ -45,6 +47,9 @@ class ExportConfig:
         default="portable", metadata=option("coded weights, ordinary ones, or codes in standard operators")
     )
     values: Values = field(default="fp32", metadata=option("what coded weights are stored as"))
+    packed: bool = field(
+        default=False, metadata=option("pack exponents of fp32 values: a smaller file that takes longer to load")
+    )
     compact: bool = field(default=False, metadata=option("remove channels that are provably constant or unused"))
     measure: bool = field(
         default=False, metadata=option("time each layer, sparse against dense, and keep what is faster here")
@@ -58,6 +63,11 @@ class ExportConfig:
             raise UsageError(
                 f"is {self.values}, which needs coded weights: choose the format portable or inlined",
                 field="values", joint=" ",
+            )  # fmt: skip
+        if self.packed and (self.format == "dense" or self.values != "fp32"):
+            raise UsageError(
+                f"is for coded weights in fp32, not for {self.values} in the format {self.format}",
+                field="packed", joint=" ",
             )  # fmt: skip
         if self.measure and self.format != "portable":
             raise UsageError(

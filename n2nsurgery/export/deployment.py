@@ -43,6 +43,10 @@ class CodingOptions(Protocol):
         """What coded weights are stored as."""
 
     @property
+    def packed(self) -> bool:
+        """Whether values of float32 are packed."""
+
+    @property
     def measure(self) -> bool:
         """Whether layers are measured."""
 
@@ -83,7 +87,7 @@ def deployment_of(  # noqa: PLR0913 - a model, what is wanted of it, and what de
     race = race_with(libraries) if wanted.measure else None
     largest = LARGEST_MULTIPLIED if calibrated else LARGEST_INT8
     values = None if wanted.format == "dense" else wanted.values
-    decided = tuple(codings(model.graph, values, race, largest=largest))
+    decided = tuple(codings(model.graph, values, race, largest=largest, packed=wanted.packed))
     integers: tuple[IntegerLayer, ...] = ()
     if calibrated:
         decided, integers = with_integers(decided)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from n2nsurgery.export.codec import bits, gaps
 from n2nsurgery.export.codec.choose import OVERHEAD, choose
 from n2nsurgery.export.codec.coded import encode
+from n2nsurgery.export.codec.packed import pack, unpack
 from n2nsurgery.export.codec.values import BYTES, VALUES, store
 
 
@@ -30,6 +31,24 @@ def test_a_code_decodes_to_the_rounded_weight(weight, code, values):
     coded = encode(stored, code)
     assert np.array_equal(coded.decoded(), stored.restored())
     assert coded.nnz == np.count_nonzero(stored.array)
+
+
+@given(
+    numel=st.integers(150, 3000),
+    seed=st.integers(0, 2**32),
+    exponents=st.sampled_from([(0, 254), (100, 140), (120, 127), (127, 127)]),
+    zeros=st.sampled_from([0, 0.1, 1]),
+)
+def test_packed_floats_unpack_to_the_same_bits(numel, seed, exponents, zeros):
+    generator = np.random.default_rng(seed)
+    words = generator.integers(0, 2**32, numel, np.uint32) & np.uint32(0x807FFFFF)
+    exponent = generator.integers(max(1, exponents[0]), exponents[1], numel, np.uint32, endpoint=True)
+    words = np.where(generator.random(numel) < zeros, 0, words | exponent << 23).astype(np.uint32)
+    packed = pack(words.view(np.float32))
+    if packed is None:
+        assert numel < 2000 or exponents[1] - exponents[0] > 7  # there is nothing to gain
+    else:
+        assert np.array_equal(unpack(packed).view(np.uint32), words)
 
 
 @given(weight=weights(), values=st.sampled_from(VALUES))

@@ -20,8 +20,8 @@ from n2nsurgery.export.capture.capture import TRANSPOSED
 
 Array = NDArray[Any]
 
-_VALUES = ".values"
-"""Suffix of the tensor that holds the kept values of a coded weight."""
+_VALUES = (".values", ".significands")
+"""Suffixes of the tensor that holds the kept values of a coded weight, as they are or packed."""
 
 
 class Constants:
@@ -47,7 +47,8 @@ class Constants:
 
     def parameter(self, name: str) -> str:
         """The name of the parameter that a constant is, or was computed from; its own where there is none."""
-        return self._origins.get(name, name).removesuffix(TRANSPOSED).removesuffix(_VALUES)
+        origin = self._origins.get(name, name).removesuffix(TRANSPOSED)
+        return origin.rpartition(".")[0] if origin.endswith(_VALUES) else origin
 
     def coded(self, name: str) -> bool:
         """Whether a constant was decoded from kept values and their places."""

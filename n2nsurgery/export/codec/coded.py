@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.export.codec import bits, gaps
 from n2nsurgery.export.codec.choose import GAP_TYPES, Code
+from n2nsurgery.export.codec.packed import PackedFloats, pack
 from n2nsurgery.export.codec.values import FLOAT, StoredValues
 
 Array = NDArray[np.generic]
@@ -19,7 +20,10 @@ Array = NDArray[np.generic]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CodedWeight:
-    """`shape` and `type` of the weight; `places`: steps or bitmask; `values` as in StoredValues, like `scales`."""
+    """`shape` and `type` of the weight; `places`: steps or bitmask; `values` as in StoredValues, like `scales`.
+
+    `packed` is what the file holds in the place of `values`, where it is not None.
+    """
 
     shape: tuple[int, ...]
     code: Code
@@ -27,11 +31,13 @@ class CodedWeight:
     values: Array
     scales: NDArray[np.float32] | None = None
     type: np.dtype[Any] = FLOAT
+    packed: PackedFloats | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors."""
-        return self.places.nbytes + self.values.nbytes + (self.scales.nbytes if self.scales is not None else 0)
+        values = self.packed or self.values
+        return self.places.nbytes + values.nbytes + (self.scales.nbytes if self.scales is not None else 0)
 
     @property
     def nnz(self) -> int:
@@ -50,8 +56,11 @@ class CodedWeight:
         return StoredValues(array=array, scales=self.scales, type=self.type).restored()
 
 
-def encode(stored: StoredValues, code: Code) -> CodedWeight:
-    """`stored` in one of the sparse codes; a weight of value zero is not kept."""
+def encode(stored: StoredValues, code: Code, *, packed: bool = False) -> CodedWeight:
+    """`stored` in one of the sparse codes; a weight of value zero is not kept.
+
+    `packed`: values of float32 are packed where that is smaller.
+    """
     flat = stored.array.reshape(-1)
     positions = np.flatnonzero(flat).astype(np.int64)
     values: Array = flat[positions]
@@ -60,5 +69,11 @@ def encode(stored: StoredValues, code: Code) -> CodedWeight:
     else:
         places, values = gaps.encode(positions, values, GAP_TYPES[code])
     return CodedWeight(
-        shape=stored.array.shape, code=code, places=places, values=values, scales=stored.scales, type=stored.type
+        shape=stored.array.shape,
+        code=code,
+        places=places,
+        values=values,
+        scales=stored.scales,
+        type=stored.type,
+        packed=pack(values) if packed and values.dtype == FLOAT else None,
     )

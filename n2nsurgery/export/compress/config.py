@@ -25,6 +25,7 @@ class CompressOptions(TypedDict, total=False):
 
     format: CodedForm
     values: Values
+    packed: bool
     measure: bool
     threshold: float | None
     input_shapes: Mapping[str, Any]
@@ -39,9 +40,9 @@ class CompressOptions(TypedDict, total=False):
 class CompressConfig:
     """What the small file looks like, and how it is proven.
 
-    `format`, `values` and `measure` as in ExportConfig. `threshold`: weights of layers with a smaller absolute value
-    become zero first; None changes no weight. `input_shapes`: by the input's name, the shape that the proof runs
-    with, batch included, as sizes or as text (`1x3x224x224`); only for sizes that the file leaves open.
+    `format`, `values`, `packed` and `measure` as in ExportConfig. `threshold`: weights of layers with a smaller
+    absolute value become zero first; None changes no weight. `input_shapes`: by the input's name, the shape that the
+    proof runs with, batch included, as sizes or as text (`1x3x224x224`); only for sizes that the file leaves open.
 
     Of a file that holds weights alone: `model` is the network they belong to, named as for `n2nsurgery apply`, with
     `num_classes` and `input_size`; `weights_key` and `weights_prefix` as in WeightsConfig. Raises UsageError, with the
@@ -52,6 +53,9 @@ class CompressConfig:
         default="portable", metadata=option("codes with sparse operators, or in standard operators alone")
     )
     values: Values = field(default="fp32", metadata=option("what coded float32 weights are stored as"))
+    packed: bool = field(
+        default=False, metadata=option("pack exponents of fp32 values: a smaller file that takes longer to load")
+    )
     measure: bool = field(
         default=False, metadata=option("time each layer, sparse against dense, and keep what is faster here")
     )
@@ -86,6 +90,8 @@ class CompressConfig:
     def __post_init__(self) -> None:
         """Raise UsageError for values that are not allowed or do not go together."""
         check_options(self)
+        if self.packed and self.values != "fp32":
+            raise UsageError(f"is for values in fp32, not {self.values}", field="packed", joint=" ")
         if self.measure and self.format != "portable":
             raise UsageError(
                 f"needs sparse kernels, which the format {self.format} has not: choose portable",

@@ -25,7 +25,7 @@ _CASTS = """
 LEAST_OPSET = 13
 """The oldest operator set that the bodies can be written in."""
 
-_BITWISE_AND = 18
+BITWISE_AND = 18
 _LOWEST_BIT = "bits = BitwiseAnd (shifted, one)"
 _LOWEST_BIT_BEFORE = "two = Constant <value = uint8 {2}> ()\n    bits = Mod (shifted, two)"
 
@@ -168,7 +168,7 @@ def decoding(*, bits: bool, opset: int) -> str:
 
 
 def _flat(*, bits: bool, opset: int) -> tuple[str, str]:
-    masked = _BITS if opset >= _BITWISE_AND else _BITS.replace(_LOWEST_BIT, _LOWEST_BIT_BEFORE)
+    masked = _BITS if opset >= BITWISE_AND else _BITS.replace(_LOWEST_BIT, _LOWEST_BIT_BEFORE)
     return _CASTS, masked if bits else _GAPS
 
 

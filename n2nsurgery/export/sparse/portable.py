@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from onnx_ir.convenience import replace_nodes_and_values
 
 from n2nsurgery.export.codec.coded import CodedWeight
+from n2nsurgery.export.codec.packed import PackedFloats
 from n2nsurgery.export.codec.values import FLOAT
 from n2nsurgery.export.sparse.functions import function
 from n2nsurgery.export.sparse.fusion_matches import FusionMatch
 from n2nsurgery.export.sparse.operators import DOMAIN, GEOMETRY, VERSION, DecodedType, Kind, Operator
+from n2nsurgery.export.sparse.unpacking import PACKED_TENSORS, UNPACK_FLOATS, unpacking_function
 from n2nsurgery.export.sparse.weight_coding import WeightCoding
 
 
@@ -39,21 +41,38 @@ def rewrite(model: ir.Model, all_codings: Sequence[WeightCoding]) -> None:
         used |= {operator.name: operator for operator in operators}
         model.graph.initializers.pop(str(coding.initializer.name))
     opset = model.graph.opset_imports[""]
-    for operator in used.values():
-        local = function(operator, opset)
+    functions = [function(operator, opset) for operator in used.values()]
+    if any(coding.coded and coding.coded.packed for coding in all_codings):
+        functions.append(unpacking_function(opset))
+    for local in functions:
         model.functions[local.identifier()] = local
     if used:
         model.opset_imports[DOMAIN] = VERSION
 
 
 def register_code(graph: ir.Graph, coding: WeightCoding) -> tuple[ir.Value, ...]:
-    """The initializers of a coded weight, added to the graph: places, values and, where it has them, scales."""
+    """The constants of a coded weight, added to the graph: places, values and, where it has them, scales."""
     coded, record = coding.coded, coding.record
     assert coded is not None
-    arrays = {record.places: coded.places, f"{record.name}.values": coded.values}
+    values = f"{record.name}.values"
+    given = [
+        initializer(graph, record.places, coded.places),
+        _unpacked(graph, record.name, coded.packed) if coded.packed else initializer(graph, values, coded.values),
+    ]
     if coded.scales is not None:
-        arrays[f"{record.name}.scales"] = coded.scales
-    return tuple(initializer(graph, name, array) for name, array in arrays.items())
+        given.append(initializer(graph, f"{record.name}.scales", coded.scales))
+    return tuple(given)
+
+
+def _unpacked(graph: ir.Graph, name: str, packed: PackedFloats) -> ir.Value:
+    """The values of the weight `name`, computed of their packed form."""
+    tensors = [initializer(graph, f"{name}.{part}", getattr(packed, part)) for part in PACKED_TENSORS]
+    node = ir.node(UNPACK_FLOATS, tensors, domain=DOMAIN, name=f"unpack_{name}")
+    values = node.outputs[0]
+    values.name = f"{name}.values"
+    values.shape, values.type = ir.Shape(packed.significands.shape[1:]), ir.TensorType(ir.DataType.FLOAT)
+    graph.insert_before(graph[0], node)
+    return values
 
 
 def initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
@@ -143,6 +162,8 @@ def _decode_before_use(graph: ir.Graph, coding: WeightCoding, code: tuple[ir.Val
     node.outputs[0].name = f"{name}.decoded"
     decoded.name = str(whole.name)
     decoded.shape, decoded.type = whole.shape, whole.type
-    if len(graph):
+    if (unpacking := code[1].producer()) is not None:
+        graph.insert_after(unpacking, nodes)
+    elif len(graph):
         graph.insert_before(graph[0], nodes)
     return operator

@@ -12,6 +12,8 @@ from onnx import numpy_helper
 
 from n2nsurgery.core.errors import InvalidFileError, VerificationError
 from n2nsurgery.export.codec.coded import CodedWeight
+from n2nsurgery.export.codec.packed import PackedFloats, unpack
+from n2nsurgery.export.sparse.unpacking import PACKED_TENSORS
 from n2nsurgery.export.sparse.weight_record import WeightRecord
 
 Tensors = Mapping[str, onnx.TensorProto]
@@ -35,7 +37,7 @@ def kept_count(record: WeightRecord, tensors: Tensors) -> int:
     """Weights that are not zero, counted in the tensors."""
     if record.code == "dense":
         return int(np.count_nonzero(_array(tensors, record.initializer)))
-    return int(np.count_nonzero(_array(tensors, f"{record.name}.values")))
+    return int(np.count_nonzero(_values(record, tensors)))
 
 
 def stored_bytes(record: WeightRecord, tensors: Tensors) -> int:
@@ -48,7 +50,8 @@ def tensor_names(record: WeightRecord) -> Iterable[str]:
     if record.code == "dense":
         return (record.initializer,)
     scales = (f"{record.name}.scales",) if record.scaled else ()
-    return (record.places, f"{record.name}.values", *scales)
+    values = (f"{record.name}.{part}" for part in (PACKED_TENSORS if record.packed else ("values",)))
+    return (record.places, *values, *scales)
 
 
 def weight(record: WeightRecord, tensors: Tensors) -> NDArray[Any]:
@@ -64,7 +67,7 @@ def _decoded(record: WeightRecord, tensors: Tensors) -> NDArray[np.float32]:
         shape=record.shape,
         code=record.code,
         places=_array(tensors, record.places),
-        values=_array(tensors, f"{record.name}.values"),
+        values=_values(record, tensors),
         scales=_array(tensors, f"{record.name}.scales") if record.scaled else None,
         type=np.dtype(record.type),
     )
@@ -72,6 +75,17 @@ def _decoded(record: WeightRecord, tensors: Tensors) -> NDArray[np.float32]:
         return coded.decoded()
     except InvalidFileError as error:
         raise VerificationError(f"the code of '{record.name}' is damaged: {error}") from error
+
+
+def _values(record: WeightRecord, tensors: Tensors) -> NDArray[Any]:
+    """The values of a coded weight; VerificationError where their packed form is none."""
+    if not record.packed:
+        return _array(tensors, f"{record.name}.values")
+    parts = {part: _array(tensors, f"{record.name}.{part}") for part in PACKED_TENSORS}
+    try:
+        return unpack(PackedFloats(**parts))
+    except InvalidFileError as error:
+        raise VerificationError(f"the values of '{record.name}' are damaged: {error}") from error
 
 
 def _array(tensors: Tensors, name: str) -> NDArray[Any]:

@@ -64,15 +64,22 @@ class WeightCoding:
 
 
 def codings(
-    graph: ir.Graph, values: Values | None, race: Race | None = None, *, largest: int = LARGEST_INT8
+    graph: ir.Graph,
+    values: Values | None,
+    race: Race | None = None,
+    *,
+    largest: int = LARGEST_INT8,
+    packed: bool = False,
 ) -> Iterator[WeightCoding]:
     """What is to become of every initializer with two or more dimensions, in their order; `values` None: nothing.
 
     With a `race`, layers that have a sparse kernel are measured, and only the others are predicted. `largest`: as for
-    `store`.
+    `store`; `packed` as for `encode`.
     """
     weights = [(value, tensor) for value in graph.initializers.values() if (tensor := _weight(value)) is not None]
-    network = _Network(graph=graph, race=race, largest=largest, size=sum(tensor.nbytes for _, tensor in weights))
+    network = _Network(
+        graph=graph, race=race, largest=largest, packed=packed, size=sum(tensor.nbytes for _, tensor in weights)
+    )
     for initializer, tensor in weights:
         if values is None:
             yield _kept_dense(initializer, tensor.numpy(), "the format is dense")
@@ -87,6 +94,7 @@ class _Network:
     graph: ir.Graph
     race: Race | None
     largest: int
+    packed: bool
     size: int
 
     @cached_property
@@ -115,7 +123,7 @@ def _coding(network: _Network, initializer: ir.Value, values: Values) -> WeightC
     choice = choose(np.flatnonzero(stored.array).astype(np.int64), array.size, value_bytes, array.itemsize)
     if choice.code == "dense":
         return _kept_dense(initializer, array, choice.reason)
-    coded = encode(stored, choice.code)
+    coded = encode(stored, choice.code, packed=network.packed)
     if not np.array_equal(coded.decoded(), stored.restored()):
         raise InternalError(f"the {choice.code} code of '{initializer.name}' does not decode to the weight")
     verdict = (
@@ -128,7 +136,7 @@ def _coding(network: _Network, initializer: ir.Value, values: Values) -> WeightC
         transposed=is_transposed != _bears_transposed_name(initializer), nnz=coded.nnz, code=coded.code,
         values=values if array.dtype == FLOAT else AS_THEY_ARE[array.dtype.name], type=array.dtype.name,
         computed="sparse" if verdict.sparse else "dense", reason=verdict.reason, bytes=coded.nbytes,
-        measured=verdict.measured,
+        measured=verdict.measured, packed=coded.packed is not None,
     )  # fmt: skip
     matches = matches if verdict.sparse else ()
     return WeightCoding(

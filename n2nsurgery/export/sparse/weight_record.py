@@ -25,8 +25,8 @@ class WeightRecord:
     """`name` is the parameter's. `shape` is that of what is stored; `transposed` where this is the parameter's, turned.
 
     `initializer` is the tensor's name where it is stored densely; coded tensors are `<name>.gaps` or `<name>.bits`,
-    `<name>.values` and `<name>.scales`. `computed` tells which kernel the sparse runtime uses; `reason` says why, and
-    `arithmetic` in what it multiplies.
+    `<name>.values` and `<name>.scales`, and where the values are `packed` those of codec/packed.py in their place.
+    `computed` tells which kernel the sparse runtime uses; `reason` says why, and `arithmetic` in what it multiplies.
     `type` is that of the tensor in the network; what is not float32 is stored as it is, so that its int8 has no scales.
     `measured`: how many times as fast as dense the sparse kernel was, where the export measured it. `bytes` is what
     the tensors take in the file.
@@ -45,6 +45,7 @@ class WeightRecord:
     measured: float | None = None
     type: str = FLOAT
     arithmetic: Literal["floats", "integers"] = "floats"
+    packed: bool = False
 
     @property
     def numel(self) -> int:
@@ -74,9 +75,8 @@ class WeightRecord:
     def from_json(cls, value: object) -> WeightRecord:
         """The record that `to_json` gave; InvalidFileError for anything else."""
         try:
-            complete = (
-                {"type": FLOAT, "arithmetic": "floats", **value} if isinstance(value, Mapping) else value
-            )  # as in older files
+            older = {"type": FLOAT, "arithmetic": "floats", "packed": False}  # what older files do not say
+            complete = {**older, **value} if isinstance(value, Mapping) else value
             record = decode(cls, complete, "the record of a weight")
         except InvalidFileError as error:
             raise InvalidFileError(f"{error}; export the model again") from error

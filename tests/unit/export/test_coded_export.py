@@ -158,8 +158,8 @@ def test_compaction_is_proven_like_everything_else(network, tmp_path):
 def test_a_wrong_code_is_an_internal_error_before_anything_is_written(network, tmp_path, monkeypatch):
     encode = weight_coding.encode
 
-    def damaged(stored, code):
-        coded = encode(stored, code)
+    def damaged(stored, code, **options):
+        coded = encode(stored, code, **options)
         return dataclasses.replace(coded, values=coded.values * 2)
 
     monkeypatch.setattr(weight_coding, "encode", damaged)
