@@ -91,18 +91,23 @@ def draw_masks(  # noqa: PLR0913 - each is a separate question
     return MaskDraw(masks=drawn, report=report, floors=floors)
 
 
-def pattern_counts(
+def pattern_counts(  # noqa: PLR0913 - each is a separate question
     criterion: PatternCriterion,
     weights: Sequence[PrunableWeight],
     count: int,
     *,
     seed: int = 0,
     floors: Floors = NO_FLOORS,
+    rule: AllocationRule | None = None,
 ) -> dict[str, int]:
-    """How many of `count` weights a pattern criterion keeps in each of `weights`, by name; what `draw_masks` draws."""
+    """How many of `count` weights a pattern criterion keeps in each of `weights`, by name; what `draw_masks` draws.
+
+    `rule` takes the place of the criterion's own allocation.
+    """
+    allocation = criterion.allocation if rule is None else rule
 
     def shares_at(total: int) -> dict[str, int]:
-        return _allocate(weights, total, criterion.allocation, floors, numpy_generator(seed, "allocation"))
+        return _allocate(weights, total, allocation, floors, numpy_generator(seed, "allocation"))
 
     steps = {weight.name: criterion.step(weight) for weight in weights}
     if all(step == 1 for step in steps.values()):

@@ -22,9 +22,9 @@ def apply(
 ) -> None:
     """Prune a model, graft skips, save the artifact.
 
-    Exactly one of --density, --sparsity and --compression sets the budget; none where --fan-out or --junction-density
-    say what layers keep and all others stay dense. Patterns are globs over dotted layer
-    names, or regular expressions after `re:`.
+    Exactly one of --density, --sparsity and --compression sets the budget, or --macs alone; none where --fan-out or
+    --junction-density say what layers keep and all others stay dense. Patterns are globs over dotted layer names, or
+    regular expressions after `re:`.
     """
     request = ApplyRequest(model=model, surgery=SurgeryConfig.from_preset(preset, **asked), **run)
     with session(quiet=quiet, verbose=verbose) as progress:

@@ -13,10 +13,10 @@ from typing import Any, Literal, Self, Unpack
 
 from n2nsurgery.core.config.members import Scalar
 from n2nsurgery.core.config.options import Former, Range, check_options, option
-from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.layers.pair_selection import PAPER_LENGTH, PairSelection, Placement, Policy
 from n2nsurgery.registries import ALLOCATIONS, CRITERIA, GRANULARITIES, SKIP_KINDS
 from n2nsurgery.skips.spec import Pooling
+from n2nsurgery.surgery.planning.contradictions import require_consistent
 from n2nsurgery.surgery.planning.keywords import SurgeryOptions
 from n2nsurgery.surgery.planning.presets import Preset, with_preset
 
@@ -37,10 +37,12 @@ class SurgeryConfig:
 
     Exactly one of `density` (kept weights over the dense model's prunable weights), `sparsity` and `compression` is
     given; none where `fan_out` and `junction_density` (by layer pattern) say what layers keep and all others stay
-    dense. `skip_ratio` is the part of the kept weights that goes to skips, or `auto`: one weight for each target
-    channel with a one-to-one pattern, half of all with a random one. `skip_length` `auto` is 3, as in the paper, where
-    that fits, else the length with most places. `criterion_options`, and `allocation`, `granularity` and `scope` beside
-    them, are the criterion's own; None leaves them as it has them.
+    dense. `macs` beside a density is a second budget, of multiply-accumulates: the number of weights stays exact, and
+    more of them lie in layers of few positions, as far as it takes; alone, it sets the largest density that it allows.
+    `skip_ratio` is the part of the kept weights that goes to skips, or `auto`: one weight for each target channel with
+    a one-to-one pattern, half of all with a random one. `skip_length` `auto` is 3, as in the paper, where that fits,
+    else the length with most places. `criterion_options`, and `allocation`, `granularity` and `scope` beside them, are
+    the criterion's own; None leaves them as it has them.
 
     Raises UsageError, with the field, for values out of range, unknown or in contradiction.
     """
@@ -56,6 +58,15 @@ class SurgeryConfig:
     compression: float | None = field(
         default=None,
         metadata=option("the same as a density of 1/C", metavar="C", group=_BUDGET, within=Range(least=1)),
+    )
+    macs: float | None = field(
+        default=None,
+        metadata=option(
+            "kept fraction of the multiply-accumulates, skips included, at most; alone, the density follows",
+            metavar="M",
+            group=_BUDGET,
+            within=_SHARE,
+        ),
     )
     fan_out: Mapping[str, int] = field(
         default_factory=dict,
@@ -211,35 +222,7 @@ class SurgeryConfig:
     def __post_init__(self) -> None:
         """Raise UsageError for values out of range or in contradiction."""
         check_options(self)
-        given = [name for name in ("density", "sparsity", "compression") if getattr(self, name) is not None]
-        if len(given) != 1 and (given or not (self.fan_out or self.junction_density)):
-            seen = " and ".join(given) + " are given" if given else "none is given"
-            raise UsageError(
-                f"exactly one of density, sparsity and compression sets the budget; {seen}",
-                field=given[0] if given else "density",
-                beside=tuple(given[1:]),
-            )
-        if self.skip == "none" and self.skip_ratio not in {"auto", 0}:
-            raise UsageError(
-                f"is {self.skip_ratio}, but there are no skips; leave it out", field="skip_ratio", joint=" "
-            )
-        floors = [name for name in ("floor_layer", "floor_channel", "keep_alive") if getattr(self, name)]
-        if (self.fan_out or self.junction_density) and floors:
-            raise UsageError("floors exclude what single layers keep (fan_out, junction_density)", field=floors[0])
-        if (self.num_candidates > 1) != (self.select_by is not None):
-            raise UsageError(
-                "num_candidates (how many patterns are drawn) and select_by (which is kept) belong together",
-                field="num_candidates" if self.num_candidates > 1 else "select_by",
-            )
-        for name in ("allocation", "granularity", "scope"):
-            if name in self.criterion_options and getattr(self, name) is not None:
-                raise UsageError("is given twice: as an option of its own and of the criterion", field=name, joint=" ")
-        for name in WITH_OPTIONS:
-            unnamed = getattr(self, name) in {None, "none"} and name not in self.criterion_options
-            if unnamed and getattr(self, f"{name}_options"):
-                raise UsageError(
-                    f"needs the name of what it is for: give {name}, too", field=f"{name}_options", joint=" "
-                )
+        require_consistent(self, WITH_OPTIONS)
 
     @classmethod
     def from_preset(

@@ -31,6 +31,7 @@ class SurgeryOptions(PairOptions, total=False):
     density: float | None
     sparsity: float | None
     compression: float | None
+    macs: float | None
     fan_out: Mapping[str, int]
     junction_density: Mapping[str, float]
     ignore: Sequence[str]

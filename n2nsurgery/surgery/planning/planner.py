@@ -5,30 +5,30 @@ The rules for the skips stand in `skip_plan`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 from n2nsurgery.core.config.members import make_member
-from n2nsurgery.core.errors import BudgetError, UsageError, about
-from n2nsurgery.core.names import select
+from n2nsurgery.core.errors import UsageError, about
 from n2nsurgery.core.seeds import derive
-from n2nsurgery.graph.layers.layer_graph import LayerGraph, Rejection
+from n2nsurgery.graph.layers.layer_graph import LayerGraph
 from n2nsurgery.masks.allocations import ALLOCATIONS
-from n2nsurgery.masks.counts.budgets import Budget, budget
+from n2nsurgery.masks.counts.budgets import Budget
 from n2nsurgery.masks.counts.floors import Floors, channels_of
-from n2nsurgery.masks.criterion import CRITERIA, Criterion, PatternCriterion, make_criterion
-from n2nsurgery.masks.draw import pattern_counts
+from n2nsurgery.masks.criterion import CRITERIA, Criterion, make_criterion
 from n2nsurgery.masks.granularities import GRANULARITIES
 from n2nsurgery.skips.kind import KINDS, kind_of
 from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.planning.config import SurgeryConfig
-from n2nsurgery.surgery.planning.junctions import junction_counts, junctions_of
+from n2nsurgery.surgery.planning.division.division import Divided
+from n2nsurgery.surgery.planning.division.junctions import junction_counts, junctions_of
+from n2nsurgery.surgery.planning.division.second_budget import divided
 from n2nsurgery.surgery.planning.left_dense import left_dense, require_weights, unfollowed
 from n2nsurgery.surgery.planning.plan import SCHEMA, InputSpec, SurgeryPlan
 from n2nsurgery.surgery.planning.skip_length import skip_length_of
-from n2nsurgery.surgery.planning.skip_plan import places, skip_counts, specs, started, widened, with_ratio
+from n2nsurgery.surgery.planning.skip_plan import places, specs, started, with_ratio
 
 _LARGE_SHARE = 0.10
 
@@ -58,22 +58,19 @@ def plan_surgery(
     spill = config.redistribute or config.skip_length == "auto"
     config = replace(config, skip_length=skip_length_of(graph, config))
     pairs, rejected = places(graph, config)
-    skips: Sequence[SkipSpec] = specs(graph, pairs, config, whole_kernels=config.skip_kernel == "target")
+    skips = specs(graph, pairs, config, whole_kernels=config.skip_kernel == "target")
     config = with_ratio(config, skips)
-    asked = _asked(graph, config, junctions)
-    skips, notes = widened(graph, pairs, config, skips, asked.skips)
-    counts, warnings = skip_counts(skips, asked, config, spill=spill)
-    taken = sum(counts.values())
-    # Where layers say what they keep, skips are added to that; else they take their part of a given total.
-    whole = asked if config.density is not None else replace(asked, total=asked.sequential + taken)
-    granted = whole.with_skips(taken)
-    unserved = tuple(
-        Rejection(source=s.pair.source, target=s.pair.target, reason="the skip budget leaves no weight for it")
-        for s in skips
-        if s.weight_shape is not None and not counts[s.name]
+    what = Divided(
+        graph=graph,
+        config=config,
+        criterion=criterion,
+        floors=floors_of(config),
+        pairs=pairs,
+        skips=tuple(skips),
+        junctions=junctions,
+        spill=spill,
     )
-    served = [replace(s, kept=counts.get(s.name, 0)) for s in skips if s.weight_shape is None or counts[s.name]]
-    dense = _kept_dense(graph, config, granted, junctions)
+    shares = divided(what)
     return SurgeryPlan(
         schema=SCHEMA,
         model=model.recipe,
@@ -81,24 +78,14 @@ def plan_surgery(
         inputs=model.inputs,
         structure=graph.structure,
         config=config,
-        budget=granted,
+        budget=shares.budget,
         weights=graph.weights,
-        dense=dense,
-        kept=_kept(graph, config, criterion, granted.sequential, dense, junctions),
-        skips=started(served, config),
-        refused=(*graph.refusals, *rejected, *unserved),
-        warnings=(*notes, *warnings, *_share_warnings(graph, granted, served, config, criterion, dense)),
+        dense=shares.dense,
+        kept=shares.kept,
+        skips=started(shares.skips, config),
+        refused=(*graph.refusals, *rejected, *shares.unserved),
+        warnings=(*shares.notes, *_share_warnings(graph, shares.budget, shares.skips, config, criterion, shares.dense)),
     )
-
-
-def _asked(graph: LayerGraph, config: SurgeryConfig, junctions: Mapping[str, int]) -> Budget:
-    """The budget by density; without one, what the junctions and the layers beside them keep, and the skips."""
-    ratio = 0.0 if config.skip_ratio == "auto" else config.skip_ratio
-    if config.density is not None:
-        return budget(graph.reference_weights, density=config.density, skip_ratio=ratio)
-    sequential = sum(junctions.get(weight.name, weight.numel) for weight in graph.weights)
-    skips = round(sequential * ratio / (1 - ratio))
-    return Budget(reference=graph.reference_weights, total=sequential + skips, skips=skips)
 
 
 def criterion_of(config: SurgeryConfig) -> Criterion:
@@ -148,49 +135,6 @@ def checked(config: SurgeryConfig, criterion: Criterion | None = None) -> Surger
     config = replace(config, skip=skip, criterion=name)
     criterion_of(config)
     return config
-
-
-def _kept_dense(
-    graph: LayerGraph, config: SurgeryConfig, granted: Budget, junctions: Mapping[str, int]
-) -> tuple[str, ...]:
-    """Names of the weights that are kept whole; their size is part of the budget."""
-    names = [name for weight in graph.weights for name in (weight.layer, weight.name)]
-    chosen = {name for pattern in config.ignore for name in select(pattern, names, kind="layer")}
-    beside = config.density is None  # only the layers that say what they keep are pruned
-    dense = [w for w in graph.weights if chosen & {w.layer, w.name} or (beside and w.name not in junctions)]
-    if twice := [weight.layer for weight in dense if weight.name in junctions]:
-        raise UsageError(f"'{twice[0]}' is to stay dense and to keep a number of its own: ask for one of the two")
-    size = sum(weight.numel for weight in dense)
-    if size > granted.sequential:
-        raise BudgetError(
-            f"the layers kept dense have {size:,} weights, and the budget of the original layers is"
-            f" {granted.sequential:,}: keep fewer of them dense or raise the density"
-        )
-    return tuple(weight.name for weight in dense)
-
-
-def _kept(  # noqa: PLR0913, PLR0917 - what every count depends on
-    graph: LayerGraph,
-    config: SurgeryConfig,
-    criterion: Criterion,
-    sequential: int,
-    dense: tuple[str, ...],
-    junctions: Mapping[str, int],
-) -> tuple[int, ...] | None:
-    """Counts of all weights, where the criterion is a pattern with an allocation."""
-    if not isinstance(criterion, PatternCriterion):
-        return None
-    settled = {weight.name: weight.numel for weight in graph.weights if weight.name in dense} | dict(junctions)
-    pruned = [weight for weight in graph.weights if weight.name not in settled]
-    count = sequential - sum(settled.values())
-    if not pruned and count:
-        raise BudgetError(
-            f"the layers keep {sum(settled.values()):,} weights as asked for, and the budget is {sequential:,}: leave"
-            " the density out"
-        )
-    shared = pattern_counts(criterion, pruned, count, seed=config.seed, floors=floors_of(config)) if pruned else {}
-    counts = settled | shared
-    return tuple(counts[weight.name] for weight in graph.weights)
 
 
 def _share_warnings(  # noqa: PLR0913, PLR0917 - what every warning depends on

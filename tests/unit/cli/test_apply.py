@@ -91,6 +91,7 @@ def test_what_is_no_share_is_refused_with_what_is_allowed(program, requests, val
 
 SURGERY = {
     "--compression 20": {"compression": 20.0},
+    "--macs 5%": {"macs": 0.05},
     "--fan-out fc1=4 --fan-out re:x=y=2": {"fan_out": {"fc1": 4, "re:x=y": 2}},
     "--junction-density re:x=y=.5": {"junction_density": {"re:x=y": 0.5}},
     "--ignore fc --ignore conv1": {"ignore": ("fc", "conv1")},

@@ -10,7 +10,7 @@ from n2nsurgery.masks import draw_masks
 from n2nsurgery.masks.patterns.fans import fan_in_of
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter, junction_of
 from n2nsurgery.surgery.planning.config import SurgeryConfig
-from n2nsurgery.surgery.planning.junctions import JunctionRequest
+from n2nsurgery.surgery.planning.division.junctions import JunctionRequest
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.planner import criterion_of
 

@@ -1,0 +1,1 @@
+"""From what is asked of a network to how many weights every layer and skip keeps."""
