@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
-from n2nsurgery.core.config.options import check_options, option
+from n2nsurgery.core.config.options import Range, check_options, option
 from n2nsurgery.core.errors import UsageError
 
 Form = Literal["portable", "dense", "inlined"]
@@ -18,12 +18,17 @@ StoredAs = Literal["fp32", "fp16", "int8", "bf16", "uint8", "other"]
 """What a file can hold: what export chooses from, and the types of foreign files, which stay as they are."""
 
 
+_ALL = 100
+_PERCENT = Range(above=50, most=_ALL)
+
+
 class ExportOptions(TypedDict, total=False):
     """Every field of ExportConfig, for editors and type checkers."""
 
     format: Form
     values: Values
     packed: bool
+    percentile: float
     compact: bool
     measure: bool
     report: bool
@@ -34,10 +39,11 @@ class ExportConfig:
     """What the file looks like, and how it is decided.
 
     `format`: `portable` (small everywhere, fast with the sparse runtime), `inlined` (small, standard operators only) or
-    `dense`. `values`: kept weights as `fp32`, `fp16` or `int8`. `packed`: exponents of `fp32` values
-    are packed, without a rounding (codec/packed.py). `compact`: remove channels that are provably constant
-    or unused. `measure`: choose sparse or dense layer by layer by measuring both on this machine, which needs the
-    sparse runtime; otherwise the choice is predicted from the network alone, so that an export can be repeated.
+    `dense`. `values`: kept weights as `fp32`, `fp16` or `int8`. `packed`: exponents of `fp32` values are packed,
+    without a rounding (codec/packed.py). `percentile`: where ranges of integer layers end, for data with rare large
+    values; at 100 the least and greatest value. `compact`: remove channels that are provably constant or unused.
+    `measure`: choose sparse or dense layer by layer by measuring both on this machine, which needs the sparse runtime;
+    otherwise the choice is predicted from the network alone, so that an export can be repeated.
     `report`: measure the network's connectivity and put a summary of it into the metadata.
 
     Raises UsageError, with the field, for values that are unknown or do not go together.
@@ -49,6 +55,10 @@ class ExportConfig:
     values: Values = field(default="fp32", metadata=option("what coded weights are stored as"))
     packed: bool = field(
         default=False, metadata=option("pack exponents of fp32 values: a smaller file that takes longer to load")
+    )
+    percentile: float = field(
+        default=100.0,
+        metadata=option("of calibration values: integer layers cut off what lies beyond", metavar="P", within=_PERCENT),
     )
     compact: bool = field(default=False, metadata=option("remove channels that are provably constant or unused"))
     measure: bool = field(
@@ -69,6 +79,8 @@ class ExportConfig:
                 f"is for coded weights in fp32, not for {self.values} in the format {self.format}",
                 field="packed", joint=" ",
             )  # fmt: skip
+        if self.percentile != _ALL and self.values != "int8":
+            raise UsageError(f"is for layers with integers, not for {self.values}", field="percentile", joint=" ")
         if self.measure and self.format != "portable":
             raise UsageError(
                 f"needs sparse kernels, which the format {self.format} has not: choose portable",

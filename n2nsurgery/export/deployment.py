@@ -104,10 +104,17 @@ def deployment_of(  # noqa: PLR0913 - a model, what is wanted of it, and what de
     )
 
 
-def write_proven(deployment: Deployment, files: ModelFiles, proofs: Proofs, calibration: Iterable[Batch] = ()) -> None:
+def write_proven(
+    deployment: Deployment,
+    files: ModelFiles,
+    proofs: Proofs,
+    calibration: Iterable[Batch] = (),
+    *,
+    percentile: float = 100.0,
+) -> None:
     """Write the model in its form, after its dense form has been proven; the model is changed by it.
 
-    `calibration`: inputs that show which values the integer layers read and give.
+    `calibration`: inputs that show which values the integer layers read and give; `percentile` as in `ranges`.
     """
     if deployment.format != "dense":
         proofs.dense_form(deployment.model, files)
@@ -118,7 +125,7 @@ def write_proven(deployment: Deployment, files: ModelFiles, proofs: Proofs, cali
     left = deployment.codings
     if deployment.integers:
         names = dict.fromkeys(name for layer in deployment.integers for name in layer.tensors)
-        found = ranges(deployment.model, tuple(names), calibration)
+        found = ranges(deployment.model, tuple(names), calibration, percentile)
         rewrite_integers(deployment.model, deployment.integers, found)
         done = {layer.coding.record.name for layer in deployment.integers}
         left = tuple(coding for coding in left if coding.record.name not in done)

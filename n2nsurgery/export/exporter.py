@@ -24,6 +24,7 @@ from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.export.deployment import deployment_of, require_measurable, write_proven
 from n2nsurgery.export.files.load import load_model, opset_of
 from n2nsurgery.export.files.onnx_file import ModelFiles, require_free, staged
+from n2nsurgery.export.integers.ranges import ALL
 from n2nsurgery.export.proof.parity import ExampleBatches, tolerance_of, torch_outputs
 from n2nsurgery.export.proof.proofs import Proofs
 from n2nsurgery.export.proof.report import ExportReport
@@ -76,7 +77,7 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     with staged(target, overwrite=overwrite) as files:
         progress("writing", 0.6)
         proofs = _proofs(module, model, batches, input_names)
-        write_proven(deployment, files, proofs, _arrays(calibration or ()))
+        write_proven(deployment, files, proofs, _arrays(calibration or ()), percentile=config.percentile)
         progress("checking", 0.8)
         require_valid(files.model)
         proto = load_model(files.model)
@@ -108,6 +109,8 @@ def _require_possible(config: ExportConfig, libraries: Sequence[Path], *, calibr
     """Raise UsageError where the options want what is not there."""
     if calibrated and config.values != "int8":
         raise UsageError(f"is for the values int8, not {config.values}", field="calibration", joint=" ")
+    if config.percentile != ALL and not calibrated:
+        raise UsageError("is for calibrated layers: give calibration data, too", field="percentile", joint=" ")
     require_measurable(config, libraries)
 
 

@@ -199,7 +199,7 @@ def test_the_options_of_an_export_are_the_same_everywhere():
     for name, each in EXPORT.items():
         _, option = get_args(command[name].annotation)
         assert option.help.startswith(each.option.help)
-        assert option.metavar == ("|".join(each.choices) or None)
+        assert option.metavar == (each.option.metavar or "|".join(each.choices) or None)
         assert (shown[name].default, shown[name].annotation) == (each.default, each.hint)
         schema = section["properties"][name]
         assert (schema["default"], schema["description"]) == (each.default, each.option.help)

@@ -36,13 +36,24 @@ def export(
         ),
     ] = None,
     calibrate: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--calibrate",
-            metavar="FILE.npz",
-            help="samples of the inputs by name; with --values int8 layers compute with integers from their ranges",
+            metavar="FILE.npz|DATA|FOLDER|run",
+            help="samples for --values int8, whose layers then compute with integers: inputs by name, a data set, "
+            "images, or the run's data",
             show_default=False,
         ),
+    ] = None,
+    calibration_samples: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="how many of them; default: all of a file, 512 of a data set", show_default=False
+        ),
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="where data sets lie; default: $N2NSURGERY_DATA", show_default=False),
     ] = None,
     overwrite: options.Overwrite = False,
     allow_import: options.AllowImport = False,
@@ -58,13 +69,19 @@ def export(
     """
     config = ExportConfig(**asked)
     with session(quiet=quiet, verbose=verbose) as progress:
+        from n2nsurgery.pipelines.deploy.calibration import CalibrationRequest
         from n2nsurgery.pipelines.deploy.export import run
 
+        calibration = (
+            None
+            if calibrate is None
+            else CalibrationRequest(source=calibrate, samples=calibration_samples, data_root=data_root)
+        )
         outcome = run(
             artifact,
             output,
             example=example,
-            calibrate=calibrate,
+            calibration=calibration,
             config=config,
             overwrite=overwrite,
             allow_import=allow_import,

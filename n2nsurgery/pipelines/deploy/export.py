@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from n2nsurgery.core.config.signature import keywords_of, require_known
@@ -20,6 +19,7 @@ from n2nsurgery.export.config import ExportConfig, ExportOptions
 from n2nsurgery.export.exporter import DEFAULT, export_module
 from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.pipelines.connectivity.summary import connectivity_summary
+from n2nsurgery.pipelines.deploy.calibration import CalibrationRequest, calibration_batches
 from n2nsurgery.pipelines.deploy.plain_module import inputs_for, prepared, zero_masks
 from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
 from n2nsurgery.pipelines.saved.load import load
@@ -28,8 +28,6 @@ from n2nsurgery.surgery.example_inputs import examples, given_examples
 from n2nsurgery.surgery.proof import require_masked
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import summary
-
-_AT_ONCE = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +69,8 @@ def export_onnx(  # noqa: PLR0913 - what to export, where to, compared on what, 
     seeded noise, and ones and zeros in turn for integers and booleans.
     `calibration`: batches of inputs, each as `example_inputs`. With them and `values="int8"` layers compute with
     integers, scaled by the ranges that their tensors take on these inputs.
-    `options`: the fields of ExportConfig (`format`, `values`, `compact`, `measure`, `report`); or all of them in one
-    `config`, of which `options` replace some.
+    `options`: the fields of ExportConfig (`format`, `values`, `packed`, `percentile`, `compact`, `measure`,
+    `report`); or all of them in one `config`, of which `options` replace some.
 
         export_onnx(pruned, "net.onnx", values="int8", compact=True)
 
@@ -155,7 +153,7 @@ def run(  # noqa: PLR0913 - where from, where to, and how
     output: Path | None = None,
     *,
     example: Path | None = None,
-    calibrate: Path | None = None,
+    calibration: CalibrationRequest | None = None,
     config: ExportConfig = DEFAULT,
     overwrite: bool = False,
     allow_import: bool = False,
@@ -164,8 +162,8 @@ def run(  # noqa: PLR0913 - where from, where to, and how
 ) -> ExportOutcome:
     """Export an artifact or a run by its folder (the newest in `exported/` and `runs/` where None) to `output`.
 
-    `example`: an .npz file with an array for each input, by name; `calibrate`: another with many samples, from which
-    ranges of integer layers are taken. Without `output`, an artifact goes to
+    `example`: an .npz file with an array for each input, by name. `calibration`: the samples from which ranges of
+    integer layers are taken. Without `output`, an artifact goes to
     `<folder>.onnx`, a run to `<folder>/model.onnx`: its best weights, or with `last` its newest.
     """
     folder = named(artifact) if artifact is not None else newest_result()
@@ -176,15 +174,10 @@ def run(  # noqa: PLR0913 - where from, where to, and how
     names = tuple(spec.name for spec in pruned.plan.inputs)
     exported = export_onnx(
         pruned, path, example_inputs=None if example is None else read_npz(example, names),
-        calibration=None if calibrate is None else _batches(read_npz(calibrate, names)),
+        calibration=None if calibration is None else calibration_batches(
+            calibration, folder, pruned.plan, allow_import=allow_import
+        ),
         config=config, overwrite=overwrite,
         progress=part_of(progress, 0.2, 1),
     )  # fmt: skip
     return ExportOutcome(artifact=folder, report=exported)
-
-
-def _batches(arrays: Mapping[str, NDArray[Any]]) -> Iterator[Mapping[str, NDArray[Any]]]:
-    """The samples a few at a time, because every tensor of the network is held for them."""
-    samples = min((len(array) for array in arrays.values()), default=0)
-    for first in range(0, samples, _AT_ONCE):
-        yield {name: array[first : first + _AT_ONCE] for name, array in arrays.items()}

@@ -131,7 +131,7 @@ def test_export_shows_what_was_written_and_how_close_it_is(program, pipeline, ou
     assert program("export", "--onnx", *line.split()).stdout == "exported/a/model.onnx\n"
     defaults = {
         "example": None,
-        "calibrate": None,
+        "calibration": None,
         "config": ExportConfig(),
         "overwrite": False,
         "allow_import": False,
@@ -140,7 +140,7 @@ def test_export_shows_what_was_written_and_how_close_it_is(program, pipeline, ou
     }
     chosen = {
         "example": None,
-        "calibrate": None,
+        "calibration": None,
         "config": ExportConfig(format="inlined", values="int8", compact=True),
         "overwrite": True,
         "allow_import": False,
