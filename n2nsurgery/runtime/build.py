@@ -131,18 +131,18 @@ def compile_units(folder: Path, compiler: Compiler, extra_flags: Sequence[str] =
         return sorted(pool.map(compile_one, longest_first))
 
 
-def build_fuzz_driver(folder: Path, name: str = "fuzz_driver", *, compiler: Compiler | None = None) -> Path:
-    """Compiles one of FUZZ_DRIVERS with address and undefined sanitizers into ``folder``; returns its path."""
+def build_fuzz_drivers(folder: Path, *, compiler: Compiler | None = None) -> list[Path]:
+    """Compiles FUZZ_DRIVERS with address and undefined sanitizers into ``folder``; returns their paths."""
     compiler = compiler or find_compiler()
     folder.mkdir(parents=True, exist_ok=True)
     flags = ("-O1", "-g", *SANITIZERS)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".build-") as scratch:
         objects = [path for path in compile_units(Path(scratch), compiler, flags) if path.stem != "ops"]
-        target = folder / name
-        source = SOURCES / "fuzz" / f"{name}.cpp"
-        command = [*compiler.command, "-std=c++17", *flags, f"-I{SOURCES}", str(source), *map(str, objects)]
-        _run([*command, "-pthread", "-o", str(target)], source.name)
-    return target
+        for name in FUZZ_DRIVERS:
+            source = SOURCES / "fuzz" / f"{name}.cpp"
+            command = [*compiler.command, "-std=c++17", *flags, f"-I{SOURCES}", str(source), *map(str, objects)]
+            _run([*command, "-pthread", "-o", str(folder / name)], source.name)
+    return [folder / name for name in FUZZ_DRIVERS]
 
 
 def translation_units() -> list[Path]:
@@ -198,20 +198,18 @@ def main() -> int:
     """Command line: builds the library into FOLDER (default: beside this file) and writes its path."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).resolve().parent)
-    parser.add_argument(
-        "--fuzz", nargs="?", const=FUZZ_DRIVERS[0], choices=FUZZ_DRIVERS, help="build a sanitized fuzz driver instead"
-    )
+    parser.add_argument("--fuzz", action="store_true", help="build the sanitized fuzz drivers instead")
     parser.add_argument("--flag", action="append", default=[], help="extra compiler flag, repeatable")
     arguments = parser.parse_args()
     try:
         if arguments.fuzz:
-            built = build_fuzz_driver(arguments.folder, arguments.fuzz)
+            built = build_fuzz_drivers(arguments.folder)
         else:
-            built = build(arguments.folder, extra_flags=arguments.flag)
+            built = [build(arguments.folder, extra_flags=arguments.flag)]
     except BuildError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(f"{built}\n")
+    sys.stdout.writelines(f"{path}\n" for path in built)
     return 0
 
 

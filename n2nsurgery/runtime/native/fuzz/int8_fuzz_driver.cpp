@@ -1,17 +1,17 @@
 // Throws random layers, shapes and thread counts at the integer kernels. Built with sanitizers. A refusal (Error) is
 // fine; whatever is accepted must stay inside its buffers and give the levels of plain loops, to the bit.
 //
-//   int8_fuzz_driver [ITERATIONS] [SEED]
+//   int8_fuzz_driver [CASES] [SEED]
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <memory>
-#include <random>
 #include <vector>
 
 #include "error.h"
+#include "fuzz/draws.h"
 #include "int8/int8_executor.h"
 
 namespace n2n {
@@ -26,34 +26,17 @@ struct Bytes {
 
 class Fuzzer {
  public:
-  explicit Fuzzer(uint64_t seed) : random_(seed) {}
+  explicit Fuzzer(Draws& draws) : draws_(draws) {}
 
-  // True if the case was accepted and run.
-  bool once() {
-    const char* names[] = {"", "avx2", "portable", "avx512"};
-    setenv("N2NSURGERY_ISA", names[between(0, 3)], 1);
-    try {
-      chance(0.2) ? run_rows() : run_conv();
-      return true;
-    } catch (const Error&) {
-      return false;
-    }
-  }
+  void once() { draws_.chance(0.2) ? run_rows() : run_conv(); }
 
  private:
-  int64_t between(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random_); }
-  bool chance(double p) { return std::bernoulli_distribution(p)(random_); }
-
   Bytes bytes(int64_t count) {
     Bytes made(count);
-    for (int64_t i = 0; i < count; ++i) made.data[i] = static_cast<uint8_t>(chance(0.3) ? 255 : between(0, 255));
+    for (int64_t i = 0; i < count; ++i) {
+      made.data[i] = static_cast<uint8_t>(draws_.chance(0.3) ? 255 : draws_.between(0, 255));
+    }
     return made;
-  }
-
-  std::vector<int64_t> extents(size_t count, int64_t least, int64_t most) {
-    std::vector<int64_t> values;
-    for (size_t i = 0; i < count; ++i) values.push_back(between(least, most));
-    return values;
   }
 
   SparseWeights random_levels(const WeightShape& shape) {
@@ -62,13 +45,14 @@ class Fuzzer {
     SparseWeights levels;
     levels.shape = shape;
     levels.row.push_back(0);
-    const double density = std::uniform_real_distribution<double>(0.0, chance(0.1) ? 1.0 : 0.3)(random_);
+    const double density = draws_.real(0.0, draws_.chance(0.1) ? 1.0 : 0.3);
     for (int64_t output = 0; output < shape.outputs; ++output) {
       for (int64_t place = 0; place < shape.inputs * shape.taps; ++place) {
-        if (!chance(density)) continue;
+        if (!draws_.chance(density)) continue;
         levels.channel.push_back(static_cast<int32_t>(place / shape.taps));
         levels.tap.push_back(static_cast<int32_t>(place % shape.taps));
-        levels.value.push_back(static_cast<float>(chance(0.3) ? (chance(0.5) ? 127 : -128) : between(-128, 127)));
+        const int64_t level = draws_.chance(0.3) ? (draws_.chance(0.5) ? 127 : -128) : draws_.between(-128, 127);
+        levels.value.push_back(static_cast<float>(level));
       }
       levels.row.push_back(levels.nnz());
     }
@@ -88,28 +72,29 @@ class Fuzzer {
     layer.levels = random_levels(shape);
     const auto outputs = static_cast<size_t>(shape.outputs);
     for (size_t o = 0; o < outputs; ++o) {
-      const bool huge = chance(0.001);
-      layer.bias.push_back(huge ? std::numeric_limits<int32_t>::max() : static_cast<int32_t>(between(-5000, 5000)));
-      layer.multiplier.push_back(std::uniform_real_distribution<float>(0.0001F, 0.01F)(random_));
+      const bool huge = draws_.chance(0.001);
+      const int64_t bias = huge ? std::numeric_limits<int32_t>::max() : draws_.between(-5000, 5000);
+      layer.bias.push_back(static_cast<int32_t>(bias));
+      layer.multiplier.push_back(static_cast<float>(draws_.real(0.0001, 0.01)));
     }
-    layer.tensors.input_zero = static_cast<uint8_t>(between(0, 255));
-    layer.tensors.zero = static_cast<int32_t>(between(0, 255));
+    layer.tensors.input_zero = static_cast<uint8_t>(draws_.between(0, 255));
+    layer.tensors.zero = static_cast<int32_t>(draws_.between(0, 255));
     layer.tensors.multiplier = layer.multiplier.data();
     layer.weights = make_int8_weights(layer.levels, layer.bias.data(), layer.tensors.input_zero, kernels.pair_limit);
   }
 
   void run_conv() {
-    const auto rank = static_cast<size_t>(between(1, 3));
-    const int64_t group = chance(0.3) ? between(1, 3) : 1;
-    std::vector<int64_t> weight = extents(rank, 1, chance(0.4) ? 1 : 4);
-    weight.insert(weight.begin(), {between(1, 10) * group, between(1, 20)});
-    const bool plain = chance(0.3);
+    const auto rank = static_cast<size_t>(draws_.between(1, 3));
+    const int64_t group = draws_.chance(0.3) ? draws_.between(1, 3) : 1;
+    std::vector<int64_t> weight = draws_.extents(rank, 1, draws_.chance(0.4) ? 1 : 4);
+    weight.insert(weight.begin(), {draws_.between(1, 10) * group, draws_.between(1, 20)});
+    const bool plain = draws_.chance(0.3);
     const ConvAttributes conv = parse_conv_attributes(
-        weight, plain ? std::vector<int64_t>{} : extents(rank, 1, 3),
-        plain ? std::vector<int64_t>{} : extents(2 * rank, 0, 3),
-        plain ? std::vector<int64_t>{} : extents(rank, 1, 3), group);
-    std::vector<int64_t> shape = extents(rank, 1, rank == 1 ? 250 : rank == 2 ? 18 : 6);
-    shape.insert(shape.begin(), {between(1, 2), conv.group_inputs * conv.groups});
+        weight, plain ? std::vector<int64_t>{} : draws_.extents(rank, 1, 3),
+        plain ? std::vector<int64_t>{} : draws_.extents(2 * rank, 0, 3),
+        plain ? std::vector<int64_t>{} : draws_.extents(rank, 1, 3), group);
+    std::vector<int64_t> shape = draws_.extents(rank, 1, rank == 1 ? 250 : rank == 2 ? 18 : 6);
+    shape.insert(shape.begin(), {draws_.between(1, 2), conv.group_inputs * conv.groups});
     const ConvProblem problem = make_problem(conv, shape);
     const Int8Kernels& kernels = select_int8_kernels();
     Layer layer;
@@ -121,11 +106,12 @@ class Fuzzer {
     layer.tensors.x = x.data.get();
     layer.tensors.y = y.data.get();
     layer.tensors.batch = problem.batch;
-    if (chance(0.4)) {
+    if (draws_.chance(0.4)) {
       layer.tensors.residual = residual.data.get();
-      layer.tensors.sum = {0.7F, 0.3F, static_cast<int32_t>(between(0, 255)), static_cast<int32_t>(between(0, 255))};
+      const auto other_zero = static_cast<int32_t>(draws_.between(0, 255));
+      layer.tensors.sum = {0.7F, 0.3F, other_zero, static_cast<int32_t>(draws_.between(0, 255))};
     }
-    const Int8Plan plan = make_int8_plan(layer.weights, problem, kernels, between(1, 9));
+    const Int8Plan plan = make_int8_plan(layer.weights, problem, kernels, draws_.between(1, 9));
     for (int64_t task = 0; task < plan.tasks(problem.batch); ++task) {
       run_int8_conv_task(plan, layer.weights, kernels, layer.tensors, task);
     }
@@ -135,15 +121,15 @@ class Fuzzer {
   void run_rows() {
     const Int8Kernels& kernels = select_int8_kernels();
     Layer layer;
-    prepare(layer, {between(1, 40), between(1, 90), 1}, kernels);
+    prepare(layer, {draws_.between(1, 40), draws_.between(1, 90), 1}, kernels);
     const WeightShape& shape = layer.levels.shape;
     ConvProblem problem;
     problem.batch = 1;
     problem.group_inputs = shape.inputs;
     problem.group_outputs = shape.outputs;
-    problem.input = problem.output = Axes{1, 1, between(1, kernels.max_vectors) * kernels.lanes};
-    const Int8Plan plan = make_int8_plan(layer.weights, problem, kernels, between(1, 9));
-    layer.tensors.batch = between(1, 150);
+    problem.input = problem.output = Axes{1, 1, draws_.between(1, kernels.max_vectors) * kernels.lanes};
+    const Int8Plan plan = make_int8_plan(layer.weights, problem, kernels, draws_.between(1, 9));
+    layer.tensors.batch = draws_.between(1, 150);
     const Bytes x = bytes(layer.tensors.batch * shape.inputs);
     const Bytes y = bytes(layer.tensors.batch * shape.outputs);
     layer.tensors.x = x.data.get();
@@ -209,17 +195,15 @@ class Fuzzer {
     std::abort();
   }
 
-  std::mt19937_64 random_;
+  Draws& draws_;
 };
 
 }  // namespace
 }  // namespace n2n
 
 int main(int argc, char** argv) {
-  const long iterations = argc > 1 ? std::atol(argv[1]) : 2000;
-  n2n::Fuzzer fuzzer(argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1);
-  long run = 0;
-  for (long i = 0; i < iterations; ++i) run += fuzzer.once() ? 1 : 0;
-  std::printf("%ld cases, %ld accepted\n", iterations, run);
-  return 0;
+  return n2n::run_cases(argc, argv, 0.0, [](n2n::Draws& draws) {
+    n2n::Fuzzer(draws).once();
+    return true;
+  });
 }

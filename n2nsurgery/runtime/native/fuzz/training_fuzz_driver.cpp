@@ -1,7 +1,7 @@
 // Throws random shapes, patterns and garbage at training's C interface. Built with sanitizers. A refusal is fine;
 // whatever is accepted must stay inside its buffers and agree with plain loops.
 //
-//   training_fuzz_driver [ITERATIONS] [SEED]
+//   training_fuzz_driver [CASES] [SEED]
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -9,9 +9,9 @@
 #include <cstdlib>
 #include <limits>
 #include <memory>
-#include <random>
 #include <vector>
 
+#include "fuzz/draws.h"
 #include "training/batch_norm.h"
 #include "training/pattern.h"
 #include "training/pooling.h"
@@ -49,32 +49,19 @@ struct Floats {
 
 class Fuzzer {
  public:
-  explicit Fuzzer(uint64_t seed) : random_(seed) {}
+  explicit Fuzzer(n2n::Draws& draws) : draws_(draws) {}
 
   bool once() {
-    const char* names[] = {"", "avx2", "portable", "avx512"};
-    setenv("N2NSURGERY_ISA", names[between(0, 3)], 1);
-    const int64_t which = between(0, 9);
+    const int64_t which = draws_.between(0, 9);
     return which < 6 ? run_conv() : which < 7 ? run_norm() : which < 9 ? run_pool() : run_transpose();
   }
 
  private:
-  int64_t between(int64_t low, int64_t high) { return std::uniform_int_distribution<int64_t>(low, high)(random_); }
-  bool chance(double p) { return std::bernoulli_distribution(p)(random_); }
-  float number() { return std::normal_distribution<float>()(random_); }
-  int threads() { return static_cast<int>(between(1, 4)); }
-
-  // Mostly sensible, now and then not.
-  int64_t extent(int64_t least, int64_t most) {
-    if (!chance(0.004)) return between(least, most);
-    const int64_t odd[] = {0, -1, 1 << 13, int64_t{1} << 31, std::numeric_limits<int64_t>::max(),
-                           std::numeric_limits<int64_t>::min()};
-    return odd[between(0, 5)];
-  }
+  int threads() { return static_cast<int>(draws_.between(1, 4)); }
 
   Floats numbers(int64_t count) {
     Floats values(count);
-    for (int64_t i = 0; i < count; ++i) values.get()[i] = number();
+    for (int64_t i = 0; i < count; ++i) values.get()[i] = draws_.number();
     return values;
   }
 
@@ -86,22 +73,22 @@ class Fuzzer {
 
   ConvShape random_shape() {
     ConvShape shape;
-    shape.batch = extent(0, chance(0.3) ? 70 : 20);
-    shape.groups = chance(0.3) ? extent(1, 3) : 1;
+    shape.batch = draws_.extent(0, draws_.chance(0.3) ? 70 : 20);
+    shape.groups = draws_.chance(0.3) ? draws_.extent(1, 3) : 1;
     const int64_t factor = shape.groups >= 1 && shape.groups <= 3 ? shape.groups : 1;
-    shape.inputs = extent(1, chance(0.2) ? 200 : 12);
-    shape.outputs = extent(1, 12);
+    shape.inputs = draws_.extent(1, draws_.chance(0.2) ? 200 : 12);
+    shape.outputs = draws_.extent(1, 12);
     if (shape.inputs <= 200 && shape.inputs >= -200) shape.inputs *= factor;
     if (shape.outputs <= 200 && shape.outputs >= -200) shape.outputs *= factor;
-    const int64_t rank = between(1, 3);
+    const int64_t rank = draws_.between(1, 3);
     for (size_t axis = 0; axis < 3; ++axis) {
       const bool there = static_cast<int64_t>(axis) >= 3 - rank;
-      shape.kernel[axis] = there ? extent(1, 4) : 1;
-      shape.stride[axis] = there ? extent(1, 3) : 1;
-      shape.dilation[axis] = there ? extent(1, 3) : 1;
-      shape.pad[axis] = there ? extent(0, 4) : 0;
-      shape.input[axis] = there ? extent(1, rank == 1 ? 90 : rank == 2 ? 20 : 7) : 1;
-      shape.output[axis] = there ? extent(1, rank == 1 ? 90 : rank == 2 ? 20 : 7) : 1;
+      shape.kernel[axis] = there ? draws_.extent(1, 4) : 1;
+      shape.stride[axis] = there ? draws_.extent(1, 3) : 1;
+      shape.dilation[axis] = there ? draws_.extent(1, 3) : 1;
+      shape.pad[axis] = there ? draws_.extent(0, 4) : 0;
+      shape.input[axis] = there ? draws_.extent(1, rank == 1 ? 90 : rank == 2 ? 20 : 7) : 1;
+      shape.output[axis] = there ? draws_.extent(1, rank == 1 ? 90 : rank == 2 ? 20 : 7) : 1;
     }
     return shape;
   }
@@ -124,21 +111,24 @@ class Fuzzer {
     const int64_t rows = fits ? shape.outputs : 3;
     std::vector<int32_t> row{0};
     std::vector<int32_t> index;
-    const double density = chance(0.1) ? 0.0 : std::uniform_real_distribution<double>(0.0, 0.6)(random_);
+    const double density = draws_.chance(0.1) ? 0.0 : draws_.real(0.0, 0.6);
     for (int64_t o = 0; o < rows; ++o) {
       for (int64_t i = 0; i < width; ++i) {
-        if (chance(density)) index.push_back(static_cast<int32_t>(chance(0.0005) ? between(-9, width + 9) : i));
+        if (!draws_.chance(density)) continue;
+        index.push_back(static_cast<int32_t>(draws_.chance(0.0005) ? draws_.between(-9, width + 9) : i));
       }
       row.push_back(static_cast<int32_t>(index.size()));
     }
-    if (chance(0.02)) row[static_cast<size_t>(between(0, rows))] = static_cast<int32_t>(between(-2, index.size()));
+    if (draws_.chance(0.02)) {
+      row[static_cast<size_t>(draws_.between(0, rows))] = static_cast<int32_t>(draws_.between(-2, index.size()));
+    }
     if (row.back() > static_cast<int32_t>(index.size())) row.back() = static_cast<int32_t>(index.size());
     if (row.back() >= 0) index.resize(static_cast<size_t>(row.back()));
     for (const int32_t start : row) {
       if (start > static_cast<int32_t>(index.size())) return false;  // the library cannot know how long `index` is
     }
     Pattern* made = nullptr;
-    const int64_t other = chance(0.02) ? 1 : 0;  // taps that do not fit the layer
+    const int64_t other = draws_.chance(0.02) ? 1 : 0;  // taps that do not fit the layer
     if (n2nsurgery_pattern_make(shape.groups, shape.inputs, rows, fits ? shape.taps() + other : 1, row.data(),
                                 index.data(), &made) != nullptr) {
       return false;
@@ -225,7 +215,7 @@ class Fuzzer {
   }
 
   bool run_norm() {
-    const n2n::training::NormShape shape{between(1, 5), between(1, 200), between(0, 1)};
+    const n2n::training::NormShape shape{draws_.between(1, 5), draws_.between(1, 200), draws_.between(0, 1)};
     const int64_t count = shape.channels * shape.count;
     const Floats x = numbers(count);
     const Floats dy = numbers(count);
@@ -238,8 +228,8 @@ class Fuzzer {
     const Floats inverse = unset(shape.channels);
     const Floats dweight = unset(shape.channels);
     for (int64_t c = 0; c < shape.channels; ++c) variance.get()[c] = std::abs(variance.get()[c]);
-    const bool affine = chance(0.5);
-    const int64_t training = between(0, 1);
+    const bool affine = draws_.chance(0.5);
+    const int64_t training = draws_.between(0, 1);
     const n2n::training::NormForward forward{x.get(), y.get(), affine ? weight.get() : nullptr,
                                              affine ? bias.get() : nullptr, mean.get(), variance.get(), inverse.get(),
                                              1e-5, training};
@@ -278,8 +268,8 @@ class Fuzzer {
   }
 
   bool run_transpose() {
-    const int64_t rows = between(0, 90);
-    const int64_t columns = between(0, 3000);
+    const int64_t rows = draws_.between(0, 90);
+    const int64_t columns = draws_.between(0, 3000);
     const Floats x = numbers(rows * columns);
     const Floats y = unset(rows * columns);
     if (n2nsurgery_transpose(x.get(), y.get(), rows, columns, threads()) != nullptr) std::abort();
@@ -289,16 +279,11 @@ class Fuzzer {
     return true;
   }
 
-  std::mt19937_64 random_;
+  n2n::Draws& draws_;
 };
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const long iterations = argc > 1 ? std::atol(argv[1]) : 2000;
-  Fuzzer fuzzer(argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1);
-  long run = 0;
-  for (long i = 0; i < iterations; ++i) run += fuzzer.once() ? 1 : 0;
-  std::printf("%ld cases, %ld accepted\n", iterations, run);
-  return 0;
+  return n2n::run_cases(argc, argv, 0.004, [](n2n::Draws& draws) { return Fuzzer(draws).once(); });
 }
