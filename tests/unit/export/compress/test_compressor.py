@@ -18,6 +18,7 @@ from n2nsurgery.core.errors import UnknownNameError, UsageError, VerificationErr
 from n2nsurgery.export.compress.compressor import compress_file
 from n2nsurgery.export.compress.config import CompressConfig
 from n2nsurgery.export.compress.report import CompressReport
+from n2nsurgery.export.files import onnx_file
 from n2nsurgery.export.files.load import load_model
 from n2nsurgery.export.proof.inspect_file import inspect_file
 from n2nsurgery.export.proof.verify_file import sample_noise, verify_file
@@ -366,6 +367,18 @@ def test_weights_outside_of_the_file_are_read_and_small_ones_written_inside(tmp_
     report = compress_file(tmp_path / "in.onnx", tmp_path / "out.onnx")
     assert report.external_data is None
     assert report.source_size > 32 * 16 * 9 * 4
+
+
+def test_what_is_too_large_for_one_file_stays_in_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_file, "INLINE_LIMIT", 1000)  # of protobuf's two gigabytes
+    proto = model([conv("w")], {"w": sparse(32, 16, 3, 3)})
+    onnx.save(proto, tmp_path / "in.onnx", save_as_external_data=True, location="in.data", size_threshold=0)
+    report = compress_file(tmp_path / "in.onnx", tmp_path / "out.onnx", libraries=sparse_runtime())
+    assert report.external_data == tmp_path / "out.onnx.data"
+    assert report.size == sum(path.stat().st_size for path in tmp_path.glob("out.onnx*"))
+    assert report.identical
+    assert inspect_file(report.path).disagreements == ()
+    assert verify_file(report.path, sample_noise(report.path), libraries=sparse_runtime()).weights == 1
 
 
 def test_the_file_is_proven_in_the_sparse_runtime_too(tmp_path: Path) -> None:
