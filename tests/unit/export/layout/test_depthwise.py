@@ -28,7 +28,7 @@ def weight(*shape: int, density: float) -> np.ndarray:
 
 
 def chain(
-    before: float | None, after: float | None, channels: int = 48, size: tuple[int, int] = (15, 13), **changed: object
+    before: float | None, after: float | None, channels: int = 48, size: tuple[int, int] = (20, 13), **changed: object
 ) -> list[str]:
     """Operators of pointwise, depthwise, pointwise in the portable form; densities, None for no convolution."""
     tensors = {"d": weight(channels, 1, 3, 3, density=1), "bias": weight(channels, density=1)}
@@ -92,8 +92,10 @@ def test_channels_that_make_no_blocks_are_ours_behind_a_dense_convolution_too():
 
 
 def test_what_is_too_small_to_pay_stays():
-    assert chain(0.05, 0.05, size=(7, 7)) == ["SparseConvClip", "Conv", "Relu", "SparseConv"]
-    assert chain(0.05, 0.05, size=(9, 9)) == ["SparseConvClip", "PlainDepthwiseConvRelu", "SparseConv"]
+    stays = ["SparseConvClip", "Conv", "Relu", "SparseConv"]
+    assert chain(0.05, 0.05, size=(7, 7)) == stays
+    assert chain(0.05, 0.05, size=(14, 14)) == stays  # its nine weights for each channel are dense
+    assert chain(0.05, 0.05, size=(16, 14)) == ["SparseConvClip", "PlainDepthwiseConvRelu", "SparseConv"]
 
 
 def test_dense_weights_with_a_stride_stay():
