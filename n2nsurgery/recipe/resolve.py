@@ -263,9 +263,14 @@ def _named(field: str, node: Node, problems: Problems) -> dict[str, Any]:
 
 def _require_agreement(recipe: Recipe, sections: dict[str, Node], problems: Problems) -> None:
     """Note what only several sections together show to be impossible."""
-    if isinstance(recipe.surgery, ArtifactRequest) and recipe.model is not None and recipe.model.weights is not None:
+    if recipe.model is None or recipe.model.weights is None:
+        return
+    own = None
+    if isinstance(recipe.surgery, ArtifactRequest):
+        own = "surgery.artifact brings its own"
+    elif recipe.surgery is not None and recipe.surgery.start != "dense":
+        own = f"surgery.start '{recipe.surgery.start}' is for new networks and would change them"
+    if own is not None:
         weights = (sections["model"].members or {})["weights"]
-        problems.note(
-            weights.place, "model.weights is given, but surgery.artifact brings its own; leave one of them out"
-        )
+        problems.note(weights.place, f"model.weights is given, but {own}; leave one of them out")
         raise BrokenError

@@ -23,6 +23,8 @@ from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.masks.scoring.context import SINGLE_PROCESS, ScoreContext, ScoringBatch
 from n2nsurgery.masks.scoring.loss import cross_entropy
 from n2nsurgery.surgery.engines.carry_out import add_skips, operand
+from n2nsurgery.surgery.kept.skip_masks import parameter_of, settle_skip
+from n2nsurgery.surgery.kept.start_values import set_start_values
 from n2nsurgery.surgery.planning.foreign import foreign_members
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.planner import criterion_of, floors_of, pattern_seed
@@ -30,7 +32,6 @@ from n2nsurgery.surgery.present import kept_counts
 from n2nsurgery.surgery.proof import prove_counts
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.record import SurgeryRecord, versions_in_use
-from n2nsurgery.surgery.skip_masks import parameter_of, settle_skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,7 @@ def prune(
     )
     masks = MaskSet({**{weight.name: drawn[weight.name] for weight in plan.weights}, **skips})
     apply_masks(module, masks)
+    set_start_values(module, masks, plan, progress)
     prove_counts(module, masks, plan)
     record = SurgeryRecord(
         plan=plan.fingerprint,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from n2nsurgery.core.config.devices import require_device
 from n2nsurgery.core.config.options import Range, option
+from n2nsurgery.core.errors import UsageError
 from n2nsurgery.models.weights_config import WeightsConfig
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 
@@ -53,3 +54,9 @@ class ApplyRequest(WeightsConfig):
         """Raise UsageError for values out of range."""
         super().__post_init__()
         require_device(self.device)
+        if self.weights is not None and self.surgery.start != "dense":
+            raise UsageError(
+                f"is '{self.surgery.start}', which is for new networks and would change the weights of"
+                f" '{self.weights}': leave one of the two out",
+                field="start", joint=" ",
+            )  # fmt: skip

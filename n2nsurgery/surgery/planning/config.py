@@ -121,6 +121,10 @@ class SurgeryConfig:
     )
     granularity_options: Mapping[str, Scalar] = _options("the granularity", _WHO)
     scope: Literal["global", "layer"] | None = field(default=None, metadata=option("where scores compete", group=_WHO))
+    start: Literal["dense", "fan-in", "orthogonal"] = field(
+        default="dense",
+        metadata=option("values of kept weights before training; not for pretrained weights", group=_WHO),
+    )
     skip: str = field(
         default="n2n",
         metadata=option("kind of skip connection", group=_SKIPS, registry=SKIP_KINDS, names=("none",)),

@@ -45,6 +45,7 @@ class SurgeryOptions(PairOptions, total=False):
     granularity: str | object | None
     granularity_options: Mapping[str, Scalar]
     scope: Literal["global", "layer"] | None
+    start: Literal["dense", "fan-in", "orthogonal"]
     skip: str | object
     skip_options: Mapping[str, Scalar]
     skip_ratio: float | Literal["auto"]

@@ -20,7 +20,8 @@ from n2nsurgery.surgery.planning.schema_1 import upgraded
 
 SCHEMA = 2
 _LEFT_OUT: Mapping[str, Any] = MappingProxyType(
-    {f"{name}_options": {} for name in WITH_OPTIONS if name != "criterion"} | {"keep_alive": False, "macs": None}
+    {f"{name}_options": {} for name in WITH_OPTIONS if name != "criterion"}
+    | {"keep_alive": False, "macs": None, "start": "dense"}
 )
 """Fields of the config that are no part of the document where they have these values: added after schema 2."""
 

@@ -108,6 +108,7 @@ SURGERY = {
         "granularity": "kernel",
         "granularity_options": {"size": 8},
     },
+    "--start orthogonal": {"start": "orthogonal"},
     "--skip n2n --skip-option start=0.5": {"skip": "n2n", "skip_options": {"start": 0.5}},
     "--skip-allocation equal --skip-allocation-option power=2": {
         "skip_allocation": "equal",

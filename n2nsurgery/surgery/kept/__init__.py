@@ -1,0 +1,1 @@
+"""What survives of weights: the masks of skips, and the values with which kept weights start."""
