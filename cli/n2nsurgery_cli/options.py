@@ -32,7 +32,7 @@ AnyModel = Annotated[
 AllowImport = Annotated[bool, typer.Option("--allow-import", help="run named code: a model's factory, plugins")]
 
 # Surgery; its other options are those of SurgeryConfig
-Preset = Annotated[presets.Preset | None, typer.Option(metavar="paper", help=presets.PRESET_HELP)]
+Preset = Annotated[presets.Preset | None, typer.Option(metavar="|".join(presets.PRESETS), help=presets.PRESET_HELP)]
 
 # Training
 RecipeFile = Annotated[

@@ -106,6 +106,17 @@ def test_what_a_preset_says_gives_way_to_what_is_asked():
 
 
 @pytest.mark.parametrize(
+    ("preset", "skip", "allocation"), [("accurate", "residual", "erk"), ("fast", "none", "uniform")]
+)
+def test_a_preset_for_accuracy_or_speed_is_one_line_and_an_option_beside_it_wins(preset, skip, allocation):
+    made = SurgeryConfig.from_preset(preset, density=0.05)
+    assert made == SurgeryConfig(density=0.05, skip=skip, allocation=allocation)
+    changed = SurgeryConfig.from_preset(preset, density=0.05, skip="n2n", skip_ratio=0.1, allocation="equal")
+    assert changed == SurgeryConfig(density=0.05, skip="n2n", skip_ratio=0.1, allocation="equal")
+    assert SurgeryConfig.from_preset(preset, density=0.05, criterion="snip").allocation is None
+
+
+@pytest.mark.parametrize(
     ("values", "allocation", "ratio"),
     [
         ({"criterion": "snip"}, None, 0.5),
