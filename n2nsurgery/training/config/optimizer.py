@@ -17,7 +17,8 @@ class OptimizerConfig:
 
     `betas`, `eps`: of Adam(W). `options`: hyper-parameters of any other optimizer, by name.
     `weight_decay`: an L2 term in the gradient for SGD and Adam, decoupled for AdamW. With `spare_norms` it leaves out
-    biases and the weights of normalization layers.
+    biases and the weights of normalization layers. `spare`: patterns of further ones, such as learnable skips
+    (`n2n_skips.*`).
     """
 
     name: str = field(default="sgd", metadata=option("any registered optimizer", registry=OPTIMIZERS))
@@ -37,6 +38,9 @@ class OptimizerConfig:
         default=5e-4, metadata=option("an L2 term in the gradient; for AdamW decoupled from it", within=Range(least=0))
     )
     spare_norms: bool = field(default=False, metadata=option("no weight decay for biases and normalization layers"))
+    spare: tuple[str, ...] = field(
+        default=(), metadata=option("patterns of parameters and modules without weight decay")
+    )
     options: Mapping[str, Any] = field(
         default_factory=dict, hash=False, metadata=option("hyper-parameters of any other optimizer, by name")
     )

@@ -16,9 +16,10 @@ import pytest
 import torch
 from torch import nn
 
-from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.sealed_folder import read_sealed
+from n2nsurgery.masks.kept_values import parameter_names
 from n2nsurgery.pipelines.sparse_twins import sparse_twin
 from n2nsurgery.runtime import LibraryNotBuiltError, library_path
 from n2nsurgery.training.config.optimizer import OptimizerConfig
@@ -257,6 +258,22 @@ def test_weight_decay_reaches_kept_values_and_spares_what_it_spares_in_a_dense_m
     dense, sparse = (make_optimizer(module, config).param_groups for module in (model, twin))
     assert [len(group["params"]) for group in sparse] == [len(group["params"]) for group in dense]
     assert {id(p) for p in sparse[0]["params"]} == {id(twin[index].values) for index in (0, 4, 7)}
+
+
+def test_parameters_spared_by_name_are_the_same_in_a_twin(convnet, masks_of):
+    model = convnet()
+    twin = sparse_twin(model, masks_of(model), TwinRequest(layers="all")).module
+    for patterns in (("4",), ("4.weight", "7.*")):
+        config = OptimizerConfig(weight_decay=0.1, spare=patterns)
+        spared = [
+            {name for parameter, name in parameter_names(module).items() for p in groups if p is parameter}
+            for module in (model, twin)
+            for groups in [make_optimizer(module, config).param_groups[1]["params"]]
+        ]
+        assert spared[0] == spared[1]
+    assert spared[0] == {"4.weight", "7.weight", "7.bias"}
+    with pytest.raises(UnknownNameError, match="skips"):
+        make_optimizer(model, OptimizerConfig(spare=("skips",)))
 
 
 def asked(config, **fields):
