@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 import torch
+from onnxruntime import InferenceSession
 
 import n2nsurgery
 
@@ -29,6 +30,18 @@ def test_the_plain_loop_ends_in_an_artifact_that_loads_to_the_bit(tmp_path):
     state = pruned.module.state_dict()
     again = n2nsurgery.load(tmp_path / "artifact").module.state_dict()
     assert all(torch.equal(tensor, state[name]) for name, tensor in again.items())
+
+
+def test_fine_tuning_ends_in_a_file_with_a_tenth_of_the_weights_that_still_tells_the_classes_apart(tmp_path):
+    module = example("fine_tuning")
+    pruned = module.main(tmp_path)
+    assert outside(pruned) == 0
+    assert pruned.plan.budget.skips > 0
+    assert pruned.masks.kept == round(0.1 * pruned.plan.budget.reference)
+    inputs, targets = module.points().tensors
+    session = InferenceSession(tmp_path / "sparse.onnx", providers=["CPUExecutionProvider"])
+    (scores,) = session.run(None, {session.get_inputs()[0].name: inputs.numpy()})
+    assert (scores.argmax(1) == targets.numpy()).mean() > 0.9  # a half is chance; the classes are halves of a space
 
 
 def test_the_loop_of_accelerate_goes_on_from_its_state(tmp_path):

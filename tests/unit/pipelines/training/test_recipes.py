@@ -24,6 +24,7 @@ SHAPES = {
 KEPT = {
     "smoke": 51_256,
     "cifar10-small": 51_256,
+    "fine-tuning": 512_560,
     "morse": 64 * 512 + 1024 * 32,
     "mnist": 800 + 51_200 + 3136 * 16 + 784 * 10,
     "cifar10-vgg19": 1_001_200,
