@@ -53,6 +53,12 @@ class Trace:
             raise InternalError("this trace does not hold the model that was traced")
         return self.original if self.inplace else copy.deepcopy(self.original)
 
+    def let_weights_go(self) -> None:
+        """Free the memory of the traced copy's weights: each becomes zeros that are stored once."""
+        for parameter in self.module.parameters():
+            if type(parameter) is nn.Parameter:
+                parameter.data = parameter.data.new_zeros(()).expand(parameter.shape)
+
 
 def trace(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -> Trace:
     """Trace `model` in train and in eval mode; inside of `torch.compile` and `DataParallel`, the module that they hold.

@@ -32,6 +32,8 @@ def plan_of(
 ) -> SurgeryPlan:
     """The plan of `config` for a traced model; `inputs` are its example inputs by name.
 
+    With the engine `hooks`, the traced copy has no weights left afterwards.
+
     Raises TraceError where a copy is asked for that would not do what the model does, or where skips without weights
     change it, and the errors of `plan_surgery`.
     """
@@ -50,6 +52,7 @@ def plan_of(
         lambda: require_rewritable(bundle.module, traced.module, inputs),
     )
     if plan.engine.engine == "hooks":
+        traced.let_weights_go()
         require_harmless(bundle.module, plan, inputs)
     if given := _settings(bundle.module, inputs):
         plan = replace(plan, warnings=(*plan.warnings, _FORGOTTEN.format(given=listed(given))))
