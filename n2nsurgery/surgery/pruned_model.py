@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from n2nsurgery.core.sealed_folder import write_sealed
+from n2nsurgery.graph.used_weight import plain_weights
 from n2nsurgery.masks.attachment import Attachment, apply_masks, attach, enforcer_of
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.artifact_files import tensor_sets
@@ -48,6 +50,12 @@ class PrunedModel:
         masks = self.masks if enforcer is None else MaskSet(enforcer.masks)
         plan, record = at_present(self.plan, self.record, masks)
         return replace(self, masks=masks, plan=plan, record=record)
+
+    def plain(self) -> tuple[nn.Module, MaskSet]:
+        """A copy in eval mode on the CPU, for inference: every layer has the weight that it uses. With its masks."""
+        module = copy.deepcopy(self.module).cpu().eval()
+        names = plain_weights(module)
+        return module, MaskSet({names.get(name, name): mask for name, mask in self.masks.items()})
 
     def summary(self) -> dict[str, Any]:
         """What `n2nsurgery apply --json` prints: the budget, what each layer keeps, skips, rejections and warnings."""

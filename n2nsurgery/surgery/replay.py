@@ -11,6 +11,7 @@ from n2nsurgery.core.names import listed
 from n2nsurgery.core.outputs import load_state
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import Trace
+from n2nsurgery.graph.used_weight import keep_zeros
 from n2nsurgery.masks.attachment import apply_masks
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.engines.attach import attach_skips
@@ -41,6 +42,7 @@ def replay(
         module = add_skips(dense, plan)
     else:
         _require_same_weights(plan, {name: tuple(value.shape) for name, value in dense.named_parameters()})
+        keep_zeros(dense)
         attach_skips(dense, plan.skips, plan.engine.routes)
         module = dense
     _load(module, state)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrizations
 
 from n2nsurgery.coverage.catalogue import Inputs
 
@@ -211,6 +212,10 @@ def _standardized() -> nn.Sequential:
     return nn.Sequential(*[each for _ in range(4) for each in (_WeightStandardized(4, 4, 3), nn.ReLU())])
 
 
+def _normalized(normalized: Callable[[nn.Module], nn.Module]) -> nn.Sequential:
+    return nn.Sequential(*[each for _ in range(5) for each in (normalized(nn.Linear(8, 8)), nn.ReLU())])
+
+
 def _encoder() -> nn.Module:
     return nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 3)
 
@@ -244,6 +249,8 @@ _MODELS: Mapping[str, tuple[Callable[[], nn.Module], Callable[[], Inputs]]] = Ma
         "lstm": (lambda: _Recurrent(nn.LSTM), _tokens),
         "gru": (lambda: _Recurrent(nn.GRU), _tokens),
         "weight-standardized": (_standardized, _image),
+        "weight-norm": (lambda: _normalized(parametrizations.weight_norm), _vector),
+        "spectral-norm": (lambda: _normalized(parametrizations.spectral_norm), _vector),
         "autograd-function": (_AutogradFunction, _vector),
         "no-grad": (_NoGrad, _vector),
         "batch-branch": (_BatchBranch, _vector),

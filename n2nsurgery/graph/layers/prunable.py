@@ -2,7 +2,8 @@
 
 Those are the weights of convolutions and linear maps, of attention, of recurrent and bilinear layers, and of every
 product with a parameter. Tables in which rows are looked up are none, tied ones included. Where a layer multiplies with
-a weight that it computes first (a standardized one), masks on the parameter would not prune what is used.
+a weight that it computes first, the parameter is one that has the zeros of that weight (see `used_weight`); where none
+has them (a standardized one), masks on the parameter would not prune what is used.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from n2nsurgery.graph.layers.layer_graph import LeftDense, Operator, PrunableWei
 from n2nsurgery.graph.tracing.leaves import computes_its_weight, is_matrix_layer
 from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.graph.tracing.weight_uses import Product
+from n2nsurgery.graph.used_weight import holder_of
 from n2nsurgery.graph.weight_layout import WeightLayout
 
 _PACKED_PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
@@ -53,17 +55,19 @@ def prunable_weights(
 def _left(trace: Trace, found: Mapping[str, PrunableWeight]) -> Iterator[tuple[str, str]]:
     """Names and reasons of the weights that stay dense though a product may read them."""
     canonical = {id(parameter): name for name, parameter in trace.module.named_parameters()}
+    holders = {id(holder) for child in trace.module.modules() if (holder := _own_holder(child)) is not None}
     for path, child in trace.module.named_modules():
         if computes_its_weight(child):
-            name = canonical[id(child.weight)]
+            name = canonical[id(_own_holder(child))]
             if name not in trace.weight_uses:
                 yield name, _COMPUTED
         if isinstance(child, parametrize.ParametrizationList):
             kinds = ", ".join(type(each).__name__.lstrip("_") for each in child)
             for parameter in child.parameters():
-                yield canonical[id(parameter)], _PARAMETRIZED.format(kinds=kinds)
-        if isinstance(child, nn.Embedding | nn.EmbeddingBag) and id(child.weight) in canonical:
-            yield _table(canonical[id(child.weight)], path, found)
+                if id(parameter) not in holders:
+                    yield canonical[id(parameter)], _PARAMETRIZED.format(kinds=kinds)
+        if isinstance(child, nn.Embedding | nn.EmbeddingBag) and (table := _own_holder(child)) is not None:
+            yield _table(canonical[id(table)], path, found)
     for name in trace.tables:
         yield _table(name, name.rpartition(".")[0], found)
 
@@ -115,8 +119,14 @@ def _matrices(module: nn.Module) -> Iterator[tuple[str, nn.Parameter, Product]]:
             for name, weight in child.named_parameters(recurse=False):
                 if name.startswith("weight") or name in _PACKED_PROJECTIONS:
                     yield f"{path}.{name.removesuffix('_weight')}".lstrip("."), weight, Product(layout="linear")
-        elif (product := _own_product(child)) is not None and isinstance(child.weight, nn.Parameter):
-            yield path, child.weight, product
+        elif (product := _own_product(child)) is not None and (holder := _own_holder(child)) is not None:
+            yield path, holder, product
+
+
+def _own_holder(layer: nn.Module) -> nn.Parameter | None:
+    """The parameter with the zeros of the `weight` of `layer`."""
+    found = holder_of(layer)
+    return None if found is None else found[1]
 
 
 def _own_product(module: nn.Module) -> Product | None:

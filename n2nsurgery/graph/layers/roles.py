@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from n2nsurgery.graph.layers.layer_graph import Nonlinearity, Operator
 from n2nsurgery.graph.tracing.leaves import WEIGHTED_MODULES, holds_weighted, is_matrix_layer, is_norm
+from n2nsurgery.graph.used_weight import holder_of
 
 
 class Role(enum.Enum):
@@ -153,9 +154,13 @@ def is_matrix(node: fx.Node, root: nn.Module) -> bool:
 
 
 def weight_of(node: fx.Node, root: nn.Module) -> nn.Parameter | None:
-    """The parameter that a conv or linear call multiplies with; None where it is a buffer, or is computed first."""
+    """The parameter that a conv or linear call multiplies with, or that has the zeros of what it multiplies with.
+
+    None where it is a buffer, or is computed in another way.
+    """
     if node.op == "call_module":
-        weight = getattr(root.get_submodule(str(node.target)), "weight", None)
+        found = holder_of(root.get_submodule(str(node.target)))
+        weight = found[1] if found is not None else None
     else:
         argument = node.args[1] if len(node.args) > 1 else node.kwargs.get("weight")
         known = argument if isinstance(argument, fx.Node) and argument.op == "get_attr" else None

@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import nn
 
+from n2nsurgery.graph.used_weight import holder_of, is_made_of_one
+
 WEIGHTED_MODULES = (nn.modules.conv._ConvNd, nn.Linear)  # noqa: SLF001 - the only name of the conv base class
 CONTAINERS = (
     nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.Transformer, nn.TransformerEncoder, nn.TransformerEncoderLayer,
@@ -41,7 +43,7 @@ def computes_its_weight(module: nn.Module) -> bool:
 
     Whether it does is seen when it is evaluated.
     """
-    if not isinstance(module, WEIGHTED_MODULES) or not isinstance(module.weight, nn.Parameter):
+    if not isinstance(module, WEIGHTED_MODULES) or holder_of(module) is None:
         return False
     methods = (getattr(type(module), name, None) for name in ("forward", "_conv_forward"))
     return any(not method.__module__.startswith("torch.nn.") for method in methods if method is not None)
@@ -64,7 +66,7 @@ def is_leaf(module: nn.Module) -> bool:
     if isinstance(module, CONTAINERS):
         return False
     if isinstance(module, WEIGHTED_MODULES):
-        return next(module.children(), None) is None
+        return next(module.children(), None) is None or is_made_of_one(module)
     if is_matrix_layer(module) or type(module).__module__ == "transformers.activations":
         return True
     return type(module).__module__.startswith("torch.nn.modules") or is_norm(module) or depends_on_mode(module)

@@ -1,6 +1,6 @@
 """Criterion `magnitude`: large weights survive.
 
-    score_j = |w_j|
+    score_j = |w_j|          w: the weight that its layer multiplies with
 
 Layers with a large initialization are favoured over those with a small one; `scope` "layer" takes that away.
 """
@@ -13,6 +13,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from n2nsurgery.core.validation import require_choice
+from n2nsurgery.graph.used_weight import used_weight
 from n2nsurgery.masks.criterion import SCOPES, Needs
 from n2nsurgery.masks.scoring.context import ScoreContext, weight_values
 
@@ -32,7 +33,11 @@ class Magnitude:
 
     def scores(self, context: ScoreContext) -> dict[str, Tensor]:
         """The absolute values of the weights."""
-        return {name: value.abs() for name, value in weight_values(context).items()}
+        scores = {}
+        for name, value in weight_values(context).items():
+            used = used_weight(context.module, name)
+            scores[name] = (value if used is None else used).abs()
+        return scores
 
 
 MEMBER = Magnitude

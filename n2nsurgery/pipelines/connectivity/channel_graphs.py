@@ -6,14 +6,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.graph.graph_options import DEFAULT, MAX_NODES, GraphOptions
 from n2nsurgery.connectivity.graph.network_graph import channel_graph, dense_reference, require_size
 from n2nsurgery.connectivity.measures.subject import Origin, Subject
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.outputs import device_of
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.channels.network import channel_network_of_onnx
 from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
@@ -124,11 +123,10 @@ def _of_bundle(bundle: ModelBundle) -> ChannelNetwork:
 
 def _of_pruned(pruned: PrunedModel) -> tuple[ChannelNetwork, tuple[str, ...]]:
     inputs = dict(zip((spec.name for spec in pruned.plan.inputs), examples(pruned.plan.inputs), strict=True))
-    network = channel_network(
-        pruned.module, _on_device(pruned.module, inputs), masks=pruned.masks, skips=skips_of(pruned)
-    )
+    module, masks = pruned.plain()
+    network = channel_network(module, inputs, masks=masks, skips=skips_of(pruned))
     called = {call.weight for call in network.flow.calls}
-    return network, tuple(_uncalled(pruned.masks, called))
+    return network, tuple(_uncalled(masks, called))
 
 
 def skips_of(pruned: PrunedModel) -> tuple[Skip, ...]:
@@ -137,11 +135,6 @@ def skips_of(pruned: PrunedModel) -> tuple[Skip, ...]:
         Skip(name=skip.name, kind=skip.kind, source=skip.pair.source, target=skip.pair.target)
         for skip in pruned.plan.skips
     )
-
-
-def _on_device(module: nn.Module, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    device = device_of(module)
-    return {name: tensor.to(device) for name, tensor in inputs.items()}
 
 
 def _uncalled(masks: Iterable[str], called: set[str]) -> Iterable[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,7 +86,7 @@ def export_onnx(  # noqa: PLR0913 - what to export, where to, compared on what, 
             overwrite=overwrite, progress=progress,
         )  # fmt: skip
     require_masked(pruned.module, pruned.masks)  # a copy would set them to zero, and be another network
-    module = copy.deepcopy(pruned.module).cpu().eval()
+    module, masks = pruned.plain()
     inputs = pruned.plan.inputs
     return export_module(
         module,
@@ -99,7 +98,7 @@ def export_onnx(  # noqa: PLR0913 - what to export, where to, compared on what, 
             "summary": summary(pruned.plan, pruned.masks, pruned.record),
             **({"connectivity": connectivity_summary(pruned)} if config.report else {}),
         },
-        masks=pruned.masks,
+        masks=masks,
         config=config,
         libraries=sparse_runtime(),
         calibration=None if calibration is None else (given_examples(inputs, batch) for batch in calibration),

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize, prune
+from torch.nn.utils import prune
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.model_inputs import bind_inputs
+from n2nsurgery.graph.used_weight import plain_weights
 
 _MATRIX = 2
 _remove: Callable[[nn.Module, str], object] = prune.remove  # torch types it not
@@ -31,9 +32,7 @@ def prepared(module: nn.Module) -> nn.Module:
         for name in [name.removesuffix("_orig") for name, _ in part.named_parameters(recurse=False)]:
             if hasattr(part, f"{name}_mask"):
                 _remove(part, name)
-        if parametrize.is_parametrized(part):
-            for name in tuple(part.parametrizations):  # type: ignore[arg-type] # a ModuleDict
-                parametrize.remove_parametrizations(part, name)
+    plain_weights(plain)
     return plain
 
 

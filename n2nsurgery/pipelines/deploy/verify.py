@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 
 from n2nsurgery.core.progress import SILENT, Progress
@@ -32,9 +31,8 @@ def run(
     if against is None:
         return verify_file(model, sample_noise(model), libraries=sparse_runtime())
     pruned = load(against, allow_import=allow_import, last=last)
-    original = Original(
-        module=copy.deepcopy(pruned.module).cpu().eval(), masks=pruned.masks, fingerprint=pruned.masks.fingerprint
-    )
+    module, masks = pruned.plain()
+    original = Original(module=module, masks=masks, fingerprint=pruned.masks.fingerprint)
     batch = examples(pruned.plan.inputs)
     single = [tensor[:1] for tensor in batch]
     return verify_file(model, [single, batch], original=original, libraries=sparse_runtime())

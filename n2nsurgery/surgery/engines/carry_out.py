@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from n2nsurgery.graph.tracing.trace import Trace
+from n2nsurgery.graph.used_weight import keep_zeros
 from n2nsurgery.surgery.engines.attach import attach_skips
 from n2nsurgery.surgery.engines.graft import graft
 from n2nsurgery.surgery.engines.size_guard import guard_sizes
@@ -12,8 +13,13 @@ from n2nsurgery.surgery.planning.plan import SurgeryPlan
 
 
 def operand(trace: Trace, plan: SurgeryPlan) -> nn.Module:
-    """The module that `plan` changes: the model itself with the engine `hooks`, the traced copy with `rewrite`."""
-    return trace.module if plan.engine.engine == "rewrite" else trace.subject
+    """The module that `plan` changes: the model itself with the engine `hooks`, the traced copy with `rewrite`.
+
+    Normalized weights in it may be pruned: they stay zero where nothing is kept.
+    """
+    module = trace.module if plan.engine.engine == "rewrite" else trace.subject
+    keep_zeros(module)
+    return module
 
 
 def add_skips(trace: Trace, plan: SurgeryPlan) -> nn.Module:
@@ -24,7 +30,7 @@ def add_skips(trace: Trace, plan: SurgeryPlan) -> nn.Module:
     if plan.engine.engine == "rewrite":
         graft(trace.module, plan.skips)
         guard_sizes(trace.module, plan.inputs)
-        return trace.module
+        return operand(trace, plan)
     module = operand(trace, plan)
     attach_skips(module, plan.skips, plan.engine.routes)
     return module

@@ -26,6 +26,8 @@ SERVED = {
     "own:functional": (2, "rewrite"),
     "own:shared": (3, "hooks"),
     "own:lstm": (1, "hooks"),
+    "own:weight-norm": (3, "hooks"),
+    "own:spectral-norm": (3, "hooks"),
     "own:autograd-function": (2, "hooks"),
     "own:batch-branch": (2, "hooks"),
     "own:counting": (2, "hooks"),

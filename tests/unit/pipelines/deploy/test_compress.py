@@ -40,7 +40,9 @@ def net() -> nn.Sequential:
 
 
 def test_a_module_of_another_tool_is_exported_with_its_masks_multiplied_in(net: nn.Sequential, tmp_path: Path) -> None:
+    before = net(X)
     report = export_onnx(net, tmp_path / "net.onnx", example_inputs=X)
+    assert torch.equal(net(X), before)
     assert {weight.name: weight.code for weight in report.weights} == {"0.weight": "gaps8", "2.weight": "gaps8"}
     assert report.masked == ("0.weight", "2.weight")
     assert report.inputs == ("input",)
