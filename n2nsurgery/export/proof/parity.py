@@ -47,11 +47,20 @@ Outputs = list[list[Array]]
 def torch_outputs(module: nn.Module, batches: ExampleBatches, input_names: Sequence[str]) -> list[list[Array]]:
     """What `module` returns for each batch of the inputs `input_names`, flattened.
 
-    A model may begin in place, so it gets copies.
+    A model may begin in place, so it gets copies. Raises VerificationError where it does not repeat what it returned
+    for the first batch.
     """
     with torch.no_grad():
-        returned = [called(module, [tensor.clone() for tensor in inputs], input_names) for inputs in batches]
-        return [[tensor.numpy() for _, tensor in flatten(value)] for value in returned]
+        returned = [
+            called(module, [tensor.clone() for tensor in inputs], input_names) for inputs in (*batches, batches[0])
+        ]
+    *computed, again = [[tensor.numpy() for _, tensor in flatten(value)] for value in returned]
+    if any(compare(second, first)[1] > TOLERANCE for first, second in zip(computed[0], again, strict=True)):
+        raise VerificationError(
+            f"{type(module).__name__} returns something else every time (random numbers in eval mode, or state that"
+            " its forward keeps), so nothing can be proven of a file: make it an input, or wrap the model without it"
+        )
+    return computed
 
 
 def require_numbers(computed: Sequence[Sequence[Array]], outputs: Sequence[str]) -> None:

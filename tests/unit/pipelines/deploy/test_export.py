@@ -268,3 +268,20 @@ def test_a_network_of_halves_is_verified_as_such(tmp_path):
     found = verify_file(report.path, [examples(pruned.plan.inputs)], original=original)
     assert found.masked == report.masked == tuple(pruned.masks)
     assert 1e-5 < max(line.difference for line in found.parity) < 1e-2  # halves round by 5e-4
+
+
+def test_a_network_with_random_numbers_in_eval_mode_is_refused_for_that(tmp_path):
+    class Noisy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+
+        def forward(self, x):
+            return self.layers(x + torch.rand_like(x))
+
+    noisy = apply(Noisy(), example_inputs=torch.ones(2, 4), density=0.5, skip="none")
+    with pytest.raises(
+        VerificationError, match=r"Noisy returns something else every time .random numbers in eval mode"
+    ):
+        export_onnx(noisy, tmp_path / "net.onnx")
+    assert not list(tmp_path.iterdir())
