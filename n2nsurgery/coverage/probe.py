@@ -80,6 +80,8 @@ def _prune(module: nn.Module, inputs: catalogue.Inputs, found: _Found) -> Pruned
         skip_length=plan.config.skip_length,
         engine=plan.engine.engine,
     )
+    if plan.engine.engine == "hooks":
+        run.trace = replace(run.trace, inplace=True)  # nobody else has the model, and large ones leave no room for two
     pruned = run.run(None)
     reasons = [] if plan.skips else list(dict.fromkeys(each.reason for each in plan.refused if each.target))
     found.add(outcome="served" if plan.skips else "pruned only", gates=True, reason=_told("; ".join(reasons)))
