@@ -29,15 +29,22 @@ class GroupedCommand(TyperCommand):
                 parameter.metavar = metavar_of(parameter.name) or parameter.metavar
         return super().make_context(info_name, args, parent, **extra)
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - of the parser that typer brings
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - of the parser that typer brings
+        """`[OPTIONS] MODEL [FILE]`: what may be left out stands in brackets."""
+        arguments = [each for each in self.get_params(ctx) if each.param_type_name == "argument"]
+        pieces = (_shown(each) if each.required else f"[{_shown(each)}]" for each in arguments)
+        return [self.options_metavar or "", *pieces]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
         """Write the help of all parameters."""
         sections: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
                 heading = getattr(parameter, "rich_help_panel", None) or "Options"
-                named = "Arguments" if parameter.param_type_name == "argument" else heading
-                sections.setdefault(named, []).append(record)
+                if parameter.param_type_name == "argument":
+                    heading, record = "Arguments", (_shown(parameter), record[1])
+                sections.setdefault(heading, []).append(record)
         last = sections.pop("Options", [])
         for heading, records in [*sections.items(), ("Options", last)]:
             if records:
@@ -54,3 +61,8 @@ class GroupedCommand(TyperCommand):
             with formatter.section("Criteria"):
                 formatter.write_dl(list(CRITERIA.summaries().items()))
         super().format_epilog(ctx, formatter)
+
+
+def _shown(argument: Any) -> str:  # noqa: ANN401
+    """What stands for an argument in the help."""
+    return str(argument.metavar or argument.name).upper()

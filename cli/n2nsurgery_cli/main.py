@@ -51,7 +51,10 @@ def program(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Prune any PyTorch model to an exact budget and graft sparse, learnable skip connections."""
+    """Prune any PyTorch model to an exact budget and graft sparse, learnable skip connections.
+
+    Begin with `n2nsurgery apply resnet50 --density 5%`, then `n2nsurgery export`, then `n2nsurgery report --html`.
+    """
 
 
 def main() -> None:

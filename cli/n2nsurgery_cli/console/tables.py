@@ -1,7 +1,8 @@
 """Lines, facts and tables for a reader. A name is never broken, for whoever copies it or looks for it with grep.
 
-In a pipe or a file nothing is wrapped. In a terminal sentences wrap between words; a table whose names do not fit is
-wider than the terminal. Every name comes from a model or a path and is drawn as plain text, never as markup.
+In a pipe or a file nothing is wrapped, and no line of a table ends in blanks. In a terminal sentences wrap between
+words; a table whose names do not fit is wider than the terminal. Every name comes from a model or a path and is drawn
+as plain text, never as markup.
 """
 
 from __future__ import annotations
@@ -73,4 +74,9 @@ def _print(console: Console, table: Table, rows: Sequence[tuple[Text, ...]]) -> 
     for row in rows:
         table.add_row(*row)
     least = Measurement.get(console, console.options.update(width=_UNLIMITED), table).minimum
-    console.print(table, width=max(console.width, least), crop=False)
+    if console.is_terminal:
+        console.print(table, width=max(console.width, least), crop=False)
+        return
+    with console.capture() as drawn:
+        console.print(table, width=max(console.width, least), crop=False)
+    console.file.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))

@@ -36,3 +36,17 @@ def test_an_example_is_a_command_line_that_is_understood(line):
 def test_examples_stand_below_the_options_as_they_are_typed(program):
     shown = program("apply", "--help").stdout
     assert all(f"\n  {line}\n" in shown for line in EXAMPLES["apply"])
+
+
+def test_arguments_are_written_as_in_the_usage_of_other_programs(program):
+    shown = program("apply", "--help").stdout
+    assert shown.startswith("Usage: n2nsurgery apply [OPTIONS] MODEL\n")
+    assert "\n  MODEL  a name as `models` lists it" in shown
+    assert program("recipe", "init", "--help").stdout.startswith("Usage: n2nsurgery recipe init [OPTIONS] [FILE]\n")
+    assert program("diff", "--help").stdout.count("<") == 0
+
+
+def test_the_help_of_the_program_says_what_to_begin_with(program):
+    text = " ".join(program("--help").stdout.split())
+    for line in ("n2nsurgery apply resnet50 --density 5%", "n2nsurgery export", "n2nsurgery report --html"):
+        assert f"`{line}`" in text

@@ -55,6 +55,14 @@ def test_in_a_pipe_a_row_is_one_line(piped):
     assert max(map(len, lines)) < 300  # as wide as what is in it
 
 
+def test_in_a_pipe_no_line_ends_in_blanks(piped):
+    draw_table(stdout_console(), "2 layers", COLUMNS, ROWS)
+    draw_facts(stdout_console(), {"model": "resnet50", "a": ""})
+    lines = piped.readouterr().out.splitlines()
+    assert lines == [line.rstrip() for line in lines]
+    assert "model  resnet50" in lines
+
+
 def test_a_pipe_whose_width_is_given_keeps_to_it(piped, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     draw_table(stdout_console(), "1 layer", ("layer", "reason"), [("fc", REASON)])
