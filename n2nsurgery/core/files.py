@@ -18,6 +18,7 @@ from pathlib import Path
 from n2nsurgery.core.errors import RunError, UsageError
 
 _STAGING = ".staging-"
+_ALREADY = "'{}' already exists; choose another output or pass --overwrite to replace it"
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 DISK_ERRORS = frozenset(
     {*_NO_SPACE, errno.EIO, errno.ESTALE, errno.EROFS, errno.EFBIG, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT}
@@ -34,7 +35,7 @@ def ensure_writable(path: Path, *, overwrite: bool = False, marker: str | None =
     if not path.exists() and not path.is_symlink():
         return
     if not overwrite:
-        raise UsageError(f"'{path}' already exists; choose another output or pass --overwrite to replace it")
+        raise UsageError(_ALREADY.format(path))
     if path.is_dir() and any(path.iterdir()) and not (marker and (path / marker).is_file()):
         found = f"does not hold a {marker}" if marker else "is a folder"
         raise UsageError(f"'{path}' {found}, so --overwrite does not replace it; choose another output")
@@ -139,7 +140,12 @@ def _staging(path: Path) -> Path:
 def _exchange(staging: Path, path: Path) -> None:
     """Let `staging` become `path`; what was there goes."""
     if not path.exists():
-        staging.rename(path)
+        try:
+            staging.rename(path)
+        except OSError as error:
+            if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:  # it appeared in this moment
+                raise UsageError(_ALREADY.format(path)) from error
+            raise
         return
     if _swapped(staging, path):
         shutil.rmtree(staging)

@@ -34,7 +34,7 @@ from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.arguments import config_of, require_object
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
 from n2nsurgery.pipelines.prune.plan_of import plan_of
-from n2nsurgery.pipelines.prune.same_artifact import same_artifact
+from n2nsurgery.pipelines.prune.same_artifact import same_artifact, save_or_find
 from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
 from n2nsurgery.surgery.artifact import Artifact
 from n2nsurgery.surgery.engines.carry_out import operand
@@ -154,8 +154,8 @@ def run(request: ApplyRequest, progress: Progress = SILENT) -> ApplyOutcome:
     ensure_writable(folder, overwrite=request.overwrite, marker=MANIFEST)
     pruned = pruning.run(None, device=request.device)
     progress("writing the artifact", 0.9)
-    pruned.save(folder, overwrite=request.overwrite)
-    return ApplyOutcome(plan=pruning.plan, pruned=pruned, artifact=folder, choice=pruning.choice)
+    found = save_or_find(pruned, folder, request, bundle, pruning.criterion)
+    return ApplyOutcome(plan=pruning.plan, pruned=pruned, artifact=folder, choice=pruning.choice, found=found)
 
 
 class PruningRun:

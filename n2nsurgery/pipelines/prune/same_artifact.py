@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.masks.criterion import Criterion
 from n2nsurgery.models.bundle import ModelBundle
@@ -14,6 +14,7 @@ from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.surgery.artifact import Artifact, read
 from n2nsurgery.surgery.planning.foreign import foreign_members
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
+from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.record import versions_in_use
 
 
@@ -36,3 +37,20 @@ def same_artifact(
         return None
     same = artifact.plan.fingerprint == plan.fingerprint
     return artifact if same and artifact.record.versions == (*versions_in_use(), *foreign_members(plan)) else None
+
+
+def save_or_find(
+    pruned: PrunedModel, folder: Path, request: ApplyRequest, bundle: ModelBundle, criterion: Criterion
+) -> Artifact | None:
+    """Save `pruned` in `folder`; the artifact that another process wrote there meanwhile, where it has equal content.
+
+    Raises UsageError where it has other content, RunError where the folder cannot be written.
+    """
+    try:
+        pruned.save(folder, overwrite=request.overwrite)
+    except UsageError:
+        found = same_artifact(folder, pruned.plan, request, bundle, criterion)
+        if found is None:
+            raise
+        return found
+    return None

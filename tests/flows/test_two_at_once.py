@@ -1,0 +1,101 @@
+"""Two commands that write to one place at the same time: each ends as if it were alone or second; results are whole."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import n2nsurgery
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.pipelines.prune import apply as pipeline
+from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
+from n2nsurgery.surgery.planning.config import SurgeryConfig
+
+TINY = ("--set", "model.name=cifar-tiny-resnet", "--set", "train.epochs=1", "--set", "data.train=64",
+        "--set", "data.validation=32", "--set", "data.test=32")  # fmt: skip
+
+
+def both(here, one, other):
+    """Exit codes and messages of two command lines that are started together."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "n2nsurgery", *arguments], cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True,
+        )
+        for arguments in (one, other)
+    ]  # fmt: skip
+    ended = [process.communicate(timeout=500) for process in started]
+    return [(process.returncode, *said) for process, said in zip(started, ended, strict=True)]
+
+
+def hidden(here):
+    return list(here.rglob(".staging-*"))
+
+
+def test_the_same_pruning_twice_is_one_artifact_and_no_error(here):
+    command = ("apply", "mlp", "--density", "0.05", "--json")
+    ended = both(here, command, command)
+    assert [code for code, *_ in ended] == [0, 0], ended
+    names = {json.loads(out)["artifact"] for _, out, _ in ended}
+    assert len(names) == 1
+    assert n2nsurgery.load(here / names.pop()).masks.kept == 87_245
+    assert not hidden(here)
+
+
+def test_two_prunings_into_one_folder_leave_one_of_them_whole(here):
+    ended = both(
+        here, *(("apply", "mlp", "--density", "0.05", "--seed", seed, "-o", "out", "--json") for seed in ("1", "2"))
+    )
+    assert sorted(code for code, *_ in ended) == [0, 2], ended
+    (done,) = [json.loads(out) for code, out, _ in ended if code == 0]
+    (refused,) = [said for code, _, said in ended if code == 2]
+    assert "'out' already exists" in refused
+    assert n2nsurgery.load(here / "out").masks.fingerprint == done["mask_fingerprint"]
+    assert not hidden(here)
+
+
+def test_two_exports_of_one_artifact_leave_one_file(program, here):
+    program("apply", "mlp", "--density", "0.05", "-o", "out", "-q")
+    ended = both(here, ("export", "out", "-q"), ("export", "out", "-q"))
+    codes = sorted(code for code, *_ in ended)
+    assert codes in ([0, 2], [0, 0]), ended  # the second of two that end in one moment replaces equal bytes
+    assert all("already exists" in said for code, _, said in ended if code == 2)
+    assert program("verify", "out.onnx", "--against", "out").code == 0
+    assert not hidden(here)
+
+
+def test_two_trainings_in_one_folder_leave_one_run(program, here):
+    command = ("train", "recipe:smoke", *TINY, "-o", "run", "-q")
+    ended = both(here, command, command)
+    assert min(code for code, *_ in ended) == 0, ended
+    (refused,) = [said for code, _, said in ended if code]
+    assert "run" in refused
+    assert "bug" not in refused
+    assert program("eval", "run").code == 0
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_result_that_appears_while_another_is_made_is_kept(here, monkeypatch, seed):
+    """`seed` of the second: where it is the same, its content is there already."""
+    request, other = (
+        ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05, seed=number), output=Path("out"))
+        for number in (seed, 0)
+    )
+    prune = pipeline.PruningRun.run
+
+    def meanwhile(self, *arguments, **options):
+        monkeypatch.setattr(pipeline.PruningRun, "run", prune)
+        pipeline.run(other)
+        return prune(self, *arguments, **options)
+
+    monkeypatch.setattr(pipeline.PruningRun, "run", meanwhile)
+    if seed:
+        with pytest.raises(UsageError, match="already exists"):
+            pipeline.run(request)
+    else:
+        assert pipeline.run(request).to_json()["already_there"]
+    assert n2nsurgery.load(here / "out").plan.seed == 0
