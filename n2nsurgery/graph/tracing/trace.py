@@ -26,6 +26,9 @@ from n2nsurgery.graph.tracing.traced_module import TracedModule
 from n2nsurgery.graph.tracing.weight_uses import Product
 
 
+_UNESCAPED = frozenset('"\\\n\r')
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trace:
     """A traced model.
@@ -71,6 +74,7 @@ def trace(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -
     run on the examples either.
     """
     model = unwrapped(model)
+    _require_plain_names(model)
     examples = bind_inputs(model, example_inputs)
     training = model.training
     try:
@@ -103,6 +107,13 @@ def trace(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, Any]) -
         unfollowed=followed.unfollowed,
         original=model,
     )
+
+
+def _require_plain_names(model: nn.Module) -> None:
+    """Raise TraceError for a name that torch.fx would write into its code without escaping it."""
+    for name in (name for named in (model.named_modules(), model.named_parameters()) for name, _ in named):
+        if not _UNESCAPED.isdisjoint(name):
+            raise TraceError(f"the name {name!r} holds a quotation mark, a backslash or a new line: rename that part")
 
 
 def _keep_shapes(graph: fx.Graph) -> None:
