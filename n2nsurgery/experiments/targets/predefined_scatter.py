@@ -29,7 +29,7 @@ from n2nsurgery.experiments.predefined.networks import FanOuts, Network
 from n2nsurgery.experiments.predefined.patterns import PatternRun, assorted
 from n2nsurgery.experiments.predefined.runs import ADAM_L2, SGD, SOURCE, Junctions, data_of
 from n2nsurgery.experiments.trials.job import Document
-from n2nsurgery.experiments.trials.paired import RankCorrelation, SampleStats, rank_correlation
+from n2nsurgery.experiments.trials.paired import USEFUL, RankCorrelation, SampleStats, rank_correlation
 from n2nsurgery.experiments.trials.results import TRIALS, results_of
 
 _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -41,7 +41,6 @@ _MNIST = Network(name="MNIST CL (x = 112)", widths=(784, 112, 10), rows=())
 _MNIST_EPOCHS = {"smoke": 1, "small": 3, "paper": 100}
 _GROUPS = ("all", "fixed fan", "clustered", "skewed")
 _ENTRIES = ("S_1f", "S_1b", "S_2f", "S_2b", "S_f", "S_b")
-_USEFUL = 0.5  # the least rank correlation that deserves to be called a prediction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +91,7 @@ class PredefinedScatter:
                 *(subject.training for subject in runs),
                 "Within a network, data, initial weights and order of batches are the same.",
                 "Rank correlations are Spearman's, with their 95 % interval.",
-                f"A statement is reproduced where the interval lies above {_USEFUL:g}, refuted where it lies below.",
+                f"A statement is reproduced where the interval lies above {USEFUL:g}, refuted where it lies below.",
                 *(f"Failed, and left out: {key}: {problem}" for key, problem in finished.failures.items()),
             ),
             tables=(
@@ -222,10 +221,7 @@ def _verdicts(
 
 
 def _outcome(correlation: RankCorrelation | None) -> Outcome:
-    if correlation is None:
-        return "undecided"
-    low, high = correlation.interval
-    return "reproduced" if low >= _USEFUL else "refuted" if high < _USEFUL else "undecided"
+    return "undecided" if correlation is None else correlation.useful
 
 
 def _text(correlation: RankCorrelation | None) -> str:

@@ -20,6 +20,7 @@ from scipy import stats
 
 from n2nsurgery.experiments.paper.reproduction import Outcome
 
+USEFUL = 0.5  # the least rank correlation that deserves to be called a prediction
 _CONFIDENCE = 0.95
 _FEWEST_RANKED = 4
 
@@ -115,6 +116,12 @@ class RankCorrelation:
             return self.rho, self.rho
         reach = float(stats.norm.ppf((1 + _CONFIDENCE) / 2)) * math.sqrt(1.06 / (self.pairs - 3))
         return math.tanh(math.atanh(self.rho) - reach), math.tanh(math.atanh(self.rho) + reach)
+
+    @property
+    def useful(self) -> Outcome:
+        """Whether one of the two predicts the other: `undecided` where USEFUL lies in the interval."""
+        low, high = self.interval
+        return "reproduced" if low >= USEFUL else "refuted" if high < USEFUL else "undecided"
 
     def text(self) -> str:
         """`0.62 [0.49, 0.72], p = 1e-12, 108 pairs`."""

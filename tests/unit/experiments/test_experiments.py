@@ -44,7 +44,13 @@ from n2nsurgery.experiments.trials.evenly import evenly
 from n2nsurgery.experiments.trials.trial import TrialResult
 
 TRAINED = tuple(name for name in EXPERIMENTS.names() if EXPERIMENTS.get(name).trains)
-FIGURES = {"accuracy", "fig5", "fig6", "predefined-fig1", "predefined-fig2", "predefined-fig3", "predefined-scatter"}
+FIGURES = {
+    "accuracy",
+    "connectivity",
+    "fig5",
+    "fig6",
+    *(f"predefined-{one}" for one in ("fig1", "fig2", "fig3", "scatter")),
+}
 
 
 @pytest.fixture(scope="module")
