@@ -26,18 +26,30 @@ FORBIDDEN_CALLS = {
     "eval",
     "exec",
     "compile",
+    "__import__",
+    "os.popen",
+    "os.system",
+    "subprocess.getoutput",
     "torch.load",
+    "torch.save",
+    "torch.export.load",
+    "torch.hub.load",
+    "torch.jit.load",
     "torch.manual_seed",
     "torch.seed",
     "yaml.load",
     "yaml.unsafe_load",
     "yaml.full_load",
+    "yaml.load_all",
+    "yaml.unsafe_load_all",
+    "pandas.read_pickle",
     "np.load",
     "numpy.load",
     "np.random.seed",
     "random.seed",
     "print",
 }
+FORBIDDEN_ARGUMENTS = {"shell=True", "trust_remote_code=True", "allow_pickle=True", "weights_only=False"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "jsonpickle"}
 NO_HOMES = {"utils.py", "helpers.py", "common.py", "misc.py"}
 
@@ -64,6 +76,9 @@ def dangers(module: ast.Module) -> Iterator[str]:
             continue
         if ast.unparse(node.func) in FORBIDDEN_CALLS:
             yield f"line {node.lineno}: {ast.unparse(node.func)}()"
+        for argument in node.keywords:
+            if ast.unparse(argument) in FORBIDDEN_ARGUMENTS:
+                yield f"line {node.lineno}: {ast.unparse(argument)}"
     for node in ast.walk(module):
         imported = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         imported += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -92,6 +107,8 @@ def test_no_source_can_run_what_it_reads():
         "eval('1')",
         "torch.manual_seed(0)",
         "import pickle",
+        "run('ls', shell=True)",
+        "load(path, weights_only=False)",
         "from pickle import load",
         "import torch\ntorch.load('x')",
         "import numpy as np\nnp.load('x')",

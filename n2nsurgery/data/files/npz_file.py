@@ -34,9 +34,10 @@ def _chosen(path: Path, needed: tuple[str, ...], optional: tuple[str, ...]) -> t
         sizes = {info.filename.removesuffix(".npy"): info.file_size for info in archive.infolist()}
     absent = [name for name in needed if name not in sizes]
     if absent:
+        allowed = f", may have {', '.join(optional)}" if optional else ""
         raise InvalidFileError(
-            f"'{path}' has no {', '.join(absent)}; it needs {', '.join(needed)}, may have "
-            f"{', '.join(optional)}, and has {', '.join(sorted(sizes)) or 'nothing'}"
+            f"'{path}' has no {', '.join(absent)}; it needs {', '.join(needed)}{allowed}, and has "
+            f"{', '.join(sorted(sizes)) or 'nothing'}"
         )
     chosen = tuple(name for name in (*needed, *optional) if name in sizes)
     total = sum(sizes[name] for name in chosen)

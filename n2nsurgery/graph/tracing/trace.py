@@ -25,7 +25,6 @@ from n2nsurgery.graph.tracing.modes import merge_modes
 from n2nsurgery.graph.tracing.traced_module import TracedModule
 from n2nsurgery.graph.tracing.weight_uses import Product
 
-
 _UNESCAPED = frozenset('"\\\n\r')
 
 
