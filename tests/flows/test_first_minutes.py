@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 REPRODUCTION = (ROOT / "docs" / "reproduction.md").read_text(encoding="utf-8")

@@ -98,4 +98,4 @@ def test_a_result_that_appears_while_another_is_made_is_kept(here, monkeypatch, 
             pipeline.run(request)
     else:
         assert pipeline.run(request).to_json()["already_there"]
-    assert n2nsurgery.load(here / "out").plan.seed == 0
+    assert n2nsurgery.load(here / "out").plan.config.seed == 0
