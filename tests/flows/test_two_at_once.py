@@ -15,7 +15,7 @@ from n2nsurgery.pipelines.prune import apply as pipeline
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 
-TINY = ("--set", "model.name=cifar-tiny-resnet", "--set", "train.epochs=1", "--set", "data.train=64",
+TINY = ("--set", "model.name=cifar-tiny-resnet", "--set", "train.epochs=1", "--set", "data.train=192",
         "--set", "data.validation=32", "--set", "data.test=32")  # fmt: skip
 
 
