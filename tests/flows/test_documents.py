@@ -71,7 +71,7 @@ STAND_INS = {
     "apply resnet50 --density 0.05 --granularity block1x4 --output pruned": "apply mlp --density 0.05"
     " --granularity block1x4 --output pruned",
 }
-ELSEWHERE = ("pip ", "cmake ", "build/", "n2nsurgery export pruned --values int8")
+ELSEWHERE = ("pip ", "cmake ", "build/", "--calibrate ")
 """What builds and installs, and integers, which an untrained network is no example of: other tests do it."""
 
 
@@ -98,7 +98,7 @@ def test_the_page_on_deployment_works_twice(program, things):
                     exec(compile(block, "docs/deploy.md", "exec"), dict(things))  # noqa: S102 - our own documents
                 continue
             for line in block.splitlines():
-                if line.startswith(ELSEWHERE):
+                if any(part in line for part in ELSEWHERE):
                     continue
                 asked = line.partition("#")[0].removeprefix("n2nsurgery ").strip()
                 done = program(*shlex.split(STAND_INS.get(asked, asked)))
