@@ -211,4 +211,4 @@ def test_doctor_shows_what_the_diagnosis_holds(program):
 
 
 def test_the_version_is_printed_alone(program):
-    assert program("--version").stdout == "0.1.0\n"
+    assert program("--version").stdout == "1.0.0rc1\n"
