@@ -77,7 +77,7 @@ class Evaluator:
     def call(self, function: Callable[..., Any], arguments: Arguments) -> ValuePair:
         """What `function` returns for the arguments at the first and at the second batch size."""
         with self._evaluation():
-            return self._run(function, arguments)
+            return self._run(function, arguments, self._fake.from_tensor)
 
     def call_on_data(self, module: nn.Module, arguments: Arguments) -> ValuePair:
         """As `call`, for a module that reads its data: evaluated on zeros first, on ones second.
@@ -100,12 +100,17 @@ class Evaluator:
         given = [tree_map_only(FakeTensor, functools.partial(data, n), pair) for n, pair in enumerate(arguments)]
         with self._evaluation():
             with unset_fake_temporarily():
-                found = self._run(module, (given[0], given[1]))
+                found = self._run(module, (given[0], given[1]), None)
             first, second = tree_map_only(torch.Tensor, without_data, found.values)
         overwrites = frozenset(storage_of(fakes[storage]) for storage in found.overwrites & fakes.keys())
         return ValuePair(values=(first, second), overwrites=overwrites)
 
-    def _run(self, function: Callable[..., Any], arguments: Arguments) -> ValuePair:
+    def _run(
+        self,
+        function: Callable[..., Any],
+        arguments: Arguments,
+        without_data: Callable[[nn.Parameter], torch.Tensor] | None,
+    ) -> ValuePair:
         results: list[Any] = []
         written: set[int] = set()
         for uses, (args, kwargs) in zip(self._uses, arguments, strict=True):
@@ -115,7 +120,7 @@ class Evaluator:
                 continue
             tensors = _tensors((args, kwargs))
             versions = [_version(tensor) for tensor in tensors]
-            with WeightUses(self._views) as counted:
+            with WeightUses(self._views, without_data) as counted:
                 results.append(function(*args, **kwargs))
             uses.update(counted.uses)
             self._products |= counted.products

@@ -18,7 +18,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from n2nsurgery.graph.weight_layout import WeightLayout
@@ -64,10 +64,17 @@ class WeightUses(TorchFunctionMode):
 
     `products` holds how each of them is multiplied with, `tables` the parameters in which rows are looked up. `views`:
     the parameters by the tensors that are views of them; give it to the next one to follow them further.
+    `without_data`: gives what is multiplied with in the place of a parameter, a tensor of its shape and type. Torch
+    remembers the shapes of results where no argument has data, and works them out anew each time where one has.
     """
 
-    def __init__(self, views: WeakTensorKeyDictionary | None = None) -> None:
+    def __init__(
+        self,
+        views: WeakTensorKeyDictionary | None = None,
+        without_data: Callable[[nn.Parameter], Tensor] | None = None,
+    ) -> None:
         super().__init__()
+        self._without_data = without_data
         self.uses: Counter[nn.Parameter] = Counter()
         self.products: dict[nn.Parameter, Product] = {}
         self.tables: set[nn.Parameter] = set()
@@ -75,9 +82,12 @@ class WeightUses(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ANN401
         kwargs = kwargs or {}
-        result = func(*args, **kwargs)
         name = getattr(func, "__name__", "")
         name = func.__self__.__name__ if name == "__get__" else name  # a property, as `Tensor.T` is one
+        given = (args, kwargs)
+        if name in _COUNTED and self._without_data is not None:
+            given = tree_map_only(nn.Parameter, self._without_data, given)
+        result = func(*given[0], **given[1])
         if name in _COUNTED:
             _COUNTED[name](self, _Call(args=args, kwargs=kwargs, result=result))
         elif name in _VIEWS:

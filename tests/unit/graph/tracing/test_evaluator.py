@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
 from n2nsurgery.graph.tracing.batch import BATCH_SIZES, per_sample
@@ -94,6 +95,16 @@ def test_uses_of_weights_are_counted_for_one_sample(evaluator):
     net = nn.Sequential(nn.Conv1d(3, 4, 3), nn.ReLU(), nn.ConvTranspose1d(4, 2, 2, stride=2), nn.Linear(12, 5))
     evaluator.call(net, called_with(evaluator, 3, 8))
     assert evaluator.weight_uses(net) == {"0.weight": 6, "2.weight": 6, "3.weight": 2}
+
+
+def test_weights_do_not_keep_torch_from_remembering_the_shapes_of_results(evaluator):
+    layer = nn.Linear(3, 3)
+    evaluator.call(layer, called_with(evaluator, 3))
+    FakeTensorMode.cache_clear()
+    evaluator.call(layer, called_with(evaluator, 3))
+    found = FakeTensorMode.cache_info()
+    assert found.hits + found.misses > 0
+    assert "non-fake tensor" not in found.bypasses
 
 
 def test_uses_of_attention_follow_queries_keys_and_values():
