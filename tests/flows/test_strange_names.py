@@ -79,7 +79,7 @@ def test_a_page_escapes_them(program):
     assert "&lt;script&gt;alert(1)" in page
     assert "{{ 7*7 }}" in page
     document = program("report", "out", "--allow-import", "--json")
-    assert set(STRANGE) <= {layer["name"] for layer in json.loads(document.stdout)["layers"]}
+    assert set(STRANGE) <= {row["name"] for row in json.loads(document.stdout)["layers"]["rows"]}
 
 
 @pytest.mark.usefixtures("artifact")
