@@ -174,6 +174,19 @@ def test_kinds_tell_layers_skips_and_identity_edges_apart():
     assert [row.sources for row in named if row.name == "add"] == [("0",)]
 
 
+def test_a_layer_that_mixes_badly_is_named_and_a_skip_of_one_weight_for_each_channel_is_none():
+    two_halves = np.kron(np.eye(2, dtype=bool), np.ones((10, 15), bool))  # of group 2 to group 3
+    found = finding(about(with_layer(GRAPHS["with a skip"], 2, two_halves), skips={"skips.a": "n2n"}), "Mixing")
+    assert found.severity == "notice"
+    assert found.sentence.startswith("1 of 3 layers mix worse")
+    alone = about(GRAPHS["with a skip"], skips={"skips.a": "n2n"})
+    assert alone.quantity("ramanujan-gap.smallest_gap").value == -1
+    assert finding(alone, "Mixing").severity == "good"
+    assert finding(alone, "Mixing").sentence.startswith(
+        "All 3 layers mix"
+    )  # the first layer has 12 weights for 20 channels
+
+
 def test_skips_are_weighed():
     found = finding(about(GRAPHS["with a skip"], skips={"skips.a": "n2n"}), "Skips")
     assert found.evidence["held"].value == 20
