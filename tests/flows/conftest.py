@@ -8,7 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from n2nsurgery.core.errors import N2NSurgeryError
 from n2nsurgery.data.files.location import data_root
@@ -28,6 +31,18 @@ def here(tmp_path, monkeypatch) -> Path:
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def foreign_network(here) -> Path:
+    """`model.onnx` in the working directory: one layer that another tool has pruned to a twentieth."""
+    rng = np.random.default_rng(0)
+    weight = (rng.standard_normal((128, 128)) * (rng.random((128, 128)) < 0.05)).astype(np.float32)
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 128]) for name in "xy")
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    graph = helper.make_graph(nodes, "g", [x], [y], [numpy_helper.from_array(weight, "w")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), here / "model.onnx")
+    return here / "model.onnx"
 
 
 @pytest.fixture

@@ -6,12 +6,9 @@ import re
 import shlex
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
 import torch
 import typer
-from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 from torch import nn
 
@@ -56,15 +53,6 @@ def test_commands_are_found_in_blocks_and_in_sentences():
     assert len(ASKED) > 50
 
 
-def pruned_by_another_tool(path):
-    rng = np.random.default_rng(0)
-    weight = (rng.standard_normal((128, 128)) * (rng.random((128, 128)) < 0.05)).astype(np.float32)
-    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 128]) for name in "xy")
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
-    graph = helper.make_graph(nodes, "g", [x], [y], [numpy_helper.from_array(weight, "w")])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
-
-
 STAND_INS = {
     "compress weights.safetensors --model resnet50 --num-classes 10": "compress weights.safetensors --model mlp"
     " --num-classes 10",
@@ -76,9 +64,8 @@ ELSEWHERE = ("pip ", "cmake ", "build/", "--calibrate ")
 
 
 @pytest.fixture
-def things(here):
+def things(here, foreign_network):  # noqa: ARG001 - which lies in the folder
     """What a reader of docs/deploy.md has: a network of another tool, weights with zeros, a module with zeros."""
-    pruned_by_another_tool(here / "model.onnx")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         mlp = resolve_model("mlp", num_classes=10, seed=0).module

@@ -14,12 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-import onnx
 import pytest
 import torch
 import typer
-from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 import n2nsurgery
@@ -74,10 +71,9 @@ def data(count, seed):
 
 
 @pytest.fixture
-def things(here, monkeypatch):
+def things(here, monkeypatch, foreign_network):  # noqa: ARG001 - which lies in the folder
     """What a reader has: the clone's recipes, a network that another tool pruned, and the names that README uses."""
     shutil.copytree(ROOT / "recipes", here / "recipes")
-    foreign_network(here / "model.onnx")
     monkeypatch.setattr(sys, "path", [str(here), *sys.path])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -91,15 +87,6 @@ def things(here, monkeypatch):
             "focal_loss": nn.functional.cross_entropy,
             "mean_iou": lambda outputs, targets: (outputs.argmax(1) == targets).float().mean(),
         }
-
-
-def foreign_network(path):
-    rng = np.random.default_rng(0)
-    weight = (rng.standard_normal((128, 128)) * (rng.random((128, 128)) < 0.05)).astype(np.float32)
-    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 128]) for name in "xy")
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
-    graph = helper.make_graph(nodes, "g", [x], [y], [numpy_helper.from_array(weight, "w")])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
 
 
 def read(program, names, again):

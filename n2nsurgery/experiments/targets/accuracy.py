@@ -46,6 +46,7 @@ _MOVING = tuple(with_rule(rule, method) for method in _FIRST for rule in RULES)
 _FADED = (fading(LONGER_RESIDUAL), fading(ONE_TO_ONE))
 _METHODS = (*_FIRST, "ResSkip-RP", SHORTER, "N2NSkip-RP", UNIFORM, "CSP", GRASP, SYNFLOW, *_MOVING, *_FADED)
 _SMOKE = _FIRST[:2]
+_CANDIDATES = (ONE_TO_ONE, LONGER_RESIDUAL, _BEST)  # of which it is asked how they do beside RP and the dense network
 _AHEAD = 3.0  # points of percent over RP: the bar of the best sparse network
 _NEAR = -2.0  # points of percent from the dense network at 5 %
 _COMPARISONS: tuple[Comparison, ...] = (
@@ -107,7 +108,7 @@ def _asked(subject: NetworkUnderStudy, config: ExperimentConfig, methods: tuple[
 
 
 def _statements(results: GridResults, subject: NetworkUnderStudy, scale: Scale) -> Iterator[Verdict]:
-    for method in (ONE_TO_ONE, LONGER_RESIDUAL, _BEST):
+    for method in _CANDIDATES:
         if method in subject.methods:
             yield better(results, subject, (method, "RP"), scale, margin=_AHEAD)
             yield better(results, subject, (method, "RP"), scale)
@@ -115,7 +116,7 @@ def _statements(results: GridResults, subject: NetworkUnderStudy, scale: Scale) 
         if set(comparison) <= set(subject.methods):
             yield better(results, subject, comparison, scale)
     at_five = replace(subject, densities=subject.densities[:1])
-    for method in (ONE_TO_ONE, LONGER_RESIDUAL, _BEST):
+    for method in _CANDIDATES:
         if method in subject.methods:
             claim = f"{method} is within {-_NEAR:g} points of the dense network"
             yield better(results, at_five, (method, DENSE), scale, claim, margin=_NEAR)

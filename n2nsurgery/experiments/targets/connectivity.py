@@ -90,9 +90,11 @@ class Connectivity:
 def _subjects(config: ExperimentConfig) -> tuple[NetworkUnderStudy, ...]:
     if config.scale == "smoke":
         return (replace(plain_subject(config), methods=_SMOKE),)
-    subjects = table1_subjects(config)[:1]
+    subjects = table1_subjects(config)
     if config.scale == "paper":
-        subjects = tuple(subject for subject in table1_subjects(config) if subject.dataset == "CIFAR-10")
+        subjects = tuple(subject for subject in subjects if subject.dataset == "CIFAR-10")
+    else:
+        subjects = subjects[:1]
     return tuple(replace(subject, densities=_DENSITIES, methods=_GROUPS["all"]) for subject in subjects)
 
 
