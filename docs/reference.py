@@ -246,7 +246,7 @@ def _code(value: object) -> str:
 
 
 def _prose(text: str) -> str:
-    """`text` as Markdown: what is no code holds no HTML."""
+    """`text` as Markdown: what is not code holds no HTML."""
     parts = re.split(r"(`[^`]*`|^ {4}.*$)", text, flags=re.MULTILINE)
     return "".join(part if at % 2 else _plain(part, pipes=False) for at, part in enumerate(parts))
 

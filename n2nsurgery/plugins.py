@@ -94,7 +94,7 @@ def _module(name: str, shown: str) -> ModuleType:
     if is_file and not Path(name).is_file():
         raise UsageError(f"{shown} is not found: there is no file '{name}' in the current folder '{Path.cwd()}'")
     if not is_file and not all(part.isidentifier() for part in name.split(".")):
-        raise UsageError(f"{shown} is no module's name; give it as in `import`: package.module")
+        raise UsageError(f"{shown} is not the name of a module; give it as in `import`: package.module")
     try:
         return import_file(Path(name)) if is_file else import_from_here(name)
     except ModuleNotFoundError as error:

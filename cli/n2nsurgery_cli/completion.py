@@ -74,7 +74,7 @@ def _files(incomplete: str, suffix: str) -> list[str]:
 
 
 def _paths(pattern: str) -> Iterator[Path]:
-    """The paths that match, none where the text is no pattern; hidden ones, and those of other users, are left out."""
+    """The paths that match, none where the text is not a pattern; without hidden ones and those of other users."""
     absolute = Path(pattern).is_absolute()
     folder, rest = (Path("/"), pattern.lstrip("/")) if absolute else (Path(), pattern)
     try:

@@ -44,7 +44,7 @@ class UsageError(CallerError):
         return self.spelled(self.field)
 
     def spelled(self, name: str | None) -> str:
-        """The message with `name` in the place of the field's."""
+        """The message with `name` in place of the field's."""
         return self.problem if name is None else f"{name}{self.joint}{self.problem}"
 
 

@@ -46,7 +46,7 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401 - any nesting
-    """`value` with `function` applied to every tensor in it; mappings become dicts, what is no tensor stays."""
+    """`value` with `function` applied to every tensor in it; mappings become dicts, what is not a tensor stays."""
     if isinstance(value, Tensor):
         return function(value)
     if isinstance(value, Mapping):

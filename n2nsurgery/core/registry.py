@@ -131,7 +131,7 @@ class Registry(Generic[T]):
 
         Registering what has the same module and qualified name again replaces it, so a notebook's cell can run twice.
         The origin names the calling module where that is not the member's own: importing it is what registers.
-        Raises UsageError for a name that is no name, or that another origin has taken.
+        Raises UsageError for a name that is not a valid one, or that another origin has taken.
         """
         caller = inspect.currentframe()
         registrar = caller.f_back.f_globals.get("__name__") if caller is not None and caller.f_back else None

@@ -71,7 +71,7 @@ def write_sealed(
     """Write everything into `folder`, which appears whole or not at all.
 
     Tensors that are the same memory are stored once. Raises UsageError where `folder` exists (with `overwrite`:
-    where it is no sealed folder), RunError where the disk is full or the folder cannot be written.
+    where it is not a sealed folder), RunError where the disk is full or the folder cannot be written.
     """
     require_space(folder, sum(tensor.nbytes for named in tensors.values() for tensor in named.values()))
     aliases: dict[str, dict[str, str]] = {}
@@ -141,7 +141,7 @@ def _manifest(folder: Path, kind: str) -> dict[str, Any]:
     manifest: dict[str, Any] = value if isinstance(value, dict) else {}
     schema = manifest.get("schema")
     if type(schema) is not int or schema < 1:
-        raise InvalidFileError(f"'{path}' is the manifest of no {kind}: it names no schema")
+        raise InvalidFileError(f"'{path}' is not the manifest of a {kind}: it names no schema")
     if schema > SCHEMA:
         raise InvalidFileError(
             f"'{path}' has schema {schema}, written by a newer n2nsurgery; this one ({__version__}) reads "
@@ -151,7 +151,9 @@ def _manifest(folder: Path, kind: str) -> dict[str, Any]:
     if manifest.get("sha256") != fingerprint(sealed):
         raise InvalidFileError(f"'{path}' was altered: its content does not match its own hash")
     if not _well_formed(manifest):
-        raise InvalidFileError(f"'{path}' is the manifest of no {kind}: its entries are not those of schema {schema}")
+        raise InvalidFileError(
+            f"'{path}' is not the manifest of a {kind}: its entries are not those of schema {schema}"
+        )
     for name in manifest["files"]:
         if not _FILE_NAME.fullmatch(name):
             raise InvalidFileError(f"'{path}' names the file '{name}'; only files beside the manifest are read")
@@ -213,7 +215,7 @@ def _too_deep(path: Path) -> InvalidFileError:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _depth(value: Any) -> int:  # noqa: ANN401 - any JSON value

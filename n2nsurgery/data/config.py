@@ -56,7 +56,7 @@ class DataConfig:
         return dict(self.options.options) if isinstance(self.options, FactoryData) else asdict(self.options)
 
     def require_allowed(self, *, allow_import: bool) -> None:
-        """Return where the data is no code of a user's own, or that may be run; raises UsageError."""
+        """Return where the data is not code of a user's own, or that may be run; raises UsageError."""
         if isinstance(self.options, FactoryData) and not allow_import:
             raise UsageError(
                 f"'{self.name}' is code, which is imported and run; allow it with --allow-import", field="data.name"

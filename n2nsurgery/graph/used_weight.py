@@ -87,7 +87,7 @@ def used_weight(root: nn.Module, name: str) -> Tensor | None:
 
 @torch.no_grad()
 def plain_weights(root: nn.Module) -> dict[str, str]:
-    """Put what parametrizations below `root` compute in the place of what they compute it from; in place.
+    """Put what parametrizations below `root` compute in place of what they compute it from; in place.
 
     Returns the names of the parameters with the zeros of weights, with the names that those weights have now. `root` is
     in eval mode. Torch's own `remove_parametrizations` changes a class that copies share with their original.

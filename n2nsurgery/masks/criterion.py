@@ -75,7 +75,7 @@ CRITERIA: Registry[type[Any]] = registries.CRITERIA
 def make_criterion(name: str, **options: object) -> Criterion:
     """The criterion called `name` (or by an alias: rp, csp) with its hyper-parameters.
 
-    An `allocation` or `granularity` may be an object in the place of a name. Raises UnknownNameError for an unknown
+    An `allocation` or `granularity` may be an object in place of a name. Raises UnknownNameError for an unknown
     name or option, UsageError for a value of another type or out of range; the error's field is the option.
     """
     objects = {

@@ -141,7 +141,7 @@ class MaskEnforcer:
             gone = [name for name in self._parameters if not isinstance(_at(root, name), nn.Parameter)]
             if gone:
                 raise UsageError(
-                    f"{listed(gone)} of the pruned module is no parameter any more: a parametrization or a quantizer"
+                    f"{listed(gone)} of the pruned module is no longer a parameter: a parametrization or a quantizer"
                     " has taken its place, so its mask cannot hold. Undo that before training"
                 )
             self.bind(root)

@@ -119,7 +119,7 @@ def dense_form(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tens
 
 
 def kept_form(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """`state` with the entries that `module` keeps in the place of each weight of which it holds those alone."""
+    """`state` with the entries that `module` keeps in place of each weight of which it holds those alone."""
     layers = kept_layers(module)
     return {name: layers[name].gather(value) if name in layers else value for name, value in state.items()}
 

@@ -77,7 +77,7 @@ def _instead(path: Path) -> str:
     if path.exists():
         return f"is a {'folder' if path.is_dir() else 'file'} without a model that can be read; {_OWN}"
     return (
-        "is no file or folder on this computer. Models of a hub are not fetched: download the model's folder and write"
+        "is not a file or folder on this computer. Models of a hub are not fetched: download its folder and write"
         f" hf:FOLDER, or take one by name, as in timm:resnet50; {_OWN}"
     )
 

@@ -1,7 +1,7 @@
 """Weights from a file or a state dict into a model: tensors only, and every name must match unless told otherwise.
 
 `.safetensors` files hold nothing else. Files of `torch.save` (.pth, .pt, .bin, .ckpt) are read with
-`weights_only=True`, which refuses whatever is no tensor, so that nothing in a file can run code.
+`weights_only=True`, which refuses whatever is not a tensor, so that nothing in a file can run code.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def read(path: Path, *, key: str | None = None, prefix: str = "") -> tuple[str, 
     """
     if path.suffix not in {SAFETENSORS, *TORCH}:
         raise UsageError(
-            f"'{path}' is no file of weights; {SAFETENSORS} and, of tensors only, {', '.join(TORCH)} can be read"
+            f"'{path}' is not a file of weights; {SAFETENSORS} and, of tensors only, {', '.join(TORCH)} can be read"
         )
     try:
         with path.open("rb") as file:
@@ -71,9 +71,7 @@ def load(
     ignored = {name for pattern in ignore for name in select(pattern, names, kind="weight")}
     head = {name for name in own if name in state and _differs_in_classes(own[name], state[name], num_classes)}
     if head - ignored:
-        _LOG.warning(
-            "%s start anew, for %s classes in the place of the weights' own", listed(sorted(head)), num_classes
-        )
+        _LOG.warning("%s start anew, for %s classes in place of the weights' own", listed(sorted(head)), num_classes)
     ignored |= head
     missing, unexpected = sorted(set(own) - set(state) - ignored), sorted(set(state) - set(own) - ignored)
     differing = sorted(name for name in set(own) & set(state) - ignored if own[name].shape != state[name].shape)
@@ -132,7 +130,9 @@ def _state(content: Any, key: str | None, path: Path) -> dict[str, Tensor]:  # n
     if isinstance(value, Mapping) and value and all(isinstance(item, Tensor) for item in value.values()):
         return {strip_wrappers(str(name)): item for name, item in value.items()}
     where = f"'{path}'" if key is None else f"'{key}' of '{path}'"
-    raise UsageError(f"{where} is no mapping of names to tensors; say where they are with weights_key: {_keys(value)}")
+    raise UsageError(
+        f"{where} is not a mapping of names to tensors; say where they are with weights_key: {_keys(value)}"
+    )
 
 
 def _keys(value: Any, wanted: str = "state_dict") -> str:  # noqa: ANN401

@@ -139,7 +139,7 @@ def read_value(hint: Any, node: Node, path: str, problems: Problems) -> Any:  # 
 
 
 def keys_of(node: Node, path: str, problems: Problems, known: Collection[str] = ()) -> dict[str, Node]:
-    """The members of a section by key; an empty section has none. Notes anything that is no mapping, with `known`."""
+    """The members of a section by key; an empty section has none. Notes what is not a mapping, with `known`."""
     if node.content is None:
         return {}
     if node.members is None:

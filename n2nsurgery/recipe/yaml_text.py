@@ -124,7 +124,7 @@ class _Builder:
         if text in _WORDS:
             return _WORDS[text]
         if _SPECIAL.fullmatch(text):
-            self._refuse(event, f"{text} is no finite number")
+            self._refuse(event, f"{text} is not a finite number")
         if _INTEGER.fullmatch(text):
             if len(text.lstrip("+-")) > _MOST_DIGITS:
                 self._refuse(event, f"a whole number of {len(text)} digits; at most {_MOST_DIGITS} are read")

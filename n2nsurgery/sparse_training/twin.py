@@ -131,7 +131,7 @@ def _laid_out_twins(module: nn.Module, replaced: Mapping[nn.Module, nn.Module]) 
 
 
 def _copied(module: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> nn.Module:
-    """A copy of `module` with other modules in the place of some; raises UsageError where it cannot be copied."""
+    """A copy of `module` with other modules in place of some; raises UsageError where it cannot be copied."""
     memo = _shared(module) | {id(child): twin for child, twin in replaced.items()}
     try:
         carry_hooks(replaced.items(), memo)
@@ -143,7 +143,7 @@ def _copied(module: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> nn.Mo
 
 
 def choices_of(twin: nn.Module) -> tuple[LayerChoice, ...]:
-    """What each masked layer is computed with and why; raises UsageError for a module that is no twin."""
+    """What each masked layer is computed with and why; raises UsageError for a module that is not a twin."""
     return _record_of(twin).choices
 
 
@@ -152,7 +152,7 @@ def to_dense(twin: nn.Module) -> nn.Module:
     """The original module, with the twin's values in its weights and zeros elsewhere, in the twin's mode.
 
     Its masks become those of the twin's present patterns. The twin can be trained on. Raises UsageError for a module
-    that is no twin.
+    that is not a twin.
     """
     record = _record_of(twin)
     present: dict[str, Tensor] = {}
@@ -170,7 +170,7 @@ def to_dense(twin: nn.Module) -> nn.Module:
 def _record_of(twin: nn.Module) -> _Record:
     record = twin.__dict__.get(_ATTRIBUTE)
     if not isinstance(record, _Record):
-        raise UsageError(f"{type(twin).__name__} is no sparse twin; `sparse_training` makes one")
+        raise UsageError(f"{type(twin).__name__} is not a sparse twin; `sparse_training` makes one")
     return record
 
 
@@ -182,7 +182,7 @@ def _masks_of(module: nn.Module, masks: Mapping[str, Tensor] | None) -> Mapping[
     parameters = dict(module.named_parameters(remove_duplicate=False))
     for name, mask in known.items():
         if name not in parameters:
-            raise UsageError(f"the masks name '{name}', which is no parameter of {type(module).__name__}")
+            raise UsageError(f"the masks name '{name}', which is not a parameter of {type(module).__name__}")
         require_served(parameters[name], f"'{name}'")
         if mask.shape != parameters[name].shape:
             raise UsageError(f"the mask of '{name}' has shape {tuple(mask.shape)}, not {tuple(parameters[name].shape)}")
@@ -190,7 +190,7 @@ def _masks_of(module: nn.Module, masks: Mapping[str, Tensor] | None) -> Mapping[
 
 
 def _shared(module: nn.Module) -> dict[int, Any]:
-    """What a deepcopy shall take as it is: parameters, buffers; and nothing in the place of the enforcer."""
+    """What a deepcopy shall take as it is: parameters, buffers; and nothing in place of the enforcer."""
     memo: dict[int, Any] = {id(p): p for p in module.parameters()}
     memo |= {id(b): b for b in module.buffers()}
     for child in module.modules():

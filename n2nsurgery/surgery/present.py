@@ -69,7 +69,7 @@ def kept_counts(plan: SurgeryPlan, masks: MaskSet) -> tuple[KeptCount, ...]:
 
 
 def _served(mask: NDArray[np.bool_], weight: PrunableWeight | None) -> NDArray[np.bool_]:
-    """Which output channels keep a weight; those of a skip, which is no weight of the plan, come first."""
+    """Which output channels keep a weight; those of a skip, which is not a weight of the plan, come first."""
     if weight is None:
         return np.asarray(mask.reshape(mask.shape[0], -1).any(axis=1))
     grid = to_grid(mask, weight)

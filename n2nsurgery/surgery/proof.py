@@ -43,7 +43,7 @@ def require_masked(module: nn.Module, masks: MaskSet) -> None:
     replaced = [name for name in masks if type(parameters.get(name)) is not nn.Parameter]
     if replaced:
         raise UsageError(
-            f"{listed(replaced)} of the pruned module is no ordinary parameter any more: a parametrization, a quantizer"
+            f"{listed(replaced)} of the pruned module is no longer an ordinary parameter: a parametrization, quantizer"
             " or fully_shard has replaced it. Undo that, or load the trained weights into the pruned model as it was"
         )
     enforcer = enforcer_of(module)

@@ -64,7 +64,7 @@ class PrunedModel:
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the artifact into `folder`, which appears whole or not at all; returns `folder`.
 
-        Raises UsageError where `folder` exists (with `overwrite`: where it is no artifact), VerificationError where
+        Raises UsageError where `folder` exists (with `overwrite`: where it is not an artifact), VerificationError where
         training has moved pruned weights, RunError where it cannot be written.
         """
         require_masked(self.module, self.masks)

@@ -81,7 +81,7 @@ def _moved(dynamics: Dynamics, weights: dict[str, KeptWeight], step: int) -> dic
 
 def _are_places(name: str, found: Tensor, weight: KeptWeight) -> None:
     ascending = found.dtype == torch.int64 and bool((found[1:] > found[:-1]).all())
-    expect(ascending, f"gives places of '{name}' that are no ascending int64 numbers")
+    expect(ascending, f"gives places of '{name}' that are not ascending int64 numbers")
     inside = not found.numel() or (int(found[0]) >= 0 and int(found[-1]) < weight.numel)
     expect(inside, f"gives places of '{name}' outside of its {weight.numel} entries")
 

@@ -76,7 +76,7 @@ def has_one_parameter_called_weight_or_none(kind: SkipKind) -> None:
 
 
 def changes_nothing_with_zero_weights(kind: SkipKind) -> None:
-    """Of kinds with weights: `forward(z, a)` is z, so that a skip without weights is no skip."""
+    """Of kinds with weights: `forward(z, a)` is z, so that a skip without weights changes nothing."""
     for name, spec in specs(kind):
         z, a = signals(spec)
         if spec.weight_shape is not None:

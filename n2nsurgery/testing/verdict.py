@@ -45,7 +45,7 @@ def is_a_frozen_value(member: object) -> None:
     """Equal fields, equal members, with a hash: what a plan and a cache rest on."""
     expect(
         dataclasses.is_dataclass(member) and not isinstance(member, type),
-        "is no dataclass; write @dataclass(frozen=True, kw_only=True) above the class, with its parameters as fields",
+        "is not a dataclass; write @dataclass(frozen=True, kw_only=True) above it, with its parameters as fields",
     )
     assert dataclasses.is_dataclass(member)
     same = dataclasses.replace(member)  # type: ignore[type-var]  # an instance, as expected above

@@ -49,4 +49,4 @@ def test_masks_are_divided_as_their_parameters_are(tmp_path):
     for name, mask in found["masks"].items():
         assert not found["after"][name][~mask].any(), name
         assert not torch.equal(found["after"][name], found["before"][name]), name
-    assert re.match(r"'0\.weight', .* is no ordinary parameter any more: .* fully_shard", found["refusal"])
+    assert re.match(r"'0\.weight', .* is no longer an ordinary parameter: .* fully_shard", found["refusal"])

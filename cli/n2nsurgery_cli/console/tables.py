@@ -17,7 +17,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-_UNLIMITED = 100_000  # columns of what is no terminal
+_UNLIMITED = 100_000  # columns of what is not a terminal
 SEVERITIES = {"severe": "bold red", "warning": "yellow", "notice": "blue", "good": "green"}
 
 

@@ -48,7 +48,7 @@ class Spirals(SplitOptions):
             test=self._part(self.test, torch_generator(seed, "spirals", "test")),
             selection=self.selection(seed),
             augmented=False,
-            description=(f"{self.classes} arms of a spiral, generated from seed {seed}; these are no real data",),
+            description=(f"{self.classes} arms of a spiral, generated from seed {seed}; this is not real data",),
         )
 
     def _part(self, count: int, generator: torch.Generator) -> Part:

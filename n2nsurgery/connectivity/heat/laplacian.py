@@ -34,7 +34,7 @@ heat takes 1e14 times longer than others', and would be noise. Weight decay leav
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LaplacianBlock:
-    """A dense layer's conductances between two ranges of nodes, or two lists of nodes where they are no ranges."""
+    """A dense layer's conductances between two ranges of nodes, or two lists of nodes where they are not ranges."""
 
     targets: slice | Nodes
     sources: slice | Nodes

@@ -39,7 +39,7 @@ TWIN = Origin(name="its twin without skips")
 class Subject:
     """A network's channel graph, what is known of its making, and what has been found out about it.
 
-    `skips`: the kind of each grafted skip, by its block's name. What a skip could hold is no part of the network that a
+    `skips`: the kind of each grafted skip, by its block's name. What a skip could hold is not part of the network that
     density is a share of. `dense`: the graph of the same network with every weight and without skips, on the same
     nodes; None where nobody made it. `conventions` and `notes`: sentences on how the graphs were made.
     Everything else is computed when first asked for, and kept.

@@ -19,7 +19,7 @@ def window_numbers(shape: tuple[int, ...], fan: float) -> NDArray[np.int64]:
     """For each neuron of a layer of `shape` (row-major) the number of its window, in [0, windows).
 
     `fan`: connections of an opposite neuron on the average; there are min(n, max(1, floor(fan))) windows, fewer where
-    that number is no product that suits the shape.
+    that number is not a product that suits the shape.
     """
     # a product of mean fans may be inf, or fall a rounding short of an integer
     wanted = max(1, floor(min(fan * (1 + 1e-12), prod(shape))))

@@ -103,7 +103,7 @@ def findings(evidence: Evidence, rules: Iterable[Rule]) -> tuple[Finding, ...]:
 def verdict(found: Iterable[Finding]) -> str:
     """The verdict that a finding decides (`cut`, `partly cut`), else that of the worst of the findings.
 
-    A notice counts where the headline names it: that a network has skips, or how its layers mix, is no verdict.
+    A notice counts where the headline names it: that a network has skips, or how its layers mix, is not a verdict.
     """
     found = tuple(found)
     counted = [each.severity for each in found if each.clause or each.severity != "notice"]

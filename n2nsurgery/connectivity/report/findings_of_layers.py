@@ -93,7 +93,7 @@ def skips(evidence: Evidence) -> Finding | None:
 def _against_twin(evidence: Evidence) -> tuple[bool, str]:
     """Whether the skips help the connectivity, and the comparison with the twin in words.
 
-    Heat is compared with all weights of one size: that a new skip starts with a weight of 1 is no merit of its place.
+    Heat is compared with all weights of one size: the weight of 1 of a new skip is not a merit of its place.
     """
     keys = ("placement.t_sat_ratio_equal", "saturation.t_sat_ratio")
     equal, as_is = (evidence.twin(key) / max(evidence.value(key), 1e-12) for key in keys)

@@ -129,7 +129,7 @@ def _records(cifar: Cifar, name: str, data: bytes) -> tuple[Tensor, Tensor]:
     length = cifar.label_bytes + _PIXELS
     if not data or len(data) % length:
         raise InvalidFileError(
-            f"{cifar.name}: {name} has {len(data)} bytes, which is no number of records of {length}; fetch it again"
+            f"{cifar.name}: {name} has {len(data)} bytes, which is not a multiple of {length}; fetch it again"
         )
     records = torch.from_numpy(np.frombuffer(data, dtype=np.uint8).reshape(-1, length).copy())
     images = records[:, cifar.label_bytes :].reshape(-1, 3, 32, 32)

@@ -77,7 +77,7 @@ def image_splits(files: ImageFiles, options: ImageOptions, layout: ImageLayout, 
         split: Part(source=source, positions=torch.tensor(index), targets=torch.tensor(label))
         for split, (index, label) in members.items()
     }
-    ignored = [f"{files.ignored} files that are no images were left out"] if files.ignored else []
+    ignored = [f"{files.ignored} files that are not images were left out"] if files.ignored else []
     return assemble(
         classes=count,
         **parts,

@@ -39,7 +39,7 @@ def images_of_archive(path: Path) -> ImageFiles:
     try:
         return _plain(path) if path.name.lower().endswith(".tar") else _compressed(path)
     except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
-        raise InvalidFileError(f"'{path}' is no whole tar archive: {error}; fetch or make it again") from error
+        raise InvalidFileError(f"'{path}' is not a whole tar archive: {error}; fetch or make it again") from error
 
 
 def _plain(path: Path) -> ImageFiles:
@@ -89,7 +89,7 @@ def _spans(file: BinaryIO, archive: _Span) -> Iterator[_Span]:
         file.seek(opened.offset)  # tarfile takes a damaged header for the end
         if any(file.read(_BLOCK)):
             raise InvalidFileError(
-                f"'{where}' is no whole tar archive: it has no member at byte {opened.offset - begin}"
+                f"'{where}' is not a whole tar archive: it has no member at byte {opened.offset - begin}"
             )
 
 

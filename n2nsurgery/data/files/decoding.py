@@ -35,7 +35,7 @@ def decoded(data: bytes, where: str) -> Image.Image:
             return image.convert("RGB")
     # Pillow's decoders raise whatever their format's parser raises.
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise InvalidFileError(f"'{where}' is no image that can be read: {error}; replace or remove it") from error
+        raise InvalidFileError(f"'{where}' is not an image that can be read: {error}; replace or remove it") from error
 
 
 def decode_all(read: Callable[[int], bytes], names: tuple[str, ...], size: int | None) -> Tensor:

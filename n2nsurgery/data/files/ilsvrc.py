@@ -97,12 +97,12 @@ def _of_devkit(path: Path) -> list[str]:
         with tarfile.open(path, "r:gz") as archive:
             truth, meta = (_content(archive, name, path) for name in (_TRUTH, _META))
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise InvalidFileError(f"'{path}' is no whole tar archive: {error}; fetch it again") from error
+        raise InvalidFileError(f"'{path}' is not a whole tar archive: {error}; fetch it again") from error
     try:
         rows: Any = loadmat(io.BytesIO(meta), squeeze_me=True, variable_names=["synsets"])["synsets"]
         synsets = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in rows}
         return [synsets[int(word)] for word in _words(truth)]
-    # Whatever the parser of this format meets; a number that is no class is a KeyError.
+    # Whatever the parser of this format meets; a number that is not a class is a KeyError.
     except (ValueError, TypeError, LookupError, NotImplementedError, OSError, zlib.error, MatReadError) as error:
         raise InvalidFileError(f"'{path}' holds no classes of ILSVRC 2012: {error!r}; fetch it again") from error
 

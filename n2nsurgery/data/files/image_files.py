@@ -17,7 +17,7 @@ _LISTED = 5
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageFiles:
-    """Images `names` (relative, with `/`, sorted), the i-th encoded as `read(i)`; `ignored` files are no images."""
+    """Images `names` (relative, with `/`, sorted), the i-th encoded as `read(i)`; `ignored` files are not images."""
 
     where: Path
     names: tuple[str, ...]

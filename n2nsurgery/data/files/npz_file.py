@@ -16,14 +16,14 @@ _MOST_BYTES = 16 << 30
 def read_npz(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
     """The arrays named in `needed` and, where they are there, in `optional`.
 
-    InvalidFileError for a file that is no zip archive, is damaged or too large, lacks an array, or holds objects.
+    InvalidFileError for a file that is not a zip archive, is damaged or too large, lacks an array, or holds objects.
     """
     try:
         chosen = _chosen(path, needed, optional)
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in chosen}
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise InvalidFileError(f"'{path}' is no whole .npz file: {error}; write it with numpy.savez") from error
+        raise InvalidFileError(f"'{path}' is not a whole .npz file: {error}; write it with numpy.savez") from error
     except MemoryError as error:  # a damaged header asks for more than any machine has
         raise InvalidFileError(f"'{path}' holds an array that does not fit into memory: {error}") from error
 

@@ -20,8 +20,8 @@ class EpochOrder:
     """The positions 0 to `size` - 1 of the split called `name` in batches of `batch_size`.
 
     `batch_size` counts the samples of all ranks and is a multiple of `world_size`. The last batch is smaller where the
-    split is no multiple; its shares then differ by at most one sample, and an empty one is left out. `limit` keeps the
-    first so many batches of each epoch. Raises UsageError for values out of range, and where a shuffled epoch would
+    split is not a multiple; its shares then differ by at most one sample, and an empty one is left out. `limit` keeps
+    the first so many batches of each epoch. Raises UsageError for values out of range, and where a shuffled epoch would
     give one rank fewer batches than another, who would wait for it for ever.
     """
 

@@ -66,7 +66,7 @@ class Fake(SplitOptions):
             test=test,
             selection=self.selection(seed),
             augmented=False,
-            description=(f"a pattern for each class under noise, generated from seed {seed}; these are no real data",),
+            description=(f"a pattern for each class under noise, generated from seed {seed}; this is not real data",),
         )
 
     def _patterns(self, generator: torch.Generator) -> Tensor:

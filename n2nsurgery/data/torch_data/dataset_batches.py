@@ -142,7 +142,7 @@ def require_repeatable(dataset: Any, *, samples: int = 8, seed: int = 0) -> None
 
 
 def as_pair(item: Any) -> Pair:  # noqa: ANN401
-    """`item` as (inputs, targets); raises UsageError where it is no pair."""
+    """`item` as (inputs, targets); raises UsageError where it is not a pair."""
     if isinstance(item, tuple | list) and len(item) == _PAIR:
         return item[0], item[1]
     raise UsageError(

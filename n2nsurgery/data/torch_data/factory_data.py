@@ -177,7 +177,7 @@ def _listed(dataset: Any) -> Sequence[Any]:  # noqa: ANN401
 
 
 def _classes(targets: Sequence[Tensor]) -> int:
-    """The number of classes, or of outputs where targets are no classes."""
+    """The number of classes, or of outputs where targets are not classes."""
     if targets[0].is_floating_point():
         return targets[0].shape[1] if targets[0].ndim == _MOST_DIMENSIONS else 1
     return 1 + max(int(each.max()) for each in targets)

@@ -58,7 +58,7 @@ class Network:
         return sum(n_in * fan_out for (_, n_in), fan_out in zip(self.junctions, fan_outs, strict=True))
 
     def fan_ins(self, fan_outs: FanOuts) -> tuple[int, ...]:
-        """The fan-ins that belong to `fan_outs`; BudgetError where one is no whole number."""
+        """The fan-ins that belong to `fan_outs`; BudgetError where one is not a whole number."""
         return tuple(fan_in_of(*junction, fan) for junction, fan in zip(self.junctions, fan_outs, strict=True))
 
     def densities(self, fan_outs: FanOuts) -> tuple[float, ...]:

@@ -87,7 +87,7 @@ def _cell(cell: NetworkAtDensity, config: ExperimentConfig, references: dict[str
         try:
             return decode(Distances, json.loads(path.read_text(encoding="utf-8")), str(path))
         except ValueError as error:
-            raise InvalidFileError(f"'{path}' is no JSON ({error}): delete it to compute it again") from error
+            raise InvalidFileError(f"'{path}' is not JSON ({error}): delete it to compute it again") from error
     if label not in references:
         references[label] = tuple(dense_network(_MODELS[label], rules, seed=config.seed) for rules in _RULES)
     networks = pruned_networks(_MODELS[label], method, density, _RULES, seed=config.seed)

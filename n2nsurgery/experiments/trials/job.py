@@ -61,9 +61,11 @@ def read_result(folder: Path, key: str) -> Document | None:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InvalidFileError(f"'{path}' is no result that can be read: {error}; remove it to do it again") from error
+        raise InvalidFileError(
+            f"'{path}' is not a result that can be read: {error}; remove it to do it again"
+        ) from error
     if not isinstance(document, dict):
-        raise InvalidFileError(f"'{path}' is no result: it holds no JSON object; remove it to do it again")
+        raise InvalidFileError(f"'{path}' is not a result: it holds no JSON object; remove it to do it again")
     return document
 
 

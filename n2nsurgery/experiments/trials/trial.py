@@ -57,7 +57,7 @@ class Trial:
             progress,
             splits=lambda: splits_of(recipe.data, recipe.seed, download=self.download),
         )
-        assert outcome is not None  # this is no process among several
+        assert outcome is not None  # this is not one process of several
         return asdict(_result(self.name, outcome))
 
 

@@ -26,7 +26,7 @@ from n2nsurgery.graph.channels.steps import Opaque
 def channel_network_of_onnx(path: Path) -> ChannelNetwork:
     """The channels of the network in the file at `path`, with its weights and masks.
 
-    Raises VerificationError where the file is no readable ONNX model or its graph cannot be followed, InvalidFileError
+    Raises VerificationError where the file is not readable as ONNX or its graph cannot be followed, InvalidFileError
     for damaged metadata, UsageError where a size other than the batch is free, or where there is no weighted layer.
     """
     model = load_model(path)

@@ -22,7 +22,7 @@ Array = NDArray[np.generic]
 class CodedWeight:
     """`shape` and `type` of the weight; `places`: steps or bitmask; `values` as in StoredValues, like `scales`.
 
-    `packed` is what the file holds in the place of `values`, where it is not None.
+    `packed` is what the file holds in place of `values`, where it is not None.
     """
 
     shape: tuple[int, ...]
@@ -45,7 +45,7 @@ class CodedWeight:
         return int(np.count_nonzero(self.values))
 
     def decoded(self) -> NDArray[Any]:
-        """The weight in its type; InvalidFileError where the tensors are no code of this shape."""
+        """The weight in its type; InvalidFileError where the tensors are not a code of this shape."""
         numel = prod(self.shape)
         if self.scales is not None and self.scales.shape != self.shape[:1]:
             raise InvalidFileError(

@@ -1,4 +1,4 @@
-"""Packed floats: the kept values of a weight in about 27 bits each in the place of 32, without a rounding.
+"""Packed floats: the kept values of a weight in about 27 bits each in place of 32, without a rounding.
 
 A float32 is sign, exponent e and fraction. The signs and fractions of weights are random, but most weights of a layer
 share a few exponents: of 8 bits, 2 to 3 are information. So the three bytes of sign and fraction stand as they are, and
@@ -79,7 +79,7 @@ def pack(values: NDArray[Any]) -> PackedFloats | None:
 
 
 def unpack(packed: PackedFloats) -> NDArray[np.float32]:
-    """The vector that `pack` was given; InvalidFileError where the tensors are no packed floats."""
+    """The vector that `pack` was given; InvalidFileError where the tensors are not packed floats."""
     count = _count(packed)
     bits = np.unpackbits(packed.exponents, axis=1, bitorder="little", count=count)
     numbers = bits[0] | bits[1] << 1 | bits[2] << 2

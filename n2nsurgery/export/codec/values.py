@@ -67,7 +67,7 @@ def store(weight: NDArray[Any], values: Values, largest: int = LARGEST_INT8) -> 
     rows = weight.reshape(len(weight), -1)
     peaks = np.abs(rows).max(axis=1, initial=0)
     scales = np.where(peaks > 0, peaks / largest, 1).astype(np.float32)
-    scales[scales == 0] = np.finfo(np.float32).tiny  # a peak so small that its 127th part is no float
+    scales[scales == 0] = np.finfo(np.float32).tiny  # a peak so small that its 127th part is not a float
     levels = np.clip(np.rint(rows / scales[:, None]), -largest, largest)
     levels = np.where(levels == 0, np.sign(rows), levels)
     return StoredValues(array=levels.astype(np.int8).reshape(weight.shape), scales=scales)

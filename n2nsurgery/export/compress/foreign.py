@@ -35,7 +35,7 @@ class ForeignModel:
 def read_foreign(path: Path) -> ForeignModel:
     """The model in `path`, with every weight as an initializer of the main graph.
 
-    Raises VerificationError where it is no readable ONNX file, UsageError for one that was compressed before, that
+    Raises VerificationError where it is not a readable ONNX file, UsageError for one that was compressed before, that
     holds sparse tensors, or of an operator set that cannot be converted.
     """
     proto = load_model(path, weights=False)

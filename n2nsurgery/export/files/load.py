@@ -20,7 +20,7 @@ MAX_BYTES = 2**31 - 1
 def load_model(path: Path, *, weights: bool = True) -> onnx.ModelProto:
     """The model in `path`, with its external data loaded where `weights` is set.
 
-    Raises VerificationError for a missing file, for one that is no ONNX model, and for one that breaks a rule of
+    Raises VerificationError for a missing file, for one that is not an ONNX model, and for one that breaks a rule of
     sound.py: tensors of the wrong size, external data outside the model's folder, functions or inputs beyond a bound.
     """
     model = _parsed(path)

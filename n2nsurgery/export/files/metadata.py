@@ -56,4 +56,4 @@ def _require_sections(document: Mapping[str, Any]) -> None:
     """Raise InvalidFileError where a section that is read has another form than `encode` was given."""
     for name in ("summary", "deployment", "connectivity", "source"):
         if not isinstance(document.get(name, {}), dict):
-            raise InvalidFileError(f"metadata '{KEY}': '{name}' is no object; export the model again")
+            raise InvalidFileError(f"metadata '{KEY}': '{name}' is not an object; export the model again")

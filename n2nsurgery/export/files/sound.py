@@ -21,7 +21,7 @@ from onnx.external_data_helper import ExternalDataInfo
 from n2nsurgery.core.errors import VerificationError
 
 MAX_NODES = 1_000_000
-"""Nodes of a model after its functions are put in the place of their calls."""
+"""Nodes of a model after its functions are put in place of their calls."""
 
 MAX_DEPTH = 64
 """Functions inside each other."""
@@ -127,7 +127,7 @@ def _external_bytes(tensor: onnx.TensorProto, model_path: Path) -> int:
     place = f"external data '{info.location}' of tensor '{tensor.name}' in '{model_path}'"
     folder = model_path.parent.resolve()
     if not info.location or "\0" in info.location:
-        raise VerificationError(f"{place} is no path")
+        raise VerificationError(f"{place} is not a path")
     target = folder / info.location
     if Path(info.location).is_absolute() or not target.resolve().is_relative_to(folder):
         raise VerificationError(f"{place} leaves the model's folder; such files are not read")

@@ -103,7 +103,7 @@ def _compared(value: ir.Value, nodes: tuple[ir.Node, ...]) -> Activation | None:
 
 
 def _evaluated(value: ir.Value, nodes: tuple[ir.Node, ...]) -> Points | None:
-    """The last result for _POINTS as `value`; None where it is no function of that."""
+    """The last result for _POINTS as `value`; None where it is not a function of that."""
     computed: dict[ir.Value, Points] = {value: _POINTS}
     with np.errstate(all="ignore"):
         for node in nodes:

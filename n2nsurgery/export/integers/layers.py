@@ -114,7 +114,7 @@ def _obstacle(match: FusionMatch) -> str | None:
         return f"a {match.kind} has no integer kernel"
     activation = match.activation
     if activation is not None and not _cuts_off(match):
-        return f"its activation {activation.name} is no cutting off, which is all that integers do after a layer"
+        return f"its activation is {activation.name}; integer kernels have only those that clamp (Relu, Clip)"
     if match.kind == "Gemm" and match.add is not None:
         return "a residual is added to its linear layer, which has no integer kernel"
     return None

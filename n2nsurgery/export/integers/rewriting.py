@@ -1,4 +1,4 @@
-"""A graph's integer layers, put in the place of its float ones.
+"""A graph's integer layers, put in place of its float ones.
 
     float value -> QuantizeLinear -> layer -> layer -> DequantizeLinear -> float value
 

@@ -45,7 +45,7 @@ def plain_depthwise(activation: ActivationName | None, opset: int) -> ir.Functio
 
 
 def keep_depthwise_plain(graph: ir.Graph) -> Sequence[ActivationName | None]:
-    """Puts PlainDepthwiseConv in the place of each depthwise Conv for which it pays; the activations it was put with.
+    """Puts PlainDepthwiseConv in place of each depthwise Conv for which it pays; the activations it was put with.
 
     To be called when the sparse nodes are in their places.
     """

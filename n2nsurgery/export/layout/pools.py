@@ -23,7 +23,7 @@ def plain_max_pool(opset: int) -> ir.Function:
 
 
 def keep_pools_plain(graph: ir.Graph) -> bool:
-    """Puts PlainMaxPool in the place of each MaxPool for which it pays; True if there was one.
+    """Puts PlainMaxPool in place of each MaxPool for which it pays; True if there was one.
 
     To be called when the sparse nodes are in their places.
     """

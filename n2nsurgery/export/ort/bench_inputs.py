@@ -48,7 +48,7 @@ def sample_feeds(opened: onnxruntime.InferenceSession, shapes: Shapes | None = N
     """Arrays for every input, for one sample and for two; once where the model fixes the batch.
 
     `shapes`: of inputs by name, batch included, as they are for every run. Other open sizes are chosen here: the same
-    for the same name. Raises UsageError for a name in `shapes` that is no input, and as `feed_of`.
+    for the same name. Raises UsageError for a name in `shapes` that is not an input, and as `feed_of`.
     """
     shapes = shapes or {}
     inputs = opened.get_inputs()

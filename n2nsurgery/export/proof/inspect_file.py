@@ -92,7 +92,7 @@ class FileInspection:
 def inspect_file(path: Path) -> FileInspection:
     """The inspection of the model in `path`.
 
-    Raises VerificationError where it is no readable ONNX file or lacks a tensor that its metadata names, and
+    Raises VerificationError where it is not a readable ONNX file or lacks a tensor that its metadata names, and
     InvalidFileError where its metadata is damaged.
     """
     model = load_model(path)

@@ -144,7 +144,7 @@ def _with_tail(
 
 
 def _adds_residual(add: ir.Node, product: ir.Value) -> bool:
-    """What `add` adds to `product` can be fused: it has the same shape, and is no product that comes first."""
+    """What `add` adds to `product` can be fused: it has the same shape, and is not a product that comes first."""
     other = _other_operand(add, product)
     if other is None or other.const_value is not None or not _same_shape(other, product):
         return False

@@ -86,7 +86,7 @@ def initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Va
 
 
 def _replace(graph: ir.Graph, match: FusionMatch, coding: WeightCoding, code: tuple[ir.Value, ...]) -> Operator:
-    """Puts one node of our domain in the place of the fusion match's nodes."""
+    """Puts one node of our domain in place of the fusion match's nodes."""
     coded = coding.coded
     assert coded is not None
     operator = operator_of(match, coded)
@@ -120,7 +120,7 @@ def operator_of(match: FusionMatch, coded: CodedWeight, *, fused: bool = True) -
 
 
 def attributes_of(kind: Kind, node: ir.Node, shape: tuple[int, ...]) -> dict[str, int | list[int]]:
-    """The attributes of an operator of `kind` in the place of the product `node`, ONNX's defaults written out."""
+    """The attributes of an operator of `kind` in place of the product `node`, ONNX's defaults written out."""
     rank, given = len(shape) - 2, node.attributes
     geometry: dict[str, int | list[int]] = {
         "strides": list(given.get_ints("strides", [1] * rank)),

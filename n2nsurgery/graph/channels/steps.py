@@ -1,7 +1,7 @@
 """Program: what a network does to its tensors, step by step, as far as channels care.
 
 Tensors are numbered values. A value is an input, is written by one step, or does not occur: constants and parameters
-are no values, they carry no channel. Shapes hold some batch size, the same throughout.
+are not values, they carry no channel. Shapes hold some batch size, the same throughout.
 """
 
 from __future__ import annotations

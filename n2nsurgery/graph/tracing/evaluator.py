@@ -63,7 +63,7 @@ class Evaluator:
         return frozenset(name for name, p in root.named_parameters() if p in self._tables)
 
     def inputs(self, example: Any, samples: int | None = None) -> ValuePair:  # noqa: ANN401 - whatever the model takes
-        """An example input at both batch sizes; what is no tensor stays as it is.
+        """An example input at both batch sizes; what is not a tensor stays as it is.
 
         `samples`: a tensor with another first dimension has no batch, and keeps its shape; None: every tensor has one.
         """
@@ -82,7 +82,7 @@ class Evaluator:
     def call_on_data(self, module: nn.Module, arguments: Arguments) -> ValuePair:
         """As `call`, for a module that reads its data: evaluated on zeros first, on ones second.
 
-        What depends on the data then differs between the two like what depends on the batch, and is no fact either.
+        What depends on the data then differs between the two like what depends on the batch, and is not a fact either.
         """
         fakes: dict[int, FakeTensor] = {}
 

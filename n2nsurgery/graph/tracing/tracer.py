@@ -40,7 +40,7 @@ class ValueTracer(fx.Tracer):
     """Traces one module in its present mode; see the module docstring.
 
     `examples`: example inputs by the name of forward's argument (batch first). `leaf_names`: paths of further
-    modules to keep as one node. `regions`: submodules to trace in the place of the whole, on their examples.
+    modules to keep as one node. `regions`: submodules to trace in place of the whole, on their examples.
 
     After `trace`, every node's meta holds its `address`, its `values` and what it `overwrites` (storages of the first
     batch size); also its `order`, the calls of containers that it is `inside` of, was `returned_by` and was `given_to`

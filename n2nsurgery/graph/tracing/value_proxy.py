@@ -151,7 +151,7 @@ class ValueProxy(fx.Proxy):
         if isinstance(values[0], dict) and name in {"values", "items"}:
             return getattr(self._entries(), name)
         first, second = (getattr(value, name) for value in values)
-        # The limits of a number type change with `module.to(dtype)`, they are no facts about the model.
+        # The limits of a number type change with `module.to(dtype)`, they are not facts about the model.
         if is_fact(first, second) and not isinstance(values[0], _LIMITS):
             return first
         return ValueAttribute(self, name, (first, second))

@@ -2,7 +2,7 @@
 
 This sees into leaves, whose weighted layers make no node of their own (the projections of an attention module, say),
 and matrix products with a parameter, or with a part or a transpose of one. What is computed from a parameter first (a
-standardized weight) is no use of it. A table in which rows are looked up is none either.
+standardized weight) is not a use of it. Neither is a table in which rows are looked up.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class WeightUses(TorchFunctionMode):
 
     `products` holds how each of them is multiplied with, `tables` the parameters in which rows are looked up. `views`:
     the parameters by the tensors that are views of them; give it to the next one to follow them further.
-    `without_data`: gives what is multiplied with in the place of a parameter, a tensor of its shape and type. Torch
+    `without_data`: gives what is multiplied with in place of a parameter, a tensor of its shape and type. Torch
     remembers the shapes of results where no argument has data, and works them out anew each time where one has.
     """
 
@@ -143,7 +143,7 @@ class WeightUses(TorchFunctionMode):
     def product(self, call: _Call, first: int = 0) -> None:
         """A matrix product of the tensors `first` and `first + 1`.
 
-        That of two parameters is no use of either: what it makes is a weight, as of a low-rank adapter.
+        That of two parameters is not a use of either: what it makes is a weight, as of a low-rank adapter.
         """
         left, right = call.tensors()[first : first + 2]
         if self._parameter(left) is not None and self._parameter(right) is not None:

@@ -14,7 +14,7 @@ from n2nsurgery.core.registry import Registry
 class Allocation(Protocol):
     """A rule that gives every item a share; shares are integers, so that the division is exact everywhere.
 
-    `clips`: the rule itself says that an item whose share is over its size becomes full, so this is no error.
+    `clips`: the rule itself says that an item whose share is over its size becomes full, so this is not an error.
     """
 
     clips: ClassVar[bool]

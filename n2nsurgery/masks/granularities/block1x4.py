@@ -2,7 +2,7 @@
 
 The dot products of int8 processors (VNNI) multiply four neighbouring inputs by four weights in one instruction, so that
 a whole block costs an int8 kernel as much as a single weight. The blocks begin at multiples of four within a group.
-Layers whose input channels (of one group) are no multiple of four are tiled by single weights: a unit has the same
+Layers whose input channels (of one group) are not a multiple of four are tiled by single weights: a unit has the same
 number of weights everywhere, so that a layer keeps exactly what its budget says.
 """
 

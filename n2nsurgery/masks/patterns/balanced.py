@@ -19,7 +19,7 @@ def balanced_mask(
     """A boolean tensor of the weight's shape with exactly `count` True, balanced and random otherwise.
 
     Counted in units of the granularity, output channels differ by at most one, and so do input channels. Where
-    `count` is no multiple of the unit's size, one random unit is kept in part. Raises BudgetError unless `count`
+    `count` is not a multiple of the unit's size, one random unit is kept in part. Raises BudgetError unless `count`
     lies in [0, numel], UnknownNameError for an unknown granularity.
     """
     if not 0 <= count <= weight.numel:

@@ -51,7 +51,7 @@ def fan_out_at(n_out: int, n_in: int, density: float) -> int:
     # Densities are typed in decimals: 0.0179 stands for 4 / 224, and half of the last printed digit is allowed.
     if not 0 < density <= 1 or fan_out % fan_out_step(n_out, n_in) or abs(wanted - fan_out) > 0.005 * max(fan_out, 1):
         raise BudgetError(
-            f"density {density:g} of {n_in:,} x {n_out:,} edges is no whole fan-out and fan-in:"
+            f"density {density:g} of {n_in:,} x {n_out:,} edges does not give a whole fan-out and fan-in:"
             f" {_nearest(wanted, fan_out_step(n_out, n_in), n_out)}"
         )
     return fan_out

@@ -58,7 +58,7 @@ class ScoreContext:
 
 
 def called(context: ScoreContext, tensors: Mapping[str, Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
-    """The primary output of the module with `tensors` in the place of its own, for the inputs of one batch."""
+    """The primary output of the module with `tensors` in place of its own, for the inputs of one batch."""
     positional: tuple[Any, ...] = inputs
     named: dict[str, Any] = {}
     if len(inputs) == len(context.input_names):

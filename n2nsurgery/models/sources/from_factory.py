@@ -88,7 +88,7 @@ def _import(name: str) -> Callable[..., object]:
 def _module(name: str, path: str) -> ModuleType:
     if not path or not all(part.isidentifier() for part in path.split(".")):
         raise UnknownNameError(
-            f"'{name}' is no model: write package.module:factory, file.py:Net, timm:NAME or hf:FOLDER"
+            f"'{name}' is not a model: write package.module:factory, file.py:Net, timm:NAME or hf:FOLDER"
         )
     try:
         return import_from_here(path)

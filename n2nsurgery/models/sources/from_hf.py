@@ -78,7 +78,7 @@ def _read(folder: Path) -> dict[str, Any]:
         config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UsageError(
-            f"'{folder}' is no folder with a {_CONFIG}, as Transformers saves one with model.save_pretrained(FOLDER);"
+            f"'{folder}' is not a folder with a {_CONFIG}, as model.save_pretrained(FOLDER) of Transformers writes;"
             " models are not fetched by their names"
         ) from error
     except (OSError, ValueError) as error:
@@ -109,7 +109,9 @@ def _class_and_config(name: str, arguments: Arguments) -> tuple[Any, Any]:
     architecture = arguments["architecture"]
     kind = getattr(transformers, architecture, None) if architecture else transformers.MODEL_MAPPING.get(type(config))
     if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
-        raise UsageError(f"'{name}' is a {architecture}, which is no model of Transformers {transformers.__version__}")
+        raise UsageError(
+            f"'{name}' is a {architecture}, which is not a model of Transformers {transformers.__version__}"
+        )
     return kind, config
 
 

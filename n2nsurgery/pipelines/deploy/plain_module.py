@@ -1,4 +1,4 @@
-"""A network that is no artifact of ours: a module with zeros, pruned by whatever tool."""
+"""A network that is not an artifact of ours: a module with zeros, pruned by whatever tool."""
 
 from __future__ import annotations
 

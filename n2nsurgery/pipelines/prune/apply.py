@@ -97,7 +97,7 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
 
     What is asked has the names of the options of `n2nsurgery apply`; each is a field of SurgeryConfig. One of
     `density`, `sparsity` and `compression` is needed, or `fan_out` or `junction_density` by layer. `config` holds all
-    of them in one value, and `options` beside it replace some. `preset`: values in the place of defaults. `criterion`:
+    of them in one value, and `options` beside it replace some. `preset`: values in place of defaults. `criterion`:
     a name, or an object that draws or scores; `allocation`, `granularity`, `skip` and `skip_allocation` may be objects
     of their kinds as well.
 

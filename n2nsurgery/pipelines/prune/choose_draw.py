@@ -45,7 +45,7 @@ class DrawChoice:
 def choose_by_scatter(plan: SurgeryPlan, criterion: Criterion) -> DrawChoice:
     """The draw with the highest scatter of as many candidates as the plan asks for; the first of equals.
 
-    Raises UsageError for a criterion that draws no patterns, and where the pruned layers are no chain of junctions.
+    Raises UsageError for a criterion that draws no patterns, and where the pruned layers are not a chain of junctions.
     """
     counts = planned_counts(plan)
     if counts is None or not isinstance(criterion, PatternCriterion):

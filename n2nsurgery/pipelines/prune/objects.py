@@ -1,4 +1,4 @@
-"""Objects in the place of names: what `n2nsurgery.apply` is given, as a config can hold it."""
+"""Objects in place of names: what `n2nsurgery.apply` is given, as a config can hold it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LOOKED_UP = {"skip": "skip_kind", "skip_allocation": "allocation"}
 def by_name(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """`options` with the name and the options of each object in its place; and the objects that no registry can make.
 
-    Raises UsageError for a class in the place of an object, where options are given beside an object, and for a skip
+    Raises UsageError for a class in place of an object, where options are given beside an object, and for a skip
     kind or an allocation of skips that has no name.
     """
     named, objects = dict(options), {}

@@ -1,4 +1,4 @@
-"""Whether a folder holds already what a request would write, so that the same command twice is no error."""
+"""Whether a folder holds already what a request would write, so that the same command twice is not an error."""
 
 from __future__ import annotations
 

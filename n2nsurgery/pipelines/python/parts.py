@@ -19,7 +19,7 @@ Metrics = Mapping[str, Metric]
 def measure_of_caller(metrics: Metrics | None, *, alone: bool) -> Measure | None:
     """The metrics of a caller; where there are none, none at all for a loss that stands `alone`, else the config's.
 
-    Raises UsageError for what is no function.
+    Raises UsageError for what is not a function.
     """
     if metrics is None:
         return Measure(metrics={}) if alone else None

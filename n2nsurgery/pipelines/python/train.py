@@ -231,7 +231,7 @@ def _run_id(data: Any, own: OwnParts) -> str:  # noqa: ANN401
 def _require_recipe(model: Path, data: object) -> None:
     if model.suffix not in _RECIPES:
         raise UsageError(
-            f"'{model}' is no recipe ({', '.join(_RECIPES)}); a model by name is built first, by `n2nsurgery.apply`"
+            f"'{model}' is not a recipe ({', '.join(_RECIPES)}); a model by name is built first, by `n2nsurgery.apply`"
         )
     if data is not None:
         raise UsageError("a recipe names its data; leave `data` out, or train a model instead of a recipe")

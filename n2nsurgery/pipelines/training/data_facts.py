@@ -30,7 +30,7 @@ def missing_classes(splits: DataSplits) -> tuple[str, ...]:
 
 def _sentence(split: Split, classes: int) -> str | None:
     if split.targets.is_floating_point() or split.targets.ndim != 1:
-        return None  # they are no classes
+        return None  # they are not classes
     missing = (torch.bincount(split.targets, minlength=classes) == 0).nonzero().flatten().tolist()
     if not missing:
         return None

@@ -64,7 +64,7 @@ def require_admission(folder: Path, recipe: Recipe, request: TrainRequest) -> No
     if not is_run(folder):
         if strange := _visible(folder):
             raise UsageError(
-                f"'{folder}' is no run's folder: it holds '{strange[0]}' and no {RUN}; choose another --output"
+                f"'{folder}' is not the folder of a run: it holds '{strange[0]}' and no {RUN}; choose another --output"
             )
         if request.resume not in {None, AUTO} and not folder.is_dir():
             raise UsageError(f"'{folder}' is not the folder of a run (it has no {RUN}), so it cannot be resumed")

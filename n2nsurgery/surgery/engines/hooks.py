@@ -118,7 +118,7 @@ class Capture:
 
 
 class Insertion:
-    """Puts the result of the skip `name` in the place of the pre-activation at the route's target.
+    """Puts the result of the skip `name` in place of the pre-activation at the route's target.
 
     `skips` holds that skip under the last part of its name, and is asked at every call: what stands there then is what
     runs. `unused`: the skip runs, and the pre-activation stays as it is.

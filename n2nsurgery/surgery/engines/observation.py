@@ -128,7 +128,7 @@ def written_attributes(module: nn.Module, inputs: Mapping[str, Any]) -> tuple[st
 
 
 def _content(module: nn.Module) -> dict[str, tuple[int, int]]:
-    """Identity and length of every attribute that is no part of nn.Module."""
+    """Identity and length of every attribute that is not part of nn.Module."""
     own = vars(nn.Module())
     return {
         name: (id(value), len(value) if isinstance(value, list | dict | set) else 0)

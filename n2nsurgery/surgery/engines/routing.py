@@ -60,10 +60,12 @@ class _GraphRouter:
         source, target = (self._nodes[s.address] for s in (pair.source_signal, pair.target_signal))
         into = next(self._targets(target), None)
         if into is None:
-            return f"the target '{pair.target}' is no module's output or only input, so no hook can change it"
+            return f"the target '{pair.target}' is neither output nor only input of a module, so no hook can change it"
         before = next((place for place in self._sources(source, target)), None)
         if before is None:
-            return f"the activation of '{pair.source}' is no module's output or input, so no hook sees it"
+            return (
+                f"the activation of '{pair.source}' is neither the output of a module nor its input, so no hook sees it"
+            )
         scope = self._scope(before, into)
         return Route(
             scope=scope[-1][0] if scope else "",

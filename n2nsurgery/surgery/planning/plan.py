@@ -23,7 +23,7 @@ _LEFT_OUT: Mapping[str, Any] = MappingProxyType(
     {f"{name}_options": {} for name in WITH_OPTIONS if name != "criterion"}
     | {"keep_alive": False, "macs": None, "start": "dense"}
 )
-"""Fields of the config that are no part of the document where they have these values: added after schema 2."""
+"""Fields of the config that are not part of the document where they have these values: added after schema 2."""
 
 
 @dataclass(frozen=True, kw_only=True)

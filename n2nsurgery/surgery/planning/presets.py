@@ -1,4 +1,4 @@
-"""Presets: values that stand in the place of SurgeryConfig's defaults."""
+"""Presets: values that stand in place of SurgeryConfig's defaults."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "fast": {"skip": "none"},
     }
 )
-"""What a preset puts in the place of defaults. `paper`: Eq. 2 to the letter, beside shortcuts too. `accurate`: the most
+"""What a preset puts in place of defaults. `paper`: Eq. 2 to the letter, beside shortcuts too. `accurate`: the most
 accurate network that does not change in training, as far as was measured. `fast`: no node beside the layers."""
 PRESET_HELP = "paper: as in the N2NSkip paper; accurate: erk and skips without weights; fast: uniform, no skips"
 _RANDOM = frozenset({"random", "rp"})

@@ -145,7 +145,7 @@ class TrainConfig:
         metadata=option("compute kept weights alone (sparse, CPU), all (dense), or what is predicted to be faster"),
     )
     measure_engine: bool = field(
-        default=False, metadata=option("time both engines for each pruned layer in the place of predicting them")
+        default=False, metadata=option("time both engines for each pruned layer in place of predicting them")
     )
     seed: int = field(default=0, metadata=option("every random draw derives from it", within=Range(least=0)))
 
@@ -156,7 +156,7 @@ class TrainConfig:
         require(not (self.compile and self.skip_fade), "skip_fade", self.skip_fade, "left out with compile")
         require(is_device_name(self.device), "device", self.device, ALLOWED)
         smoothed = not self.label_smoothing or (self.loss or TASKS[self.task].loss) == "cross-entropy"
-        require(smoothed, "label_smoothing", self.label_smoothing, "0 for a loss that is no cross-entropy")
+        require(smoothed, "label_smoothing", self.label_smoothing, "0 for a loss other than cross-entropy")
         lr = self.optimizer.lr
         require(self.schedule.floor <= lr, "schedule.floor", self.schedule.floor, f"at most optimizer.lr, {lr}")
         shorter = self.schedule.warm_up_epochs < self.epochs

@@ -37,7 +37,7 @@ def first_error(files: Iterable[tuple[int, Path]]) -> tuple[int, N2NSurgeryError
 
 
 def done_file(error_file: Path) -> Path:
-    """The file by which process 0 says that the work is done: what happens to a process from then on is no failure."""
+    """The file by which process 0 says that the work is done: what happens to a process after that is not a failure."""
     return error_file.with_name("done")
 
 

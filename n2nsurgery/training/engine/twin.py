@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class SparseTwin(Protocol):
-    """A module that is trained in the place of another, which it shares all parameters with but the sparse weights."""
+    """A module that is trained in place of another, which it shares all parameters with but the sparse weights."""
 
     @property
     def module(self) -> nn.Module:

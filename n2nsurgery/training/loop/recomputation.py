@@ -153,7 +153,7 @@ class _AsBefore:
 
 @contextmanager
 def _replaced(buffers: Sequence[tuple[nn.Module, str, Tensor]]) -> Iterator[None]:
-    """Inside, modules have copies of `buffers` in the place of their own."""
+    """Inside, modules have copies of `buffers` in place of their own."""
     own = [(part, name, getattr(part, name)) for part, name, _ in buffers]
     try:
         for part, name, buffer in buffers:

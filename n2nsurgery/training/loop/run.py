@@ -261,7 +261,7 @@ def _gpu_errors_named(config: TrainConfig, processes: DistributedContext) -> Ite
         if "device-side assert" not in str(error):
             raise
         raise RunError(
-            f"an assertion failed on {processes.device}, most often because a label is no class of the model; "
+            f"an assertion failed on {processes.device}, most often because a label is not one of the model's classes; "
             "device cpu names the label"
         ) from error
 

@@ -184,7 +184,7 @@ class TrainState:
         state: dict[str, Any] = self.module.state_dict()
         strange = [name for name, value in state.items() if not isinstance(value, Tensor)]
         if strange:
-            raise UsageError(f"the model's state holds values that are no tensors and cannot be saved: {strange}")
+            raise UsageError(f"the model's state holds values that are not tensors and cannot be saved: {strange}")
         return state
 
     def _optimizer_state(self) -> dict[str, Tensor]:
@@ -192,7 +192,7 @@ class TrainState:
 
         torch.distributed.checkpoint.state_dict names values likewise. It takes a step of the optimizer to learn what
         its state looks like, which not every optimizer bears, and it loads momentum in another layout of memory.
-        Raises UsageError for a value that is no tensor: nothing here could write it and read it back safely.
+        Raises UsageError for a value that is not a tensor: nothing here could write it and read it back safely.
         """
         names, layers = parameter_names(self.module), kept_layers(self.module)
         found: dict[str, Tensor] = {}

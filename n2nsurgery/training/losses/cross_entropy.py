@@ -37,7 +37,7 @@ class CrossEntropy:
         """The mean over labels that count; `outputs` (N, classes, ...), `targets` (N, ...) or of the outputs' shape.
 
         Raises UsageError where the shapes do not fit, where the number of class weights is not that of the classes, and
-        for a label that is no class. Labels on a GPU are not looked at, since every step would have to wait for it.
+        for a label that is not a class. Labels on a GPU are not looked at, since every step would have to wait for it.
         """
         _require_targets(outputs, targets, self.ignore_index)
         weights = None

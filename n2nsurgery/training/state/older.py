@@ -18,7 +18,7 @@ _RANKS = ("top1", "top5")
 
 
 def upgraded(state: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """`state` as `SavedState.from_json` reads it; anything that is no state is handed on as it is."""
+    """`state` as `SavedState.from_json` reads it; anything that is not a state is handed on as it is."""
     if not isinstance(state, Mapping) or not isinstance(state.get("identity"), Mapping):
         return state
     identity = dict(state["identity"])

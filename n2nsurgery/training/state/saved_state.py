@@ -80,7 +80,7 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class SavedState:
-    """Everything that is no tensor.
+    """Everything that is not a tensor.
 
     `sums` (by metric), `seconds`: of the epoch under way; `score`: of one that has just ended.
     """

@@ -26,7 +26,7 @@ class F1:
     higher_is_better: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Raise UsageError for a threshold that is no number."""
+        """Raise UsageError for a threshold that is not a number."""
         require(is_number(self.threshold), "threshold", self.threshold, "a finite number")
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ ROOMS = {
 
 @pytest.fixture
 def pipeline(monkeypatch) -> Callable[[str, Callable[..., Any]], None]:
-    """Put a function in the place of a pipeline's `run`, so that the command line is tested alone."""
+    """Put a function in place of a pipeline's `run`, so that the command line is tested alone."""
 
     def replace(name: str, run: Callable[..., Any]) -> None:
         module = ModuleType(f"n2nsurgery.pipelines.{ROOMS[name]}.{name}")

@@ -127,7 +127,9 @@ def test_more_gpus_than_there_are_is_a_failure_of_the_run(program, tmp_path):
     finished = program("train", str(tmp_path / "r.yaml"), "--gpus", "64")
     assert finished.code == 1
     assert "--gpus is 64, and torch sees" in finished.stderr
-    assert program("train", str(tmp_path / "r.yaml"), "--gpus", "3", "--device", "cpu").code == 2  # 128 is no multiple
+    assert (
+        program("train", str(tmp_path / "r.yaml"), "--gpus", "3", "--device", "cpu").code == 2
+    )  # 128 is not a multiple
 
 
 def test_a_bare_resume_means_auto(tmp_path):

@@ -212,7 +212,7 @@ def test_a_manifest_cannot_name_files_elsewhere(artifact, name):
     [
         (b"{", "is not JSON"),
         (b"\xff", "is not JSON"),
-        (b'{"a": NaN}', "NaN is no JSON number"),
+        (b'{"a": NaN}', "NaN is not a JSON number"),
         (b"1" * 10_000, "is not JSON"),  # longer than Python converts
         (b"[" * 65 + b"]" * 65, "more than 64 levels"),
         (b"[" * 100_000 + b"]" * 100_000, "more than 64 levels"),

@@ -41,7 +41,7 @@ def test_the_schema_knows_exactly_the_keys_of_a_resolved_recipe(name):
     assert SCHEMA["properties"].keys() == recipe.keys()
     for section, value in recipe.items():
         known = [entry["properties"].keys() for entry in objects(SCHEMA["properties"][section])]
-        known += [keys - {"preset"} for keys in known]  # resolved, its values stand in the place of its name
+        known += [keys - {"preset"} for keys in known]  # resolved, its values stand in place of its name
         assert not isinstance(value, dict) or value.keys() in known, section
 
 

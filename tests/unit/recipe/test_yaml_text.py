@@ -86,7 +86,7 @@ def test_every_value_knows_its_line_and_column():
         ("1: 2", "r.yaml:1:1: a key has to be a name"),
         ("[a]: 2", "r.yaml:1:1: a key has to be a name"),
         ("a: 1\n---\nb: 2", "r.yaml:2:1: a second document"),
-        ("a: .inf", "r.yaml:1:4: .inf is no finite number"),
+        ("a: .inf", "r.yaml:1:4: .inf is not a finite number"),
         ("a: 1e999", "r.yaml:1:4: 1e999 is too large a number"),
         ("a: " + "9" * 5000, "r.yaml:1:4: a whole number of 5000 digits"),
         ("a: {b: 1", "r.yaml:1:9: this is not YAML"),

@@ -71,7 +71,7 @@ def test_the_optimizer_of_another_model_leaves_a_replaced_parameter_alone(pruned
 def test_training_a_parametrized_weight_is_refused_with_its_name(pruned, images):
     weight_norm(pruned.module.conv1)
     optimizer = SGD(pruned.module.parameters(), lr=0.1)
-    with pytest.raises(UsageError, match=r"^'conv1.weight' of the pruned module is no parameter any more"):
+    with pytest.raises(UsageError, match=r"^'conv1.weight' of the pruned module is no longer a parameter"):
         step(pruned, optimizer, images)
 
 

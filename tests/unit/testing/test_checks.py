@@ -85,7 +85,7 @@ def test_a_criterion_that_is_no_dataclass_is_told():
     class Loose:
         needs = "nothing"
 
-    with pytest.raises(AssertionError, match="Loose: is no dataclass"):
+    with pytest.raises(AssertionError, match="Loose: is not a dataclass"):
         check_criterion(Loose())
 
 

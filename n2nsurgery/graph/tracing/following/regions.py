@@ -93,7 +93,7 @@ def _region(path: str, arguments: Arguments) -> tuple[Region, dict[str, Any]]:
 
 
 def _can_be_followed(root: nn.Module, region: Region, inputs: Mapping[str, Any]) -> bool:
-    """Whether the region is looked into, in the place of becoming one node."""
+    """Whether the region is looked into, in place of becoming one node."""
     found = Followed()
     try:
         follow_mode(root, inputs, found, mode=False, regions=(region,))

@@ -1,4 +1,4 @@
-// Checks of the task loop with a pool of threads in the place of ONNX Runtime's, which deals its calls out as that does:
+// Checks of the task loop with a pool of threads in place of ONNX Runtime's, which deals its calls out as that does:
 // in as many consecutive batches as it has threads. Ends with an error message and status 1, or prints "ok".
 #include <algorithm>
 #include <atomic>

@@ -34,7 +34,7 @@ void validate(const ConvShape& shape) {
   in_range(shape.outputs, 1, kMostOfAnAxis, "the number of output channels");
   in_range(shape.groups, 1, shape.inputs, "the number of groups");
   require(shape.inputs % shape.groups == 0 && shape.outputs % shape.groups == 0,
-          "the channels are no multiple of the groups");
+          "the channels are not a multiple of the groups");
   for (size_t axis = 0; axis < 3; ++axis) {
     in_range(shape.input[axis], 1, kMostOfAnAxis, "a size of the input");
     in_range(shape.output[axis], 1, kMostOfAnAxis, "a size of the output");

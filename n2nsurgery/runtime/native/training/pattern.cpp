@@ -17,7 +17,7 @@ Pattern::Pattern(int64_t groups, int64_t inputs, int64_t outputs, int64_t taps, 
                  const int32_t* index)
     : groups_(groups), inputs_(inputs), outputs_(outputs), taps_(taps) {
   require(groups >= 1 && inputs >= 1 && outputs >= 1 && taps >= 1 && inputs % groups == 0 && outputs % groups == 0,
-          "the pattern's channels are no positive multiple of its groups");
+          "the pattern's channels are not a positive multiple of its groups");
   require(inputs <= kMost && outputs <= kMost && inputs / groups <= kMost / taps, "the pattern is too large");
   const int64_t width = inputs / groups * taps;
   require(row[0] == 0, "the pattern's first row does not begin at 0");

@@ -83,7 +83,7 @@ def _count(weight: PrunableWeight, request: JunctionRequest, criterion: PatternC
         raise BudgetError(f"layer '{weight.layer}': {error}") from None
     if count % step:
         raise BudgetError(
-            f"layer '{weight.layer}': {count:,} weights are no multiple of {step:,}, which this pattern needs"
+            f"layer '{weight.layer}': {count:,} weights are not a multiple of {step:,}, which this pattern needs"
         )
     return count
 

@@ -81,7 +81,7 @@ def test_progress_rises_over_all_jobs(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[1]"])
 def test_a_damaged_result_is_named(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(InvalidFileError, match=r"a\.json' is no result"):
+    with pytest.raises(InvalidFileError, match=r"a\.json' is not a result"):
         run_all([Counted("a")], tmp_path, HERE, silent)
 
 

@@ -84,7 +84,7 @@ def test_a_null_byte_in_a_path_is_refused(tmp_path: Path) -> None:
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="w\0eights.bin")
-    with pytest.raises(VerificationError, match="is no path"):
+    with pytest.raises(VerificationError, match="is not a path"):
         load_model(stored(model, tmp_path))
 
 

@@ -102,7 +102,7 @@ def test_a_missing_shape_is_an_error_with_the_option_and_an_example_that_works()
         ("model.pt", "which does not say what network they are of: name the model, and the file with --weights"),
         ("weights/best.safetensors", "as in: resnet50 --weights weights/best.safetensors"),
         ("net.onnx", "is an ONNX file, which inspect, report, verify and bench read"),
-        ("microsoft/resnet-50", "is no file or folder on this computer. Models of a hub are not fetched"),
+        ("microsoft/resnet-50", "is not a file or folder on this computer. Models of a hub are not fetched"),
         ("saved", "is a folder; if Transformers saved it, write hf:saved"),
         ("empty", "is a folder without a model that can be read"),
     ],
@@ -213,10 +213,10 @@ def test_another_number_of_classes_replaces_the_head_of_transformers(saved):
             UsageError,
             "code that comes with a model is not",
         ),
-        ({"model_type": "bert", "architectures": ["MyBert"]}, UsageError, "is a MyBert, which is no model of"),
+        ({"model_type": "bert", "architectures": ["MyBert"]}, UsageError, "is a MyBert, which is not a model of"),
     ],
 )
-def test_a_folder_that_is_no_model_of_transformers_is_refused(tmp_path, config, error, message):
+def test_a_folder_that_is_not_a_model_of_transformers_is_refused(tmp_path, config, error, message):
     pytest.importorskip("transformers")
     if config is not None:
         (tmp_path / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))

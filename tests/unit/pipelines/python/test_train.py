@@ -299,7 +299,7 @@ def test_a_folder_on_data_by_name_is_evaluated_by_the_task_of_its_run(tmp_path):
 
 
 def test_a_model_by_name_is_no_recipe(tmp_path):
-    with pytest.raises(UsageError, match="'resnet18' is no recipe"):
+    with pytest.raises(UsageError, match="'resnet18' is not a recipe"):
         n2nsurgery.train("resnet18", samples(), folder=tmp_path)
 
 

@@ -301,7 +301,7 @@ def test_somebody_elses_folder_is_no_place_for_a_run():
     Path("run").mkdir()
     Path("run/thesis.tex").touch()
     for options in ({}, {"resume": "auto"}, {"overwrite": True}, {"output": None, "resume": "run"}):
-        with pytest.raises(UsageError, match=r"'run' is no run's folder: it holds 'thesis.tex' and no run.json"):
+        with pytest.raises(UsageError, match=r"'run' is not the folder of a run: it holds 'thesis.tex' and"):
             train(**options)
     assert [path.name for path in Path("run").iterdir()] == ["thesis.tex"]
 
