@@ -33,7 +33,7 @@ def test_a_module_of_a_package_is_imported(folder):
 
 
 @pytest.mark.parametrize("name", ["my-plugin", "my_plugin.py:thing", "../my_plugin", "", ".mine"])
-def test_what_is_no_modules_name_is_refused(name):
+def test_what_is_not_a_modules_name_is_refused(name):
     with pytest.raises(UsageError, match=r"is not the name of a module; give it as in `import`: package\.module"):
         import_plugins([name])
 

@@ -82,7 +82,7 @@ def test_a_share_may_be_given_in_per_cent(program, requests, option, value):
 
 
 @pytest.mark.parametrize("value", ["five", "%", "5%%", "500%"])
-def test_what_is_no_share_is_refused_with_what_is_allowed(program, requests, value):
+def test_what_is_not_a_share_is_refused_with_what_is_allowed(program, requests, value):
     finished = program("apply", "resnet18", "--density", value)
     assert (finished.code, requests) == (2, [])
     assert "it must be" in finished.stderr

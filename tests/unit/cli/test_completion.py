@@ -101,7 +101,7 @@ def test_completed_experiments_are_those_that_reproduce_takes():
 
 
 @pytest.mark.usefixtures("here")
-def test_a_pattern_in_the_text_is_no_error():
+def test_a_pattern_in_the_text_is_not_an_error():
     assert completion.artifacts("[") == []
     assert completion.artifacts("/no/such/place/") == []
     assert completion.recipes("**") == []

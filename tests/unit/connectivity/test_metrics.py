@@ -44,7 +44,7 @@ def test_the_distance_at_infinity_is_that_of_the_components():
     assert found["F_giant"] <= found["F"]
 
 
-def test_at_equal_volume_a_mere_rescaling_is_no_distance():
+def test_at_equal_volume_a_mere_rescaling_is_not_a_distance():
     halved = tuple(replace(block, weights=block.weights / 2) for block in DENSE.graph.blocks)
     graph = ChannelGraph(groups=DENSE.graph.groups, sources=DENSE.graph.sources, sinks=DENSE.graph.sinks, blocks=halved)
     found = quantities("heat-distance", Subject(graph=graph))

@@ -95,7 +95,7 @@ def test_an_existing_artifact_is_replaced_only_when_asked(artifact):
     assert read_sealed(artifact, "artifact").documents == {"plan": 2}
 
 
-def test_a_folder_that_is_no_artifact_is_never_replaced(tmp_path):
+def test_a_folder_that_is_not_an_artifact_is_never_replaced(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(UsageError, match=r"does not hold a manifest\.json"):
         write_sealed(tmp_path, documents={}, tensors={}, overwrite=True)
@@ -128,7 +128,7 @@ def test_errors_of_the_disk_are_recognized_among_the_words_of_the_library(tmp_pa
     assert names(tmp_path) == []
 
 
-def test_a_disk_that_fails_in_reading_is_no_damaged_file(artifact, monkeypatch):
+def test_a_disk_that_fails_in_reading_is_not_a_damaged_file(artifact, monkeypatch):
     def fail(_path):
         raise SafetensorError(f"I/O error: words (os error {errno.EIO})")
 
@@ -175,7 +175,7 @@ def test_a_newer_schema_is_named_with_its_version(artifact):
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", '{"schema": true}', '{"schema": "1"}', '{"schema": 0}'])
-def test_json_that_is_no_manifest_is_refused(artifact, content):
+def test_json_that_is_not_a_manifest_is_refused(artifact, content):
     (artifact / "manifest.json").write_text(content)
     with pytest.raises(InvalidFileError, match="names no schema"):
         read_sealed(artifact, "artifact")

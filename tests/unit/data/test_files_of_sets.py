@@ -57,7 +57,7 @@ def test_cifar_is_read_from_its_archive_pixel_by_pixel(tmp_path):
     [
         (lambda files: files.pop("data_batch_3.bin"), "data_batch_3.bin not found"),
         (lambda files: files.update({"test_batch.bin": b""}), "test_batch.bin has 0 bytes"),
-        (lambda files: files.update({"test_batch.bin": bytes(3072)}), "no number of records of 3073"),
+        (lambda files: files.update({"test_batch.bin": bytes(3072)}), "not a multiple of 3073"),
         (
             lambda files: files.update({"test_batch.bin": records(classes=11).tobytes()}),
             "from 0 to 10; with 10 classes",
@@ -203,7 +203,7 @@ def test_an_array_that_declares_more_than_is_stored_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("data", [b"", b"no zip", b"PK\x03\x04" + bytes(40)])
-def test_a_file_that_is_no_npz_is_refused(tmp_path, data):
+def test_a_file_that_is_not_a_npz_is_refused(tmp_path, data):
     (tmp_path / "x.npz").write_bytes(data)
-    with pytest.raises(InvalidFileError, match=r"no whole \.npz file"):
+    with pytest.raises(InvalidFileError, match=r"not a whole \.npz file"):
         read_npz(tmp_path / "x.npz", ("a",))

@@ -53,7 +53,7 @@ def test_activations_are_within_three_units_of_the_last_place_of_their_input(mak
 
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_no_finite_number_comes_out_as_in_onnx_runtime(make_session, name):
+def test_what_is_not_a_finite_number_comes_out_as_in_onnx_runtime(make_session, name):
     single = Node(
         op=f"SparseGemm{name}",
         attributes={"weight_shape": [1, 1]} | {key: SETTING[key] for key in SETTINGS.get(name, ())},
@@ -69,7 +69,7 @@ def test_what_is_no_finite_number_comes_out_as_in_onnx_runtime(make_session, nam
     np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-11, equal_nan=True)
 
 
-def test_a_slope_that_is_no_number_is_refused(make_session):
+def test_a_slope_that_is_not_a_number_is_refused(make_session):
     with pytest.raises(Exception, match="slope must be finite"):
         make_session(node("LeakyRelu", "many rows", {"slope": float("inf")}))
 

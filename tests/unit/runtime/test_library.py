@@ -16,7 +16,7 @@ def test_a_library_that_is_not_there_is_said_with_what_to_do(monkeypatch, tmp_pa
         runtime.library_path()
 
 
-def test_a_file_that_is_no_library_is_said_with_what_to_do(monkeypatch, tmp_path):
+def test_a_file_that_is_not_a_library_is_said_with_what_to_do(monkeypatch, tmp_path):
     file = tmp_path / "broken.so"
     file.write_text("no library")
     monkeypatch.setenv(runtime.LIBRARY_VARIABLE, str(file))

@@ -149,7 +149,7 @@ def test_without_the_library_it_is_said_how_to_build_it(monkeypatch, tmp_path):
         SparsePattern.of(torch.ones(2, 2, dtype=torch.bool))
 
 
-def test_a_file_that_is_no_library_is_said_with_what_to_do(monkeypatch, tmp_path):
+def test_a_file_that_is_not_a_library_is_said_with_what_to_do(monkeypatch, tmp_path):
     file = tmp_path / "broken.so"
     file.write_text("no library")
     monkeypatch.setenv(LIBRARY_VARIABLE, str(file))

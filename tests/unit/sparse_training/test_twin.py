@@ -369,7 +369,7 @@ def test_a_copy_of_a_twin_is_a_twin_of_its_own():
     assert torch.equal(back[0].weight, other[0].weight)
 
 
-def test_a_module_that_is_no_twin_is_refused():
+def test_a_module_that_is_not_a_twin_is_refused():
     for function in (to_dense, choices_of):
         with pytest.raises(UsageError, match="no sparse twin"):
             function(nn.Linear(2, 2))

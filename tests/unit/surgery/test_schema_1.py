@@ -86,6 +86,6 @@ def test_fan_outs_and_densities_of_layers_are_mappings_by_layer():
     ],
     ids=["none", "empty", "pairs", "unknown key"],
 )
-def test_what_is_no_plan_of_schema_1_is_refused(change):
+def test_what_is_not_a_plan_of_schema_1_is_refused(change):
     with pytest.raises(InvalidFileError, match=r"plan\.json"):
         SurgeryPlan.from_json(PLAN | change)

@@ -81,7 +81,7 @@ def test_a_pattern_that_keeps_too_few_is_told():
         check_criterion(planted(Random, pattern=nothing))
 
 
-def test_a_criterion_that_is_no_dataclass_is_told():
+def test_a_criterion_that_is_not_a_dataclass_is_told():
     class Loose:
         needs = "nothing"
 

@@ -96,7 +96,7 @@ def test_labels_of_another_shape_are_refused_and_not_broadcast(name):
         measured(name, torch.zeros(4, 1), torch.zeros(4))
 
 
-def test_a_threshold_that_is_no_number_is_refused():
+def test_a_threshold_that_is_not_a_number_is_refused():
     with pytest.raises(UsageError, match="threshold is nan"):
         TRAINING_METRICS.get("f1")(threshold=math.nan)
 

@@ -178,7 +178,7 @@ def test_a_whole_network_is_its_own_dense_form():
     np.testing.assert_array_equal(dense_reference(network).blocks[0].weights, channel_graph(network).blocks[0].weights)
 
 
-def test_a_skip_with_weights_ends_in_its_targets_nodes_and_is_no_part_of_the_dense_form():
+def test_a_skip_with_weights_ends_in_its_targets_nodes_and_is_not_a_part_of_the_dense_form():
     network = residual()
     assert [group.name for group in network.flow.groups] == ["x", "a", "b", "c"]
     graph = channel_graph(network)

@@ -136,7 +136,7 @@ def test_the_signature_is_that_of_a_dense_eigensolve(density):
     assert heat.error_bound <= TOLERANCE
 
 
-def test_the_bound_is_no_smaller_than_the_error():
+def test_the_bound_is_not_a_smaller_than_the_error():
     adjacency = layered([3, 80, 90, 70], 0.1, 2)
     initial = indicator([0, 1, 2], adjacency.shape[0])
     for tolerance in (1e-2, 1e-4, 1e-6, 1e-8):
@@ -289,7 +289,7 @@ def test_self_loops_carry_no_heat():
 
 
 @pytest.mark.parametrize("thread", [1e-3, 1e-8, 1e-12, 1e-16, 1e-30, 1e-300])
-def test_a_node_that_hangs_on_a_thread_is_no_trouble(thread):
+def test_a_node_that_hangs_on_a_thread_is_not_a_trouble(thread):
     """As weight decay leaves them; the closed form is that of one node filling from a large reservoir."""
     body = complete(50, 1.0).toarray()
     adjacency = np.pad(body, (0, 1))

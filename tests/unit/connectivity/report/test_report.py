@@ -150,14 +150,14 @@ def test_a_large_layer_of_low_density_is_not_thin():
     assert finding(found, "Thinnest layer").severity != "warning"
 
 
-def test_what_a_skip_could_hold_is_no_part_of_the_density():
+def test_what_a_skip_could_hold_is_not_a_part_of_the_density():
     found = about(GRAPHS["with a skip"], skips={"skips.a": "n2n"})
     graph = GRAPHS["with a skip"]
     kept, own = sum(b.kept_weights for b in graph.layers), sum(b.size for b in DENSE.graph.layers)
     assert found.quantity("effective-density.direct").value == kept / own
 
 
-def test_a_layer_around_which_the_paths_lead_is_no_bottleneck():
+def test_a_layer_around_which_the_paths_lead_is_not_a_bottleneck():
     thin = np.zeros((20, 30), dtype=bool)
     thin[0, 0] = True
     graph = with_layer(pruned(1.0), 1, np.eye(30, 20, dtype=bool))
@@ -216,7 +216,7 @@ def test_what_skips_do_not_change_is_said_as_such():
     assert finding(found, "Skips").sentence.endswith("no channel is dead either way.")
 
 
-def test_without_skips_there_is_no_twin():
+def test_without_skips_there_is_not_a_twin():
     found = report(Subject(graph=GRAPHS["pruned"], dense=DENSE.graph))
     assert {quantity.twin for quantity in found.quantities} == {None}
 
@@ -269,7 +269,7 @@ def test_the_sizes_of_weights_are_told_apart_from_their_places():
     )
 
 
-def test_a_common_factor_is_no_matter_of_places():
+def test_a_common_factor_is_not_a_matter_of_places():
     ratio = placement(about(GRAPHS["pruned"]))
     assert ratio == pytest.approx([ratio[0]] * 3, rel=1e-9)  # all weights are 1: the three graphs are one
     half = placement(about(scaled(GRAPHS["pruned"], *[0.5] * 4)))
@@ -290,7 +290,7 @@ def test_quantities_stand_beside_the_references():
     assert not any(q.name.endswith("_reference") for q in found.quantities)
 
 
-def test_another_network_is_no_reference():
+def test_another_network_is_not_a_reference():
     with pytest.raises(UsageError, match="give the dense form of the same network"):
         about(chain([np.ones((4, 3), dtype=bool)]))
 

@@ -108,10 +108,10 @@ def test_an_archive_cut_off_between_two_members_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".tar", ".tgz"])
-def test_a_file_that_is_no_archive_is_refused(tmp_path, suffix):
+def test_a_file_that_is_not_a_archive_is_refused(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
     path.write_bytes(b"no archive" * 500 + bytes(2048))
-    with pytest.raises(InvalidFileError, match="no whole tar archive"):
+    with pytest.raises(InvalidFileError, match="not a whole tar archive"):
         images_of_archive(path)
 
 

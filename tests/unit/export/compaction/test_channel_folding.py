@@ -188,7 +188,7 @@ def test_what_is_kept_is_read_back_from_the_metadata():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_weight_that_is_no_number_is_not_folded(value):
+def test_a_weight_that_is_not_a_number_is_not_folded(value):
     tensors = {"a": without(ones(3, 4, 1, 1), 1), "ab": ones(3), "b": ones(2, 3, 1, 1)}
     tensors["ab"][1] = value
     graph = ir.from_proto(model([CONV, ("Conv", "c b", "y", {})], tensors, (2, SIDE, SIDE)))

@@ -107,7 +107,7 @@ def test_stock_onnx_runtime_computes_the_same_bits_of_what_torch_exports(form):
 
 
 @pytest.mark.parametrize("form", NOT_KNOWN)
-def test_what_is_no_known_activation_stays_as_it_is(form):
+def test_what_is_not_a_known_activation_stays_as_it_is(form):
     original = dense(NOT_KNOWN[form])
     written = portable(original)
     assert [node.op_type for node in written.graph.node] == ["SparseGemm"] + [

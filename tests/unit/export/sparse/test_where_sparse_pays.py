@@ -70,7 +70,7 @@ def test_what_the_kernel_cannot_do_well_is_dense_at_any_density(layer, reason):
     assert reason in verdict.reason
 
 
-def test_a_long_reach_that_can_be_addressed_is_no_obstacle():
+def test_a_long_reach_that_can_be_addressed_is_not_a_obstacle():
     assert predict(conv(8, 8, 150, 400)).sparse
     assert predict(conv(8, 8, 1, 1, dilations=(900, 900))).sparse  # a 1x1 kernel reaches nowhere
 

@@ -143,7 +143,7 @@ def test_a_gate_and_what_it_gates_are_read_together():
     assert features(flow.calls[-1]) == [[2, 5], [3, 6], [4, 7]]
 
 
-def test_an_activation_written_out_is_no_gate():
+def test_an_activation_written_out_is_not_a_gate():
     def forward(net, x):
         z = net.a(x)
         return net.b(z * torch.sigmoid(z) + x)

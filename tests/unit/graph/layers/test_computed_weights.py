@@ -36,7 +36,7 @@ def test_a_weight_that_is_computed_first_is_kept_dense():
     ]
 
 
-def test_a_product_of_two_parameters_is_no_use_of_them():
+def test_a_product_of_two_parameters_is_not_a_use_of_them():
     class LowRank(nn.Linear):
         def __init__(self) -> None:
             super().__init__(4, 5)

@@ -116,7 +116,7 @@ NO_ACTIVATIONS = {
 
 
 @pytest.mark.parametrize("middle", NO_ACTIVATIONS.values(), ids=NO_ACTIVATIONS)
-def test_a_layer_without_a_nonlinearity_of_its_own_is_no_source(middle):
+def test_a_layer_without_a_nonlinearity_of_its_own_is_not_a_source(middle):
     layer = found(middle)
     assert layer.activation is layer.nonlinearity is None
     assert (layer.not_source, layer.not_target) == (NO_ACTIVATION, None)
@@ -152,7 +152,7 @@ NO_GATES = {
 
 
 @pytest.mark.parametrize("middle", NO_GATES.values(), ids=NO_GATES)
-def test_a_product_that_is_no_gating_keeps_its_layer(middle):
+def test_a_product_that_is_not_a_gating_keeps_its_layer(middle):
     layer = found(middle)
     assert layer.not_target is None
     assert layer.depth == 2
@@ -260,7 +260,7 @@ def test_a_layer_that_the_output_does_not_need_is_dead():
     assert [weight.name for weight in graph.weights] == ["a.weight", "b.weight", "c.weight"]
 
 
-def test_a_shared_layer_is_no_target_but_may_be_a_source():
+def test_a_shared_layer_is_not_a_target_but_may_be_a_source():
     class Shared(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -287,7 +287,7 @@ def test_a_layer_is_shared_from_two_calls_on(calls):
     assert [layer.not_target for layer in graph.layers] == [*[reason] * calls, HEAD]
 
 
-def test_a_factor_that_depends_on_no_input_is_no_gate():
+def test_a_factor_that_depends_on_no_input_is_not_a_gate():
     class Positions(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -280,7 +280,7 @@ def test_the_activation_function_is_known_with_its_arguments(function, name, arg
 @pytest.mark.parametrize(
     "function", [torch.square, torch.abs, lambda x: x.clamp(min=0), lambda x: torch.maximum(x, -x)]
 )
-def test_a_function_that_is_no_known_activation_is_none(function):
+def test_a_function_that_is_not_a_known_activation_is_none(function):
     assert graph_of(Activated(function), 2, 5).layer("conv").activation is None
 
 
@@ -390,6 +390,6 @@ def test_the_structure_knows_the_class_of_every_module():
     assert relu != gelu
 
 
-def test_what_is_written_out_and_linear_is_no_activation():
+def test_what_is_written_out_and_linear_is_not_a_activation():
     layer = graph_of(Activated(lambda x: x + 2 * x), 2, 5).layer("conv")
     assert (layer.nonlinearity, layer.not_source) == (None, "no activation follows it")

@@ -311,7 +311,7 @@ def test_an_excluded_target_leaves_its_sum_to_the_projection(resnet):
     assert "4.down" not in refused(resnet, **asked)
 
 
-def test_a_stream_of_sums_that_starts_at_no_activation_is_no_shortcut_to_double():
+def test_a_stream_of_sums_that_starts_at_no_activation_is_not_a_shortcut_to_double():
     class Bottleneck(nn.Module):
         """A linear bottleneck: nothing nonlinear comes after its sum."""
 

@@ -248,7 +248,7 @@ def test_attention_with_separate_projections_counts_each_of_them():
     ]
 
 
-def test_a_fixed_filter_is_no_weight():
+def test_a_fixed_filter_is_not_a_weight():
     class Blur(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -68,7 +68,7 @@ def test_a_module_that_reads_its_data_sees_zeros_first_and_ones_second(evaluator
     assert not evaluator.active
 
 
-def test_a_buffer_that_a_module_is_given_and_writes_into_is_no_value_of_the_graph(evaluator):
+def test_a_buffer_that_a_module_is_given_and_writes_into_is_not_a_value_of_the_graph(evaluator):
     class Counts(nn.Module):
         def forward(self, x, counts):
             return x.mul_(0) if counts.add_(int(x.sum())).sum() > 1e9 else x + 1

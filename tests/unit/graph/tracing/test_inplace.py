@@ -354,7 +354,7 @@ def test_updates_of_buffers_stay_in_place():
     assert model.mean.abs().sum() > 0
 
 
-def test_a_marked_activation_is_no_source():
+def test_a_marked_activation_is_not_a_source():
     class Net(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -163,7 +163,7 @@ def test_a_leaf_found_in_one_mode_is_a_leaf_in_both(check):
     assert all("inner" in [node.target for node in graph.nodes] for graph in traced.module.n2n_graphs)
 
 
-def test_what_depends_on_the_data_of_a_leaf_is_no_fact():
+def test_what_depends_on_the_data_of_a_leaf_is_not_a_fact():
     class Crop(nn.Module):
         def forward(self, x):
             return x[:, : int(x.max()) + 1]
@@ -240,7 +240,7 @@ def test_arguments_without_an_example_keep_their_defaults():
     assert torch.equal(trace(Signature(), (x, y)).module(x, y), x * 2 + y)
 
 
-def test_an_example_that_is_no_tensor_is_a_constant_of_the_trace():
+def test_an_example_that_is_not_a_tensor_is_a_constant_of_the_trace():
     x, y = torch.randn(5, 3), torch.randn(5, 3)
     traced = trace(Signature(), {"input": x, "other": y, "scale": 3.0}).module
     assert torch.equal(traced(input=x, other=y), x * 3 + y)

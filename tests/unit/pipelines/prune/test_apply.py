@@ -301,7 +301,7 @@ def test_an_existing_output_is_refused_before_the_work_starts(artifacts, monkeyp
         (3, "the model is a int; give an nn.Module"),
     ],
 )
-def test_what_is_no_model_is_told_first(model, message):
+def test_what_is_not_a_model_is_told_first(model, message):
     with pytest.raises(UsageError, match=message):
         apply(model, example_inputs=X)
     with pytest.raises(UsageError, match=message):

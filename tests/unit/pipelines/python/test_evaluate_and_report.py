@@ -73,7 +73,7 @@ def test_a_model_does_not_differ_from_itself(pruned):
         (nn.Linear, r"Linear is a class; give an object of it, Linear\("),
     ],
 )
-def test_what_is_no_network_has_no_report_and_no_difference(given, message):
+def test_what_is_not_a_network_has_no_report_and_no_difference(given, message):
     with pytest.raises(UsageError, match=message):
         n2nsurgery.report(given)
     with pytest.raises(UsageError, match=message):

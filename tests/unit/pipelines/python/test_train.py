@@ -298,7 +298,7 @@ def test_a_folder_on_data_by_name_is_evaluated_by_the_task_of_its_run(tmp_path):
         n2nsurgery.evaluate(tmp_path, "digits", metrics={"a": print}, amp="bf16")
 
 
-def test_a_model_by_name_is_no_recipe(tmp_path):
+def test_a_model_by_name_is_not_a_recipe(tmp_path):
     with pytest.raises(UsageError, match="'resnet18' is not a recipe"):
         n2nsurgery.train("resnet18", samples(), folder=tmp_path)
 
@@ -356,7 +356,7 @@ def test_parts_may_be_given_as_a_recipe_names_them(tmp_path):
     assert outcome.history[0].lr == pytest.approx(1e-3)
 
 
-def test_the_training_of_a_module_that_was_not_pruned_is_no_artifact(tmp_path):
+def test_the_training_of_a_module_that_was_not_pruned_is_not_an_artifact(tmp_path):
     module = network()
     outcome = n2nsurgery.train(module, samples(), folder=tmp_path, epochs=1, **CPU)
     with pytest.raises(InvalidFileError, match=r"a module that was not pruned, so it holds no artifact; `weights\(\)`"):

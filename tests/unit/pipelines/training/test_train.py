@@ -137,7 +137,7 @@ def test_a_run_that_was_interrupted_says_so_and_goes_on_from_its_folder():
 
 
 @pytest.mark.usefixtures("here")
-def test_auto_begins_where_there_is_no_run_and_a_folder_has_to_be_one():
+def test_auto_begins_where_there_is_not_a_run_and_a_folder_has_to_be_one():
     assert train(resume="auto").run == Path("run")
     with pytest.raises(UsageError, match=r"'nowhere' is not the folder of a run \(it has no run.json\)"):
         train(output=None, resume="nowhere")
@@ -297,7 +297,7 @@ def test_an_empty_folder_is_a_place_for_a_run(options):
 
 
 @pytest.mark.usefixtures("here")
-def test_somebody_elses_folder_is_no_place_for_a_run():
+def test_somebody_elses_folder_is_not_a_place_for_a_run():
     Path("run").mkdir()
     Path("run/thesis.tex").touch()
     for options in ({}, {"resume": "auto"}, {"overwrite": True}, {"output": None, "resume": "run"}):

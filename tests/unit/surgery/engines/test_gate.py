@@ -130,7 +130,7 @@ def test_a_forward_that_takes_another_path_than_the_traced_one_is_refused_with_t
     assert apply(Moody(), density=0.9, example_inputs=X, skip="none").plan.engine.engine == "hooks"
 
 
-def test_too_little_memory_is_no_fault_of_the_model(monkeypatch):
+def test_too_little_memory_is_not_a_fault_of_the_model(monkeypatch):
     calls = []
 
     def scarce(module, case, settles=None):

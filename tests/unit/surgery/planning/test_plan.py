@@ -49,7 +49,7 @@ def test_a_newer_schema_is_refused_with_what_to_do(plan):
 
 
 @pytest.mark.parametrize("value", [None, [], "plan", {}, {"schema": "1"}, {"schema": 0}, {"schema": None}])
-def test_what_names_no_schema_is_no_plan(value):
+def test_what_names_no_schema_is_not_a_plan(value):
     with pytest.raises(InvalidFileError, match=r"plan\.json is not a surgery plan: it names no schema"):
         SurgeryPlan.from_json(value)
 

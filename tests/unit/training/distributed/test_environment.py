@@ -45,7 +45,7 @@ def test_a_process_that_nobody_counts_is_alone(environment):
         ({"MASTER_PORT": "70000"}, "variable MASTER_PORT is '70000'; a whole number from 0 to 65535 is needed"),
     ],
 )
-def test_what_is_no_number_is_named(change, message):
+def test_what_is_not_a_number_is_named(change, message):
     with pytest.raises(UsageError, match=message):
         place_among_processes(TORCHRUN | change)
 
