@@ -6,6 +6,7 @@
 #pragma once
 
 #include "activation.h"
+#include "curve_tables.h"
 
 namespace {
 
@@ -36,8 +37,24 @@ inline Simd::Reg exp_of_minus(Simd::Reg t) {
 
 inline Simd::Reg magnitude(Simd::Reg x) { return Simd::at_least(Simd::subtract(Simd::zero(), x), x); }
 
+// The table's function at x, where f(-a) = 1 - f(a); minus infinity gives 0.
+template <class S, int Degree>
+inline typename S::Reg looked_up(const n2n::CurveTable<Degree>& table, typename S::Reg x) {
+  const auto steps = S::broadcast(table.per_unit);
+  const auto rounder = S::broadcast(kRounder);
+  const auto a = S::at_most(S::broadcast(table.kLast / table.per_unit), magnitude(x));
+  const auto place = S::fma(steps, a, rounder);  // its low bits
+  const auto u = S::fma(steps, a, S::subtract(rounder, place));
+  auto sum = S::lookup(table.power[Degree], place);
+#pragma GCC unroll 16
+  for (int d = Degree - 1; d >= 0; --d) sum = S::fma(sum, u, S::lookup(table.power[d], place));
+  return S::add(S::broadcast(0.5F), S::flip_where_negative(x, sum));
+}
+
 // 1 / (1 + e^-x)
+template <class S = Simd>
 inline Simd::Reg logistic(Simd::Reg x) {
+  if constexpr (S::kLooksUp) return looked_up<S>(n2n::kLogisticTable, x);
   const Simd::Reg one = Simd::broadcast(1.0F);
   const Simd::Reg power = exp_of_minus(magnitude(x));
   return Simd::divide(Simd::where_negative(x, power, one), Simd::add(one, power));
@@ -45,7 +62,9 @@ inline Simd::Reg logistic(Simd::Reg x) {
 
 // The normal distribution function. For a = |x| its tail is exp(-a Q(a)) / 2, with Q a polynomial that was fitted for
 // a <= 6 and grows beyond.
+template <class S = Simd>
 inline Simd::Reg normal(Simd::Reg x) {
+  if constexpr (S::kLooksUp) return looked_up<S>(n2n::kNormalTable, x);
   constexpr float kTail[] = {1.5396684815982553e-08F, -4.803982847079169e-07F, 6.399722678906983e-06F,
                              -4.616011938196607e-05F, 0.00017084786668419838F, 4.672627983381972e-05F,
                              -0.0048712436109781265F, 0.036386556923389435F,   0.318295955657959F,
@@ -80,12 +99,12 @@ inline Simd::Reg tanh_gelu(Simd::Reg x) {
 }
 
 template <class Function>
-inline void each(float* values, int vectors, const Function& function) {
-  for (int i = 0; i < vectors; ++i, values += Simd::kLanes) Simd::store(values, function(Simd::load(values)));
+inline void each(float* values, int64_t vectors, const Function& function) {
+  for (int64_t i = 0; i < vectors; ++i, values += Simd::kLanes) Simd::store(values, function(Simd::load(values)));
 }
 
 // Kept out of the kernels, of which there are many: a call for some vectors costs little beside what it computes.
-__attribute__((noinline)) void activate_vectors(const Activation& activation, float* values, int vectors) {
+__attribute__((noinline)) void activate_vectors(const Activation& activation, float* values, int64_t vectors) {
   switch (activation.curve) {
     case Curve::kLeakyRelu: {
       const Simd::Reg slope = Simd::broadcast(activation.slope);
@@ -125,7 +144,12 @@ inline __attribute__((always_inline)) void activate_registers(const Activation& 
 }
 
 void activate(const Activation& activation, float* values, int64_t count) {
-  for (int64_t i = 0; i < count; i += Simd::kLanes) {
+  int64_t i = 0;
+  if (activation.curve > Curve::kClip) {
+    activate_vectors(activation, values, count / Simd::kLanes);
+    i = count / Simd::kLanes * Simd::kLanes;
+  }
+  for (; i < count; i += Simd::kLanes) {
     const int lanes = static_cast<int>(count - i < Simd::kLanes ? count - i : Simd::kLanes);
     Simd::Reg v[1] = {Simd::load_first(values + i, lanes)};
     activate_registers<1>(activation, v);

@@ -30,6 +30,8 @@ struct Simd {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_castps_si256(v), _mm256_set1_epi32(127)), 23));
   }
 
+  static constexpr bool kLooksUp = false;
+
   // Four values, repeated in both 128-bit lanes; weight<J> spreads one of them.
   static Reg quad(const float* p) { return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p)); }
   template <int J>
@@ -83,18 +85,21 @@ struct Simd {
   }
 
   // Row i of a square of vectors becomes column i.
-  static void turn(Reg (&v)[kLanes]) {
+  __attribute__((always_inline)) static void turn(Reg (&v)[kLanes]) {
     Reg a[kLanes];
+#pragma GCC unroll 16
     for (int i = 0; i < kLanes; i += 2) {  // pairs of floats
       a[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
       a[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
     }
+#pragma GCC unroll 16
     for (int i = 0; i < kLanes; i += 4) {  // fours, in both halves
       v[i] = _mm256_shuffle_ps(a[i], a[i + 2], 0x44);
       v[i + 1] = _mm256_shuffle_ps(a[i], a[i + 2], 0xEE);
       v[i + 2] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0x44);
       v[i + 3] = _mm256_shuffle_ps(a[i + 1], a[i + 3], 0xEE);
     }
+#pragma GCC unroll 16
     for (int i = 0; i < 4; ++i) {  // halves
       const Reg low = v[i];
       v[i] = _mm256_permute2f128_ps(low, v[i + 4], 0x20);

@@ -32,6 +32,18 @@ struct Simd {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_castps_si512(v), _mm512_set1_epi32(127)), 23));
   }
 
+  // Of 32 values, those with the numbers in the last five bits of each lane of `place`.
+  static constexpr bool kLooksUp = true;
+  static Reg lookup(const float* values, Reg place) {
+    return _mm512_permutex2var_ps(_mm512_load_ps(values), _mm512_castps_si512(place), _mm512_load_ps(values + kLanes));
+  }
+  // v with the other sign in lanes where x is negative.
+  static Reg flip_where_negative(Reg x, Reg v) {
+    constexpr int kAndThenXor = 0x6A;
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(x), _mm512_set1_epi32(INT32_MIN),
+                                                         _mm512_castps_si512(v), kAndThenXor));
+  }
+
   // Four values, repeated in every 128-bit lane; weight<J> spreads one of them.
   static Reg quad(const float* p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
   template <int J>
@@ -87,18 +99,21 @@ struct Simd {
   }
 
   // Row i of a square of vectors becomes column i.
-  static void turn(Reg (&v)[kLanes]) {
+  __attribute__((always_inline)) static void turn(Reg (&v)[kLanes]) {
     Reg a[kLanes];
+#pragma GCC unroll 16
     for (int i = 0; i < kLanes; i += 2) {  // pairs of floats
       a[i] = _mm512_unpacklo_ps(v[i], v[i + 1]);
       a[i + 1] = _mm512_unpackhi_ps(v[i], v[i + 1]);
     }
+#pragma GCC unroll 16
     for (int i = 0; i < kLanes; i += 4) {  // fours, in every quarter
       v[i] = unpack_low(a[i], a[i + 2]);
       v[i + 1] = unpack_high(a[i], a[i + 2]);
       v[i + 2] = unpack_low(a[i + 1], a[i + 3]);
       v[i + 3] = unpack_high(a[i + 1], a[i + 3]);
     }
+#pragma GCC unroll 16
     for (int i = 0; i < 4; ++i) {  // quarters
       const Reg even_low = _mm512_shuffle_f32x4(v[i], v[i + 4], 0x88);
       const Reg even_high = _mm512_shuffle_f32x4(v[i + 8], v[i + 12], 0x88);
@@ -109,6 +124,7 @@ struct Simd {
       a[i + 8] = _mm512_shuffle_f32x4(even_low, even_high, 0xDD);
       a[i + 12] = _mm512_shuffle_f32x4(odd_low, odd_high, 0xDD);
     }
+#pragma GCC unroll 16
     for (int i = 0; i < kLanes; ++i) v[i] = a[i];
   }
 

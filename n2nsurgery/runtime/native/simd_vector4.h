@@ -52,6 +52,8 @@ struct Simd {
     return reinterpret_cast<Reg>((reinterpret_cast<Bits>(v) + 127U) << 23U);
   }
 
+  static constexpr bool kLooksUp = false;
+
   static Reg quad(const float* p) { return load(p); }
   template <int J>
   static Reg weight(Reg quad) {
