@@ -28,6 +28,9 @@ class KeptValues(nn.Module):
     bias: nn.Parameter | None
     kept_form: bool = False
     """Whether a state_dict shows `values` themselves under the name of the weight; see `kept_state`."""
+    full_gradient: Tensor | None = None
+    """(entries of the weight,), or None. Forward passes that see a tensor here add, when they are run backward, the
+    gradient of all entries to it, also of those that are not kept."""
 
     @property
     def places(self) -> Tensor:

@@ -47,6 +47,7 @@ def sparse_twin(module: nn.Module, masks: Mapping[str, Tensor], request: TwinReq
         example=request.example,
         layers=request.layers,
         measure=request.measure and request.example is not None,
+        full_gradients=request.full_gradients,
     )
     for choice in choices_of(twin):
         _LOG.debug("engine of %s: %s (%s)", choice.layer, choice.engine, choice.reason)

@@ -100,6 +100,11 @@ def predicted(sizes: Sizes) -> Seconds:
     return Seconds(dense=products + moved / _TURN_RATE, dense_alone=products + moved / _MOVE_RATE, sparse=sparse)
 
 
+def full_gradient_seconds(sizes: Sizes) -> float:
+    """What the gradient of all entries of a sparse layer's weight takes, by the sparse kernels."""
+    return 2 * sizes.output_elements * math.prod(sizes.weight) / _SPARSE_RATE
+
+
 def _dense_rate(sizes: Sizes) -> float:
     if len(sizes.weight) == 2:  # noqa: PLR2004 - (out, in)
         return _LINEAR_RATE

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -33,6 +33,7 @@ from n2nsurgery.sparse_training.choice import (
     Sizes,
     by_density,
     by_seconds,
+    full_gradient_seconds,
     measured,
     predicted,
     whole_network,
@@ -66,23 +67,26 @@ class _Request:
     auto: bool
     measure: bool
     layers: frozenset[str] | None
+    full_gradients: float
     shapes: Mapping[nn.Module, tuple[torch.Size, torch.Size]]
 
 
-def sparse_training(
+def sparse_training(  # noqa: PLR0913 - each is a choice of the caller's
     module: nn.Module,
     masks: Mapping[str, Tensor] | None = None,
     *,
     example: Any = None,  # noqa: ANN401 - whatever the module is called with
     layers: Collection[str] | Literal["auto", "all"] = "auto",
     measure: bool = False,
+    full_gradients: float = 0.0,
 ) -> nn.Module:
     """The sparse twin of `module`, whose masks are `masks` or those that it was pruned with.
 
     `layers`: with "auto" a layer stays dense where that is predicted to be faster, from the sizes that `example`, one
     batch of inputs, has in the network, or from the density alone; with `measure` both are timed. With "all" every
     layer that can be is sparse; of a collection of names those are, and no others. `choices_of` says what was chosen
-    and why. Inputs are a tensor, a tuple (by position) or a dict (by name).
+    and why. Inputs are a tensor, a tuple (by position) or a dict (by name). `full_gradients`: the part of the steps in
+    which gradients of all entries are wanted (`KeptValues.full_gradient`), which counts in the prediction.
 
     Raises UsageError for a module without masks, for masks that do not fit, for weights that are not float32 on the
     CPU, and for `measure` without `example`; LibraryNotBuiltError where the native library is not there.
@@ -96,21 +100,23 @@ def sparse_training(
         apply_masks(module, MaskSet(known))  # layers that stay dense are masked by its hooks
     shapes = {} if example is None else seen_shapes(module, example)
     named = None if isinstance(layers, str) else frozenset(layers)
-    return _twin_of(module, known, _Request(auto=layers != "all", measure=measure, layers=named, shapes=shapes))
+    request = _Request(
+        auto=layers != "all", measure=measure, layers=named, full_gradients=full_gradients, shapes=shapes
+    )
+    return _twin_of(module, known, request)
 
 
 def _twin_of(module: nn.Module, masks: Mapping[str, Tensor], request: _Request) -> nn.Module:
     owners = _owners(module)
-    made = {
-        name: _twins_of(name, mask, owners[id(module.get_parameter(name))], request) for name, mask in masks.items()
-    }
-    choices = tuple(choice for choice, _ in made.values())
+    held = {name: owners[id(module.get_parameter(name))] for name in masks}
+    choices = tuple(_choice(name, mask, held[name], request) for name, mask in masks.items())
     if request.auto and request.layers is None:
         choices = whole_network(choices)
     parameters: dict[str, SparseLayer] = {}
     replaced: dict[nn.Module, nn.Module] = {}
-    for (name, (_, twins)), choice in zip(made.items(), choices, strict=True):
+    for (name, mask), choice in zip(masks.items(), choices, strict=True):
         if choice.engine == "sparse":
+            twins = _twins_of(mask, [child for child, _ in held[name]])
             parameters[name] = next(iter(twins.values()))
             replaced |= twins
     if replaced:
@@ -223,24 +229,38 @@ def _owners(module: nn.Module) -> dict[int, list[tuple[nn.Module, str]]]:
     return owners
 
 
-def _twins_of(
-    name: str, mask: Tensor, owners: list[tuple[nn.Module, str]], request: _Request
-) -> tuple[LayerChoice, dict[nn.Module, SparseLayer]]:
-    """What is chosen for one masked weight, and the twins of all layers that hold it: they share their values."""
-    layer = name.removesuffix(".weight")
+def _choice(name: str, mask: Tensor, owners: list[tuple[nn.Module, str]], request: _Request) -> LayerChoice:
+    """What is chosen for one masked weight, which all of `owners` hold; nothing of its size is made for it."""
+    kept = int(mask.count_nonzero())
+    common = {"layer": name.removesuffix(".weight"), "kept": kept, "density": kept / max(1, mask.numel())}
     reasons = [_refusal(child, attribute) for child, attribute in owners]
     reason = next((reason for reason in reasons if reason is not None), None)
     if reason is not None:
-        kept = int(mask.sum())
-        density = kept / max(1, mask.numel())
-        return LayerChoice(layer=layer, engine="dense", reason=reason, kept=kept, density=density), {}
-    children = [child for child, _ in owners]
+        return LayerChoice(engine="dense", reason=reason, **common)  # type: ignore[arg-type]
+    child, seconds = owners[0][0], None
+    shapes = request.shapes.get(child)
+    if request.layers is not None:
+        engine: Engine = "sparse" if common["layer"] in request.layers else "dense"
+        reason = "named"
+    elif not request.auto:
+        engine, reason = "sparse", "asked for"
+    elif shapes is None:
+        engine, reason = by_density(kept / max(1, mask.numel()))
+    else:
+        timed = request.measure and type(child) is not N2NSkip  # which takes two activations
+        sizes = _sizes(mask, kept, child, shapes)
+        seconds = measured(child, _twins_of(mask, [child])[child], shapes[0]) if timed else predicted(sizes)
+        seconds = replace(seconds, sparse=seconds.sparse + request.full_gradients * full_gradient_seconds(sizes))
+        engine, reason = by_seconds(seconds, "measured" if timed else "predicted")
+    return LayerChoice(engine=engine, reason=reason, seconds=seconds, **common)  # type: ignore[arg-type]
+
+
+def _twins_of(mask: Tensor, children: list[nn.Module]) -> dict[nn.Module, SparseLayer]:
+    """The twins of all layers that hold one masked weight: they share their values."""
     parameter = children[0].get_parameter("weight")
     pattern = SparsePattern.of(mask, groups=getattr(children[0], "groups", 1))
     values = nn.Parameter(parameter.detach().flatten()[pattern.flat], requires_grad=parameter.requires_grad)
-    twins = {child: _sparse(child, pattern, values) for child in children}
-    choice = _choose(layer, children[0], twins[children[0]], request)
-    return choice, twins if choice.engine == "sparse" else {}
+    return {child: _sparse(child, pattern, values) for child in children}
 
 
 def _refusal(child: nn.Module, attribute: str) -> str | None:
@@ -259,34 +279,16 @@ def _sparse(child: Any, pattern: SparsePattern, values: nn.Parameter) -> SparseL
     return SparseConv(pattern, values, child.bias, geometry_of(child)).train(child.training)
 
 
-def _choose(name: str, child: nn.Module, twin: SparseLayer, request: _Request) -> LayerChoice:
-    pattern = twin.pattern
-    common = {"layer": name, "kept": pattern.kept, "density": pattern.density}
-    shapes = request.shapes.get(child)
-    if request.layers is not None:
-        engine: Engine = "sparse" if name in request.layers else "dense"
-        return LayerChoice(engine=engine, reason="named", **common)  # type: ignore[arg-type]
-    if not request.auto:
-        return LayerChoice(engine="sparse", reason="asked for", **common)  # type: ignore[arg-type]
-    if shapes is None:
-        engine, reason = by_density(pattern.density)
-        return LayerChoice(engine=engine, reason=reason, **common)  # type: ignore[arg-type]
-    timed = request.measure and type(child) is not N2NSkip  # which takes two activations
-    seconds = measured(child, twin, shapes[0]) if timed else predicted(_sizes(pattern, child, shapes))
-    engine, reason = by_seconds(seconds, "measured" if timed else "predicted")
-    return LayerChoice(engine=engine, reason=reason, seconds=seconds, **common)  # type: ignore[arg-type]
-
-
-def _sizes(pattern: SparsePattern, child: nn.Module, shapes: tuple[torch.Size, torch.Size]) -> Sizes:
-    last = type(child) is nn.Linear or (type(child) is N2NSkip and len(pattern.shape) == 2)  # noqa: PLR2004 - (out, in)
+def _sizes(mask: Tensor, kept: int, child: Any, shapes: tuple[torch.Size, torch.Size]) -> Sizes:  # noqa: ANN401
+    last = type(child) is nn.Linear or (type(child) is N2NSkip and mask.ndim == 2)  # noqa: PLR2004 - (out, in)
     seen, made = shapes
     outputs = made.numel() // max(1, made[-1 if last else 1])
     # What a skip projects has been brought to the places of its target.
     inputs = outputs if type(child) is N2NSkip else seen.numel() // max(1, seen[-1 if last else 1])
     return Sizes(
-        weight=pattern.shape,
-        kept=pattern.kept,
-        groups=pattern.groups,
+        weight=tuple(mask.shape),
+        kept=kept,
+        groups=getattr(child, "groups", 1),
         input_elements=inputs,
         output_elements=outputs,
     )

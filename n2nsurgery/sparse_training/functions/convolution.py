@@ -7,8 +7,6 @@ alone; the same library call gives the same bits for any number of threads.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,34 +15,24 @@ from torch.autograd.function import once_differentiable
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.sparse_training.functions import layout, native
+from n2nsurgery.sparse_training.functions.full_gradient import add_full_gradient
+from n2nsurgery.sparse_training.functions.geometry import Geometry, shape_of
 from n2nsurgery.sparse_training.functions.pattern import SparsePattern
 
 _CPU = "cpu"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Geometry:
-    """How a convolution of one to three axes walks; `before` and `after` are zeros around the input."""
-
-    stride: tuple[int, ...]
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-    dilation: tuple[int, ...]
-
-    def output(self, size: Sequence[int], kernel: Sequence[int]) -> tuple[int, ...]:
-        """The spatial size of the result; raises UsageError where the kernel does not fit."""
-        result = tuple(
-            (size[i] + self.before[i] + self.after[i] - self.dilation[i] * (kernel[i] - 1) - 1) // self.stride[i] + 1
-            for i in range(len(self.stride))
-        )
-        if min(result, default=1) < 1:
-            raise UsageError(f"a kernel of {tuple(kernel)} does not fit into an input of {tuple(size)}")
-        return result
-
-
-def conv(x: Tensor, values: Tensor, bias: Tensor | None, pattern: SparsePattern, geometry: Geometry) -> Tensor:
+def conv(  # noqa: PLR0913, PLR0917 - a convolution's parts
+    x: Tensor,
+    values: Tensor,
+    bias: Tensor | None,
+    pattern: SparsePattern,
+    geometry: Geometry,
+    full_gradient: Tensor | None = None,
+) -> Tensor:
     """The convolution of `x`, (N, C, *spatial), with the kept `values`; the result lies in the layout.
 
+    `full_gradient`, (entries of the weight,): the backward pass adds the gradient of all entries to it.
     Raises UsageError for other types, devices and shapes than the pattern's.
     """
     if values.shape != (pattern.kept,):
@@ -53,19 +41,28 @@ def conv(x: Tensor, values: Tensor, bias: Tensor | None, pattern: SparsePattern,
     if x.ndim != len(pattern.shape) or x.shape[1] != inputs or 0 in x.shape[1:]:
         wanted = ", ".join(["N", str(inputs), *("size" for _ in geometry.stride)])
         raise UsageError(f"the input has shape {tuple(x.shape)}; this sparse layer needs ({wanted})")
-    result: Tensor = _Conv.apply(x, values, bias, pattern, geometry)
+    result: Tensor = _Conv.apply(x, values, bias, pattern, geometry, full_gradient)
     return result
 
 
-def linear(x: Tensor, values: Tensor, bias: Tensor | None, pattern: SparsePattern) -> Tensor:
-    """The linear map of `x`, (N, *tokens, in): (N, *tokens, out), both with the batch innermost in memory."""
+def linear(
+    x: Tensor,
+    values: Tensor,
+    bias: Tensor | None,
+    pattern: SparsePattern,
+    full_gradient: Tensor | None = None,
+) -> Tensor:
+    """The linear map of `x`, (N, *tokens, in): (N, *tokens, out), both with the batch innermost in memory.
+
+    `full_gradient`: see `conv`.
+    """
     if x.ndim < 2 or x.shape[-1] != pattern.shape[1]:  # noqa: PLR2004
         raise UsageError(f"the input has shape {tuple(x.shape)}; this sparse layer needs (N, ..., {pattern.shape[1]})")
     tokens = x.shape[1:-1]
     rows = x.movedim(-1, 1).flatten(2) if tokens else x[:, :, None]
     if 0 in tokens:
         return x.new_zeros((*x.shape[:-1], pattern.shape[0])) + 0 * values.sum()
-    result = conv(rows, values, bias, _as_conv(pattern), _POINTWISE)
+    result = conv(rows, values, bias, _as_conv(pattern), _POINTWISE, full_gradient)
     return result.reshape(*result.shape[:2], *tokens).movedim(1, -1) if tokens else result[:, :, 0]
 
 
@@ -81,23 +78,6 @@ def _as_conv(pattern: SparsePattern) -> SparsePattern:
     return twin
 
 
-def shape_of(x_shape: Sequence[int], pattern: SparsePattern, geometry: Geometry) -> native.ConvShape:
-    """The sizes of one call, as the library reads them."""
-    kernel, size = pattern.shape[2:], x_shape[2:]
-    return native.ConvShape(
-        batch=x_shape[0],
-        groups=pattern.groups,
-        inputs=x_shape[1],
-        outputs=pattern.shape[0],
-        input=native.axes(size, 1),
-        kernel=native.axes(kernel, 1),
-        stride=native.axes(geometry.stride, 1),
-        pad=native.axes(geometry.before, 0),
-        dilation=native.axes(geometry.dilation, 1),
-        output=native.axes(geometry.output(size, kernel), 1),
-    )
-
-
 class _Conv(torch.autograd.Function):
     @staticmethod
     @torch.amp.custom_fwd(device_type=_CPU, cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
@@ -108,6 +88,7 @@ class _Conv(torch.autograd.Function):
         bias: Tensor | None,
         pattern: SparsePattern,
         geometry: Geometry,
+        full_gradient: Tensor | None,
     ) -> Tensor:
         for tensor, what in ((x, "the input"), (values, "the layer's values"), (bias, "the bias")):
             if tensor is not None:
@@ -120,7 +101,7 @@ class _Conv(torch.autograd.Function):
             where = (native.pointer(values), native.pointer(held), native.pointer(x), native.pointer(y))
             native.call("conv_forward", pattern.handle, ctypes.byref(sizes), *where, native.threads())
         ctx.save_for_backward(x, values)
-        ctx.pattern, ctx.sizes = pattern, sizes
+        ctx.pattern, ctx.sizes, ctx.geometry, ctx.full_gradient = pattern, sizes, geometry, full_gradient
         return y
 
     @staticmethod
@@ -133,7 +114,9 @@ class _Conv(torch.autograd.Function):
         dx = _input_gradient(ctx, x, values, dy) if needs_x else None
         dvalues = _value_gradient(ctx, x, values, dy) if needs_values else None
         dbias = dy.movedim(0, -1).reshape(dy.shape[1], -1).sum(1) if needs_bias else None
-        return dx, dvalues, dbias, None, None
+        if ctx.full_gradient is not None and x.shape[0]:
+            add_full_gradient(ctx.full_gradient, x, dy, ctx.pattern, ctx.geometry)
+        return dx, dvalues, dbias, None, None, None
 
 
 def _input_gradient(ctx: Any, x: Tensor, values: Tensor, dy: Tensor) -> Tensor:  # noqa: ANN401

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.masks.kept_values import KeptValues
-from n2nsurgery.sparse_training.functions.convolution import Geometry, conv, linear
+from n2nsurgery.sparse_training.functions.convolution import conv, linear
+from n2nsurgery.sparse_training.functions.geometry import Geometry
 from n2nsurgery.sparse_training.functions.pattern import SparsePattern
 
 
@@ -77,7 +78,7 @@ class SparseConv(SparseLayer):
         """`x`: (N, C, *spatial) or (C, *spatial); the result lies in the layout."""
         if x.ndim == len(self.pattern.shape) - 1:
             return self.forward(x[None])[0]
-        return conv(x, self.values, self.bias, self.pattern, self.geometry)
+        return conv(x, self.values, self.bias, self.pattern, self.geometry, self.full_gradient)
 
 
 class SparseLinear(SparseLayer):
@@ -87,7 +88,7 @@ class SparseLinear(SparseLayer):
         """`x`: (N, *tokens, in) or (in,); the result has the batch innermost in memory."""
         if x.ndim == 1:
             return self.forward(x[None])[0]
-        return linear(x, self.values, self.bias, self.pattern)
+        return linear(x, self.values, self.bias, self.pattern, self.full_gradient)
 
 
 def conv_refusal(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> str | None:

@@ -10,7 +10,8 @@ from n2nsurgery.skips.alignment import align, fitted
 from n2nsurgery.skips.kinds.n2n import N2NSkip
 from n2nsurgery.skips.kinds.residual import ResSkip
 from n2nsurgery.skips.spec import Alignment
-from n2nsurgery.sparse_training.functions.convolution import Geometry, conv, linear
+from n2nsurgery.sparse_training.functions.convolution import conv, linear
+from n2nsurgery.sparse_training.functions.geometry import Geometry
 from n2nsurgery.sparse_training.functions.layout import is_laid_out
 from n2nsurgery.sparse_training.functions.pattern import SparsePattern
 from n2nsurgery.sparse_training.functions.pools import Window, average_pool, walking_spans
@@ -48,9 +49,9 @@ class SparseN2NSkip(SparseLayer):
             after = tuple((size - 1) // 2 for size in kernel)
             ones = (1,) * len(kernel)
             walk = Geometry(stride=ones, before=before, after=after, dilation=ones)
-            branch = conv(branch, self.values, None, self.pattern, walk)
+            branch = conv(branch, self.values, None, self.pattern, walk, self.full_gradient)
         else:
-            branch = linear(branch, self.values, None, self.pattern)
+            branch = linear(branch, self.values, None, self.pattern, self.full_gradient)
         if self.norm is not None:
             branch = self.norm(branch) if kernel else self.norm(branch.movedim(-1, 1)).movedim(1, -1)
         if self.inner is not None:

@@ -71,7 +71,7 @@ Weights = Mapping[str, KeptWeight]
 class Dynamics(Protocol):
     """A rule with its parameters as fields; a frozen dataclass.
 
-    `keeps_counts`: whether every weight keeps its number, as the sparse engine asks for.
+    `keeps_counts`: whether every weight keeps its number; where not, several processes train dense meanwhile.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]

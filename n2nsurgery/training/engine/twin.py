@@ -32,12 +32,14 @@ class SparseTwin(Protocol):
 class TwinRequest:
     """Which layers are sparse: the faster ones (auto), as predicted or measured; all that can be; or those named.
 
-    `example`: the inputs of one batch; None where there is none.
+    `example`: the inputs of one batch; None where there is none. `full_gradients`: the part of the steps in which the
+    gradients of all entries are wanted, too.
     """
 
     example: Any = None
     layers: tuple[str, ...] | Literal["auto", "all"] = "auto"
     measure: bool = False
+    full_gradients: float = 0.0
 
 
 TwinMaker = Callable[[nn.Module, Mapping[str, Tensor], TwinRequest], SparseTwin]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.outputs import map_tensors
+from n2nsurgery.data.torch_data.sample_randomness import generators_restored
+from n2nsurgery.training.engine.choice import EngineRequest
+from n2nsurgery.training.state.saved_state import Position
 
 Pair = tuple[Any, Any]
 """Inputs and targets, samples first: a tensor each, or tuples, lists or dicts of tensors.
@@ -48,6 +52,40 @@ class TrainData:
         for name, batches in {"train": self.train, **self.evaluations}.items():
             if not len(batches):
                 raise UsageError(f"the {name} split has no batch; it needs at least as many samples as one batch")
+
+
+def with_inputs(
+    request: EngineRequest, batches: Batches, position: Position
+) -> tuple[EngineRequest, Iterator[Pair] | None]:
+    """`request` with the inputs of the batch at `position`; and the batches of that epoch from it on, it among them.
+
+    None where the epoch has no batch left. One that is drawn from the global generators leaves no trace in them.
+    """
+    if position.batch >= len(batches):
+        return request, None
+    with generators_restored():
+        rest = batches.epoch(position.epoch, position.batch)
+        first = next(rest, None)
+    if first is None:
+        return request, None
+    inputs = placed_inputs(first[0], request.processes.device, channels_last=request.config.channels_last)
+    return replace(request, example=inputs), chain([first], rest)
+
+
+def placed_inputs(inputs: Any, device: torch.device, *, channels_last: bool) -> Any:  # noqa: ANN401
+    """`inputs` on `device`; images (N, C, H, W) channels last where asked."""
+
+    def placed(tensor: torch.Tensor) -> torch.Tensor:
+        images = channels_last and tensor.ndim == 4  # noqa: PLR2004 - N, C, H, W
+        layout = torch.channels_last if images else torch.preserve_format
+        return tensor.to(device, non_blocking=True, memory_format=layout)
+
+    return map_tensors(inputs, placed)
+
+
+def placed_targets(targets: Any, device: torch.device) -> Any:  # noqa: ANN401
+    """`targets` on `device`."""
+    return map_tensors(targets, lambda tensor: tensor.to(device, non_blocking=True))
 
 
 def grouped(batches: Iterator[Pair], size: int) -> Iterator[list[Pair]]:

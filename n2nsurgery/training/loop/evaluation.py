@@ -11,7 +11,7 @@ from torch import nn
 from n2nsurgery.core.outputs import call, evaluation_mode, map_tensors, samples_in
 from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.training.config.device import autocast
-from n2nsurgery.training.loop.batches import Batches
+from n2nsurgery.training.loop.batches import Batches, placed_inputs, placed_targets
 from n2nsurgery.training.loop.components import Components
 from n2nsurgery.training.metrics.meter import Meter, Score
 
@@ -54,19 +54,3 @@ def outputs_of(network: nn.Module, inputs: Any, device: torch.device, amp: Liter
     with autocast(device, amp):
         outputs = call(network, inputs)
     return outputs if amp == "off" else map_tensors(outputs, lambda t: t.float() if t.is_floating_point() else t)
-
-
-def placed_inputs(inputs: Any, device: torch.device, *, channels_last: bool) -> Any:  # noqa: ANN401
-    """`inputs` on `device`; images (N, C, H, W) channels last where asked."""
-
-    def placed(tensor: torch.Tensor) -> torch.Tensor:
-        images = channels_last and tensor.ndim == 4  # noqa: PLR2004 - N, C, H, W
-        layout = torch.channels_last if images else torch.preserve_format
-        return tensor.to(device, non_blocking=True, memory_format=layout)
-
-    return map_tensors(inputs, placed)
-
-
-def placed_targets(targets: Any, device: torch.device) -> Any:  # noqa: ANN401
-    """`targets` on `device`."""
-    return map_tensors(targets, lambda tensor: tensor.to(device, non_blocking=True))

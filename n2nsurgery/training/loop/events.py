@@ -54,8 +54,9 @@ def _nothing(_event: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Callbacks:
-    """Functions of one event each: after every step, every epoch, every checkpoint; before the first step, the engine.
+    """Functions of one event each: after every step, every epoch and every checkpoint, and of the engine.
 
+    That is told before the first step and wherever it changes.
     Where the engine is sparse, the module that is trained has its weights in `on_epoch`, `on_checkpoint` and when the
     run has ended; in `on_step` it has those of the last checkpoint.
     """

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,9 @@ from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.core.processes.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.core.version import __version__
-from n2nsurgery.data.torch_data.sample_randomness import generators_restored
 from n2nsurgery.masks.attachment import enforcer_of
+from n2nsurgery.masks.maskset import MaskSet
+from n2nsurgery.masks.store import unpack
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.device import choose_device, deterministic_mode
 from n2nsurgery.training.distributed.collectives import broadcast_from_rank_zero, on_rank_zero, require_agreement
@@ -26,16 +26,16 @@ from n2nsurgery.training.distributed.stop import stop_requests
 from n2nsurgery.training.engine.choice import EngineRequest
 from n2nsurgery.training.engine.record import EngineRecord
 from n2nsurgery.training.engine.twin import TwinMaker
-from n2nsurgery.training.loop.batches import Pair, TrainData
+from n2nsurgery.training.loop.batches import TrainData, with_inputs
 from n2nsurgery.training.loop.components import Components, components_of
-from n2nsurgery.training.loop.evaluation import placed_inputs
 from n2nsurgery.training.loop.events import Callbacks, EngineEvent
 from n2nsurgery.training.loop.train_state import TrainState
 from n2nsurgery.training.loop.trainer import Trainer
 from n2nsurgery.training.metrics.digests import digest
 from n2nsurgery.training.metrics.metrics import show, tensorboard, write_metrics
 from n2nsurgery.training.metrics.record import EpochRecord
-from n2nsurgery.training.state.checkpoints import STATE, Checkpoints, trained_weights
+from n2nsurgery.training.schedules import Span
+from n2nsurgery.training.state.checkpoints import MASKS, STATE, Checkpoints, trained_weights
 from n2nsurgery.training.state.randomness import own_randomness
 from n2nsurgery.training.state.saved_state import Identity, Position, SavedState, require_same_run
 
@@ -126,14 +126,19 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
         asked = EngineRequest(
             config=config, processes=processes, make=twins, pruned=bool(masks), foreign_optimizer=components.mixes,
             saved=saved.engine if saved is not None else None,
+            span=Span(steps_per_epoch=steps_per_epoch, epochs=config.epochs),
+            step=saved.position.step if saved is not None else 0,
         )  # fmt: skip
-        request, begun = _first_inputs(data, asked, saved.position if saved is not None else Position())
-        train_state = TrainState(model, config, components, processes, masks, steps_per_epoch, request, branches)
+        position = saved.position if saved is not None else Position()
+        request, begun = (asked, None) if asked.refusal() is not None else with_inputs(asked, data.train, position)
+        train_state = TrainState(
+            model, config, components, processes, masks, steps_per_epoch, request, branches, _present(files, masks)
+        )
         stack.callback(train_state.close)
         processes.require_same("masks", digest(masks))
         trainer = Trainer(
             train_state=train_state, data=data, config=config, identity=identity, processes=processes, store=store,
-            folder=folder, stopped=stopped, callbacks=callbacks, begun=begun,
+            folder=folder, stopped=stopped, callbacks=callbacks, engine_request=asked, begun=begun,
         )  # fmt: skip
         if files is not None and saved is not None:
             _go_on(trainer, files, saved, allow_changes=allow_changes)
@@ -188,22 +193,11 @@ def _newest(store: Checkpoints, *, resume: bool) -> SealedFiles | None:
     return store.open()
 
 
-def _first_inputs(
-    data: TrainData, request: EngineRequest, position: Position
-) -> tuple[EngineRequest, Iterator[Pair] | None]:
-    """`request` with the inputs of the batch at `position`; and the batches of that epoch from it on, it among them.
-
-    No batch is looked at where the engine is dense anyway.
-    """
-    if request.refusal() is not None or position.batch >= len(data.train):
-        return request, None
-    with generators_restored():  # a batch that is drawn from the global generators leaves no trace in them
-        batches = data.train.epoch(position.epoch, position.batch)
-        first = next(batches, None)
-    if first is None:
-        return request, None
-    inputs = placed_inputs(first[0], request.processes.device, channels_last=request.config.channels_last)
-    return replace(request, example=inputs), chain([first], batches)
+def _present(files: SealedFiles | None, masks: Mapping[str, Tensor]) -> MaskSet | None:
+    """The masks of the checkpoint `files`, where the run that began with `masks` has moved them."""
+    if files is None or MASKS not in files.tensors:
+        return None
+    return unpack(files.tensor_set(MASKS), {name: tuple(mask.shape) for name, mask in masks.items()})
 
 
 def _tell_engine(trainer: Trainer, saved: SavedState | None) -> None:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import map_tensors, samples_in
 from n2nsurgery.core.seeds import torch_generator
-from n2nsurgery.training.loop.batches import Mixing, Pair
-from n2nsurgery.training.loop.evaluation import outputs_of, placed_inputs
+from n2nsurgery.training.loop.batches import Mixing, Pair, placed_inputs
+from n2nsurgery.training.loop.evaluation import outputs_of
 from n2nsurgery.training.loop.recomputation import recomputation_errors
 from n2nsurgery.training.loop.train_state import TrainState
 from n2nsurgery.training.state.saved_state import Position
@@ -42,6 +42,9 @@ def optimizer_step(
         if uneven
         else samples
     )
+    moving = train_state.moving if train_state.moving and train_state.moving.is_due(position.step + 1) else None
+    if moving is not None:
+        moving.begin_gradients()
     for index, (inputs, targets) in enumerate(group):
         last = index == len(group) - 1
         batch = replace(position, batch=position.batch + index)
@@ -52,9 +55,8 @@ def optimizer_step(
             weighted = loss if weight == 1 else loss * weight
             with recomputation_errors(enabled=train_state.recomputation is not None):
                 train_state.scaler.scale(weighted).backward()  # type: ignore[no-untyped-call]
-    moving = train_state.moving if train_state.moving and train_state.moving.is_due(position.step + 1) else None
     if moving is not None:
-        moving.note_gradients()
+        moving.note_gradients(train_state.processes)
     train_state.masked.mask_gradients()
     if train_state.config.clip_norm is not None:
         train_state.scaler.unscale_(train_state.optimizer)

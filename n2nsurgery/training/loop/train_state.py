@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.masks.kept_values import dense_form, kept_form, kept_layers, parameter_names
 from n2nsurgery.masks.store import pack, unpack
 from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.config.dynamics import DynamicsConfig
 from n2nsurgery.training.engine.choice import Engine, EngineRequest
 from n2nsurgery.training.loop.components import Components
 from n2nsurgery.training.loop.freezing import enter_train_mode, freeze
@@ -28,6 +31,7 @@ from n2nsurgery.training.state.average import WeightAverage
 from n2nsurgery.training.state.checkpoints import MASKS
 from n2nsurgery.training.state.fading_branches import FadingBranches
 from n2nsurgery.training.state.moving_masks import MovingMasks
+from n2nsurgery.training.state.optimizer_state import load_optimizer_state, optimizer_state
 from n2nsurgery.training.state.randomness import random_state, restore_random_state
 from n2nsurgery.training.state.saved_state import ScalerState
 
@@ -49,42 +53,74 @@ class TrainState:
         steps_per_epoch: int,
         engine: EngineRequest | None = None,
         branches: Sequence[str] = (),
+        present: Mapping[str, Tensor] | None = None,
     ) -> None:
+        """`masks`: those that the run began with; `present`: those of now where it has moved them since."""
         self.config = config
         self.components = components
-        original = _placed(module, config, processes)
+        self._original = _placed(module, config, processes)
         self.processes = processes
-        own = _enforcer(original, masks)
-        processes.broadcast(_tensors(original))
-        self._thaw = freeze(original, config.freeze)
-        self.engine = Engine() if engine is None else engine.chosen(original, masks)
-        self.module = original if self.engine.twin is None else self.engine.twin.module
-        self.masked = own if self.engine.twin is None else _enforcer_of_dense(self.module, masks)
-        self.moving = self._moving(original, own, Span(steps_per_epoch=steps_per_epoch, epochs=config.epochs))
-        self._original, steps = original, steps_per_epoch * config.epochs
-        self.fading = FadingBranches(self.module, branches, config.skip_fade, steps) if config.skip_fade else None
-        self.optimizer = components.optimizer(self.module)
-        self.rates = LearningRates(self.optimizer, config, components, steps_per_epoch)
-        self.scaler = torch.amp.GradScaler(processes.device.type, enabled=config.amp == "fp16")
-        self.average = WeightAverage(self.module, config.ema_decay) if config.ema_decay is not None else None
+        self._own = _enforcer(self._original, masks)
+        self._start = sum(int(mask.count_nonzero()) for mask in masks.values())
+        if present is not None:
+            self._own.replace(present)
+        processes.broadcast(_tensors(self._original))
+        self._thaw = freeze(self._original, config.freeze)
+        self._span, self._branches = Span(steps_per_epoch=steps_per_epoch, epochs=config.epochs), branches
         self.meter = Meter(processes.device, components.measure)
         if components.teacher is not None:
             components.teacher.network.to(processes.device)
+        self._take_up(Engine() if engine is None else engine.chosen(self._original, self._own.masks))
+
+    def _take_up(self, engine: Engine) -> None:
+        """Make everything that depends on which module is trained, as it is before the first step."""
+        self.engine, config, span = engine, self.config, self._span
+        self.module = self._original if engine.twin is None else engine.twin.module
+        self.masked = self._own if engine.twin is None else _enforcer_of_dense(self.module, self._own.masks)
+        self.moving = None if config.dynamics is None else self._moving(config.dynamics)
+        fade = config.skip_fade
+        self.fading = FadingBranches(self.module, self._branches, fade, span.steps) if fade is not None else None
+        self.optimizer = self.components.optimizer(self.module)
+        self.rates = LearningRates(self.optimizer, config, self.components, span.steps_per_epoch)
+        self.scaler = torch.amp.GradScaler(self.processes.device.type, enabled=config.amp == "fp16")
+        self.average = WeightAverage(self.module, config.ema_decay) if config.ema_decay is not None else None
         self.recomputation = (
             Recomputation(self.module, config.checkpointed_modules) if config.gradient_checkpointing else None
         )
         compiled: Any = torch.compile(self.module) if config.compile else self.module
-        self.network: nn.Module = processes.wrap_ddp(compiled, find_unused=config.find_unused_parameters)
+        self.network: nn.Module = self.processes.wrap_ddp(compiled, find_unused=config.find_unused_parameters)
 
-    def _moving(self, original: nn.Module, own: MaskEnforcer, span: Span) -> MovingMasks | None:
-        """What moves the masks, None where they stay; `own` are those of the caller's module `original`."""
-        dynamics = self.config.dynamics
-        if dynamics is None:
-            return None
-        others = [] if self.module is original else [own, enforcer_of(original)]
-        originals = [each for each in others if each is not None]
-        seed = self.config.seed
-        return MovingMasks(self.module, self.masked, own.masks, dynamics, span, seed=seed, originals=originals)
+    def _moving(self, dynamics: DynamicsConfig) -> MovingMasks:
+        others = [] if self.module is self._original else [self._own, enforcer_of(self._original)]
+        return MovingMasks(
+            self.module,
+            self.masked,
+            self._own.masks,
+            dynamics,
+            self._span,
+            start=self._start,
+            seed=self.config.seed,
+            originals=[each for each in others if each is not None],
+        )
+
+    def choose_engine(self, request: EngineRequest) -> bool:
+        """Choose the engine anew, for the masks of now; returns whether the run goes on with another one.
+
+        It then goes on from the same state, with sums rounded otherwise.
+        """
+        self.write_back()
+        former = self.engine
+        engine = request.chosen(self._original, self._own.masks, former=former.record)
+        if engine.record.sparse == former.record.sparse:
+            gain = former.measured_gain if engine.measured_gain is None else engine.measured_gain
+            self.engine = replace(former, record=engine.record, measured_gain=gain)
+            return False
+        tensors, scaler = self.tensors(), self.scaler_state()
+        averaged = None if self.average is None else self.average.updates
+        self._let_go()
+        self._take_up(engine)
+        self._put_back(tensors, averaged, scaler)
+        return True
 
     def require_gradients(self) -> None:
         """Return where the last step gave every trainable parameter a gradient, or several processes need not care.
@@ -120,7 +156,7 @@ class TrainState:
         }
         return {
             "model": self._model_state(),
-            "optimizer": self._optimizer_state(),
+            "optimizer": optimizer_state(self.optimizer, self.module),
             **({"average": dense_form(self.module, self.average.values)} if self.average is not None else {}),
             **({"rates": rates} if (rates := self.rates.state()) else {}),
             **({MASKS: pack(self.moving.masks)} if self.moving is not None else {}),
@@ -129,23 +165,29 @@ class TrainState:
 
     def load(self, files: SealedFiles, averaged: int | None, scaler: ScalerState | None) -> None:
         """Put back what `tensors` gave; raises InvalidFileError where it is that of another model."""
-        if self.moving is not None:
-            self.moving.load(unpack(files.tensor_set(MASKS), self.moving.shapes))
         try:
-            load_state(self.module, files.tensor_set("model"))
-            self._load_optimizer(files.tensor_set("optimizer"))
+            self._put_back(files.tensors, averaged, scaler)
         except (RuntimeError, KeyError) as error:
             raise InvalidFileError(f"'{files.folder}' holds the state of another model: {error}") from error
+
+    def _put_back(
+        self, tensors: Mapping[str, Mapping[str, Tensor]], averaged: int | None, scaler: ScalerState | None
+    ) -> None:
+        """The same from the tensors themselves; raises RuntimeError or KeyError for those of another model."""
+        if self.moving is not None:
+            self.moving.load(unpack(tensors[MASKS], self.moving.shapes))
+        load_state(self.module, tensors["model"])
+        load_optimizer_state(tensors["optimizer"], self.optimizer, self.module)
         self.masked.clear(self.optimizer)
         if self.rates.state():
-            self.rates.load(files.tensor_set("rates"))
+            self.rates.load(tensors["rates"])
         if self.average is not None and averaged is not None:
-            self.average.load(kept_form(self.module, files.tensor_set("average")), averaged)
+            self.average.load(kept_form(self.module, tensors["average"]), averaged)
         if scaler is not None and self.scaler.is_enabled():
             moved = {"scale": scaler.scale, "_growth_tracker": scaler.growth}
             self.scaler.load_state_dict({**self.scaler.state_dict(), **moved})
         own = f"{self.processes.rank}/"
-        states = {name.removeprefix(own): s for name, s in files.tensor_set("random").items() if name.startswith(own)}
+        states = {name.removeprefix(own): s for name, s in tensors["random"].items() if name.startswith(own)}
         if states:  # a process more than there were goes on with the stream that it has
             restore_random_state(states, self.processes.device)
 
@@ -161,13 +203,21 @@ class TrainState:
 
         The caller's module has the weights of the last step from now on.
         """
-        self.network = self.module
+        self._let_go()
         if self.fading is not None:
-            self.fading.close(self._original)
-        if self.recomputation is not None:
-            self.recomputation.close()
+            self.fading.settle(self._original)
         self.write_back()
         self._thaw()
+
+    def _let_go(self) -> None:
+        """Take off the wrappers of the module that is trained, and the hooks of ours."""
+        self.network = self.module
+        if self.processes.size > 1:
+            gc.collect()  # the hooks of a wrapper go with it, and it is part of cycles
+        if self.fading is not None:
+            self.fading.close()
+        if self.recomputation is not None:
+            self.recomputation.close()
 
     def is_final(self, step: int) -> bool:
         """Whether the network after `step` steps is what the run is for: masks of the final number, no skip fading."""
@@ -186,43 +236,6 @@ class TrainState:
         if strange:
             raise UsageError(f"the model's state holds values that are not tensors and cannot be saved: {strange}")
         return state
-
-    def _optimizer_state(self) -> dict[str, Tensor]:
-        """`<parameter>/<key>` -> value, for every parameter that the optimizer has seen.
-
-        torch.distributed.checkpoint.state_dict names values likewise. It takes a step of the optimizer to learn what
-        its state looks like, which not every optimizer bears, and it loads momentum in another layout of memory.
-        Raises UsageError for a value that is not a tensor: nothing here could write it and read it back safely.
-        """
-        names, layers = parameter_names(self.module), kept_layers(self.module)
-        found: dict[str, Tensor] = {}
-        for parameter, state in self.optimizer.state.items():
-            name = names[parameter]
-            for key, value in state.items():
-                if isinstance(value, Tensor):
-                    kept = name in layers and value.shape == parameter.shape
-                    found[f"{name}/{key}"] = layers[name].spread(value) if kept else value
-                elif value is not None:
-                    raise UsageError(
-                        f"{type(self.optimizer).__name__} keeps '{key}' as {type(value).__name__}, which cannot be "
-                        "saved; only optimizers whose state is tensors can be resumed"
-                    )
-        return found
-
-    def _load_optimizer(self, saved: Mapping[str, Tensor]) -> None:
-        """Give every parameter its saved state, laid out in memory like the parameter, as the optimizer would."""
-        parameters = {name: parameter for parameter, name in parameter_names(self.module).items()}
-        layers = kept_layers(self.module)
-        for entry, value in saved.items():
-            name, key = entry.rsplit("/", 1)
-            parameter = parameters[name]
-            if name in layers and value.shape == layers[name].weight_shape:
-                self.optimizer.state[parameter][key] = layers[name].gather(value)
-            elif value.shape == parameter.shape:
-                placed = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
-                self.optimizer.state[parameter][key] = placed
-            else:  # the step count, where the fused optimizers keep it
-                self.optimizer.state[parameter][key] = value.to(parameter.device)
 
 
 def _placed(module: nn.Module, config: TrainConfig, processes: DistributedContext) -> nn.Module:

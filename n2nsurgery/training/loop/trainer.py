@@ -14,9 +14,10 @@ from n2nsurgery.core.errors import InterruptionError
 from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.distributed.stop_agreement import StopAgreement
-from n2nsurgery.training.loop.batches import Batches, Pair, TrainData, grouped
+from n2nsurgery.training.engine.choice import EngineRequest
+from n2nsurgery.training.loop.batches import Batches, Pair, TrainData, grouped, with_inputs
 from n2nsurgery.training.loop.evaluation import EvaluationStopped, evaluate
-from n2nsurgery.training.loop.events import Callbacks, CheckpointEvent
+from n2nsurgery.training.loop.events import Callbacks, CheckpointEvent, EngineEvent
 from n2nsurgery.training.loop.step import optimizer_step
 from n2nsurgery.training.loop.train_state import TrainState
 from n2nsurgery.training.metrics.digests import digest
@@ -41,7 +42,8 @@ _LOOKED_UP_EVERY = 64  # steps: how often a GPU is asked whether every loss was 
 class Trainer:
     """One run under way; `run` carries it on from `position` to its end.
 
-    `begun`: the batches of the epoch at `position`, where somebody has looked at the first.
+    `engine_request`: what the engine was chosen by. `begun`: the batches of the epoch at `position`, where somebody has
+    looked at the first.
     """
 
     train_state: TrainState
@@ -53,6 +55,7 @@ class Trainer:
     folder: Path
     stopped: Callable[[], str | None]
     callbacks: Callbacks
+    engine_request: EngineRequest
     begun: Iterator[Pair] | None = None
     position: Position = field(default_factory=Position)
     history: list[EpochRecord] = field(default_factory=list)
@@ -70,6 +73,7 @@ class Trainer:
     def run(self) -> None:
         """Train to the last epoch. Raises InterruptionError once a wish to stop is granted and the state is saved."""
         while self.position.epoch < self.config.epochs and not self.out_of_patience:
+            self._choose_engine()
             self._steps()
             self._close_epoch()
             if self._agreement.now():
@@ -83,6 +87,16 @@ class Trainer:
         if patience is None or not scores:
             return False
         return len(scores) - 1 - scores.index(max(scores)) >= patience
+
+    def _choose_engine(self) -> None:
+        """At the start of an epoch, where layers keep other numbers of weights than before the last one."""
+        request = replace(self.engine_request, saved=None, step=self.position.step)
+        if self.position.batch or not request.is_asked_again():
+            return
+        request, self.begun = with_inputs(request, self.data.train, self.position)
+        if self.train_state.choose_engine(request) and self.processes.rank == 0:
+            engine = self.train_state.engine
+            self.callbacks.on_engine(EngineEvent(record=engine.record, measured_gain=engine.measured_gain))
 
     def _steps(self) -> None:
         """The steps that are left of this epoch."""

@@ -51,9 +51,12 @@ class FadingBranches:
         """Give them the strength that they have once `step` steps are done."""
         self._hook.strength = self._config.strength(step, self._steps)
 
-    def close(self, original: nn.Module) -> None:
-        """Let go of the module; where the branches are gone, `original`, which it may be a copy of, has none left."""
+    def close(self) -> None:
+        """Let go of the module."""
         for handle in self._handles:
             handle.remove()
+
+    def settle(self, original: nn.Module) -> None:
+        """Where the branches are gone, have none left in `original`, which the module may be a copy of."""
         for name in self._names if self.are_gone else ():
             original.get_submodule(name).register_forward_hook(self._hook)

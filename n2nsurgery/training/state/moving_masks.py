@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from n2nsurgery.core.errors import UsageError, VerificationError
 from n2nsurgery.core.names import select
+from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.masks.enforcer import MaskEnforcer
 from n2nsurgery.masks.kept_values import KeptValues, kept_layers
 from n2nsurgery.masks.maskset import MaskSet
@@ -26,7 +27,8 @@ from n2nsurgery.training.schedules import Span
 class MovingMasks:
     """The kept places of every masked weight of `module`; `masked` holds the masks of those that it has whole.
 
-    `originals`: enforcers of the module that `module` is the sparse twin of, brought up to date by `settle`.
+    `masks`: those of now; `start`: how many weights were kept when the run began. `originals`: enforcers of the module
+    that `module` is the sparse twin of, brought up to date by `settle`.
     """
 
     def __init__(  # noqa: PLR0913 - what a run has of them
@@ -37,6 +39,7 @@ class MovingMasks:
         config: DynamicsConfig,
         span: Span,
         *,
+        start: int,
         seed: int,
         originals: Iterable[MaskEnforcer] = (),
     ) -> None:
@@ -49,7 +52,7 @@ class MovingMasks:
         self._names = _names_of(module, self._layers)
         self._places = _places_of(masks)
         self._gradients: dict[str, Tensor] = {}
-        self._start = self._kept
+        self._start = start
         self._moving = self._taking_part(config.fixed)
 
     @property
@@ -66,14 +69,29 @@ class MovingMasks:
         """Whether masks move once `step` steps are done."""
         return self.rule.is_due(step, self.span)
 
+    def begin_gradients(self) -> None:
+        """From now on sparse layers sum the gradients of all entries, where the rule needs them."""
+        for name in self._moving if self.rule.needs == "gradients" else ():
+            for layer in self._sharing(name):
+                layer.full_gradient = torch.zeros(torch.Size(self.shapes[name]).numel())
+
     @torch.no_grad()
-    def note_gradients(self) -> None:
-        """Keep the gradients of all entries, where the rule needs them, before those of pruned ones are masked."""
-        if self.rule.needs == "gradients":
-            for name in self._moving:
-                gradient = self._module.get_parameter(name).grad
-                if gradient is not None:
-                    self._gradients[name] = gradient.detach().flatten().clone()
+    def note_gradients(self, processes: DistributedContext) -> None:
+        """Keep the gradients of all entries, where the rule needs them, before those of pruned ones are masked.
+
+        Those that layers have summed are averaged over `processes`, as the others have been.
+        """
+        for name in self._moving if self.rule.needs == "gradients" else ():
+            gradient = self._summed(name, processes) if name in self._layers else self._module.get_parameter(name).grad
+            if gradient is not None:
+                self._gradients[name] = gradient.detach().flatten().clone()
+
+    def _summed(self, name: str, processes: DistributedContext) -> Tensor:
+        layers = self._sharing(name)
+        total = torch.stack([layer.full_gradient for layer in layers if layer.full_gradient is not None]).sum(0)
+        for layer in layers:
+            layer.full_gradient = None
+        return processes.all_reduce(total) / processes.size if processes.size > 1 else total
 
     @torch.no_grad()
     def move(self, step: int, optimizer: Optimizer, average: dict[str, Tensor]) -> None:
@@ -136,9 +154,8 @@ class MovingMasks:
     def _weight(self, name: str) -> KeptWeight:
         parameter, places = self._parameter(name).detach(), self._places[name]
         numel = torch.Size(self.shapes[name]).numel()
-        if name in self._layers:
-            return KeptWeight(places=places, values=parameter, numel=numel)
-        values = parameter.flatten()[places.to(parameter.device)].cpu()
+        whole = name not in self._layers
+        values = parameter.flatten()[places.to(parameter.device)].cpu() if whole else parameter
         gradient = self._gradients.get(name)
         if self.rule.needs == "gradients" and gradient is None:
             gradient = torch.zeros(numel)

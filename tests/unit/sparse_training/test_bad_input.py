@@ -12,7 +12,8 @@ from torch import nn
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.runtime import LIBRARY_VARIABLE, LibraryNotBuiltError
 from n2nsurgery.sparse_training import SparsePattern, sparse_training
-from n2nsurgery.sparse_training.functions.convolution import Geometry, conv, linear
+from n2nsurgery.sparse_training.functions.convolution import conv, linear
+from n2nsurgery.sparse_training.functions.geometry import Geometry
 from n2nsurgery.sparse_training.modules.layers import SparseLinear
 
 WALK = Geometry(stride=(1, 1), before=(1, 1), after=(1, 1), dilation=(1, 1))

@@ -8,7 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from n2nsurgery.sparse_training.functions.convolution import Geometry, conv, linear
+from n2nsurgery.sparse_training.functions import full_gradient
+from n2nsurgery.sparse_training.functions.convolution import conv, linear
+from n2nsurgery.sparse_training.functions.geometry import Geometry
 from n2nsurgery.sparse_training.functions.layout import is_laid_out, lay_out
 from n2nsurgery.sparse_training.functions.pattern import SparsePattern
 
@@ -80,12 +82,14 @@ def check(case) -> None:
     values = weight[mask].requires_grad_()
     our_bias = None if bias is None else bias.clone().requires_grad_()
     geometry = Geometry(stride=stride, before=before, after=after, dilation=dilation)
-    ours = conv(our_x, values, our_bias, pattern, geometry)
+    full = torch.zeros(weight.numel())
+    ours = conv(our_x, values, our_bias, pattern, geometry, full)
     assert is_laid_out(ours)
     ours.backward(lay_out(gradient) if case["laid_out"] else gradient)
     close(ours.detach(), exact.detach())
     close(our_x.grad, exact_x.grad)
     close(values.grad, exact_weight.grad[mask])
+    close(full, exact_weight.grad.flatten())
     if bias is not None:
         close(our_bias.grad, exact_bias.grad)
 
@@ -109,8 +113,9 @@ def test_the_gradients_of_a_convolution_are_those_of_the_dense_one(isa, case):
         ((16, 16), (5, 37), 16, (2, 2), (3, 4)),
     ],
 )
-def test_layers_of_ordinary_sizes_agree_with_the_dense_ones(isa, channels, size, batch, kernel, stride):
+def test_layers_of_ordinary_sizes_agree_with_the_dense_ones(isa, channels, size, batch, kernel, stride, monkeypatch):
     assert isa
+    monkeypatch.setattr(full_gradient, "_MOST_ENTRIES", 3000)  # several patterns for the gradient of all entries
     axes = [(k, s, k // 2, k // 2, 1) for k, s in zip(kernel, stride, strict=True)]
     for density in (0.02, 0.5):
         check(
@@ -133,11 +138,13 @@ def test_the_gradients_of_a_linear_map_are_those_of_the_dense_one(isa, generator
     gradient = torch.randn(exact.shape, generator=generator)
     exact.backward(gradient.double())
     our_x, values = x.clone().requires_grad_(), weight[mask].requires_grad_()
-    ours = linear(our_x, values, bias, SparsePattern.of(mask))
+    full = torch.zeros(mask.numel())
+    ours = linear(our_x, values, bias, SparsePattern.of(mask), full)
     ours.backward(gradient)
     close(ours.detach(), exact.detach())
     close(our_x.grad, exact_x.grad)
     close(values.grad, exact_weight.grad[mask])
+    close(full, exact_weight.grad.flatten())
 
 
 def test_a_planted_fault_is_seen(generator):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from n2nsurgery.sparse_training.functions.convolution import Geometry, conv
+from n2nsurgery.sparse_training.functions.convolution import conv
+from n2nsurgery.sparse_training.functions.geometry import Geometry
 from n2nsurgery.sparse_training.functions.norm import NormSettings, normalize
 from n2nsurgery.sparse_training.functions.pattern import SparsePattern
 from n2nsurgery.sparse_training.functions.pools import Window, adaptive_spans, average_pool, max_pool
@@ -27,13 +28,14 @@ def everything(threads: int, stride: int, groups: int, batch: int) -> list[torch
     values = torch.randn(int(mask.sum()), generator=random).requires_grad_()
     scale, shift = torch.rand(30, generator=random).requires_grad_(), torch.randn(30, generator=random).requires_grad_()
     walk = Geometry(stride=(stride, stride), before=(1, 1), after=(1, 1), dilation=(1, 1))
-    y = conv(x, values, None, SparsePattern.of(mask, groups=groups), walk)
+    full = torch.zeros(mask.numel())
+    y = conv(x, values, None, SparsePattern.of(mask, groups=groups), walk, full)
     y, mean, variance = normalize(y, scale, shift, NormSettings(epsilon=1e-5, relu=True))
     y = max_pool(y, Window(kernel=(2, 2), stride=(1, 1), pad=(0, 0), dilation=(1, 1)))
     y = average_pool(y, [adaptive_spans(size, 2) for size in y.shape[2:]])
     y.backward(torch.randn(y.shape, generator=random))
     assert torch.get_num_threads() == threads
-    return [y.detach(), mean, variance, x.grad, values.grad, scale.grad, shift.grad]
+    return [y.detach(), mean, variance, x.grad, values.grad, full, scale.grad, shift.grad]
 
 
 @pytest.mark.parametrize(("stride", "groups", "batch"), [(1, 1, 20), (2, 1, 64), (1, 3, 5), (3, 2, 33)])

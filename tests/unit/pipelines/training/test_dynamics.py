@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,6 @@ import torch
 import n2nsurgery
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.pipelines.deploy.verify import run as verify
-from n2nsurgery.pipelines.training.train import run
-from n2nsurgery.pipelines.training.train_request import TrainRequest
 from n2nsurgery.surgery.proof import prove_counts
 from n2nsurgery.training.config.dynamics import DynamicsConfig
 
@@ -28,16 +27,9 @@ GLOBAL = "train.dynamics={name: rigl, every: 2, options: {scope: global}}"
 GMP = "train.dynamics={name: gmp, every: 2, final: 0.1}"
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def train(*overrides: str, folder: str = "run", **options):
-    Path("r.yaml").write_text(RECIPE, encoding="utf-8")
-    outcome = run(TrainRequest(recipe=Path("r.yaml"), overrides=overrides, output=Path(folder), **options))
-    assert outcome is not None
-    return outcome
+@pytest.fixture
+def train(train_recipe):
+    return partial(train_recipe, RECIPE)
 
 
 @pytest.mark.parametrize(
@@ -46,11 +38,12 @@ def train(*overrides: str, folder: str = "run", **options):
         ((RIGL,), 384),
         ((GLOBAL,), 384),
         (("train.dynamics={name: set}", "train.engine=sparse"), 384),
+        ((GLOBAL, "train.engine=sparse"), 384),
         ((GMP, "surgery.density=1"), 96),
         ((GMP, "surgery=null"), 96),
     ],
 )
-def test_a_run_is_loaded_with_its_last_masks_and_exactly_its_budget(overrides, kept):
+def test_a_run_is_loaded_with_its_last_masks_and_exactly_its_budget(overrides, kept, train):
     outcome = train(*overrides)
     assert outcome.pruned is not None
     assert (outcome.pruned.masks.kept, outcome.to_json()["surgery"]["nnz_total"]) == (kept, kept)
@@ -68,14 +61,14 @@ def test_a_run_is_loaded_with_its_last_masks_and_exactly_its_budget(overrides, k
     assert n2nsurgery.load("artifact").masks == loaded.masks
 
 
-def test_what_is_exported_is_counted_by_the_last_masks():
+def test_what_is_exported_is_counted_by_the_last_masks(train):
     train(GMP, "surgery.density=1", "export={}")
     loaded = n2nsurgery.load("run")
     assert loaded.summary()["density"] == loaded.masks.kept / REFERENCE == 0.1
     assert verify(Path("run/model.onnx"), against=Path("run")).masked
 
 
-def test_a_run_resumes_from_its_last_masks():
+def test_a_run_resumes_from_its_last_masks(train):
     train(RIGL, "train.epochs=3", folder="whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("n2nsurgery.training.loop.trainer.Trainer._evaluate", _die)
@@ -114,7 +107,7 @@ def test_a_python_model_has_its_new_masks_at_present(tmp_path):
     assert n2nsurgery.load(tmp_path / "run", model=network).masks == present.masks
 
 
-def test_masks_of_another_network_in_a_checkpoint_are_refused():
+def test_masks_of_another_network_in_a_checkpoint_are_refused(train):
     train("train.dynamics={name: set}")
     train("train.dynamics={name: set}", "model.options={widths: [8, 16, 16, 16]}", folder="other")
     for folder in Path("run/checkpoints").glob("e*"):

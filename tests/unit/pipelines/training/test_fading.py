@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,8 +16,6 @@ from torch import nn
 import n2nsurgery
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.pipelines.deploy.verify import run as verify
-from n2nsurgery.pipelines.training.train import run
-from n2nsurgery.pipelines.training.train_request import TrainRequest
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.fading import FadingConfig
 from n2nsurgery.training.state.fading_branches import FadingBranches
@@ -37,16 +36,9 @@ train:
 N2N, RESIDUAL = "surgery.skip=n2n", "surgery.skip=residual"
 
 
-@pytest.fixture(autouse=True)
-def _here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-def train(*overrides: str, folder: str = "run", **options):
-    Path("r.yaml").write_text(RECIPE, encoding="utf-8")
-    outcome = run(TrainRequest(recipe=Path("r.yaml"), overrides=overrides, output=Path(folder), **options))
-    assert outcome is not None
-    return outcome
+@pytest.fixture
+def train(train_recipe):
+    return partial(train_recipe, RECIPE)
 
 
 @given(begin=st.floats(0, 0.98), share=st.floats(0.01, 1), steps=st.integers(1, 500))
@@ -70,17 +62,19 @@ def test_a_branch_is_whole_at_first_half_in_between_and_leaves_not_a_bit():
     assert torch.equal(network["skip"](z, a), z + a)
     fading.at(4)
     torch.testing.assert_close(network["skip"](z, a), z + a / 2)
-    fading.close(network)
+    fading.close()
+    fading.settle(network)
     assert torch.equal(network["skip"](z, a), z + a)  # it was stopped on its way
     fading = FadingBranches(network, ["skip"], FadingConfig(), steps=8)
     fading.at(6)
     assert fading.are_gone
-    fading.close(network)
+    fading.close()
+    fading.settle(network)
     assert torch.equal(network["skip"](z, a), z)
 
 
 @pytest.mark.parametrize("overrides", [(N2N,), (RESIDUAL,), (N2N, "train.engine=sparse", "train.ema_decay=0.5")])
-def test_what_is_loaded_and_exported_is_the_original_graph_and_computes_what_was_trained(overrides):
+def test_what_is_loaded_and_exported_is_the_original_graph_and_computes_what_was_trained(overrides, train):
     outcome = train(*overrides, "export={}")
     dense = n2nsurgery.load("run/surgery")
     assert dense.plan.skips
@@ -102,14 +96,14 @@ def test_what_is_loaded_and_exported_is_the_original_graph_and_computes_what_was
     assert faded == never
 
 
-def test_only_epochs_without_skips_are_ranked_and_the_best_is_the_original_graph():
+def test_only_epochs_without_skips_are_ranked_and_the_best_is_the_original_graph(train):
     outcome = train(N2N)
     assert outcome.trained is not None
     assert [record.score is None for record in outcome.trained.history] == [True, True, False]
     assert n2nsurgery.load("run").plan.skips == ()
 
 
-def test_a_run_that_was_stopped_while_skips_faded_goes_on_to_the_same_bits():
+def test_a_run_that_was_stopped_while_skips_faded_goes_on_to_the_same_bits(train):
     train(N2N, folder="whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("n2nsurgery.training.loop.trainer.Trainer._record", _die)

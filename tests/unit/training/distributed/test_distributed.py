@@ -27,6 +27,7 @@ from n2nsurgery.training.loop.run import run_training
 
 TRAINING = """
 import importlib.util, os, signal, sys
+from dataclasses import replace
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -73,12 +74,20 @@ def train_with_batch_statistics(processes):
     )
 
 def train_with_moving_masks(processes):
-    for rule, engine in (("rigl", "dense"), ("set", "sparse")):
+    def all_sparse(module, masks, request):
+        layers = "all" if request.layers == "auto" else request.layers
+        return sparse_twin(module, masks, replace(request, layers=layers))
+
+    for rule, engine in (("rigl", "dense"), ("rigl", "sparse"), ("set", "sparse"), ("gmp", "auto")):
         model = tools.perceptron()
-        config = tools.train_config(dynamics=DynamicsConfig(name=rule, every=2), engine=engine)
+        until = {"until": 0.5} if rule == "gmp" else {}
+        config = tools.train_config(
+            dynamics=DynamicsConfig(name=rule, every=2, **until), engine=engine, ema_decay=0.9, clip_norm=1.0
+        )
         run_training(
             model, TrainData(train=tools.Blobs(6, rank=processes.rank, processes=2)), config,
-            folder=Path(sys.argv[1], rule), processes=processes, masks=tools.random_masks(model), twins=sparse_twin,
+            folder=Path(sys.argv[1], f"{rule}-{engine}"), processes=processes, masks=tools.random_masks(model),
+            twins=all_sparse,
         )
 
 with joined("cpu") as processes:
@@ -170,17 +179,23 @@ def test_two_processes_train_as_one_resume_exactly_and_end_with_one_message(
         assert one["validation"]["loss"] == pytest.approx(two["validation"]["loss"], rel=1e-5)
         assert one["validation"]["top1"] == two["validation"]["top1"]
 
-    for rule in ("rigl", "set"):  # gradients of both processes have grown what those of one alone grow
-        model = mlp()
+    for rule, engine in (("rigl", "dense"), ("rigl", "sparse"), ("set", "sparse"), ("gmp", "auto")):
+        # Gradients of both processes have grown what those of one alone grow.
+        model, until = mlp(), {"until": 0.5} if rule == "gmp" else {}
+        fields = {"ema_decay": 0.9, "clip_norm": 1.0, "engine": "dense"}
         run_training(
             model,
             TrainData(train=blobs(6)),
-            config(dynamics=DynamicsConfig(name=rule, every=2), engine="dense"),
-            folder=tmp_path / f"alone-{rule}",
+            config(dynamics=DynamicsConfig(name=rule, every=2, **until), **fields),
+            folder=tmp_path / f"alone-{rule}-{engine}",
             masks=masks_of(model),
         )
-        (_, two), (_, one) = outcome_of(tmp_path / rule), outcome_of(tmp_path / f"alone-{rule}")
+        (lines, two), (_, one) = (outcome_of(tmp_path / f"{where}{rule}-{engine}") for where in ("", "alone-"))
         assert all(torch.equal(mask, two["masks"][name]) for name, mask in one["masks"].items())
+        for name, weight in one["average"].items():  # 12 steps, rounded otherwise
+            torch.testing.assert_close(two["average"][name], weight, rtol=1e-4, atol=1e-5)
+        used = ["dense", "sparse"] if engine == "auto" else [engine] * 2
+        assert [line["engine"]["name"] for line in lines] == used
 
     files = read_sealed(tmp_path / "statistics" / "checkpoints" / "e00002-b0000000", "checkpoint")
     network = convnet()

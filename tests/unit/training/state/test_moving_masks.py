@@ -18,9 +18,11 @@ from n2nsurgery.core.errors import UnknownNameError, UsageError, VerificationErr
 from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.masks.attachment import apply_masks, enforcer_of
+from n2nsurgery.masks.kept_values import kept_layers
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.pipelines.sparse_twins import sparse_twin
 from n2nsurgery.runtime import LibraryNotBuiltError, library_path
+from n2nsurgery.sparse_training.functions import convolution
 from n2nsurgery.training.config.dynamics import DynamicsConfig
 from n2nsurgery.training.dynamics.set import SparseEvolution
 from n2nsurgery.training.engine.choice import EngineRequest
@@ -42,7 +44,7 @@ RULES = {
     "gmp": {"name": "gmp", "every": 2, "final": 0.4},
     "gmp, by layer": {"name": "gmp", "every": 2, "final": 0.4, "options": {"scope": "layer"}},
 }
-CASES = [(rule, "dense") for rule in RULES] + [("set", "sparse"), ("itop", "sparse")]
+CASES = [(rule, engine) for rule in RULES for engine in ("dense", "sparse")]
 
 
 class Killed(BaseException):
@@ -137,7 +139,7 @@ def test_the_budget_is_exact_after_every_step_and_what_is_new_starts_at_zero(rul
     assert moved > 0
 
 
-@pytest.mark.parametrize("rule", ["set", "itop"])
+@pytest.mark.parametrize("rule", RULES)
 def test_the_sparse_engine_moves_as_the_dense_one_does(rule, state_of, mlp, blobs):
     found = []
     for engine in ("dense", "sparse"):
@@ -172,6 +174,8 @@ torch.set_num_threads(1)
 specification = importlib.util.spec_from_file_location("conftest", sys.argv[2])
 tools = importlib.util.module_from_spec(specification)
 specification.loader.exec_module(tools)
+from n2nsurgery.sparse_training.functions import convolution
+from n2nsurgery.pipelines.sparse_twins import sparse_twin
 from n2nsurgery.training.config.dynamics import DynamicsConfig
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.events import Callbacks
@@ -179,8 +183,8 @@ from n2nsurgery.training.loop.run import run_training
 model = tools.convolutional()
 run_training(
     model, TrainData(train=tools.Blobs(5, size=4, shape=(2, 4, 4))),
-    tools.train_config(checkpoint_steps=1, dynamics=DynamicsConfig(name="rigl", every=2)),
-    folder=Path(sys.argv[1]), masks=tools.random_masks(model),
+    tools.train_config(checkpoint_steps=1, dynamics=DynamicsConfig(name="rigl", every=2), engine="sparse"),
+    folder=Path(sys.argv[1]), masks=tools.random_masks(model), twins=sparse_twin,
     callbacks=Callbacks(on_step=lambda step: step.step == 5 and os.kill(os.getpid(), signal.SIGKILL)),
 )
 """
@@ -192,8 +196,9 @@ def test_a_process_that_was_really_killed_goes_on_with_the_masks_that_it_had(
     def run(folder, *, resume):
         model = convnet()
         data = TrainData(train=blobs(5, size=4, shape=(2, 4, 4)))
-        asked = config(checkpoint_steps=1, dynamics=DynamicsConfig(name="rigl", every=2))
-        return run_training(model, data, asked, folder=folder, masks=masks_of(model), resume=resume)
+        asked = config(checkpoint_steps=1, dynamics=DynamicsConfig(name="rigl", every=2), engine="sparse")
+        masks = masks_of(model)
+        return run_training(model, data, asked, folder=folder, masks=masks, resume=resume, twins=sparse_twin)
 
     tools = Path(__file__).parents[1] / "conftest.py"
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "killed"), str(tools)]
@@ -231,15 +236,21 @@ def test_checkpoints_are_ranked_once_the_final_number_is_reached(train, tmp_path
     assert best_checkpoint(tmp_path).name >= "e00003"
 
 
-@pytest.mark.parametrize(
-    ("rule", "reason"),
-    [("rigl", "needs the gradients of all weights"), ("gmp", "changes how many weights a layer keeps")],
-)
-def test_a_rule_that_the_sparse_engine_cannot_serve_is_refused_there_and_dense_elsewhere(rule, reason, state_of):
-    with pytest.raises(UsageError, match=f"is 'sparse', and dynamics {rule} {reason}"):
-        state_of(rule, "sparse")
-    state, _ = state_of(rule, "auto")
-    assert state.engine.record.sentence() == f"dense: dynamics {rule} {reason}"
+def test_gradients_of_all_weights_are_summed_in_the_steps_of_an_exchange_alone(state_of, blobs, monkeypatch):
+    state, masks = state_of("rigl", "sparse", accumulate=2)
+    calls = []
+    summed = convolution.add_full_gradient
+    monkeypatch.setattr(
+        convolution, "add_full_gradient", lambda total, *rest: calls.append(len(total)) or summed(total, *rest)
+    )
+    counts = []
+    for step in range(4):
+        pairs = list(blobs(4, shape=(2, 4, 4)).epoch(step))[:2]
+        optimizer_step(state, pairs, position=Position(batch=2 * step, step=step))
+        counts.append(len(calls))
+    assert counts == [0, 6, 6, 12]  # three layers, two batches
+    assert sorted(calls[:3]) == sorted(mask.numel() for mask in masks.values())
+    assert all(layer.full_gradient is None for layer in kept_layers(state.module).values())
 
 
 def test_weights_that_are_fixed_or_frozen_keep_their_masks(state_of, blobs):
