@@ -121,21 +121,17 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
         stack.enter_context(own_randomness(config.seed, processes.device, processes.rank))
         stack.enter_context(enforcer.suspended() if enforcer is not None else nullcontext())
         stopped = stack.enter_context(stop_requests())
-        steps_per_epoch = -(-len(data.train) // config.accumulate)
         saved = None if files is None else SavedState.from_json(files.document(STATE), f"'{files.folder}'")
+        position, begun_with = (Position(), None) if saved is None else (saved.position, saved.engine)
+        span = Span(steps_per_epoch=-(-len(data.train) // config.accumulate), epochs=config.epochs)
         asked = EngineRequest(
             config=config, processes=processes, make=twins, pruned=bool(masks), foreign_optimizer=components.mixes,
-            saved=saved.engine if saved is not None else None,
-            span=Span(steps_per_epoch=steps_per_epoch, epochs=config.epochs),
-            step=saved.position.step if saved is not None else 0,
+            saved=begun_with, span=span, step=position.step,
         )  # fmt: skip
-        position = saved.position if saved is not None else Position()
         request, begun = (asked, None) if asked.refusal() is not None else with_inputs(asked, data.train, position)
-        train_state = TrainState(
-            model, config, components, processes, masks, steps_per_epoch, request, branches, _present(files, masks)
-        )
+        present = _present(files, masks)
+        train_state = TrainState(model, config, components, processes, masks, span, request, branches, present)
         stack.callback(train_state.close)
-        processes.require_same("masks", digest(masks))
         trainer = Trainer(
             train_state=train_state, data=data, config=config, identity=identity, processes=processes, store=store,
             folder=folder, stopped=stopped, callbacks=callbacks, engine_request=asked, begun=begun,
@@ -144,7 +140,7 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
             _go_on(trainer, files, saved, allow_changes=allow_changes)
         _tell_engine(trainer, saved)
         if config.tensorboard and processes.rank == 0:
-            trainer.callbacks = _shown(stack, folder, trainer.position.step, callbacks)
+            trainer.callbacks = _shown(stack, folder, position.step, callbacks)
         stack.enter_context(_gpu_errors_named(config, processes))
         trainer.run()
     return _outcome(trainer)

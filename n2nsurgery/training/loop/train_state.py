@@ -50,7 +50,7 @@ class TrainState:
         components: Components,
         processes: DistributedContext,
         masks: Mapping[str, Tensor],
-        steps_per_epoch: int,
+        span: Span,
         engine: EngineRequest | None = None,
         branches: Sequence[str] = (),
         present: Mapping[str, Tensor] | None = None,
@@ -66,7 +66,7 @@ class TrainState:
             self._own.replace(present)
         processes.broadcast(_tensors(self._original))
         self._thaw = freeze(self._original, config.freeze)
-        self._span, self._branches = Span(steps_per_epoch=steps_per_epoch, epochs=config.epochs), branches
+        self._span, self._branches = span, branches
         self.meter = Meter(processes.device, components.measure)
         if components.teacher is not None:
             components.teacher.network.to(processes.device)

@@ -15,6 +15,7 @@ from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import run_training
 from n2nsurgery.training.loop.step import optimizer_step
 from n2nsurgery.training.loop.train_state import TrainState
+from n2nsurgery.training.schedules import Span
 from n2nsurgery.training.state.saved_state import Position
 
 CPU = torch.device("cpu")
@@ -34,7 +35,14 @@ CASES = {
 
 
 def session_of(model, config, masks) -> TrainState:
-    return TrainState(model, config, components_of(config), SingleProcess(device=CPU), masks, 10)
+    return TrainState(
+        model,
+        config,
+        components_of(config),
+        SingleProcess(device=CPU),
+        masks,
+        Span(steps_per_epoch=10, epochs=config.epochs),
+    )
 
 
 def steps(train_state: TrainState, batches, count: int = 4):

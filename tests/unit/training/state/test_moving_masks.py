@@ -32,6 +32,7 @@ from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import run_training
 from n2nsurgery.training.loop.step import optimizer_step
 from n2nsurgery.training.loop.train_state import TrainState
+from n2nsurgery.training.schedules import Span
 from n2nsurgery.training.state.checkpoints import best_checkpoint
 from n2nsurgery.training.state.saved_state import Position
 
@@ -69,7 +70,9 @@ def state_of(convnet, masks_of, config):
         fields = {"ema_decay": 0.9, "engine": engine, "dynamics": DynamicsConfig(**RULES[rule]), **changes}
         asked, world = config(**fields), SingleProcess(device=CPU)
         request = EngineRequest(config=asked, processes=world, make=sparse_twin, pruned=True, foreign_optimizer=False)
-        return TrainState(model, asked, components_of(asked), world, masks, 10, request), masks
+        return TrainState(
+            model, asked, components_of(asked), world, masks, Span(steps_per_epoch=10, epochs=asked.epochs), request
+        ), masks
 
     return state_of
 
