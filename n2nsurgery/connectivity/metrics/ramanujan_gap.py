@@ -5,6 +5,8 @@
 with sigma_2 the second singular value of the layer's 0/1 matrix, d_l and d_r the mean degrees of its connected
 channels. Not negative: as good as an optimal expander. (Hoang et al., Revisiting pruning at initialization through the
 lens of Ramanujan graph, ICLR 2023.)
+
+A layer with at most one connection for each channel cannot mix, wherever its connections are. It has no gap.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ class RamanujanGap:
                 ),
             },
             columns={
-                "gap": Column(values=gaps, unit="", meaning="Ramanujan gap; None for a layer without edges"),
+                "gap": Column(values=gaps, unit="", meaning="Ramanujan gap; None for a layer with at most one connection for each channel"),
                 "sigma_2": Column(values=sigmas, unit="", meaning="Second singular value of the 0/1 matrix"),
             },
         )

@@ -88,7 +88,8 @@ GLOSSARY = (
     ),
     Term(
         word="Ramanujan gap",
-        meaning="How well a layer mixes its channels for its number of connections. Not negative: as well as possible.",
+        meaning="How well a layer mixes its channels for its number of connections. Not negative: as well as possible."
+        " A layer with at most one connection for each channel, as a one-to-one skip has, has no gap.",
         source=RAMANUJAN,
     ),
     Term(

@@ -8,6 +8,9 @@ Positive: information mixes as fast as degrees allow. Negative: the layer falls 
 other. For irregular layers d_l and d_r are the mean degrees, here of the channels that have an edge at all, so that
 dead channels neither help nor harm.
 
+A layer with at most one edge for each channel, as a one-to-one skip or a depthwise convolution has, falls into parts
+wherever its edges are. It has no gap.
+
 Hoang, Liu, Marculescu and Wang, Revisiting pruning at initialization through the lens of Ramanujan graph, ICLR 2023;
 Marcus, Spielman and Srivastava, Interlacing families I: bipartite Ramanujan graphs of all degrees, Ann. Math. 182
 (2015).
@@ -42,10 +45,10 @@ class Expansion:
 
 
 def expansion(block: Block) -> Expansion | None:
-    """The expansion of one layer; None where it has no edge."""
-    if block.edges == 0:
-        return None
+    """The expansion of one layer; None where it has no more edges than channels at its larger side."""
     mask = block.mask
+    if block.edges == 0 or (min(mask.shape) > 1 and block.edges <= max(mask.shape)):
+        return None
     rows, columns = (np.count_nonzero(np.asarray(mask.sum(axis=axis))) for axis in (1, 0))
     bound = float((block.edges / rows - 1) ** 0.5 + (block.edges / columns - 1) ** 0.5)
     of_rank_1 = block.edges == rows * columns or min(mask.shape) == 1

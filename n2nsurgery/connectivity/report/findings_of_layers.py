@@ -6,7 +6,6 @@ from math import isfinite
 
 from n2nsurgery.connectivity.measures.measurement import Quantity
 from n2nsurgery.connectivity.report.findings import Evidence, Finding, percent, times
-from n2nsurgery.connectivity.report.layer_table import LayerRow
 
 CLUMPED = 0.8
 """Scatter as a share of a random pattern's, which varies by a few percent from draw to draw."""
@@ -17,9 +16,9 @@ NOTEWORTHY = 1.1
 def mixing(evidence: Evidence) -> Finding | None:
     """How many layers mix worse than their number of connections allows.
 
-    One with at most one connection for each channel, as a one-to-one skip has, cannot mix and is not counted.
+    One with at most one connection for each channel has no gap and is not counted.
     """
-    gaps = {row.name: gap for row in evidence.layers.rows if (gap := row.values.get("gap")) is not None and _mixes(row)}
+    gaps = {row.name: gap for row in evidence.layers.rows if (gap := row.values.get("gap")) is not None}
     shown = evidence.shown("ramanujan-gap.not_ramanujan", "ramanujan-gap.smallest_gap")
     if not gaps:
         return None
@@ -35,12 +34,6 @@ def mixing(evidence: Evidence) -> Finding | None:
         f" '{worst}' the worst (gap {gaps[worst]:.2g}).",
         evidence=shown,
     )
-
-
-def _mixes(row: LayerRow) -> bool:
-    """Whether a layer has more connections than channels at either of its ends."""
-    kept, ends = row.values.get("kept"), (row.values.get("in"), row.values.get("out"))
-    return kept is not None and kept > max(end or 0 for end in ends)
 
 
 def spreading(evidence: Evidence) -> Finding | None:

@@ -88,6 +88,9 @@ def test_the_gap_of_known_graphs():
     assert expansion(only_block(np.pad(np.kron(np.eye(2), np.ones((2, 3))), 2))) == apart
     assert expansion(only_block(np.zeros((3, 3)))) is None
     assert expansion(only_block([[1, 0, 1]])).sigma_2 == 0
+    # one edge for each channel falls into parts wherever it is
+    assert expansion(only_block(np.eye(4, 9))) is None
+    assert expansion(only_block(np.kron(np.ones((1, 3)), np.eye(3)))) is None
 
 
 def test_the_gap_of_a_large_layer_is_that_of_all_its_singular_values():
