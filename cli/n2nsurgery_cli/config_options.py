@@ -122,8 +122,12 @@ def _metavar(each: ConfigField) -> str:
 
 def _help(each: ConfigField) -> str:
     several = "; repeatable" if _read_as(each) == list[str] else ""
-    shown = each.default not in (None, MISSING) and not isinstance(each.default, bool | tuple | dict)
-    return f"{each.option.help}{several}" + (f"; default: {each.default}" if shown else "")
+    shown = each.default not in (None, MISSING, "") and not isinstance(each.default, bool | tuple | dict)
+    return f"{each.option.help}{several}" + (f"; default: {_plain(each.default)}" if shown else "")
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _read_as(each: ConfigField) -> Any:  # noqa: ANN401 - a type that typer knows

@@ -15,6 +15,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "eval": ("n2nsurgery eval", "n2nsurgery eval runs/RUN --split validation --last"),
     "export": ("n2nsurgery export", "n2nsurgery export runs/RUN -o model.onnx"),
+    "compress": (
+        "n2nsurgery compress model.onnx",
+        "n2nsurgery compress weights.safetensors --model resnet50",
+    ),
     "inspect": ("n2nsurgery inspect resnet50", "n2nsurgery inspect model.onnx --json"),
     "report": (
         "n2nsurgery report --html",
@@ -27,4 +31,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "sweep": ("n2nsurgery sweep recipe:morse --density 25% --list",),
     "reproduce": ("n2nsurgery reproduce", "n2nsurgery reproduce table1 --scale smoke"),
     "models": ("n2nsurgery models 'resnet*'",),
+    "doctor": ("n2nsurgery doctor --json",),
+    "init": ("n2nsurgery recipe init mine.yaml --model resnet18 --data imagefolder",),
+    "check": ("n2nsurgery recipe check mine.yaml --set train.epochs=5",),
 }

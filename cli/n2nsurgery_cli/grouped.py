@@ -1,17 +1,30 @@
-"""GroupedCommand: a command whose `--help` lists its options under headings."""
+"""GroupedCommand and WholeLines: help that lists options under headings, and commands by their whole sentence."""
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import Any
 
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.registries import CRITERIA
 from n2nsurgery_cli.config_options import metavar_of
 from n2nsurgery_cli.examples import EXAMPLES
 from n2nsurgery_cli.plugin_option import import_given
+
+_WHOLE = "\N{NON-BREAKING HYPHEN}"  # lines break at others
+
+
+class WholeLines(TyperGroup):
+    """A group of commands, each listed with its first sentence, however many lines that takes."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - of the parser that typer brings
+        """Write the commands."""
+        listed = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(1000)) for name, each in listed if each is not None])
 
 
 class GroupedCommand(TyperCommand):
@@ -35,6 +48,10 @@ class GroupedCommand(TyperCommand):
         pieces = (_shown(each) if each.required else f"[{_shown(each)}]" for each in arguments)
         return [self.options_metavar or "", *pieces]
 
+    def get_help(self, ctx: Any) -> str:  # noqa: ANN401
+        """The help as it is printed."""
+        return super().get_help(ctx).replace(_WHOLE, "-")
+
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
         """Write the help of all parameters."""
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -44,7 +61,8 @@ class GroupedCommand(TyperCommand):
                 heading = getattr(parameter, "rich_help_panel", None) or "Options"
                 if parameter.param_type_name == "argument":
                     heading, record = "Arguments", (_shown(parameter), record[1])
-                sections.setdefault(heading, []).append(record)
+                told = re.sub(r" +\[default: (.*)\]$", r"; default: \1", record[1])
+                sections.setdefault(heading, []).append((record[0], told.replace("-", _WHOLE)))
         last = sections.pop("Options", [])
         for heading, records in [*sections.items(), ("Options", last)]:
             if records:

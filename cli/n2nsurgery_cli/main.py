@@ -25,11 +25,13 @@ from n2nsurgery_cli.commands.sweep import sweep
 from n2nsurgery_cli.commands.train import spelled_out, train
 from n2nsurgery_cli.commands.verify import verify
 from n2nsurgery_cli.exits import exit_code_of
-from n2nsurgery_cli.grouped import GroupedCommand
+from n2nsurgery_cli.grouped import GroupedCommand, WholeLines
 from n2nsurgery_cli.plugin_option import takes_plugins
 
 # Plain help: rich markup would triple the time of `--help`, and turn brackets in a model's name into colours.
-app = typer.Typer(name="n2nsurgery", no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    name="n2nsurgery", cls=WholeLines, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
+)
 _COMMANDS = (
     apply, train, evaluate, export, compress, inspect, report, diff, verify, bench, sweep, reproduce, models, doctor,
 )  # fmt: skip

@@ -18,6 +18,7 @@ StoredAs = Literal["fp32", "fp16", "int8", "bf16", "uint8", "other"]
 """What a file can hold: what export chooses from, and the types of foreign files, which stay as they are."""
 
 
+_FILE, _INTEGERS = "The file", "Integers"
 _ALL = 100
 _PERCENT = Range(above=50, most=_ALL)
 
@@ -50,21 +51,32 @@ class ExportConfig:
     """
 
     format: Form = field(
-        default="portable", metadata=option("coded weights, ordinary ones, or codes in standard operators")
+        default="portable", metadata=option("coded weights, ordinary ones, or codes in standard operators", group=_FILE)
     )
-    values: Values = field(default="fp32", metadata=option("what coded weights are stored as"))
+    values: Values = field(default="fp32", metadata=option("what coded weights are stored as", group=_FILE))
     packed: bool = field(
-        default=False, metadata=option("pack exponents of fp32 values: a smaller file that takes longer to load")
+        default=False,
+        metadata=option("pack exponents of fp32 values: a smaller file that takes longer to load", group=_FILE),
     )
     percentile: float = field(
         default=100.0,
-        metadata=option("of calibration values: integer layers cut off what lies beyond", metavar="P", within=_PERCENT),
+        metadata=option(
+            "of calibration values: integer layers cut off what lies beyond",
+            metavar="P",
+            group=_INTEGERS,
+            within=_PERCENT,
+        ),
     )
-    compact: bool = field(default=False, metadata=option("remove channels that are provably constant or unused"))
+    compact: bool = field(
+        default=False, metadata=option("remove channels that are provably constant or unused", group=_FILE)
+    )
     measure: bool = field(
-        default=False, metadata=option("time each layer, sparse against dense, and keep what is faster here")
+        default=False,
+        metadata=option("time each layer, sparse against dense, and keep what is faster here", group=_FILE),
     )
-    report: bool = field(default=False, metadata=option("put a summary of its connectivity into the metadata"))
+    report: bool = field(
+        default=False, metadata=option("put a summary of its connectivity into the metadata", group=_FILE)
+    )
 
     def __post_init__(self) -> None:
         """Raise UsageError for values that are unknown or do not go together."""

@@ -12,6 +12,8 @@ from n2nsurgery_cli import completion, options
 from n2nsurgery_cli.config_options import Given, options_of
 from n2nsurgery_cli.session import session
 
+_INTEGERS = "Integers"
+
 
 @options_of("asked", ExportConfig)
 def export(
@@ -43,17 +45,26 @@ def export(
             help="samples for --values int8, whose layers then compute with integers: inputs by name, a data set, "
             "images, or the run's data",
             show_default=False,
+            rich_help_panel=_INTEGERS,
         ),
     ] = None,
     calibration_samples: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="how many of them; default: all of a file, 512 of a data set", show_default=False
+            metavar="N",
+            help="how many of them; default: all of a file, 512 of a data set",
+            show_default=False,
+            rich_help_panel=_INTEGERS,
         ),
     ] = None,
     data_root: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="where data sets lie; default: $N2NSURGERY_DATA", show_default=False),
+        typer.Option(
+            metavar="DIR",
+            help="where data sets lie; default: $N2NSURGERY_DATA",
+            show_default=False,
+            rich_help_panel=_INTEGERS,
+        ),
     ] = None,
     overwrite: options.Overwrite = False,
     allow_import: options.AllowImport = False,

@@ -9,11 +9,13 @@ import typer
 
 from n2nsurgery.recipe.shipped import PREFIX, about, recipe_file, shipped
 from n2nsurgery_cli import completion, options
-from n2nsurgery_cli.grouped import GroupedCommand
+from n2nsurgery_cli.grouped import GroupedCommand, WholeLines
 from n2nsurgery_cli.plugin_option import takes_plugins
 from n2nsurgery_cli.session import session
 
-recipe = typer.Typer(name="recipe", no_args_is_help=True, rich_markup_mode=None, help="Begin, check, describe recipes.")
+recipe = typer.Typer(
+    name="recipe", cls=WholeLines, no_args_is_help=True, rich_markup_mode=None, help="Begin, check, describe recipes."
+)
 
 
 @recipe.command(cls=GroupedCommand)

@@ -27,7 +27,9 @@ def reproduce(
         str, typer.Option(metavar="smoke|small|paper", help="how large; small is for two CPU cores")
     ] = "small",
     seeds: Annotated[int | None, typer.Option(metavar="N", help="runs behind each mean; default: the scale's")] = None,
-    data: Annotated[Path | None, typer.Option(metavar="DIR", help="where data sets lie")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option("--data-root", "--data", metavar="DIR", help="where data sets lie")
+    ] = None,
     download: Annotated[bool, typer.Option("--download", help="allow fetching data sets")] = False,
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="trainings at a time; default: one on each GPU, or one on the CPU")
@@ -61,7 +63,7 @@ def reproduce(
         if name is not None:
             folder = output or REPRODUCTIONS / f"{EXPERIMENTS.canonical(name)}-{scale}"
             config = ExperimentConfig(
-                folder=folder, scale=scale, seed=seed, seeds=seeds, data=data, download=download,  # type: ignore[arg-type]  # run checks
+                folder=folder, scale=scale, seed=seed, seeds=seeds, data=data_root, download=download,  # type: ignore[arg-type]  # run checks
                 device=device, workers=workers, only=tuple(only or ()), finished=finished,
                 progress=progress,
             )  # fmt: skip

@@ -35,14 +35,22 @@ _SUMS = (
 )
 
 
+GRAPH = "The graph"
+"""The heading of these options in the help of a command."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class GraphOptions:
     """What stands behind a conductance; raises UnknownNameError, with the field, for an unknown rule."""
 
-    conductance: WeightRule = field(default="l1", metadata=option("what the weights between two channels add up to"))
-    identity: IdentityRule = field(default="edges", metadata=option("whether shortcuts without weights make edges"))
+    conductance: WeightRule = field(
+        default="l1", metadata=option("what the weights between two channels add up to", group=GRAPH)
+    )
+    identity: IdentityRule = field(
+        default="edges", metadata=option("whether shortcuts without weights make edges", group=GRAPH)
+    )
     batchnorm: BatchNormRule = field(
-        default="folded", metadata=option("whether BatchNorm scales the weights before it")
+        default="folded", metadata=option("whether BatchNorm scales the weights before it", group=GRAPH)
     )
 
     def __post_init__(self) -> None:

@@ -9,7 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-from n2nsurgery.connectivity.graph.graph_options import MAX_NODES, BatchNormRule, GraphOptions, IdentityRule, WeightRule
+from n2nsurgery.connectivity.graph.graph_options import (
+    GRAPH,
+    MAX_NODES,
+    BatchNormRule,
+    GraphOptions,
+    IdentityRule,
+    WeightRule,
+)
 from n2nsurgery.core.config.options import Range, option
 
 
@@ -30,7 +37,8 @@ class ReportConfig(GraphOptions):
     """
 
     max_nodes: int = field(
-        default=MAX_NODES, metadata=option("largest channel graph to build", metavar="N", within=Range(least=1))
+        default=MAX_NODES,
+        metadata=option("largest channel graph to build", metavar="N", group=GRAPH, within=Range(least=1)),
     )
 
     @property

@@ -39,7 +39,11 @@ class RamanujanGap:
                 ),
             },
             columns={
-                "gap": Column(values=gaps, unit="", meaning="Ramanujan gap; None for a layer with at most one connection for each channel"),
+                "gap": Column(
+                    values=gaps,
+                    unit="",
+                    meaning="Ramanujan gap; None for a layer with at most one connection for each channel",
+                ),
                 "sigma_2": Column(values=sigmas, unit="", meaning="Second singular value of the 0/1 matrix"),
             },
         )

@@ -49,7 +49,7 @@ class TrainRequest(RecipeOptions):
     timeout: float | None = field(
         default=None,
         metadata=option(
-            "give up a process of several that does not answer; default: 1800",
+            "end the run where one of its processes does not answer for so long; default: 1800",
             metavar="SECONDS",
             group=_PROCESSES,
             within=Range(above=0),

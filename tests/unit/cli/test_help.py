@@ -26,11 +26,31 @@ def test_every_command_says_in_one_whole_line_what_it_does(program):
     assert "..." not in listed
 
 
+def test_in_a_narrow_terminal_the_line_is_broken_between_words_and_not_cut(program, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    for path in ((), ("recipe",)):
+        listed = program(*path, "--help").stdout.partition("Commands:")[2]
+        assert "..." not in listed
+        assert max(map(len, listed.splitlines())) <= 60
+    assert "default: one-to-one" in " ".join(program("apply", "--help").stdout.split())
+
+
+def test_defaults_are_told_in_one_way_and_only_where_there_is_one(program):
+    for name in COMMANDS:
+        shown = " ".join(program(name, "--help").stdout.split())
+        assert "[default" not in shown
+        assert "default: --" not in shown
+
+
 @pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
 def test_an_example_is_a_command_line_that_is_understood(line):
     program, name, *arguments = shlex.split(line)
     assert program == "n2nsurgery"
-    COMMANDS[name].make_context(name, spelled_out(arguments))  # raises where an option or a value is not known
+    command = COMMANDS[name]
+    if hasattr(command, "commands"):
+        name, *arguments = arguments
+        command = command.commands[name]
+    command.make_context(name, spelled_out(arguments))  # raises where an option or a value is not known
 
 
 def test_examples_stand_below_the_options_as_they_are_typed(program):
