@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import multiprocessing
+import runpy
 from pathlib import Path
 
 import pytest
@@ -19,17 +19,41 @@ TINY = ("--set", "model.name=cifar-tiny-resnet", "--set", "train.epochs=1", "--s
         "--set", "data.validation=32", "--set", "data.test=32")  # fmt: skip
 
 
+PROGRAM = """
+import os, sys
+
+for stream, path in ((1, output), (2, errors)):
+    os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), stream)
+sys.argv = ["n2nsurgery", *arguments]
+from n2nsurgery_cli.main import main
+
+try:
+    main()
+finally:
+    sys.stdout.flush()
+"""
+LOADED = [
+    *(f"n2nsurgery.pipelines.{name}" for name in ("prune.apply", "training.train", "deploy.export")),
+    *("torch._dynamo", "torch.export", "onnxscript", "onnxruntime"),
+]
+
+
 def both(here, one, other):
-    """Exit codes and messages of two command lines that are started together."""
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "n2nsurgery", *arguments], cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True,
+    """Exit codes, outputs and messages of two command lines that are started together, in processes of their own."""
+    processes = multiprocessing.get_context("forkserver")  # torch is loaded once, and each process begins as a copy
+    processes.set_forkserver_preload(LOADED)
+    (here / "program.py").write_text(PROGRAM)
+    started = []
+    for name, arguments in (("one", one), ("other", other)):
+        files = {"output": str(here / f".{name}.out"), "errors": str(here / f".{name}.err")}
+        process = processes.Process(
+            target=runpy.run_path, args=(str(here / "program.py"), {"arguments": arguments, **files})
         )
-        for arguments in (one, other)
-    ]  # fmt: skip
-    ended = [process.communicate(timeout=500) for process in started]
-    return [(process.returncode, *said) for process, said in zip(started, ended, strict=True)]
+        process.start()
+        started.append((process, *(Path(file) for file in files.values())))
+    for process, *_ in started:
+        process.join(500)
+    return [(process.exitcode, output.read_text(), errors.read_text()) for process, output, errors in started]
 
 
 def hidden(here):
