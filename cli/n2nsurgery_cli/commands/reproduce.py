@@ -59,7 +59,7 @@ def reproduce(
         from n2nsurgery.experiments.paper.reproduce import REPRODUCTIONS, run
         from n2nsurgery.experiments.paper.reproduction import EXPERIMENTS, ExperimentConfig
 
-        names = EXPERIMENTS.names()
+        listed = [{"name": each, "about": about} for each, about in EXPERIMENTS.summaries().items()]
         if name is not None:
             folder = output or REPRODUCTIONS / f"{EXPERIMENTS.canonical(name)}-{scale}"
             config = ExperimentConfig(
@@ -73,6 +73,6 @@ def reproduce(
     from n2nsurgery_cli.console.reproduction import draw_names, draw_reproduction
 
     if name is None:
-        show({"experiments": list(names)}, draw_names, as_json=json, quiet=quiet)
+        show({"experiments": listed}, draw_names, as_json=json, quiet=quiet)
     else:
         show(outcome, draw_reproduction, as_json=json, quiet=quiet)

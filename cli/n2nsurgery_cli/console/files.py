@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from n2nsurgery_cli.console.output import Document, counted, size_text
-from n2nsurgery_cli.console.tables import draw_facts, draw_table, draw_warning
+from n2nsurgery_cli.console.tables import draw_facts, draw_line, draw_table, draw_warning
 
 _MOST_REASONS = 5
 
@@ -135,19 +135,22 @@ def draw_bench(console: Console, document: Document) -> None:
     """Latency, ratio, loading and size of one file or two."""
     sides = [side for side in (document["model"], document["other"]) if side is not None]
     settings = document["settings"]
-    where = f"{settings['device']}, {settings['threads'] or 'all'} threads, batch {settings['batch']}"
+    threads = counted(settings["threads"], "thread") if settings["threads"] else "all threads"
+    where = f"{settings['device']}, {threads}, batch {settings['batch']}"
     title = f"ONNX Runtime {document['onnxruntime']}, {where}, {document['rounds']} rounds"
     rows = zip(*(_side(side) for side in sides), strict=True)
     names = ("latency, median", "latency, quartiles", "load", "first run", "memory, resident", "memory, peak", "size")
-    columns = ("", *(f"{Path(side['path']).name}{' with library' if side['libraries'] else ''}" for side in sides))
-    draw_table(console, title, columns, [(name, *row) for name, row in zip(names, rows, strict=True)])
+    called = [f"{Path(side['path']).name}{' with library' if side['libraries'] else ''}" for side in sides]
+    draw_table(console, title, ("", *called), [(name, *row) for name, row in zip(names, rows, strict=True)])
     if document["ratio"] is not None:
         low, middle, high = document["ratio"]
-        console.print(Text(f"the first is {middle:.2f} times as fast (quartiles {low:.2f} to {high:.2f})"))
-    for side in sides:
+        one, other = called
+        quartiles = f"quartiles {low:.2f} to {high:.2f}"
+        draw_line(console, f"{one} is {middle:.2f} times as fast as {other} ({quartiles})")
+    for name, side in zip(called, sides, strict=True):
         layers = [(layer["name"], layer["operator"], f"{layer['seconds'] * 1e3:.3f}") for layer in side["layers"]]
         if layers:
-            draw_table(console, Path(side["path"]).name, ("layer", "operator", "ms"), layers)
+            draw_table(console, name, ("layer", "operator", "ms"), layers)
 
 
 def _side(side: Document) -> tuple[str, ...]:

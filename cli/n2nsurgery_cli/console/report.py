@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from n2nsurgery_cli.console.output import Document
-from n2nsurgery_cli.console.tables import SEVERITIES, draw_facts, draw_line, draw_table, plain
+from n2nsurgery_cli.console.tables import SEVERITIES, draw_facts, draw_grid, draw_line, draw_table, plain
 
 QUANTITIES = {
     "density": ("effective-density", "direct"),
@@ -31,14 +30,14 @@ def draw_report(console: Console, document: Document) -> None:
     console.print(plain(document["headline"], "bold"))
     draw_facts(console, {"network": _origin(document["subject"]), "reference": _origin(document["reference"])})
     console.print()
-    findings = Table.grid(padding=(0, 2))
+    findings = []
     for finding in document["findings"]:
         severity = finding["severity"]
         text = Text.assemble((f"{finding['topic']}: ", "bold"), plain(finding["sentence"]))
         if finding["remedy"]:
             text.append_text(plain(f"\n{finding['remedy']}", "dim"))
-        findings.add_row(Text(severity, style=SEVERITIES[severity]), text)
-    console.print(findings)
+        findings.append((Text(severity, style=SEVERITIES[severity]), text))
+    draw_grid(console, findings)
     rows = [
         (title, _number(found["value"]), _number(found["reference"]), _number(found["without_skips"]))
         for title, (metric, name) in QUANTITIES.items()
@@ -117,7 +116,10 @@ def draw_diff(console: Console, document: Document) -> None:
 
 
 def _origin(named: Document) -> str:
-    return f"{named['name']} ({named['origin']})" if named["origin"] else str(named["name"])
+    name, origin = str(named["name"]), str(named["origin"] or "")
+    if origin.endswith(f" {name}"):
+        return origin
+    return f"{name} ({origin})" if origin else name
 
 
 def _number(value: float | None) -> str:

@@ -8,13 +8,12 @@ from rich.console import Console
 from rich.text import Text
 
 from n2nsurgery_cli.console.output import Document, counted
-from n2nsurgery_cli.console.tables import SEVERITIES, draw_line, draw_table
+from n2nsurgery_cli.console.tables import SEVERITIES, draw_facts, draw_line, draw_table
 
 
 def draw_names(console: Console, document: Document) -> None:
-    """The experiments there are."""
-    for name in document["experiments"]:
-        console.print(Text(name))
+    """The experiments there are, one a line, each with what it is about."""
+    draw_facts(console, {row["name"]: row["about"] for row in document["experiments"]})
 
 
 def draw_reproduction(console: Console, document: Document) -> None:

@@ -41,7 +41,11 @@ def draw_warning(console: Console, text: str) -> None:
 
 def draw_facts(console: Console, facts: Mapping[str, object]) -> None:
     """Names and values, one pair a line."""
-    rows = [(plain(name, "bold"), plain(value)) for name, value in facts.items()]
+    draw_grid(console, [(plain(name, "bold"), plain(value)) for name, value in facts.items()])
+
+
+def draw_grid(console: Console, rows: Sequence[tuple[Text, ...]]) -> None:
+    """Rows of cells, without lines or heads."""
     table = Table.grid(padding=(0, 2))
     for cells in zip(*rows, strict=True):
         table.add_column(min_width=_longest_word(cells))

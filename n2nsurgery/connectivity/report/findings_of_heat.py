@@ -14,6 +14,8 @@ from n2nsurgery.connectivity.measures.measurement import Quantity
 from n2nsurgery.connectivity.report.findings import Evidence, Finding, Severity, percent, times
 from n2nsurgery.connectivity.report.layer_table import IDENTITY, LAYER
 
+LEVEL = 1.2
+"""Times as long as the reference below which both are said to settle about as fast."""
 SLOW, VERY_SLOW, HOPELESS = 2, 10, 100
 """Times as long as the reference: worth a notice, a warning, severe."""
 FEW = 0.01
@@ -65,14 +67,18 @@ def saturation(evidence: Evidence) -> Finding:
         sentence = "In one of both networks no heat flows, so that there is nothing to compare."
         return Finding(severity="notice", topic="Heat", sentence=sentence, evidence=shown)
     severity = _severity_of_delay(evidence, ratio)
-    clause = f"heat takes {times(ratio)} times as long as in the reference"
+    if severity == "good":
+        clause = f"heat settles in {times(ratio)} times the reference's time"
+        sentence = f"H{clause[1:]}."
+        clause = clause if ratio >= LEVEL else "heat settles about as fast as in the reference"
+    else:
+        clause = f"heat takes {times(ratio)} times as long as in the reference"
+        sentence = f"H{clause[1:]} to settle, {_reason(evidence, ratio, lost)}."
     return Finding(
         severity=severity,
         topic="Heat",
-        sentence=f"H{clause[1:]} to settle, {_reason(evidence, ratio, lost)}."
-        if severity != "good"
-        else f"Heat settles in {times(ratio)} times the reference's time.",
-        clause=clause if severity != "good" else "heat settles about as fast as in the reference",
+        sentence=sentence,
+        clause=clause,
         evidence=shown,
         remedy="Skips that lead over slow layers shorten the way (--skip n2n)." if ratio >= VERY_SLOW else "",
     )

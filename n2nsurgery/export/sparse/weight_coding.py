@@ -200,7 +200,7 @@ def _rejection(initializer: ir.Value, array: NDArray[np.generic], values: Values
     if initializer.is_graph_input() or initializer.is_graph_output():
         return "is an input or output of the model"
     if array.size < MIN_PLACES:
-        return f"has {array.size} weights; fewer than {MIN_PLACES} are not worth coding"
+        return f"has fewer than {MIN_PLACES} weights, which are not worth coding"
     if array.size > MAX_NUMEL:
         return f"has {array.size} places; codes count up to {MAX_NUMEL}"
     return unfit(array, values)

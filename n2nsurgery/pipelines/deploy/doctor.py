@@ -93,7 +93,7 @@ def _installed(package: str) -> str | None:
 
 def _devices() -> tuple[str, ...]:
     """The CPU and every CUDA device, named as `--device` takes them."""
-    cpu = f"cpu ({os.cpu_count()} cores, {torch.get_num_threads()} threads used by torch)"
+    cpu = f"cpu (cores: {os.cpu_count()}, threads of torch: {torch.get_num_threads()})"
     properties = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
     return (cpu, *(f"cuda:{i} ({p.name}, {p.total_memory / 1e9:.0f} GB)" for i, p in enumerate(properties)))
 

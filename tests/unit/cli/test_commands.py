@@ -180,7 +180,7 @@ def test_bench_shows_both_files_and_the_ratio(program, pipeline, outcome):
     pipeline("bench", lambda *values, **options: (calls.append((values, options)), outcome(document=BENCHED))[1])
     line = "m.onnx --against dense.onnx --library lib.so --threads 2 --batch 8 --provider cpu --seconds 1 --layers"
     shown = program("bench", *line.split()).stdout
-    times = ("11.00 ms", "10.00 to 12.00 ms", "6.40 times as fast", "1.500")
+    times = ("11.00 ms", "10.00 to 12.00 ms", "m.onnx with library is 6.40 times as fast as dense.onnx", "1.500")
     for text in (*times, "54 MB", "unknown", "m.onnx with library"):
         assert text in shown
     options = {"device": "cpu", "threads": 2, "batch": 8, "seconds": 1.0, "layers": True, "progress": SILENT}
@@ -192,6 +192,14 @@ def test_models_prints_one_name_a_line(program, monkeypatch):
     assert program("models").stdout == "resnet18\nresnet50\nvgg19\n"
     assert program("models", "resnet*").stdout == "resnet18\nresnet50\n"
     assert json.loads(program("models", "re:50$", "--json").stdout) == {"models": ["resnet50"]}
+
+
+def test_reproduce_lists_experiments_one_a_line_with_what_they_are_about(program):
+    lines = program("reproduce").stdout.splitlines()
+    assert any(line.startswith("table2 ") and line.endswith("pruned ResNet50 on ImageNet.") for line in lines)
+    listed = json.loads(program("reproduce", "--json").stdout)["experiments"]
+    assert [line.split()[0] for line in lines] == [row["name"] for row in listed]
+    assert all(row["about"] for row in listed)
 
 
 def test_a_pattern_that_matches_no_model_names_the_nearest(program, monkeypatch):

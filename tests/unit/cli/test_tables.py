@@ -6,9 +6,10 @@ import io
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from n2nsurgery_cli.console import tables
-from n2nsurgery_cli.console.tables import draw_facts, draw_line, draw_table, draw_warning, stdout_console
+from n2nsurgery_cli.console.tables import draw_facts, draw_grid, draw_line, draw_table, draw_warning, stdout_console
 
 NAME = "encoder.layers.encoder_layer_11.self_attention.out_proj.weight"
 REASON = "it runs only in the branch that no input of this shape takes, so nothing can be said of its channels"
@@ -53,6 +54,11 @@ def test_in_a_pipe_a_row_is_one_line(piped):
     assert [line.split()[0] for line in lines if line.split()[:1] in ([NAME], ["fc"])] == [NAME, "fc"]
     assert any(NAME in line and line.rstrip().endswith(REASON) for line in lines)
     assert max(map(len, lines)) < 300  # as wide as what is in it
+
+
+def test_in_a_pipe_a_finding_is_one_line_without_blanks_at_its_end(piped):
+    draw_grid(stdout_console(), [(Text("notice"), Text("a " * 200 + "end")), (Text("good"), Text("short"))])
+    assert piped.readouterr().out.splitlines() == ["notice  " + "a " * 200 + "end", "good    short"]
 
 
 def test_in_a_pipe_no_line_ends_in_blanks(piped):

@@ -27,8 +27,9 @@ class Network(nn.Module):
         return self.head(torch.relu(self.body(a) + a).flatten(2).mT)
 
 
-@pytest.mark.usefixtures("isa")
-def test_an_exported_model_is_the_same_with_and_without_the_library(make_session, tmp_path):
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """The file, and a batch for it."""
     generator = torch.Generator().manual_seed(0)
     network = Network().eval()
     masks = {}
@@ -37,10 +38,15 @@ def test_an_exported_model_is_the_same_with_and_without_the_library(make_session
         if weight.dim() > 1:
             masks[name] = torch.rand(weight.shape, generator=generator) < 0.1
             weight.data.mul_(masks[name])
-    path = tmp_path / "model.onnx"
+    path = tmp_path_factory.mktemp("exported") / "model.onnx"
     x = torch.randn(2, 6, 16, 16, generator=generator)
     export_module(network, (x,), ("x",), path=path, metadata={}, masks=masks)
+    return path, x
 
+
+@pytest.mark.usefixtures("isa")
+def test_an_exported_model_is_the_same_with_and_without_the_library(make_session, exported):
+    path, x = exported
     assert any(node.op_type.startswith("Sparse") for node in onnx.load(path).graph.node)
     stock = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     sparse = make_session(path.read_bytes())
