@@ -5,7 +5,7 @@ Weight normalization (Salimans and Kingma 2016) and spectral normalization (Miya
     w = g v / ||v||        w = W / sigma(W)
 
 so that an entry of w is zero exactly where that of v or W is: a mask on the parameter is one on the weight that is
-used. Other parametrizations mix entries.
+used. Other parametrizations mix entries. Layers that make another weight of theirs in forward are in `made_weight`.
 
 Where v keeps nothing of a row, or W nothing at all, torch divides zero by zero. `keep_zeros` makes that zero.
 """
@@ -20,6 +20,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import _SpectralNorm, _WeightNorm
 
 from n2nsurgery.core.outputs import evaluation_mode
+from n2nsurgery.graph.made_weight import keep_zeros_made, use_as_it_is, used_made
 
 _LIST = "parametrizations.weight"
 
@@ -67,7 +68,8 @@ def is_made_of_one(layer: nn.Module) -> bool:
 
 
 def keep_zeros(root: nn.Module) -> None:
-    """Let every weight below `root` that is made of one parameter stay zero where that keeps nothing; in place."""
+    """Let every weight below `root` that is made of one parameter be zero where that keeps nothing; in place."""
+    keep_zeros_made(root)
     for part in root.modules():
         if isinstance(part, parametrize.ParametrizationList):
             for each in part.children():
@@ -78,7 +80,8 @@ def used_weight(root: nn.Module, name: str) -> Tensor | None:
     """The weight that is made of the parameter `name` of `root`, detached; None where nothing is made of it."""
     path, made, _ = f".{name}".rpartition(f".{_LIST}.")
     if not made:
-        return None
+        path, _, attribute = name.rpartition(".")
+        return used_made(root.get_submodule(path)) if attribute == "weight" else None
     layer: Any = root.get_submodule(path[1:])
     with evaluation_mode(layer), torch.no_grad():  # an iteration towards sigma is one of training
         weight: Tensor = layer.weight
@@ -87,13 +90,14 @@ def used_weight(root: nn.Module, name: str) -> Tensor | None:
 
 @torch.no_grad()
 def plain_weights(root: nn.Module) -> dict[str, str]:
-    """Put what parametrizations below `root` compute in place of what they compute it from; in place.
+    """Put the weights that layers below `root` compute in place of what they compute them from; in place.
 
     Returns the names of the parameters with the zeros of weights, with the names that those weights have now. `root` is
     in eval mode. Torch's own `remove_parametrizations` changes a class that copies share with their original.
     """
     names: dict[str, str] = {}
     for path, part in list(root.named_modules()):
+        use_as_it_is(part)
         if not parametrize.is_parametrized(part):
             continue
         found = holder_of(part)

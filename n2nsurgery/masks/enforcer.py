@@ -31,6 +31,7 @@ from torch.utils.hooks import RemovableHandle
 
 from n2nsurgery.core.errors import UsageError, VerificationError
 from n2nsurgery.core.names import listed, unknown
+from n2nsurgery.masks.made_weights import prune_made
 from n2nsurgery.masks.shards import is_sharded, local_part, shard_like
 
 _LIVE: weakref.WeakSet[MaskEnforcer] = weakref.WeakSet()
@@ -216,6 +217,7 @@ class MaskEnforcer:
             handle.remove()
         self._parameters = parameters
         _LIVE.add(self) if parameters else _LIVE.discard(self)
+        prune_made(self._root(), self.masks if parameters else dict.fromkeys(self.masks))
         for name, parameter in parameters.items():
             self._gradient_masks[name].lay_out(parameter)
         hooked = {} if self._suspended else {name: p for name, p in parameters.items() if not is_sharded(p)}

@@ -23,6 +23,7 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.validation import require
 from n2nsurgery.masks.attachment import apply_masks, enforcer_of
 from n2nsurgery.masks.enforcer import MaskEnforcer
+from n2nsurgery.masks.made_weights import pruned_entries
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.skips.kinds.n2n import N2NSkip
 from n2nsurgery.skips.kinds.residual import ResSkip
@@ -196,13 +197,15 @@ def _masks_of(module: nn.Module, masks: Mapping[str, Tensor] | None) -> Mapping[
 
 
 def _shared(module: nn.Module) -> dict[int, Any]:
-    """What a deepcopy shall take as it is: parameters, buffers; and nothing in place of the enforcer."""
+    """What a deepcopy shall take as it is: parameters, buffers, the enforcer and the entries that it prunes."""
     memo: dict[int, Any] = {id(p): p for p in module.parameters()}
     memo |= {id(b): b for b in module.buffers()}
     for child in module.modules():
         enforcer = enforcer_of(child)
         if enforcer is not None:
             memo[id(enforcer)] = enforcer
+        if (entries := pruned_entries(child)) is not None:
+            memo[id(entries)] = entries
     return memo
 
 

@@ -249,6 +249,7 @@ _MODELS: Mapping[str, tuple[Callable[[], nn.Module], Callable[[], Inputs]]] = Ma
         "lstm": (lambda: _Recurrent(nn.LSTM), _tokens),
         "gru": (lambda: _Recurrent(nn.GRU), _tokens),
         "weight-standardized": (_standardized, _image),
+        "orthogonal": (lambda: _normalized(parametrizations.orthogonal), _vector),
         "weight-norm": (lambda: _normalized(parametrizations.weight_norm), _vector),
         "spectral-norm": (lambda: _normalized(parametrizations.spectral_norm), _vector),
         "autograd-function": (_AutogradFunction, _vector),

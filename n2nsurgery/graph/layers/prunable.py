@@ -2,8 +2,8 @@
 
 Those are the weights of convolutions and linear maps, of attention, of recurrent and bilinear layers, and of every
 product with a parameter. Tables in which rows are looked up are none, tied ones included. Where a layer multiplies with
-a weight that it computes first, the parameter is one that has the zeros of that weight (see `used_weight`); where none
-has them (a standardized one), masks on the parameter would not prune what is used.
+a weight that it computes first, the parameter is one that has the zeros of that weight (see `used_weight`), or gives it
+its zeros once it is pruned (see `made_weight`). Where there is none, masks would not prune what is used.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from n2nsurgery.graph.layers.layer_graph import LeftDense, Operator, PrunableWeight, WeightedLayer
+from n2nsurgery.graph.made_weight import makes_its_weight
 from n2nsurgery.graph.tracing.leaves import computes_its_weight, is_matrix_layer
 from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.graph.tracing.weight_uses import Product
@@ -59,7 +60,7 @@ def _left(trace: Trace, found: Mapping[str, PrunableWeight]) -> Iterator[tuple[s
     for path, child in trace.module.named_modules():
         if computes_its_weight(child):
             name = canonical[id(_own_holder(child))]
-            if name not in trace.weight_uses:
+            if name not in trace.weight_uses and not makes_its_weight(child):
                 yield name, _COMPUTED
         if isinstance(child, parametrize.ParametrizationList):
             kinds = ", ".join(type(each).__name__.lstrip("_") for each in child)

@@ -64,7 +64,7 @@ def test_a_served_model_is_exported_and_compared():
 
 
 def test_what_cannot_be_pruned_is_a_row_with_the_reason():
-    row = probe("own:weight-standardized", export=False)
+    row = probe("own:orthogonal", export=False)
     assert row.outcome == "refused"
     assert "has no weight that can be pruned" in row.reason
     assert (row.places, row.gates, row.parity) == (None, None, None)

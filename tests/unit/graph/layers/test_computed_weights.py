@@ -11,16 +11,16 @@ from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import trace
 
 
-def test_a_weight_that_is_computed_first_is_kept_dense():
-    class Standardized(nn.Conv2d):
+def test_a_weight_that_is_computed_from_more_than_itself_is_kept_dense():
+    class Modulated(nn.Conv2d):
         def forward(self, x: Tensor) -> Tensor:
-            return F.conv2d(x, self.weight - self.weight.mean((1, 2, 3), keepdim=True))
+            return F.conv2d(x, self.weight * x.mean())
 
     class Scaled(nn.Module):
         def forward(self, weight: Tensor) -> Tensor:
             return weight * 0.5
 
-    model = nn.Sequential(Standardized(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3))
+    model = nn.Sequential(Modulated(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3))
     parametrize.register_parametrization(model[2], "weight", Scaled())
     graph = layer_graph(trace(model, [torch.zeros(2, 3, 8, 8)]))
     assert [weight.name for weight in graph.weights] == ["4.weight"]
