@@ -18,23 +18,36 @@ using n2n::Int8Block;
 using n2n::Int8Job;
 using n2n::Stretch;
 
+// Most stretches are rows of a few pixels: a call of memcpy would take longer than what it copies.
+inline __attribute__((always_inline)) void copy_few(uint8_t* target, const uint8_t* source, int64_t count) {
+  const auto copy = [&](auto whole) {
+    constexpr int64_t kStep = sizeof(whole);
+    for (int64_t i = 0; i + kStep < count; i += kStep) std::memcpy(target + i, source + i, kStep);
+    std::memcpy(target + count - kStep, source + count - kStep, kStep);  // may copy some again
+  };
+  if (count >= 16) return copy(std::array<uint8_t, 16>{});
+  if (count >= 8) return copy(std::array<uint8_t, 8>{});
+  if (count >= 4) return copy(std::array<uint8_t, 4>{});
+  for (int64_t i = 0; i < count; ++i) target[i] = source[i];
+}
+
 // Copies the stretches of one output out of a line of results, or the residual's into it.
 template <bool Out, class Results>
 void copy_stretches(const Int8Job& job, Results* results, uint8_t* line) {
   for (int64_t i = 0; i < job.stretch_count; ++i) {
     const Stretch& stretch = job.stretches[i];
     if constexpr (Out) {
-      std::memcpy(results + stretch.to, line + stretch.from, static_cast<size_t>(stretch.count));
+      copy_few(results + stretch.to, line + stretch.from, stretch.count);
     } else {
-      std::memcpy(line + stretch.from, results + stretch.to, static_cast<size_t>(stretch.count));
+      copy_few(line + stretch.from, results + stretch.to, stretch.count);
     }
   }
 }
 
 // Sums become what they and the residual's levels add up to, less the zero.
 template <int Vectors>
-void add_residual(const Int8Job& job, Int8Simd::Reg (&sums)[Vectors], Int8Simd::Floats multiplier,
-                  const uint8_t* residual) {
+inline __attribute__((always_inline)) void add_residual(const Int8Job& job, Int8Simd::Reg (&sums)[Vectors],
+                                                        Int8Simd::Floats multiplier, const uint8_t* residual) {
   const auto low = Int8Simd::floats(static_cast<float>(-job.zero));
   const auto high = Int8Simd::floats(static_cast<float>(255 - job.zero));
   const auto own = Int8Simd::floats(job.sum.own);
