@@ -15,8 +15,8 @@ import n2nsurgery
 
 READ = """
 import sys, torch
-module = torch.load(sys.argv[1], weights_only=False)
-torch.save(module(torch.load(sys.argv[2])).detach(), sys.argv[3])
+for module, inputs, outputs in zip(*[iter(sys.argv[1:])] * 3):
+    torch.save(torch.load(module, weights_only=False)(torch.load(inputs)).detach(), outputs)
 """
 
 
@@ -45,19 +45,21 @@ def pickled(module):
     return torch.load(buffer, weights_only=False)
 
 
-@pytest.mark.parametrize("engine", ["hooks", "rewrite"])
-def test_another_process_computes_the_same_with_a_module_that_was_saved_whole(tmp_path, engine):
-    pruned = pruned_network(engine)
-    assert pruned.plan.skips
+def test_another_process_computes_the_same_with_a_module_that_was_saved_whole(tmp_path):
     inputs = torch.randn(5, 12)
-    torch.save(pruned.module.eval(), tmp_path / "module.pt")
     torch.save(inputs, tmp_path / "inputs.pt")
-    paths = [tmp_path / name for name in ("module.pt", "inputs.pt", "outputs.pt")]
+    networks = {engine: pruned_network(engine) for engine in ("hooks", "rewrite")}
+    paths = []
+    for engine, pruned in networks.items():
+        assert pruned.plan.skips
+        torch.save(pruned.module.eval(), tmp_path / f"{engine}.pt")
+        paths += [tmp_path / name for name in (f"{engine}.pt", "inputs.pt", f"{engine}-outputs.pt")]
     # With hooks the class of the model is the user's own, which the other process has to be able to import.
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{READ}"
     subprocess.run([sys.executable, "-c", code, *map(str, paths)], check=True)
-    # The same kernels on the same processor: to the bit.
-    assert torch.equal(torch.load(tmp_path / "outputs.pt"), pruned.module(inputs))
+    for engine, pruned in networks.items():
+        # The same kernels on the same processor: to the bit.
+        assert torch.equal(torch.load(tmp_path / f"{engine}-outputs.pt"), pruned.module(inputs))
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -234,6 +234,9 @@ def test_the_page_can_be_printed(pruned, tmp_path):
     browse(path, tmp_path / "profile", DARK, "--no-pdf-header-footer", f"--print-to-pdf={paper}")
     assert paper.read_bytes().startswith(b"%PDF")
     assert paper.stat().st_size > 30_000
+    on_paper = path.read_text(encoding="utf-8").partition("@media print")[2]
+    # With buttons in them, heads stand on the first sheet alone.
+    assert ".layers thead button { display: contents; }" in on_paper
     if (converter := shutil.which("pdftoppm")) is None:
         return
     subprocess.run([converter, "-r", "40", "-png", paper, tmp_path / "sheet"], check=True)

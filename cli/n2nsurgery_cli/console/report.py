@@ -116,10 +116,7 @@ def draw_diff(console: Console, document: Document) -> None:
 
 
 def _origin(named: Document) -> str:
-    name, origin = str(named["name"]), str(named["origin"] or "")
-    if origin.endswith(f" {name}"):
-        return origin
-    return f"{name} ({origin})" if origin else name
+    return f"{named['name']} ({named['origin']})" if named["origin"] else str(named["name"])
 
 
 def _number(value: float | None) -> str:

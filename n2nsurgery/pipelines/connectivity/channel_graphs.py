@@ -60,15 +60,15 @@ def subject_of(  # noqa: PLR0913 - every argument is an option of the command
         network, notes = _of_bundle(bundle_of(given, example_inputs, seed)), ()
     elif Path(given).suffix == ".onnx":
         progress(f"reading {given}", 0.2)
-        origin, network = Origin(name=name_of(given), origin=f"onnx {given}"), channel_network_of_onnx(Path(given))
+        origin, network = _origin("onnx", given), channel_network_of_onnx(Path(given))
         notes = (_FOLDED,) if options.batchnorm == "ignored" else ()
     elif Path(given).is_dir():
         progress(f"loading {given}", 0.2)
-        origin = Origin(name=name_of(given), origin=f"artifact {given}")
+        origin = _origin("artifact", given)
         network, notes = _of_pruned(load(given, allow_import=allow_import, last=last))
     else:
         progress(f"building {given}", 0.2)
-        origin = Origin(name=name_of(given), origin=f"model {given}")
+        origin = _origin("model", given)
         network = _of_bundle(resolve_model(str(given), num_classes=num_classes, input_size=input_size, seed=seed))
         notes = ()
     return _subject(origin, network, options, notes, max_nodes)
@@ -88,6 +88,12 @@ def require_network(given: object) -> None:
 def name_of(model: str | Path) -> str:
     """What a network is called: its name, or that of its folder or file."""
     return Path(model).name or str(model)
+
+
+def _origin(kind: str, given: str | Path) -> Origin:
+    """A name, and of what kind it is; where that lies, unless the name says it all."""
+    name = name_of(given)
+    return Origin(name=name, origin=kind if name == str(given) else f"{kind} {given}")
 
 
 def _subject(

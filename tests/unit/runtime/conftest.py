@@ -49,6 +49,7 @@ def make_session(library: Path) -> SessionMaker:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait let others work
         options.register_custom_ops_library(str(library))
         serialised = model.model() if isinstance(model, Node) else model
         return onnxruntime.InferenceSession(serialised, options, providers=["CPUExecutionProvider"])

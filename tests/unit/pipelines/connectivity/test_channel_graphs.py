@@ -224,7 +224,7 @@ def test_every_kind_of_origin_gives_the_same_graph(networks, tmp_path):
     assert loaded.origin == Origin(name="artifact", origin=f"artifact {folder}")
     assert differences(subject_of(pruned).graph, loaded.graph, 0) == []
     dense = subject_of("mlp")
-    assert dense.origin == Origin(name="mlp", origin="model mlp")
+    assert dense.origin == Origin(name="mlp", origin="model")
     assert dense.graph.nodes == loaded.graph.nodes
     assert [block.edges for block in dense.graph.blocks] == [block.edges for block in loaded.dense.blocks]
     assert differences(dense.graph, dense.dense, 0) == []
