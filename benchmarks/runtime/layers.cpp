@@ -9,49 +9,18 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "executor.h"
+#include "measuring.h"
 #include "plan.h"
 #include "processor.h"
 
 using namespace n2n;
 
 namespace {
-
-// CPU time of the thread: other work on the machine does not count.
-double now() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-SparseWeights random_weights(const WeightShape& shape, double density, bool block4, std::mt19937& random) {
-  std::uniform_real_distribution<float> uniform;
-  std::normal_distribution<float> normal;
-  const int64_t row = shape.inputs * shape.taps;
-  std::vector<uint8_t> bits(static_cast<size_t>((shape.outputs * row + 7) / 8));
-  std::vector<float> values;
-  std::vector<uint8_t> present(static_cast<size_t>(row));
-  for (int64_t o = 0; o < shape.outputs; ++o) {
-    if (!block4 || o % 4 == 0) for (auto& p : present) p = uniform(random) < density;
-    for (int64_t i = 0; i < row; ++i) {
-      if (!present[i]) continue;
-      bits[(o * row + i) / 8] |= 1 << ((o * row + i) % 8);
-      values.push_back(normal(random));
-    }
-  }
-  CodedWeights coded;
-  coded.positions = bits.data();
-  coded.position_count = bits.size();
-  coded.bitmask = true;
-  coded.values = values.data();
-  coded.value_count = values.size();
-  return decode(coded, shape);
-}
 
 // With the environment variable COLD, what the first two caches hold is replaced, as other layers of a network do.
 void cool() {
@@ -111,7 +80,11 @@ int main(int argc, char** argv) {
     float* y = tensor(problem.output_pixels() * o);
     for (int64_t n = 0; n < problem.input_pixels() * i; ++n) x[n] = (float)n / 1e6F;
     std::vector<float> bias(o);
-    const ConvTensors tensors{x, bias.data(), nullptr, y, true};
+    ConvTensors tensors;
+    tensors.x = x;
+    tensors.bias = bias.data();
+    tensors.y = y;
+    tensors.activation.curve = Curve::kRelu;
     const Tiling chosen = choose_tiling(work, kernels);
     const Plan plan = make_plan(weights, blocks, problem, kernels, 1);
     const double time = best_time(plan, kernels, tensors, 0.15);

@@ -8,46 +8,19 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <limits>
 #include <numeric>
 #include <random>
 #include <vector>
 
 #include "executor.h"
+#include "measuring.h"
 #include "plan.h"
 #include "processor.h"
 
 using namespace n2n;
 
 namespace {
-
-// CPU time of the thread: other work on the machine does not count.
-double now() {
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-SparseWeights random_weights(const WeightShape& shape, double density, std::mt19937& random) {
-  std::bernoulli_distribution kept(density);
-  std::normal_distribution<float> normal;
-  const int64_t places = shape.outputs * shape.inputs * shape.taps;
-  std::vector<uint8_t> bits(static_cast<size_t>((places + 7) / 8));
-  std::vector<float> values;
-  for (int64_t i = 0; i < places; ++i) {
-    if (!kept(random)) continue;
-    bits[static_cast<size_t>(i / 8)] |= static_cast<uint8_t>(1U << (i % 8));
-    values.push_back(normal(random));
-  }
-  CodedWeights coded;
-  coded.positions = bits.data();
-  coded.position_count = bits.size();
-  coded.bitmask = true;
-  coded.values = values.data();
-  coded.value_count = values.size();
-  return decode(coded, shape);
-}
 
 // The time when the last thread is free, each task going to the thread that is free first.
 double dealt_out(const std::vector<double>& times, size_t begin, size_t end, size_t threads) {
@@ -96,7 +69,7 @@ int main(int argc, char** argv) {
   while (std::fscanf(file, "%d %d %d %d %d %d %d", &o, &i, &k, &h, &s, &p, &count) == 7) {
     const ConvAttributes conv = parse_conv_attributes({o, i, k, k}, {s, s}, {p, p, p, p}, {}, 1);
     const ConvProblem problem = make_problem(conv, {1, i, h, h});
-    const SparseWeights weights = random_weights(conv.weight_shape(), density, random);
+    const SparseWeights weights = random_weights(conv.weight_shape(), density, false, random);
     const BlockMap blocks(weights, 1);
     for (size_t n = 0; n < threads.size(); ++n) {
       Layer layer;
