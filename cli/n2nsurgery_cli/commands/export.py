@@ -43,7 +43,7 @@ def export(
             "--calibrate",
             metavar="FILE.npz|DATA|FOLDER|run",
             help="samples for --values int8, whose layers then compute with integers: inputs by name, a data set, "
-            "images, or the run's data",
+            "a folder of images with one subfolder for each class, or the run's data",
             show_default=False,
             rich_help_panel=_INTEGERS,
         ),
