@@ -6,6 +6,7 @@ Predicted seconds of all three passes of one step, with M output elements and I 
     dense alone    the same with R_move in place of R_turn                        among dense neighbours
     sparse         6 M kept / R_sparse + (3 in I + 2 out M) / R_pack                  one load a multiply-add, packing
 
+A linear layer reads a batch of up to 256 samples where it lies, without packing.
 A layer is sparse where that is faster than dense among sparse neighbours; and the whole network stays dense where the
 sum over its layers is not below that of dense layers alone. The rates are those of one thread of an AVX-512 core,
 fitted to the layers of CIFAR's ResNet50 and VGG19 and to a perceptron; what counts are their quotients, which differ
@@ -42,6 +43,8 @@ _TURN_RATE = 0.3e9  # elements a second into the other layout and through new me
 _MOVE_RATE = 1e9  # elements a second through new memory
 _DENSE_CALLS = 0.1e-3  # seconds of what does not depend on sizes
 _SPARSE_CALLS = 0.25e-3
+_LINEAR_CALLS = 0.18e-3  # of a linear layer whose inputs are read where they lie
+_ONE_BLOCK = 256  # elements of a channel up to which that is so
 _MOST_DENSITY = 0.3  # without sizes: beyond this share of kept weights a layer stays dense
 _ROUNDS = 3
 
@@ -92,9 +95,11 @@ def predicted(sizes: Sizes) -> Seconds:
     outputs = sizes.weight[0] * sizes.output_elements
     products = _DENSE_CALLS + 6 * sizes.output_elements * weights / _dense_rate(sizes)
     packed = (3 * inputs + 2 * outputs) / _PACK_RATE
-    sparse = _SPARSE_CALLS + 6 * sizes.output_elements * sizes.kept / _SPARSE_RATE + packed
+    sparse = 6 * sizes.output_elements * sizes.kept / _SPARSE_RATE
     if len(sizes.weight) == 2:  # noqa: PLR2004 - a matrix product takes either layout
-        return Seconds(dense=products, dense_alone=products, sparse=sparse)
+        beside = _LINEAR_CALLS if sizes.output_elements <= _ONE_BLOCK else _SPARSE_CALLS + packed
+        return Seconds(dense=products, dense_alone=products, sparse=sparse + beside)
+    sparse += _SPARSE_CALLS + packed
     products += weights * _WEIGHT_SECONDS
     moved = 2 * (inputs + outputs)
     return Seconds(dense=products + moved / _TURN_RATE, dense_alone=products + moved / _MOVE_RATE, sparse=sparse)

@@ -1,13 +1,13 @@
 """A ReLU behind a BatchNorm becomes part of it, where nothing else can see what lies between.
 
-That is known of a traced module, from its graphs, and of a chain of nn.Sequential that begins at the root. Elsewhere
-the ReLU stays torch's, which keeps the layout and costs one more pass.
+That is known of a traced module, from its graphs, and inside of a call of an nn.Sequential. Elsewhere the ReLU stays
+torch's, which keeps the layout and costs one more pass.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import fx, nn
@@ -20,28 +20,31 @@ _FUNCTIONS = (torch.relu, torch.relu_, F.relu)
 _METHODS = ("relu", "relu_")
 
 
+class FusingSequential(nn.Sequential):
+    """An nn.Sequential that computes a BatchNorm and the ReLU behind it in one pass.
+
+    Who calls one of them alone, or looks at them by hooks, gets what each of them gives.
+    """
+
+    def forward(self, input: Any) -> Any:  # noqa: A002, ANN401 - torch's signature
+        """What nn.Sequential gives."""
+        children = iter((*zip(self, [*self][1:], strict=False), (self[-1], None)) if len(self) else ())
+        for child, behind in children:
+            if _fits(child) and type(behind) is nn.ReLU and not _watched(behind):
+                input = child(input, relu=True)  # noqa: A001
+                next(children)
+            else:
+                input = child(input)  # noqa: A001
+        return input
+
+
 def fuse_relu(twin: nn.Module) -> None:
-    """Fuse in place what can be."""
+    """Fuse in place what can be; the modules of `twin` are its own."""
     if isinstance(twin, TracedModule):
         _fuse_graphs(twin)
-    elif not any(isinstance(child, TracedModule | fx.GraphModule) for child in twin.modules()):
-        _fuse_chain(twin, Counter(id(child) for _, child in twin.named_modules(remove_duplicate=False)))
-
-
-def _fuse_chain(chain: nn.Module, uses: Counter[int]) -> None:
-    if type(chain) is not nn.Sequential or _watched(chain):
-        return
-    names = list(chain._modules)  # noqa: SLF001 - the order of a Sequential
-    for name, behind in zip(names, [*names[1:], None], strict=True):
-        child = chain._modules[name]  # noqa: SLF001
-        follower = None if behind is None else chain._modules[behind]  # noqa: SLF001
-        if _fits(child) and uses[id(child)] == 1 and type(follower) is nn.ReLU and not _watched(follower):
-            assert isinstance(child, LaidOutBatchNorm)
-            assert behind is not None
-            child.relu = True
-            chain._modules[behind] = nn.Identity()  # noqa: SLF001
-        elif child is not None:
-            _fuse_chain(child, uses)
+    for child in twin.modules():
+        if type(child) is nn.Sequential:
+            child.__class__ = FusingSequential
 
 
 def _fuse_graphs(twin: TracedModule) -> None:

@@ -59,11 +59,11 @@ def linear(
     if x.ndim < 2 or x.shape[-1] != pattern.shape[1]:  # noqa: PLR2004
         raise UsageError(f"the input has shape {tuple(x.shape)}; this sparse layer needs (N, ..., {pattern.shape[1]})")
     tokens = x.shape[1:-1]
-    rows = x.movedim(-1, 1).flatten(2) if tokens else x[:, :, None]
+    rows = x.movedim(-1, 1).flatten(2) if tokens else x.unsqueeze(2)
     if 0 in tokens:
         return x.new_zeros((*x.shape[:-1], pattern.shape[0])) + 0 * values.sum()
     result = conv(rows, values, bias, _as_conv(pattern), _POINTWISE, full_gradient)
-    return result.reshape(*result.shape[:2], *tokens).movedim(1, -1) if tokens else result[:, :, 0]
+    return result.reshape(*result.shape[:2], *tokens).movedim(1, -1) if tokens else result.squeeze(2)
 
 
 _POINTWISE = Geometry(stride=(1,), before=(0,), after=(0,), dilation=(1,))
@@ -95,7 +95,7 @@ class _Conv(torch.autograd.Function):
                 layout.require_served(tensor, what)
         x, values = layout.lay_out(x.detach()), values.detach().contiguous()
         sizes = shape_of(x.shape, pattern, geometry)
-        y = layout.empty((x.shape[0], pattern.shape[0], *geometry.output(x.shape[2:], pattern.shape[2:])))
+        y = layout.empty((x.shape[0], pattern.shape[0], *sizes.output[-len(geometry.stride) :]))
         if x.shape[0]:
             held = None if bias is None else bias.detach().contiguous()
             where = (native.pointer(values), native.pointer(held), native.pointer(x), native.pointer(y))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.sparse_training.functions import native
@@ -32,12 +33,17 @@ class Geometry:
 
 def shape_of(x_shape: Sequence[int], pattern: SparsePattern, geometry: Geometry) -> native.ConvShape:
     """The sizes of one call, as the library reads them."""
-    kernel, size = pattern.shape[2:], x_shape[2:]
+    return _shape_of(tuple(x_shape), pattern.shape, pattern.groups, geometry)
+
+
+@lru_cache(maxsize=1024)  # the same in every step
+def _shape_of(x_shape: tuple[int, ...], weight: tuple[int, ...], groups: int, geometry: Geometry) -> native.ConvShape:
+    kernel, size = weight[2:], x_shape[2:]
     return native.ConvShape(
         batch=x_shape[0],
-        groups=pattern.groups,
+        groups=groups,
         inputs=x_shape[1],
-        outputs=pattern.shape[0],
+        outputs=weight[0],
         input=native.axes(size, 1),
         kernel=native.axes(kernel, 1),
         stride=native.axes(geometry.stride, 1),

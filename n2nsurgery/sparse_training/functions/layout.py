@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -26,7 +27,8 @@ def require_served(tensor: Tensor, what: str) -> None:
         )
 
 
-def batch_last(shape: Sequence[int]) -> tuple[int, ...]:
+@lru_cache(maxsize=1024)  # the same in every step
+def batch_last(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The strides of `shape`, batch first, in the layout."""
     batch, *rest = shape
     strides = [batch * math.prod(rest[axis + 1 :]) for axis in range(len(rest))]
@@ -35,7 +37,8 @@ def batch_last(shape: Sequence[int]) -> tuple[int, ...]:
 
 def empty(shape: Sequence[int]) -> Tensor:
     """An uninitialised float32 tensor of `shape`, batch first, in the layout."""
-    return torch.empty_strided(tuple(shape), batch_last(shape), dtype=torch.float32)
+    sizes = tuple(shape)
+    return torch.empty_strided(sizes, batch_last(sizes), dtype=torch.float32)
 
 
 def is_laid_out(tensor: Tensor) -> bool:

@@ -45,8 +45,8 @@ class LaidOutBatchNorm(_BatchNorm):
 
     relu: bool = False
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`x`: (N, C, ...)."""
+    def forward(self, x: Tensor, *, relu: bool = False) -> Tensor:
+        """`x`: (N, C, ...); with `relu` this call has the ReLU, too."""
         if x.ndim < 2 or x.shape[1] != self.num_features:  # noqa: PLR2004
             wanted = f"(N, {self.num_features}, ...)"
             raise UsageError(f"the input has shape {tuple(x.shape)}; this BatchNorm needs {wanted}")
@@ -58,7 +58,7 @@ class LaidOutBatchNorm(_BatchNorm):
             raise UsageError(f"a batch of one value for each channel ({tuple(x.shape)}) has no variance to train on")
         settings = NormSettings(
             epsilon=self.eps,
-            relu=self.relu,
+            relu=relu or self.relu,
             mean=None if own else self.running_mean,
             variance=None if own else self.running_var,
         )

@@ -6,6 +6,7 @@ import copy
 import functools
 import threading
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -188,7 +189,44 @@ def test_a_chain_stays_in_the_layout_and_fuses_its_relus():
         child.register_forward_hook(lambda _m, _i, out: laid_out.append(is_laid_out(out)))
     twin(next(batches(1))[0])
     assert all(laid_out)
-    assert [child.relu for child in twin if isinstance(child, LaidOutBatchNorm)] == [True, True, False, True]
+    twin, alone = sparse_training(made("chain"), layers="all"), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.ReLU, "forward", lambda relu, x: alone.append(relu) or F.relu(x))
+        twin(next(batches(1))[0])
+    behind = [type(child) is nn.ReLU and isinstance(norm, LaidOutBatchNorm) for norm, child in pairwise(twin)]
+    assert sum(behind) == 3
+    assert len(alone) == sum(type(child) is nn.ReLU for child in twin) - 3
+
+
+class Parts(nn.Module):
+    """A chain inside of a module, which is called as a whole or part by part."""
+
+    def __init__(self):
+        super().__init__()
+        self.chain = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.Conv2d(8, 4, 3))
+
+    def forward(self, x, *, parts=False):
+        if not parts:
+            return self.chain(x)
+        norm = self.chain[:2](x)
+        return self.chain[3](self.chain[2](norm.clone())) + norm.mean()
+
+
+@pytest.mark.parametrize("parts", [False, True])
+def test_a_chain_inside_of_a_module_fuses_where_it_is_called_as_a_whole(parts):
+    torch.manual_seed(0)
+    module, x = Parts(), torch.randn(5, 3, 9, 9)
+    apply_masks(module, MaskSet({"chain.0.weight": torch.rand(8, 3, 3, 3) < 0.5}))
+    twin, alone = sparse_training(module, layers="all"), []
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        exact = copy.deepcopy(module)(x, parts=parts)
+        patch.setattr(nn.ReLU, "forward", lambda relu, x: alone.append(relu) or F.relu(x))
+        torch.testing.assert_close(twin(x, parts=parts), exact, rtol=1e-4, atol=1e-5)  # float32 sums
+        assert len(alone) == parts
+        seen = []
+        twin.chain[1].register_forward_hook(lambda _m, _i, out: seen.append(float(out.min())))
+        twin(x, parts=parts)
+    assert seen[0] < 0  # a hook sees what the BatchNorm alone gives
 
 
 def test_a_traced_network_fuses_its_relus_where_no_skip_lies_between():
