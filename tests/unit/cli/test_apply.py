@@ -248,7 +248,7 @@ def test_the_help_lists_options_in_groups_and_what_each_criterion_does(program):
     for text in (
         "equal|erk|global|later-denser|uniform",
         "n2n|residual|none",
-        "default: one-",
+        "one-to-one",
         "large weights survive",
     ):
         assert text in shown
