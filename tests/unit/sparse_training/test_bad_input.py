@@ -97,7 +97,7 @@ def test_values_that_do_not_fit_their_pattern_are_refused(pattern):
 def test_a_mask_that_does_not_fit_its_layer_is_refused():
     with pytest.raises(UsageError, match="has shape"):
         sparse_training(nn.Linear(3, 2), {"weight": torch.ones(3, 2, dtype=torch.bool)})
-    with pytest.raises(UsageError, match="no parameter of Linear"):
+    with pytest.raises(UsageError, match="not a parameter of Linear"):
         sparse_training(nn.Linear(3, 2), {"wait": torch.ones(2, 3, dtype=torch.bool)})
     with pytest.raises(UsageError, match="nothing is pruned"):
         sparse_training(nn.Linear(3, 2))

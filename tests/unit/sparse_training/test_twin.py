@@ -409,5 +409,5 @@ def test_a_copy_of_a_twin_is_a_twin_of_its_own():
 
 def test_a_module_that_is_not_a_twin_is_refused():
     for function in (to_dense, choices_of):
-        with pytest.raises(UsageError, match="no sparse twin"):
+        with pytest.raises(UsageError, match="is not a sparse twin"):
             function(nn.Linear(2, 2))
