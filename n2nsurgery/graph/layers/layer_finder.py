@@ -1,7 +1,8 @@
 """Finds, for every weighted layer, its pre-activation z, its activation a, and the roles it may take.
 
 z: from the layer forward while the value has one data user that is a norm, or a scale or bias made of parameters
-alone; of an output that is divided, the part that a nonlinearity reads. a: from z forward through norms, dropout,
+alone; of an output that is divided, the part that a nonlinearity reads; of one that is laid out anew before that, the
+new layout. a: from z forward through norms, dropout,
 scales and same-shape sums to the first nonlinearity; anything else that comes first (another weighted layer, a
 concatenation, a pool, the output) means that the layer has no activation, as in a linear bottleneck.
 """
@@ -16,8 +17,9 @@ from dataclasses import dataclass
 from torch import fx
 
 from n2nsurgery.graph.layers.composites import composite
-from n2nsurgery.graph.layers.layer_graph import Nonlinearity
+from n2nsurgery.graph.layers.layer_graph import ChannelLayout, Nonlinearity
 from n2nsurgery.graph.layers.parts import activated_part
+from n2nsurgery.graph.layers.relayout import channels_moved_last
 from n2nsurgery.graph.layers.roles import Role, is_tensor, nonlinearity_of
 from n2nsurgery.graph.layers.view import GraphView
 from n2nsurgery.graph.tracing.leaves import WEIGHTED_MODULES
@@ -32,6 +34,7 @@ class FoundLayer:
 
     node: fx.Node
     preactivation: fx.Node
+    layout: ChannelLayout
     activation: fx.Node | None = None
     function: Nonlinearity | None = None
     join: fx.Node | None = None
@@ -43,7 +46,7 @@ class FoundLayer:
 
 def find_layers(view: GraphView) -> dict[fx.Node, FoundLayer]:
     """Every call of a weighted layer, in execution order."""
-    found = {node: FoundLayer(node=node, preactivation=_preactivation(view, node)) for node in view.weighted}
+    found = {node: _found(view, node) for node in view.weighted}
     calls = Counter(_weight_name(node) for node in found)
     for layer in found.values():
         layer.activation, layer.function, layer.join = _activation(view, layer.preactivation)
@@ -62,6 +65,22 @@ def find_layers(view: GraphView) -> dict[fx.Node, FoundLayer]:
         if node in found:
             found[node].depth = length
     return found
+
+
+def _found(view: GraphView, node: fx.Node) -> FoundLayer:
+    """The layer with its pre-activation, and where that has its channels."""
+    layout = channel_layout(view, node)
+    moved = channels_moved_last(view, node) if layout == "channels_first" else None
+    if moved is not None:
+        layout = "channels_last"
+    return FoundLayer(
+        node=node, preactivation=_preactivation(view, node if moved is None else moved, layout), layout=layout
+    )
+
+
+def channel_layout(view: GraphView, layer: fx.Node) -> ChannelLayout:
+    """Where a layer's output has its channels."""
+    return "channels_last" if view.operator(layer) == "linear" else "channels_first"
 
 
 def longest_paths(view: GraphView, found: dict[fx.Node, FoundLayer], starts: Iterable[fx.Node]) -> dict[fx.Node, int]:
@@ -87,11 +106,11 @@ def _same_shape(first: fx.Node, second: fx.Node) -> bool:
     return bool(is_tensor(first) and first.meta["shapes"] == second.meta["shapes"])
 
 
-def _preactivation(view: GraphView, layer: fx.Node) -> fx.Node:
-    current = layer
+def _preactivation(view: GraphView, output: fx.Node, layout: ChannelLayout) -> fx.Node:
+    current = output
     while (following := _affine(view, current)) is not None:
         current = following
-    part = activated_part(view, current, -1 if view.operator(layer) == "linear" else 1)
+    part = activated_part(view, current, -1 if layout == "channels_last" else 1)
     return current if part is None else part
 
 

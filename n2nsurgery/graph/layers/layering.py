@@ -10,9 +10,9 @@ from typing import Any
 from torch import fx, nn
 
 from n2nsurgery.core.fingerprint import fingerprint
-from n2nsurgery.graph.layers.layer_finder import FoundLayer, find_layers
+from n2nsurgery.graph.layers.layer_finder import FoundLayer, channel_layout, find_layers
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection, Signal, WeightedLayer
-from n2nsurgery.graph.layers.pairs import channel_layout, find_pairs
+from n2nsurgery.graph.layers.pairs import find_pairs
 from n2nsurgery.graph.layers.prunable import prunable_weights
 from n2nsurgery.graph.layers.roles import Role, is_matrix, weight_of
 from n2nsurgery.graph.layers.view import GraphView
@@ -97,8 +97,8 @@ def _layer(
         output=view.signal(node, layout) or whole,
         macs=weight.numel() * _positions(node.all_input_nodes[0] if transposed else node, weight.dim() - 2),
         depth=found.depth,
-        preactivation=view.signal(found.preactivation, layout),
-        activation=view.signal(found.activation, layout) if found.activation is not None else None,
+        preactivation=view.signal(found.preactivation, found.layout),
+        activation=view.signal(found.activation, found.layout) if found.activation is not None else None,
         nonlinearity=found.function,
         join=found.join.meta["address"] if found.join is not None else None,
         shortcut=shortcut,

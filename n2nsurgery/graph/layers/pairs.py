@@ -46,7 +46,7 @@ def find_pairs(
     pairs: list[LayerPair] = []
     sources = _sources(view, found, names)
     targets = [
-        (node, layer, view.signal(layer.preactivation, channel_layout(view, node)))
+        (node, layer, view.signal(layer.preactivation, layer.layout))
         for node, layer in found.items()
         if layer.not_target in {None, HEAD}
     ]
@@ -105,11 +105,6 @@ def _lengths(
     return {source: np.maximum(table[:, index], 0).astype(int).tolist() for source, index in column.items()}
 
 
-def channel_layout(view: GraphView, layer: fx.Node) -> ChannelLayout:
-    """Where a layer's output has its channels."""
-    return "channels_last" if view.operator(layer) == "linear" else "channels_first"
-
-
 def _sources(
     view: GraphView, found: dict[fx.Node, FoundLayer], names: dict[fx.Node, str]
 ) -> dict[fx.Node, tuple[str, ChannelLayout]]:
@@ -127,7 +122,7 @@ def _sources(
             sources[node.all_input_nodes[0]] = (str(placeholder.target), "channels_last")
     for node, layer in sorted(found.items(), key=lambda item: item[1].depth):
         if layer.not_source is None and layer.activation is not None and not layer.activation.meta.get("mutated"):
-            sources[layer.activation] = (names[node], channel_layout(view, node))
+            sources[layer.activation] = (names[node], layer.layout)
     return sources
 
 
