@@ -83,7 +83,9 @@ def _prune(module: nn.Module, inputs: catalogue.Inputs, found: _Found) -> Pruned
     if plan.engine.engine == "hooks":
         run.trace = replace(run.trace, inplace=True)  # nobody else has the model, and large ones leave no room for two
     pruned = run.run(None)
-    reasons = [] if plan.skips else list(dict.fromkeys(each.reason for each in plan.refused if each.target))
+    layers = {weight.layer for weight in plan.weights}
+    told = dict.fromkeys(each.reason for each in plan.refused if each.target or each.source in layers)
+    reasons = [] if plan.skips else [each for each in told if "kept dense" not in each]
     found.add(outcome="served" if plan.skips else "pruned only", gates=True, reason=_told("; ".join(reasons)))
     return pruned
 

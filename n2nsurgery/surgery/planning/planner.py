@@ -20,15 +20,14 @@ from n2nsurgery.masks.counts.floors import Floors, channels_of
 from n2nsurgery.masks.criterion import CRITERIA, Criterion, make_criterion
 from n2nsurgery.masks.granularities import GRANULARITIES
 from n2nsurgery.skips.kind import KINDS, kind_of
-from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.planning.config import SurgeryConfig
-from n2nsurgery.surgery.planning.division.division import Divided
+from n2nsurgery.surgery.planning.division.division import Divided, Division
 from n2nsurgery.surgery.planning.division.junctions import junction_counts, junctions_of
 from n2nsurgery.surgery.planning.division.second_budget import divided
 from n2nsurgery.surgery.planning.left_dense import left_dense, require_weights, unfollowed
 from n2nsurgery.surgery.planning.plan import SCHEMA, InputSpec, SurgeryPlan
 from n2nsurgery.surgery.planning.skip_length import skip_length_of
-from n2nsurgery.surgery.planning.skip_plan import places, specs, started, with_ratio
+from n2nsurgery.surgery.planning.skip_plan import places, specs, started, why_nowhere, with_ratio
 
 _LARGE_SHARE = 0.10
 
@@ -69,6 +68,7 @@ def plan_surgery(
         skips=tuple(skips),
         junctions=junctions,
         spill=spill,
+        nowhere="" if skips else why_nowhere(graph, rejected),
     )
     shares = divided(what)
     return SurgeryPlan(
@@ -84,7 +84,7 @@ def plan_surgery(
         kept=shares.kept,
         skips=started(shares.skips, config),
         refused=(*graph.refusals, *rejected, *shares.unserved),
-        warnings=(*shares.notes, *_share_warnings(graph, shares.budget, shares.skips, config, criterion, shares.dense)),
+        warnings=(*shares.notes, *_share_warnings(what, shares)),
     )
 
 
@@ -137,20 +137,13 @@ def checked(config: SurgeryConfig, criterion: Criterion | None = None) -> Surger
     return config
 
 
-def _share_warnings(  # noqa: PLR0913, PLR0917 - what every warning depends on
-    graph: LayerGraph,
-    granted: Budget,
-    skips: Sequence[SkipSpec],
-    config: SurgeryConfig,
-    criterion: Criterion,
-    dense: Sequence[str],
-) -> tuple[str, ...]:
-    notes = [*unfollowed(graph), *left_dense(graph), *_unserved_channels(graph, config, granted, dense)]
-    if config.skip != "none" and not skips:
+def _share_warnings(what: Divided, shares: Division) -> tuple[str, ...]:
+    graph, config, granted = what.graph, what.config, shares.budget
+    notes = [*unfollowed(graph), *left_dense(graph), *_unserved_channels(graph, config, granted, shares.dense)]
+    if config.skip != "none" and not shares.skips:
         notes.append(
-            f"no pair of layers takes a skip of kind '{config.skip}': the network is pruned only. Each rejection"
-            " has its"
-            " reason; another length, more pairs or another skip placement may find a place"
+            f"no pair of layers takes a skip of kind '{config.skip}'{what.nowhere}: the network is pruned only. Each"
+            " rejection has its reason; another length, more pairs or another skip placement may find a place"
         )
     if config.skip_ratio == "auto" and granted.skips > _LARGE_SHARE * granted.total:
         notes.append(
@@ -158,7 +151,7 @@ def _share_warnings(  # noqa: PLR0913, PLR0917 - what every warning depends on
             f" ({granted.skips / granted.total:.0%}): beyond 10 % they starve the original layers;"
             " skips of kind 'residual' take none"
         )
-    if getattr(criterion, "allocation", None) == "uniform":
+    if getattr(what.criterion, "allocation", None) == "uniform":
         density = granted.total / granted.reference
         starved = [w.layer for w in graph.weights if density * prod(w.shape[1:]) < 1 and w.layout != "linear"]
         if starved:

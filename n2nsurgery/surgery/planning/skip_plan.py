@@ -43,6 +43,19 @@ def places(graph: LayerGraph, config: SurgeryConfig) -> tuple[tuple[LayerPair, .
     return tuple(pair for pair, reason in verdicts if reason is None), (*rejected, *rejections)
 
 
+def why_nowhere(graph: LayerGraph, rejected: Sequence[Rejection]) -> str:
+    """The three most frequent reasons why layers and pairs of `graph` have no skip, in brackets; empty without any."""
+    layers = {layer.name for layer in graph.layers}
+    refused = {  # a layer that may be neither source nor target is one
+        (each.reason, each.target or each.source, each.source if each.target else "")
+        for each in (*graph.refusals, *rejected)
+        if (each.target or each.source) in layers
+    }
+    reasons = Counter(sorted(reason for reason, _, _ in refused))
+    text = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+    return f" ({text})" if text else ""
+
+
 def specs(
     graph: LayerGraph, pairs: Sequence[LayerPair], config: SurgeryConfig, *, whole_kernels: bool
 ) -> list[SkipSpec]:
@@ -110,11 +123,12 @@ def _normalized(pair: LayerPair, config: SurgeryConfig) -> bool:
 
 
 def skip_counts(
-    skips: Sequence[SkipSpec], asked: Budget, config: SurgeryConfig, *, spill: bool
+    skips: Sequence[SkipSpec], asked: Budget, config: SurgeryConfig, *, spill: bool, nowhere: str = ""
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """Weights of every skip that has any, exactly the skip budget where it fits; and what had to give.
 
-    `spill`: what does not fit goes to the original layers. Raises BudgetError without it, and where there is no skip.
+    `spill`: what does not fit goes to the original layers; without it that raises BudgetError. So does a ratio where
+    there is no skip; `nowhere` says why there is none.
     """
     sizes = {s.name: s.numel for s in skips if s.weight_shape is not None}
     shapes = {s.name: s.weight_shape for s in skips if s.weight_shape is not None}
@@ -126,9 +140,9 @@ def skip_counts(
     notes: tuple[str, ...] = ()
     if wanted and not sizes and not config.redistribute:
         raise BudgetError(
-            f"{wanted:,} weights are to go into skips, and the network has no place for one: leave the skip ratio out"
-            " to prune it only, or allow other targets (skip_placement, include_classifier); `inspect` has the reason"
-            " of each rejection"
+            f"{wanted:,} weights are to go into skips, and the network has no place for one{nowhere}: leave the skip"
+            " ratio out to prune it only, or allow other targets (skip_placement, include_classifier); `inspect` has"
+            " the reason of each rejection"
         )
     if wanted > capacity:
         message = f"{wanted:,} weights are to go into {len(sizes)} skips that can hold {capacity:,}"

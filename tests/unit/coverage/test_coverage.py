@@ -54,7 +54,6 @@ def test_models_of_every_kind_are_served(name):
     row = probe(name, export=False)
     assert (row.outcome, row.gates, row.reason) == ("served", True, "")
     assert (row.places, row.engine) == SERVED[name]
-    assert row.seconds > 0
 
 
 def test_a_served_model_is_exported_and_compared():

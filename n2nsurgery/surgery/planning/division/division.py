@@ -23,7 +23,7 @@ class Divided:
     """What does not depend on how many weights there are to divide.
 
     `pairs` are the places of skips and `skips` what stands there, without counts. `junctions`: counts of single layers,
-    by the weight's name. `spill`: what does not fit into skips goes to the layers.
+    by the weight's name. `spill`: what does not fit into skips goes to the layers. `nowhere`: why there are no skips.
     """
 
     graph: LayerGraph
@@ -34,6 +34,7 @@ class Divided:
     skips: tuple[SkipSpec, ...]
     junctions: Mapping[str, int]
     spill: bool
+    nowhere: str = ""
 
     @property
     def by_total(self) -> bool:
@@ -74,7 +75,7 @@ def divide(asked: Budget, what: Divided, power: int = 0) -> Division:
     Raises BudgetError where the weights do not fit, UnknownNameError and UsageError as `plan_surgery`.
     """
     skips, notes = widened(what.graph, what.pairs, what.config, what.skips, asked.skips)
-    counts, warnings = skip_counts(skips, asked, what.config, spill=what.spill)
+    counts, warnings = skip_counts(skips, asked, what.config, spill=what.spill, nowhere=what.nowhere)
     taken = sum(counts.values())
     # Where layers say what they keep, skips are added to that; else they take their part of a given total.
     whole = asked if what.by_total else replace(asked, total=asked.sequential + taken)
