@@ -23,6 +23,12 @@ class Finished:
     stderr: str
 
 
+@pytest.fixture(autouse=True)
+def no_given_width(monkeypatch):
+    """Output as in a pipe, whatever width the terminal of the tests has told."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def program(monkeypatch, capsys) -> Callable[..., Finished]:
     """Call with the arguments of `n2nsurgery`."""
