@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -38,6 +39,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device; torch.cuda.is_available() is False here")
+
+
+@pytest.fixture
+def library() -> Path:
+    """The file of the sparse runtime's library; a test that asks for it is skipped where it is not built."""
+    from n2nsurgery import runtime
+
+    try:
+        return runtime.library_path()
+    except runtime.LibraryNotBuiltError as error:
+        pytest.skip(str(error))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,8 +10,6 @@ import onnxruntime
 import pytest
 from sparse_node import Node
 
-from n2nsurgery import runtime
-
 SessionMaker = Callable[..., onnxruntime.InferenceSession]
 
 
@@ -30,15 +28,6 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each instruction set that this machine runs, in turn; kernels made meanwhile use it."""
     monkeypatch.setenv("N2NSURGERY_ISA", request.param)
     return request.param
-
-
-@pytest.fixture
-def library() -> Path:
-    """The library's file."""
-    try:
-        return runtime.library_path()
-    except runtime.LibraryNotBuiltError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture

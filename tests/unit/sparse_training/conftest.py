@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from n2nsurgery import runtime
-
 
 def instruction_sets() -> list[str]:
     if platform.machine() in {"aarch64", "arm64"}:
@@ -22,11 +20,8 @@ def instruction_sets() -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def library() -> Path:
-    try:
-        return runtime.library_path()
-    except runtime.LibraryNotBuiltError as error:
-        pytest.skip(str(error))
+def _library(library: Path) -> None:
+    """Every test here needs it."""
 
 
 @pytest.fixture(params=instruction_sets(), scope="session")

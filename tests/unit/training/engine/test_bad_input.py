@@ -9,17 +9,10 @@ import torch
 
 from n2nsurgery.core.errors import RunError
 from n2nsurgery.pipelines.sparse_twins import sparse_twin
-from n2nsurgery.runtime import LibraryNotBuiltError, library_path
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.run import run_training
 
-
-@pytest.fixture(autouse=True)
-def _library():
-    try:
-        library_path()
-    except LibraryNotBuiltError as error:
-        pytest.skip(str(error))
+pytestmark = pytest.mark.usefixtures("library")
 
 
 class Poisoned:

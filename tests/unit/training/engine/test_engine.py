@@ -21,7 +21,6 @@ from n2nsurgery.core.processes.distributed_context import SingleProcess
 from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.masks.kept_values import parameter_names
 from n2nsurgery.pipelines.sparse_twins import sparse_twin
-from n2nsurgery.runtime import LibraryNotBuiltError, library_path
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.parameter_groups import make_optimizer
 from n2nsurgery.training.engine.choice import EngineRequest
@@ -32,13 +31,7 @@ from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import run_training
 from n2nsurgery.training.state.checkpoints import trained_weights
 
-
-@pytest.fixture(autouse=True)
-def _library():
-    try:
-        library_path()
-    except LibraryNotBuiltError as error:
-        pytest.skip(str(error))
+pytestmark = pytest.mark.usefixtures("library")
 
 
 class Killed(BaseException):
@@ -155,6 +148,7 @@ from n2nsurgery.pipelines.sparse_twins import sparse_twin
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import run_training
+
 model = tools.convolutional()
 run_training(
     model, TrainData(train=tools.Blobs(5, size=4, shape=(2, 4, 4))), tools.train_config(ema_decay=0.9, engine="sparse",

@@ -14,7 +14,6 @@ from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.masks.attachment import apply_masks, enforcer_of
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.pipelines.sparse_twins import sparse_twin
-from n2nsurgery.runtime import LibraryNotBuiltError, library_path
 from n2nsurgery.training.config.dynamics import DynamicsConfig
 from n2nsurgery.training.engine.choice import EngineRequest
 from n2nsurgery.training.engine.record import EngineRecord, EngineUse
@@ -23,6 +22,8 @@ from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import run_training
 from n2nsurgery.training.schedules import Span
 
+pytestmark = pytest.mark.usefixtures("library")
+
 GMP = DynamicsConfig(name="gmp", every=2, final=0.3)
 CHANGE = 1  # epochs after which few enough weights are left
 SPAN = Span(steps_per_epoch=4, epochs=5)
@@ -30,14 +31,6 @@ SPAN = Span(steps_per_epoch=4, epochs=5)
 
 class Killed(BaseException):
     """Nothing after this moment happens."""
-
-
-@pytest.fixture(autouse=True)
-def _library():
-    try:
-        library_path()
-    except LibraryNotBuiltError as error:
-        pytest.skip(str(error))
 
 
 def by_density(module, masks, request):

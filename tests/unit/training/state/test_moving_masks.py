@@ -21,7 +21,6 @@ from n2nsurgery.masks.attachment import apply_masks, enforcer_of
 from n2nsurgery.masks.kept_values import kept_layers
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.pipelines.sparse_twins import sparse_twin
-from n2nsurgery.runtime import LibraryNotBuiltError, library_path
 from n2nsurgery.sparse_training.functions import convolution
 from n2nsurgery.training.config.dynamics import DynamicsConfig
 from n2nsurgery.training.dynamics.set import SparseEvolution
@@ -37,6 +36,9 @@ from n2nsurgery.training.state.checkpoints import best_checkpoint
 from n2nsurgery.training.state.saved_state import Position
 
 CPU = torch.device("cpu")
+
+pytestmark = pytest.mark.usefixtures("library")
+
 RULES = {
     "set": {"name": "set", "every": 2},
     "itop": {"name": "itop", "every": 2},
@@ -50,14 +52,6 @@ CASES = [(rule, engine) for rule in RULES for engine in ("dense", "sparse")]
 
 class Killed(BaseException):
     """Nothing after this moment happens."""
-
-
-@pytest.fixture(autouse=True)
-def _library():
-    try:
-        library_path()
-    except LibraryNotBuiltError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture
@@ -183,6 +177,7 @@ from n2nsurgery.training.config.dynamics import DynamicsConfig
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.events import Callbacks
 from n2nsurgery.training.loop.run import run_training
+
 model = tools.convolutional()
 run_training(
     model, TrainData(train=tools.Blobs(5, size=4, shape=(2, 4, 4))),
