@@ -3,8 +3,8 @@
 Predicted seconds of all three passes of one step, with M output elements and I input elements of each channel:
 
     dense          6 M weights / R_dense + weights W + 2 (in I + out M) / R_turn    products, weights, layout turned
-    dense alone    the same with R_move in place of R_turn                        among dense neighbours
-    sparse         6 M kept / R_sparse + (3 in I + 2 out M) / R_pack                  one load a multiply-add, packing
+    dense alone    the same with R_move in place of R_turn                          among dense neighbours
+    sparse         6 M kept / R_sparse + (3 in I + 2 out M) / R_pack                one load a multiply-add, packing
 
 A linear layer reads a batch of up to 256 samples where it lies, without packing.
 A layer is sparse where that is faster than dense among sparse neighbours; and the whole network stays dense where the

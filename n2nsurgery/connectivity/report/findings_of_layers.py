@@ -18,11 +18,11 @@ def mixing(evidence: Evidence) -> Finding | None:
 
     One with at most one connection for each channel has no gap and is not counted.
     """
+    poor = evidence.value("ramanujan-gap.not_ramanujan")
     gaps = {row.name: gap for row in evidence.layers.rows if (gap := row.values.get("gap")) is not None}
     shown = evidence.shown("ramanujan-gap.not_ramanujan", "ramanujan-gap.smallest_gap")
     if not gaps:
         return None
-    poor = sum(gap < 0 for gap in gaps.values())
     if not poor:
         sentence = f"All {len(gaps)} layers mix as well as an optimal expander of their number of connections."
         return Finding(severity="good", topic="Mixing", sentence=sentence, evidence=shown)
@@ -30,7 +30,7 @@ def mixing(evidence: Evidence) -> Finding | None:
     return Finding(
         severity="notice",
         topic="Mixing",
-        sentence=f"{poor} of {len(gaps)} layers mix worse than an optimal expander of as many connections,"
+        sentence=f"{poor:.0f} of {len(gaps)} layers mix worse than an optimal expander of as many connections,"
         f" '{worst}' the worst (gap {gaps[worst]:.2g}).",
         evidence=shown,
     )

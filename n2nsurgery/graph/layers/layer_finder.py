@@ -2,9 +2,9 @@
 
 z: from the layer forward while the value has one data user that is a norm, or a scale or bias made of parameters
 alone; of an output that is divided, the part that a nonlinearity reads; of one that is laid out anew before that, the
-new layout. a: from z forward through norms, dropout,
-scales and same-shape sums to the first nonlinearity; anything else that comes first (another weighted layer, a
-concatenation, a pool, the output) means that the layer has no activation, as in a linear bottleneck.
+new layout. a: from z forward through norms, dropout, scales and same-shape sums to the first nonlinearity; anything
+else that comes first (another weighted layer, a concatenation, a pool, the output) means that the layer has no
+activation, as in a linear bottleneck.
 """
 
 from __future__ import annotations
