@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from pathlib import Path
 
 import onnxruntime
 import pytest
+from instruction_sets import instruction_sets
 from sparse_node import Node
 
 SessionMaker = Callable[..., onnxruntime.InferenceSession]
-
-
-def instruction_sets() -> list[str]:
-    """Those of this machine, widest first."""
-    if platform.machine() in {"aarch64", "arm64"}:
-        return ["neon", "portable"]
-    facts = Path("/proc/cpuinfo")
-    flags = facts.read_text(encoding="utf-8").split() if facts.exists() else []
-    known = {"avx512": "avx512dq", "avx2": "avx2"}
-    return [name for name, flag in known.items() if flag in flags] + ["portable"]
 
 
 @pytest.fixture(params=instruction_sets())

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-
-
-def instruction_sets() -> list[str]:
-    if platform.machine() in {"aarch64", "arm64"}:
-        return ["neon", "portable"]
-    facts = Path("/proc/cpuinfo")
-    flags = facts.read_text(encoding="utf-8").split() if facts.exists() else []
-    known = {"avx512": "avx512dq", "avx2": "avx2"}
-    return [name for name, flag in known.items() if flag in flags] + ["portable"]
+from instruction_sets import instruction_sets
 
 
 @pytest.fixture(autouse=True)
