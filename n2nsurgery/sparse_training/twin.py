@@ -39,6 +39,7 @@ from n2nsurgery.sparse_training.choice import (
     predicted,
     whole_network,
 )
+from n2nsurgery.sparse_training.functions import memory
 from n2nsurgery.sparse_training.functions.layout import require_served
 from n2nsurgery.sparse_training.functions.pattern import SparsePattern
 from n2nsurgery.sparse_training.fusion import fuse_relu
@@ -126,6 +127,7 @@ def _twin_of(module: nn.Module, masks: Mapping[str, Tensor], request: _Request) 
     if replaced:
         fuse_relu(result)
         feed_batch_first(result)
+        memory.release_after(result)
     result.__dict__[_ATTRIBUTE] = _Record(original=module, parameters=parameters, choices=choices)
     return result
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.sparse_training.functions import native
+from n2nsurgery.sparse_training.functions import memory, native
 
 
 def require_served(tensor: Tensor, what: str) -> None:
@@ -38,12 +38,12 @@ def batch_last(shape: tuple[int, ...]) -> tuple[int, ...]:
 def empty(shape: Sequence[int]) -> Tensor:
     """An uninitialised float32 tensor of `shape`, batch first, in the layout."""
     sizes = tuple(shape)
-    return torch.empty_strided(sizes, batch_last(sizes), dtype=torch.float32)
+    return memory.empty_strided(sizes, batch_last(sizes), math.prod(sizes))
 
 
 def is_laid_out(tensor: Tensor) -> bool:
     """Whether the memory of `tensor`, batch first, is in the layout."""
-    return tensor.movedim(0, -1).is_contiguous()
+    return tensor.stride() == batch_last(tensor.shape) or tensor.movedim(0, -1).is_contiguous()
 
 
 def lay_out(tensor: Tensor) -> Tensor:

@@ -1,0 +1,74 @@
+"""Memory of activations: given out again when a tensor is dead, never before, and not kept without bound."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+import pytest
+import torch
+
+from n2nsurgery.sparse_training.functions import layout, memory
+
+SHAPE = (64, 8, 16, 16)  # 512 KiB
+
+
+@pytest.fixture(autouse=True)
+def pool(monkeypatch: pytest.MonkeyPatch) -> memory._Pool:
+    """A pool of the test's own."""
+    gc.collect()
+    fresh = memory._Pool()
+    monkeypatch.setattr(memory, "_pool", fresh)
+    return fresh
+
+
+def test_memory_of_a_dead_tensor_is_used_again() -> None:
+    """The next tensor of the size lies in the same place, whoever lived longest of those that shared it."""
+    first = layout.empty(SHAPE)
+    place = first.data_ptr()
+    view = first[1:]
+    del first
+    other = layout.empty(SHAPE)
+    assert other.data_ptr() != place
+    del view
+    assert layout.empty(SHAPE).data_ptr() == place
+
+
+def test_a_tensor_is_an_ordinary_one() -> None:
+    """It lies in the layout, is no view, and outlives a release."""
+    tensor = layout.empty(SHAPE)
+    assert layout.is_laid_out(tensor)
+    assert not tensor._is_view()
+    tensor.fill_(2.0)
+    memory.release()
+    assert torch.equal(tensor, torch.full(SHAPE, 2.0))
+
+
+def test_unused_memory_is_bounded_and_released(pool: memory._Pool) -> None:
+    """Sizes that change from batch to batch leave no more than a multiple of what was used at once."""
+    for images in range(32, 64):
+        layout.empty((images, *SHAPE[1:]))
+    largest = 4 * 63 * 8 * 16 * 16
+    assert 0 < pool._unused <= memory._KEPT * largest
+    memory.release()
+    assert pool._unused == 0
+    assert not any(pool._free.values())
+
+
+def test_tensors_die_in_any_thread(pool: memory._Pool) -> None:
+    """No block is given out twice, and the counts are right at the end."""
+    failures: list[str] = []
+
+    def work(number: int) -> None:
+        for _ in range(200):
+            tensor = layout.empty(SHAPE).fill_(number)
+            if tensor.min() != number or tensor.max() != number:
+                failures.append(f"thread {number}")
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert pool._used == 0
