@@ -49,7 +49,7 @@ def read(path: Path, *, key: str | None = None, prefix: str = "") -> tuple[str, 
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InvalidFileError(f"the weights '{path}' cannot be read: {error}") from error
+        raise InvalidFileError(f"the weights '{path}' cannot be read: {error.strerror or error}") from error
     content = _safetensors(path) if path.suffix == SAFETENSORS else _torch(path)
     state = _state(content, key, path)
     return f"sha256:{digest}", _without_prefix(state, prefix, path)
@@ -76,11 +76,10 @@ def load(
     missing, unexpected = sorted(set(own) - set(state) - ignored), sorted(set(state) - set(own) - ignored)
     differing = sorted(name for name in set(own) & set(state) - ignored if own[name].shape != state[name].shape)
     if missing or unexpected or differing:
-        first = (differing or missing or unexpected)[0].rpartition(".")[0] or (differing or missing or unexpected)[0]
         raise InvalidFileError(
-            f"{origin} does not fit the model: {_some('missing', missing)}; {_some('unexpected', unexpected)}; "
-            f"{_some('of another shape', differing)}. To keep the model's own values there, ignore them: "
-            f"weights_ignore = {first}"
+            f"{origin}: what they hold does not fit the model: {_some('missing', missing)}; "
+            f"{_some('unexpected', unexpected)}; {_some('of another shape', differing)}. "
+            + _remedy(len(set(own) & set(state)) - len(differing), (differing or missing or unexpected)[0])
         )
     load_state(module, {name: own[name] if name in ignored else state[name] for name in own})
 
@@ -150,6 +149,15 @@ def _without_prefix(state: dict[str, Tensor], prefix: str, path: Path) -> dict[s
     if not found:
         raise UsageError(f"no weight in '{path}' begins with '{prefix}'; {_keys(state, prefix)}")
     return found
+
+
+def _remedy(fitting: int, first: str) -> str:
+    if not fitting:
+        return (
+            "Nothing fits: they are of another model, or lie below a key (weights_key) or under names with a prefix"
+            " (weights_prefix)"
+        )
+    return f"To keep the model's own values there, ignore them: weights_ignore = {first.rpartition('.')[0] or first}"
 
 
 def _some(word: str, names: list[str]) -> str:

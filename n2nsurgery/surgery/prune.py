@@ -50,7 +50,8 @@ class ScoringData:
     processes: DistributedContext = SINGLE_PROCESS
 
 
-_REMEDY = "raise the density, set keep_alive, floor_layer or floor_channel, or keep it dense with ignore '{name}'"
+_REMEDY = "raise the density, set keep_alive, floor_layer or floor_channel, or keep {it} dense with ignore {names}"
+_MOST_NAMES = 3
 
 
 def prune(
@@ -138,18 +139,26 @@ def _opaque(leaf: Leaf) -> Rejection:
 
 
 def _near_empty(draw: MaskDraw) -> tuple[str, ...]:
-    """A warning for each layer that little or nothing passes, with what helps."""
-    remedies = (_REMEDY.format(name=line.name.removesuffix(".weight")) for line in draw.near_empty)
-    return tuple(f"{_emptiness(line)}; {remedy}" for line, remedy in zip(draw.near_empty, remedies, strict=True))
+    """A warning for the layers that nothing passes, and one for those that little passes, with what helps."""
+    groups = ([line for line in draw.near_empty if not line.kept], [line for line in draw.near_empty if line.kept])
+    return tuple(_emptiness(lines) for lines in groups if lines)
 
 
-def _emptiness(line: WeightReport) -> str:
+def _emptiness(lines: Sequence[WeightReport]) -> str:
+    line, several = lines[0], len(lines) > 1
+    names = ", ".join(f"'{line.name.removesuffix('.weight')}'" for line in lines[:_MOST_NAMES])
+    names += f" and {len(lines) - _MOST_NAMES:,} more" if len(lines) > _MOST_NAMES else ""
+    remedy = _REMEDY.format(it="them" if several else "it", names="PATTERN" if several else names)
     if not line.kept:
-        return f"cut layer: '{line.name}' keeps none of its {line.numel:,} weights, so nothing passes it"
-    return (
+        cut = f"cut layer: '{line.name}' keeps none of its {line.numel:,} weights, so nothing passes it"
+        cuts = f"cut layers: {len(lines):,} layers keep no weight, so nothing passes them: {names}"
+        return f"{cuts if several else cut}; {remedy}"
+    thin = (
         f"near-empty layer: '{line.name}' keeps {line.kept:,} of {line.numel:,} weights, and "
         f"{line.dead:,} of its {line.outputs:,} output channels have none"
     )
+    thins = f"near-empty layers: {len(lines):,} layers have a weight in at most a tenth of their outputs: {names}"
+    return f"{thins if several else thin}; {remedy}"
 
 
 def _unserved(draw: MaskDraw) -> tuple[str, ...]:

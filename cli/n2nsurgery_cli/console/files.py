@@ -178,7 +178,7 @@ def _computed(weight: Document) -> str:
 
 
 def _size(size: int, ideal: float) -> str:
-    return f"{size / 1e6:.2f} MB" + (f", {size / ideal:.2f} of the ideal size" if ideal else "")
+    return f"{size / 1e6:.2f} MB" + (f", {size / ideal:.2f} times the ideal size" if ideal else "")
 
 
 def _megabytes(size: int | None) -> str:

@@ -40,7 +40,8 @@ def print_json(document: Document) -> None:
 
 def draw_apply(console: Console, document: Document) -> None:
     """What was asked, what was kept, where the skips run, what was refused, and where the artifact lies."""
-    total, reference = document["nnz_total"], document["reference_weights"]
+    total, reference, skips = document["nnz_total"], document["reference_weights"], document["skips"]
+    shared = f": {document['nnz_sequential']:,} in layers + {document['nnz_skip']:,} in skips" if skips else ""
     draw_facts(
         console,
         {
@@ -48,12 +49,11 @@ def draw_apply(console: Console, document: Document) -> None:
             "criterion": document["criterion"],
             "budget": f"density {document['density']:.6g} = sparsity {document['sparsity']:.6g} = "
             f"compression {document['compression']:.6g}x",
-            "weights": f"{total:,} of {reference:,}: {document['nnz_sequential']:,} sequential "
-            f"+ {document['nnz_skip']:,} in skips",
+            "weights": f"{total:,} of {reference:,}{shared}",
             "MACs": "known once the weights are scored"
             if document["mac_density"] is None
             else f"{document['mac_density']:.4f} of the dense model's",
-            "engine": ": ".join(filter(None, (document["engine"], document["engine_reason"]))),
+            **({"engine": ": ".join(filter(None, (document["engine"], document["engine_reason"])))} if skips else {}),
             "seed": document["seed"],
             "masks": document["mask_fingerprint"],
             **({"pattern": document.get("choice", f"draw {document['draw']}")} if document["draw"] else {}),
@@ -61,9 +61,10 @@ def draw_apply(console: Console, document: Document) -> None:
     )
     rows = [
         (s["source"], s["target"], s["length"], s["kind"], size_text(s["kernel"]), s["align"], f"{s['kept']:,}")
-        for s in document["skips"]
+        for s in skips
     ]
-    draw_table(console, counted(len(rows), "skip"), ("source", "target", "k", "kind", "kernel", "align", "kept"), rows)
+    columns = ("source", "target", "length", "kind", "kernel", "align", "kept")
+    draw_table(console, counted(len(rows), "skip") if rows else "no skips", columns, rows)
     _draw_rejected(console, document["refused"])
     for warning in document["warnings"]:
         draw_warning(console, warning)
@@ -94,13 +95,16 @@ def draw_inspect(console: Console, document: Document) -> None:
         )
         for layer in document["layers"]
     ]
-    columns = ("layer", "operator", "output", "weights", "MACs", "no end of a skip because")
+    columns = ("layer", "operator", "output", "weights", "MACs", "no skip starts or ends here because")
     draw_table(console, f"{len(layers)} layers", columns, layers)
     pairs = [
         (pair["source"], pair["target"], pair["length"], f"{pair['capacity']:,}", "yes" if pair["shortcut"] else "")
         for pair in document["pairs"]
     ]
-    draw_table(console, f"{len(pairs)} pairs", ("source", "target", "k", "capacity", "beside a shortcut"), pairs)
+    title = f"{counted(len(pairs), 'pair')} of layers that a skip can connect"
+    heads = ("source", "target", "length", "capacity", "beside a shortcut")
+    shortcuts = any(pair["shortcut"] for pair in document["pairs"])
+    draw_table(console, title, heads if shortcuts else heads[:-1], pairs if shortcuts else [p[:-1] for p in pairs])
     _draw_rejected(console, document["refused"])
 
 
@@ -158,13 +162,14 @@ def _draw_rejected(console: Console, refused: Iterable[Document]) -> None:
         return
     rows = [(f"{count:,}", reason) for reason, count in counts.most_common(_MOST_REASONS)]
     rest = len(counts) - len(rows)
-    title = f"{counts.total():,} refused" + (f" ({rest} more reasons in --json)" if rest else "")
+    title = f"{counted(counts.total(), 'layer or pair', 'layers or pairs')} rejected"
+    title += f" ({rest} more reasons in --json)" if rest else ""
     draw_table(console, title, ("times", "reason"), rows)
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 skip`, `45 skips`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 skip`, `45 skips`; with a `plural` where it is not the noun with an s."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def size_text(sizes: Iterable[int]) -> str:

@@ -82,20 +82,23 @@ def _badness(row: Document) -> float:
     return float(max(dead, wasted, row["heat_share"] or 0))
 
 
+_TOTALS = {"effective": "effective density", "dead": "dead channels"}
+
+
 def draw_diff(console: Console, document: Document) -> None:
     """Totals, F, and the layers in which two networks differ."""
     draw_facts(console, {"A": _origin(document["a"]), "B": _origin(document["b"])})
     rows = [
-        (name, _number(both["a"]["value"]), _number(both["b"]["value"])) for name, both in document["totals"].items()
+        (_TOTALS.get(name, name), _number(both["a"]["value"]), _number(both["b"]["value"]))
+        for name, both in document["totals"].items()
     ]
     draw_table(console, "in all", ("", "A", "B"), rows)
     if document["incomparable"]:
         console.print(plain(f"no F: {document['incomparable']}"))
     else:
         found = document["distance"]
-        console.print(
-            Text(f"F at t* of B: {_number(found['F']['value'])}, at infinity {_number(found['F_inf']['value'])}")
-        )
+        at_star, at_end = (_number(found[key]["value"]) for key in ("F", "F_inf"))
+        console.print(plain(f"distance F of their heat: {at_star} when that of B has settled, {at_end} in the end"))
     layers = [
         (
             layer["name"],

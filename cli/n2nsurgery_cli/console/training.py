@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from n2nsurgery.training.metrics.figures import metric_figure, metric_label
-from n2nsurgery_cli.console.output import Document
+from n2nsurgery_cli.console.output import Document, counted
 from n2nsurgery_cli.console.tables import draw_facts, draw_line, draw_table, draw_warning
 
 _BESIDE = frozenset({"evaluated", "weights", "data", "split", "samples", "loss"})
@@ -18,14 +18,15 @@ def draw_train(console: Console, document: Document) -> None:
     """A run, or of a dry run what it would be."""
     surgery, train = document["surgery"], document["recipe"]["train"]
     optimizer, schedule = train["optimizer"], train["schedule"]
+    skips = counted(len(surgery["skips"]), "skip")
     draw_facts(
         console,
         {
             "model": surgery["model"],
             "weights": f"{surgery['nnz_total']:,} of {surgery['reference_weights']:,}: "
-            f"{surgery['nnz_sequential']:,} sequential + {surgery['nnz_skip']:,} in {len(surgery['skips'])} skips",
-            "training": f"{document['epochs']} epochs of {document['steps_per_epoch']:,} steps of "
-            f"{train['batch_size']} samples, {optimizer['name']} lr {optimizer['lr']:g} {schedule['name']}",
+            f"{surgery['nnz_sequential']:,} in layers + {surgery['nnz_skip']:,} in {skips}",
+            "training": f"{counted(document['epochs'], 'epoch')} of {counted(document['steps_per_epoch'], 'step')} of "
+            f"{train['batch_size']} samples; {optimizer['name']}, lr {optimizer['lr']:g}, schedule {schedule['name']}",
             "device": f"{document['device']}, {_processes(document['processes'])}",
             **({"engine": document["engine"]["sentence"]} if document["engine"] is not None else {}),
             "recipe": document["recipe_hash"],

@@ -33,9 +33,9 @@ class ComponentCount:
                 "edges",
                 "Edges too weak to conduct, 1e-14 of the largest degree",
             ),
-            "components": (parts.count, "components", "Parts between which no heat can flow"),
-            "isolated": (parts.isolated, "nodes", "Channels without any edge"),
-            "giant": (giant, "nodes", "Channels in the largest component"),
+            "components": (parts.count, "parts", "Parts between which no heat can flow"),
+            "isolated": (parts.isolated, "channels", "Channels without any edge"),
+            "giant": (giant, "channels", "Channels in the largest component"),
             "giant_share": (giant / subject.graph.nodes, "", "Share of the channels in the largest component"),
         }
         return Measurement(

@@ -32,14 +32,14 @@ class DeadChannels:
         unread = int(np.count_nonzero(dead[subject.graph.sources]))
         return Measurement(
             quantities={
-                "dead": Quantity(value=total, unit="nodes", meaning="Channels on no path from input to output"),
+                "dead": Quantity(value=total, unit="channels", meaning="Channels on no path from input to output"),
                 "dead_share": Quantity(value=total / dead.size, unit="", meaning="Their share of all channels"),
-                "dead_outputs": Quantity(value=unreached, unit="nodes", meaning="Outputs that no input reaches"),
-                "dead_inputs": Quantity(value=unread, unit="nodes", meaning="Inputs that reach no output"),
+                "dead_outputs": Quantity(value=unreached, unit="channels", meaning="Outputs that no input reaches"),
+                "dead_inputs": Quantity(value=unread, unit="channels", meaning="Inputs that reach no output"),
             },
             columns={
-                "dead": Column(values=by_layer, unit="nodes", meaning="Channels on no path from input to output"),
-                "channels": Column(values=sizes, unit="nodes", meaning="Output channels of the layer"),
+                "dead": Column(values=by_layer, unit="channels", meaning="Channels on no path from input to output"),
+                "channels": Column(values=sizes, unit="channels", meaning="Output channels of the layer"),
             },
         )
 

@@ -51,12 +51,12 @@ class HeatDistance:
         require_bounded(np.array([at_star, at_ten, at_inf, *curve]), sources)
         named = {
             "t_star": (star, "1/conductance", "Time at which the reference's heat has settled but for 1e-3 of it"),
-            "F": (at_star, "", "Distance of the heat signatures at t*"),
-            "F_10": (at_ten, "", "Distance of the heat signatures at 10 t*"),
-            "F_inf": (at_inf, "", "Distance of the saturated signatures: 0 unless a part is cut off"),
+            "F": (at_star, "", "F: distance between the heat of both networks at t*"),
+            "F_10": (at_ten, "", "F at 10 t*"),
+            "F_inf": (at_inf, "", "F after any time: 0 unless a part is cut off"),
             "F_giant": (giant, "", "F at t* on the largest component of this network"),
-            "F_equal_volume": (equal_volume, "", "F at t* as if all weights were scaled to the reference's sum"),
-            "F_share": (at_star / (2 * sources) ** 0.5, "", "F at t* as a share of its bound sqrt(2 n_in), in [0, 1]"),
+            "F_equal_volume": (equal_volume, "", "F at t* if all weights were scaled to the reference's total"),
+            "F_share": (at_star / (2 * sources) ** 0.5, "", "F at t* as a share of the largest possible, sqrt(2 n_in)"),
         }
         return Measurement(
             quantities={

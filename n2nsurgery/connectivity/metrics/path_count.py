@@ -24,7 +24,7 @@ class PathCount:
 
     def measure(self, subject: Subject, reference: Subject) -> Measurement:
         """The logarithm for this network and for the reference; None where no path is left."""
-        meaning = "Logarithm of the number of paths from input to output"
+        meaning = "Number of paths from input to output"
         mine, theirs = (log10_paths(each.graph) for each in (subject, reference))
         return Measurement(
             quantities={
@@ -33,7 +33,7 @@ class PathCount:
                 "paths_lost": Quantity(
                     value=finite(theirs - mine) if isfinite(theirs) else 0.0,
                     unit="log10",
-                    meaning="Logarithm of how many paths of the reference there are for each that is left",
+                    meaning="Paths of the reference for each that is left",
                 ),
             }
         )

@@ -49,7 +49,7 @@ class Placement:
             quantities[f"t_sat_ratio{rule}"] = Quantity(
                 value=finite(ratio),
                 unit="",
-                meaning=f"How many times longer than the reference this network takes, {words}",
+                meaning=f"Times as long as the reference it takes, {words}",
             )
             quantities[f"lambda_2{rule}"] = Quantity(
                 value=finite(mine.slow.lambda_2), unit="conductance", meaning=f"Its algebraic connectivity, {words}"

@@ -33,7 +33,9 @@ class RamanujanGap:
         known = [gap for gap in gaps.values() if gap is not None]
         return Measurement(
             quantities={
-                "smallest_gap": Quantity(value=min(known, default=None), unit="", meaning="Smallest gap of a layer"),
+                "smallest_gap": Quantity(
+                    value=min(known, default=None), unit="", meaning="Smallest gap of mixing of a layer"
+                ),
                 "not_ramanujan": Quantity(
                     value=sum(gap < 0 for gap in known), unit="layers", meaning="Layers with a negative gap"
                 ),

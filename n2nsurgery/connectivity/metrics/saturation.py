@@ -30,10 +30,14 @@ class Saturation:
         """t_sat of this network, of the reference and their ratio; theta_1 and lambda_2 of both."""
         mine, theirs = (each.heat.saturation_time(self.residual) for each in (subject, reference))
         named = {
-            "t_sat": (mine, TIME, "Time at which this network's heat has settled but for the residual"),
+            "t_sat": (mine, TIME, f"Time until heat has settled but for {self.residual:g} of it"),
             "t_sat_reference": (theirs, TIME, "The same of the reference"),
-            "t_sat_ratio": (mine / theirs if theirs else float("inf"), "", "How many times longer this network takes"),
-            "theta_1": (subject.heat.theta_1, RATE, "Slowest rate at which heat of the sources settles"),
+            "t_sat_ratio": (
+                mine / theirs if theirs else float("inf"),
+                "",
+                "Times as long as the reference it takes",
+            ),
+            "theta_1": (subject.heat.theta_1, RATE, "Slowest rate at which heat of the input settles"),
             "theta_1_reference": (reference.heat.theta_1, RATE, "The same of the reference"),
             "lambda_2": (subject.slow.lambda_2, RATE, "Algebraic connectivity of the largest component"),
             "lambda_2_residual": (subject.slow.residual, "", "|L x - lambda_2 x| / lambda_2 of what was found"),

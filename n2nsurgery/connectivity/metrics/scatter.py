@@ -39,7 +39,10 @@ class ScatterOfLayers:
         forwards, backwards = _scatter(whole, paths / whole.shape[0], paths / whole.shape[1])
         every = [value for pair in pairs.values() for value in pair]
         named = {
-            "scatter": (min([*every, forwards, backwards]), "Minimum over all layers and the equivalent junction"),
+            "scatter": (
+                min([*every, forwards, backwards]),
+                "Scatter, the least of all layers and the whole network",
+            ),
             "equivalent_f": (forwards, "From windows of the input to the outputs, over all paths"),
             "equivalent_b": (backwards, "From the inputs to windows of the output, over all paths"),
             "smallest_ratio": (min(ratios.values(), default=1.0), "Smallest ratio of a layer to a random one"),

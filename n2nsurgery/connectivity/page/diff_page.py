@@ -16,6 +16,20 @@ from n2nsurgery.connectivity.report.difference import UNITS, ConnectivityDiffere
 from n2nsurgery.connectivity.report.report import ConnectivityReport
 
 _COUNTED = ("kept", "density", "effective", "dead")
+_TOTALS = {
+    "weights": "Weights of all layers when dense",
+    "kept": "Weights that are kept",
+    "density": "Share of the weights that are kept",
+    "effective": "Share of the weights that are kept and lie on a path from input to output",
+    "dead": "Channels on no path from input to output",
+}
+_DISTANCES = {
+    "F": "when the heat of B has settled (t*)",
+    "F_share": "the same, as a share of the largest possible distance",
+    "F_inf": "in the end; 0 unless a part is cut off",
+}
+_IN_TOTALS = ("effective-density.direct", "effective-density.effective", "dead-channels.dead")
+"""Highlights that the totals of the difference show already."""
 
 
 def render_diff(difference: ConnectivityDifference, a: ConnectivityReport, b: ConnectivityReport) -> str:
@@ -26,11 +40,13 @@ def render_diff(difference: ConnectivityDifference, a: ConnectivityReport, b: Co
         .render(
             difference=difference,
             reports={"A": a, "B": b},
-            highlights=[(a.quantity(key), b.quantity(key)) for key in HIGHLIGHTS],
+            highlights=[(a.quantity(key), b.quantity(key)) for key in HIGHLIGHTS if key not in _IN_TOTALS],
             figures=(residual(a, b), densities(difference), overlaps(difference)),
             levels=LEVELS,
             units=UNITS,
             counted=_COUNTED,
+            totals=_TOTALS,
+            distances=_DISTANCES,
             style=Markup(text_of("page.css")),  # noqa: S704 - our own file
         )
     )

@@ -9,6 +9,8 @@ from n2nsurgery.connectivity.page.figure import Figure, legend_of
 from n2nsurgery.connectivity.page.numbers import rounded, several
 from n2nsurgery.connectivity.page.png import data_url
 from n2nsurgery.connectivity.report.findings import percent, times
+from n2nsurgery.connectivity.report.findings_of_heat import BOTTLENECK
+from n2nsurgery.connectivity.report.layer_table import IDENTITY
 from n2nsurgery.connectivity.report.report import ConnectivityReport
 
 TIME = "time, in multiples of t*"
@@ -69,7 +71,7 @@ def distance(report: ConnectivityReport) -> Figure:
         title=f"At t* the heat differs from the reference's by F = {at_star:.3g}, {percent(share or 0.0)} of the"
         " largest possible distance",
         caption="F(t) = |S_ref(t) - S(t)|, the distance of the two heat signatures. It goes to 0 whenever both networks"
-        " hang together, so that only its size at a stated time, and how late it falls, tell them apart.",
+        " are connected. So its size at a stated time counts, and how late it falls.",
         spec={"panels": [panel]},
         columns=_titles(curve),
         rows=_rows(curve),
@@ -124,11 +126,12 @@ def limits(report: ConnectivityReport) -> Figure:
     """The blocks that limit the heat most."""
     rows = [row for row in report.layers.rows if row.values["heat_share"] is not None]
     rows.sort(key=lambda row: -(row.values["heat_share"] or 0))
-    largest = float(rows[0].values["heat_share"] or 0) if rows else 0.0
-    if not rows:
+    with_weights = [row for row in rows if row.kind != IDENTITY]
+    largest = float(with_weights[0].values["heat_share"] or 0) if with_weights else 0.0
+    if not with_weights:
         title = "No heat flows, so nothing limits it"
-    elif largest >= 0.25:  # noqa: PLR2004 - as in findings_of_heat
-        title = f"'{rows[0].name}' limits the heat: it holds {percent(largest)} of the settling time"
+    elif largest >= BOTTLENECK:
+        title = f"'{with_weights[0].name}' limits the heat: it holds {percent(largest)} of the settling time"
     else:
         title = f"No single layer limits the heat: the largest share is {percent(largest)}"
     return Figure(

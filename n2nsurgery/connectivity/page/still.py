@@ -37,7 +37,8 @@ def _tag(name: str, text: str | None = None, **attributes: object) -> str:
 
 
 def _svg(width: float, height: float, marks: Iterator[str]) -> str:
-    return f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img">{"".join(marks)}</svg>'
+    whole = ' class="still"' if width >= WIDTH else ""  # a phone scrolls it instead of shrinking its labels
+    return f'<svg{whole} viewBox="0 0 {width:.0f} {height:.0f}" role="img">{"".join(marks)}</svg>'
 
 
 def _panels(spec: Spec, form: str, draw: Callable[[Spec], str]) -> str:

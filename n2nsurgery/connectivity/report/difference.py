@@ -26,7 +26,7 @@ UNITS = {
     "kept": ("weights", "Weights that the mask keeps"),
     "density": ("", "Share of the weights that are kept"),
     "effective": ("", "Share of the weights that are kept and lie on a path from input to output"),
-    "dead": ("nodes", "Channels it writes that lie on no path from input to output"),
+    "dead": ("channels", "Channels it writes that lie on no path from input to output"),
 }
 
 

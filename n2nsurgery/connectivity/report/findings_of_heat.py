@@ -34,10 +34,9 @@ def components(evidence: Evidence) -> Finding:
     isolated, outside = evidence.value("components.isolated"), 1 - evidence.value("components.giant_share")
     shown = evidence.shown("components.components", "components.isolated", "components.giant_share")
     if parts <= reference:
-        hangs = "in one piece" if parts == 1 else f"in {parts:,.0f} pieces, as the reference"
-        return Finding(
-            severity="good", topic="Components", sentence=f"The network hangs together {hangs}.", evidence=shown
-        )
+        whole = "The network is in one piece: connections lead from every channel to every other."
+        sentence = whole if parts == 1 else f"The network falls into {parts:,.0f} parts, as the reference does."
+        return Finding(severity="good", topic="Components", sentence=sentence, evidence=shown)
     alone = f", {isolated:,.0f} of them single channels without any connection" if isolated else ""
     return Finding(
         severity="severe" if outside >= CUT_OFF else "warning",
@@ -64,16 +63,16 @@ def saturation(evidence: Evidence) -> Finding:
         "volume_ratio": Quantity(value=lost, unit="", meaning="Sum of the reference's conductances to this one's")
     }
     if not isfinite(ratio) or not ratio:
-        sentence = "In one of both networks no heat flows, so that there is nothing to compare."
+        sentence = "In one of the two networks no heat flows, so there is nothing to compare."
         return Finding(severity="notice", topic="Heat", sentence=sentence, evidence=shown)
     severity = _severity_of_delay(evidence, ratio)
     if severity == "good":
         clause = f"heat settles in {times(ratio)} times the reference's time"
-        sentence = f"H{clause[1:]}."
+        sentence = f"H{clause[1:]}.{_by_sizes(evidence, ratio)}"
         clause = clause if ratio >= LEVEL else "heat settles about as fast as in the reference"
     else:
         clause = f"heat takes {times(ratio)} times as long as in the reference"
-        sentence = f"H{clause[1:]} to settle, {_reason(evidence, ratio, lost)}."
+        sentence = f"H{clause[1:]} to settle. {_reason(evidence, ratio, lost)}"
     return Finding(
         severity=severity,
         topic="Heat",
@@ -82,6 +81,15 @@ def saturation(evidence: Evidence) -> Finding:
         evidence=shown,
         remedy="Skips that lead over slow layers shorten the way (--skip n2n)." if ratio >= VERY_SLOW else "",
     )
+
+
+def _by_sizes(evidence: Evidence, ratio: float) -> str:
+    """Where heat is fast by the sizes of weights alone, such as those of new skips: how long places alone make it."""
+    equal = evidence.value("placement.t_sat_ratio_equal")
+    if not isfinite(equal) or equal < max(SLOW, LEVEL * ratio):
+        return ""
+    new = ", because those of a new skip are 1" if evidence.layers.skips else ""
+    return f" The sizes of weights help{new}: with all of one size it would take {times(equal)} times as long."
 
 
 def _severity_of_delay(evidence: Evidence, ratio: float) -> Severity:
@@ -94,28 +102,25 @@ def _severity_of_delay(evidence: Evidence, ratio: float) -> Severity:
 def _reason(evidence: Evidence, ratio: float, lost: float) -> str:
     """What the delay is due to; between parts that are cut off from each other there is no delay to speak of."""
     stragglers = evidence.subject.limits.stragglers
-    waiting = f"; the last of it waits in {'a single channel' if stragglers < 1.5 else f'{stragglers:.0f} channels'}"  # noqa: PLR2004 - of one
-    waiting = waiting if stragglers < FEW * evidence.subject.graph.nodes else ""
+    where = "a single channel" if stragglers < 1.5 else f"{stragglers:.0f} channels"  # noqa: PLR2004 - of one
+    few = stragglers < FEW * evidence.subject.graph.nodes
+    waiting = f" The last of it waits in {where}." if few else ""
     if evidence.value("components.components") > evidence.reference("components.components"):
-        return f"within the parts that still hang together{waiting}"
-    beyond = ratio / lost
-    if beyond < 1 / SLOW:
-        return f"less than the loss of weight alone would cost, {_cause(evidence, lost, faster=True)}{waiting}"
-    if beyond < SLOW:
-        return f"about what the loss of weight alone costs{waiting}"
-    cause = _cause(evidence, lost, faster=False)
-    return f"{times(beyond)} times what the loss of weight alone would cost, {cause}{waiting}"
+        return f"This is so within the parts that are still connected.{waiting}"
+    beyond, alone = ratio / lost, "The smaller total weight alone would make it"
+    if 1 / SLOW <= beyond < SLOW:
+        return f"The smaller total weight alone explains that.{waiting}"
+    return f"{alone} {times(lost)} times as long. {_cause(evidence, lost, faster=beyond < 1)}{waiting}"
 
 
 def _cause(evidence: Evidence, lost: float, *, faster: bool) -> str:
     """Whether the places of the weights are the cause, or their sizes, which were not the same either."""
     equal = evidence.value("placement.t_sat_ratio_equal")
     by_places = equal / lost < 1 / SLOW if faster else equal / lost >= SLOW
-    if by_places:
-        cause = "because of where its weights are, not of their size"
-        return f"{cause}: with all of one size it would take {times(equal)} times as long"
     new = " (those of a new skip are 1)" if evidence.layers.skips else ""
-    return f"for its weights differ in size{new}: with all of one size it would take {times(equal)} times as long"
+    cause = "where its weights are, not their sizes" if by_places else f"that its weights differ in size{new}"
+    difference = "It is faster than that" if faster else "It is slower than that"
+    return f"{difference}; the reason is {cause}: with all of one size heat would take {times(equal)} times as long."
 
 
 def heat_bottleneck(evidence: Evidence) -> Finding | None:
@@ -140,7 +145,7 @@ def heat_bottleneck(evidence: Evidence) -> Finding | None:
     fixed = sum(float(row.values["heat_share"] or 0) for row in every if row.kind == IDENTITY)
     beside = f" Additions of shortcuts hold {percent(fixed)}, which no weight changes." if fixed else ""
     if share < BOTTLENECK:
-        sentence = f"No single layer limits the heat: the largest share in its settling time, {percent(share)}, is that"
+        sentence = f"No single layer limits the heat: the largest share in its settling time is {percent(share)}, that"
         return Finding(
             severity="good",
             topic="Bottleneck of heat",
@@ -173,11 +178,11 @@ def distance(evidence: Evidence) -> Finding:
     share, at_star, equal = (evidence.value(f"heat-distance.{name}") for name in ("F_share", "F", "F_equal_volume"))
     whole = evidence.value("components.components") <= evidence.reference("components.components")
     severity: Severity = "warning" if share >= FAR else "good" if share < NEAR and whole else "notice"
-    placed = f"; at equal total weight it would be {equal:.3g}" if at_star else ""
+    placed = f" With the reference's total weight it would be {equal:.3g}." if at_star else ""
     return Finding(
         severity=severity,
         topic="Distance F",
         sentence=f"When the reference has settled, the heat here differs from it by F = {at_star:.3g}, {percent(share)}"
-        f" of the largest possible distance{placed}.",
+        f" of the largest possible distance.{placed}",
         evidence=evidence.shown("heat-distance.F", "heat-distance.F_share", "heat-distance.F_equal_volume"),
     )

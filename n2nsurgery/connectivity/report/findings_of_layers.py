@@ -97,10 +97,10 @@ def _against_twin(evidence: Evidence) -> tuple[bool, str]:
         "help" if helped and not harmed else "do harm" if harmed and not helped else "help in part" if helped else ""
     )
     verdict = f"Skips {outcome}" if outcome else "Skips make no difference"
-    heat = f"heat takes {times(equal)} times as long with all weights of one size" if isfinite(equal) else ""
-    heat += f" ({times(as_is)} times with their sizes as they are)" if heat and isfinite(as_is) else ""
+    heat = f", and heat takes {times(equal)} times as long if all weights have one size" if isfinite(equal) else ""
+    heat += f" ({times(as_is)} times with the sizes as they are)" if heat and isfinite(as_is) else ""
     channels = f"{without:,.0f} channels are dead instead of {dead:,.0f}"
     if without == dead:
-        channels = f"{f'as many channels ({dead:,.0f}) are' if dead else 'no channel is'} dead either way"
-    compared = " and ".join(part for part in (heat, channels) if part)
-    return helped and not harmed, f" {verdict}: without them, and with as many weights more in the layers, {compared}."
+        channels = f"as many channels ({dead:,.0f}) are dead" if dead else "no channel is dead either"
+    twin = "in a network without skips, with as many weights in all"
+    return helped and not harmed, f" {verdict}: {twin}, {channels}{heat}."

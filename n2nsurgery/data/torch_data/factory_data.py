@@ -138,7 +138,7 @@ def _splits(name: str, made: object) -> DataSplits:
         validation=split.get("validation"),
         test=split["test"],
         classes=classes,
-        description=(f"{name}: {sizes} samples, made by a factory; what it draws or changes is its own",),
+        description=(f"{name}: {sizes} samples, made by a function of yours",),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Container, Sequence
 import numpy as np
 from torch import fx
 
-from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.errors import UsageError, about
 from n2nsurgery.core.names import select, unknown
 from n2nsurgery.core.seeds import derive
 from n2nsurgery.graph.layers.layer_finder import HEAD, FoundLayer
@@ -169,15 +169,16 @@ def _filtered(pairs: Sequence[LayerPair], selection: PairSelection) -> list[Laye
         return list(pairs)
     labels = [f"{pair.source}->{pair.target}" for pair in pairs]
 
-    def matched(patterns: tuple[str, ...]) -> set[str]:
+    def matched(field: str) -> set[str]:
         chosen: set[str] = set()
-        for pattern in patterns:
+        for pattern in getattr(selection, field):
             names = labels if "->" in pattern else sorted({n for p in pairs for n in (p.source, p.target)})
-            hits = set(select(pattern, names, kind="pair" if "->" in pattern else "layer"))
+            with about(field):
+                hits = set(select(pattern, names, kind="pair" if "->" in pattern else "layer"))
             chosen |= {label for label in labels if label in hits or not hits.isdisjoint(label.split("->"))}
         return chosen
 
-    kept = (matched(selection.include) if selection.include else set(labels)) - matched(selection.exclude)
+    kept = (matched("include") if selection.include else set(labels)) - matched("exclude")
     return [pair for pair, label in zip(pairs, labels, strict=True) if label in kept]
 
 

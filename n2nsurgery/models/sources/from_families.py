@@ -20,7 +20,7 @@ def names() -> tuple[str, ...]:
 def design(name: str, requested: Arguments, *, input_size: InputSize | None, weights: str | None) -> Design:
     """The family's own input shape; the arguments as requested, each of which must be one of its fields."""
     if weights is not None:
-        raise UsageError(f"model '{name}' has no pretrained weights '{weights}'; give a .safetensors file")
+        raise UsageError(f"model '{name}' has no pretrained weights '{weights}'; name a .safetensors or .pth file")
     shape = sized(_member(name, requested).input_shape, input_size)
     return Design(arguments=dict(requested), input_shapes=(shape,))
 
@@ -32,7 +32,7 @@ def build(name: str, arguments: Arguments) -> nn.Module:
 
 def pretrained(name: str, weights: str, *, download: bool) -> tuple[str, StateDict]:  # noqa: ARG001 - one interface
     """Families have no pretrained weights: always a UsageError."""
-    raise UsageError(f"model '{name}' has no pretrained weights '{weights}'; give a .safetensors file")
+    raise UsageError(f"model '{name}' has no pretrained weights '{weights}'; name a .safetensors or .pth file")
 
 
 def _member(name: str, arguments: Arguments) -> Family:

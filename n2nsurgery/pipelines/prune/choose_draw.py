@@ -13,7 +13,6 @@ from statistics import median
 
 import numpy as np
 
-from n2nsurgery.connectivity.paths.scatter_vector import scatter
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.criterion import Criterion, PatternCriterion
@@ -47,6 +46,8 @@ def choose_by_scatter(plan: SurgeryPlan, criterion: Criterion) -> DrawChoice:
 
     Raises UsageError for a criterion that draws no patterns, and where the pruned layers are not a chain of junctions.
     """
+    from n2nsurgery.connectivity.paths.scatter_vector import scatter  # loads scipy, which `apply` seldom needs
+
     counts = planned_counts(plan)
     if counts is None or not isinstance(criterion, PatternCriterion):
         raise UsageError(

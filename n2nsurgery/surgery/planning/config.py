@@ -20,6 +20,8 @@ from n2nsurgery.surgery.planning.contradictions import require_consistent
 from n2nsurgery.surgery.planning.keywords import SurgeryOptions
 from n2nsurgery.surgery.planning.presets import Preset, with_preset
 
+OWN_OPTIONS = ("allocation", "granularity", "scope")
+"""Options of a criterion that have a field of their own."""
 WITH_OPTIONS = ("criterion", "allocation", "granularity", "skip", "skip_allocation")
 """The fields that name a registered member; its options are in the field of the same name with `_options`."""
 _BUDGET, _WHO, _SKIPS, _SCORES = "Budget", "Which weights survive", "Skip connections", "Scores and draws"
@@ -226,7 +228,7 @@ class SurgeryConfig:
     def __post_init__(self) -> None:
         """Raise UsageError for values out of range or in contradiction."""
         check_options(self)
-        require_consistent(self, WITH_OPTIONS)
+        require_consistent(self, WITH_OPTIONS, OWN_OPTIONS)
 
     @classmethod
     def from_preset(
@@ -260,13 +262,11 @@ class SurgeryConfig:
     @property
     def all_criterion_options(self) -> dict[str, Scalar]:
         """The criterion's options, those included that have a field of their own."""
-        own = {name: getattr(self, name) for name in ("allocation", "granularity", "scope")}
+        own = {name: getattr(self, name) for name in OWN_OPTIONS}
         return dict(self.criterion_options) | {name: value for name, value in own.items() if value is not None}
 
     def canonical(self) -> Self:
         """The same request, spelled in one way: by density, each option of the criterion in one place."""
         options = dict(self.criterion_options)
-        own: dict[str, Any] = {
-            name: options.pop(name) for name in ("allocation", "granularity", "scope") if name in options
-        }
+        own: dict[str, Any] = {name: options.pop(name) for name in OWN_OPTIONS if name in options}
         return replace(self, density=self.kept, sparsity=None, compression=None, criterion_options=options, **own)

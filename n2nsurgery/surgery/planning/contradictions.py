@@ -8,10 +8,11 @@ from typing import Any
 from n2nsurgery.core.errors import UsageError
 
 
-def require_consistent(config: Any, with_options: Sequence[str]) -> None:  # noqa: ANN401 - its module imports this one
+def require_consistent(config: Any, with_options: Sequence[str], own: Sequence[str]) -> None:  # noqa: ANN401 - its module imports this one
     """Raise UsageError, with the field, for options of `config`, a SurgeryConfig, in contradiction.
 
-    `with_options`: the fields that name a member whose options are in a field of their own.
+    `with_options`: the fields that name a member whose options are in a field of their own. `own`: the options of a
+    criterion that are fields themselves.
     """
     given = [name for name in ("density", "sparsity", "compression") if getattr(config, name) is not None]
     junctions = bool(config.fan_out or config.junction_density)
@@ -38,7 +39,7 @@ def require_consistent(config: Any, with_options: Sequence[str]) -> None:  # noq
             "num_candidates (how many patterns are drawn) and select_by (which is kept) belong together",
             field="num_candidates" if config.num_candidates > 1 else "select_by",
         )
-    for name in ("allocation", "granularity", "scope"):
+    for name in own:
         if name in config.criterion_options and getattr(config, name) is not None:
             raise UsageError("is given twice: as an option of its own and of the criterion", field=name, joint=" ")
     for name in with_options:

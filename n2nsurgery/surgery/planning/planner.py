@@ -5,8 +5,8 @@ The rules for the skips stand in `skip_plan`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from math import prod
 from typing import Any
 
@@ -20,7 +20,7 @@ from n2nsurgery.masks.counts.floors import Floors, channels_of
 from n2nsurgery.masks.criterion import CRITERIA, Criterion, make_criterion
 from n2nsurgery.masks.granularities import GRANULARITIES
 from n2nsurgery.skips.kind import KINDS, kind_of
-from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.config import OWN_OPTIONS, SurgeryConfig
 from n2nsurgery.surgery.planning.division.division import Divided, Division
 from n2nsurgery.surgery.planning.division.junctions import junction_counts, junctions_of
 from n2nsurgery.surgery.planning.division.second_budget import divided
@@ -91,7 +91,11 @@ def plan_surgery(
 def criterion_of(config: SurgeryConfig) -> Criterion:
     """The criterion that `config` names, with its options; raises UsageError with the field."""
     options: dict[str, Any] = dict(config.all_criterion_options)
+    _require_fitting(config.criterion, options)
     for name, registry in (("allocation", ALLOCATIONS), ("granularity", GRANULARITIES)):
+        if name in options:
+            with about(name):
+                registry.canonical(options[name])
         if given := getattr(config, f"{name}_options"):
             with about(f"{name}_options"):
                 options[name] = make_member(registry, options[name], given)
@@ -101,6 +105,19 @@ def criterion_of(config: SurgeryConfig) -> Criterion:
         if error.field in config.criterion_options:
             error.field = f"criterion_options.{error.field}"
         raise
+
+
+def _require_fitting(criterion: str, options: Mapping[str, Any]) -> None:
+    member = CRITERIA.get(criterion)
+    known = {field.name for field in fields(member)} if is_dataclass(member) else set()
+    for name in OWN_OPTIONS:
+        if name in options and name not in known:
+            kind = "score weights, such as 'snip'" if name == "scope" else "draw patterns, such as 'random'"
+            raise UsageError(
+                f"does not go with the criterion '{CRITERIA.canonical(criterion)}': it is for criteria that {kind};"
+                " leave it out, or choose another criterion",
+                field=name, joint=" ",
+            )  # fmt: skip
 
 
 def floors_of(config: SurgeryConfig) -> Floors:

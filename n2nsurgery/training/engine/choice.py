@@ -68,7 +68,7 @@ class EngineRequest:
                 raise
             return self._dense(str(error), masks)
         if not twin.layers:
-            return self._dense("no pruned layer can be sparse and faster for it", masks)
+            return self._dense("no pruned layer would be faster if computed sparsely", masks)
         predicted = twin.predicted_gain if self._begun is None else self._begun.use.predicted_gain
         use = EngineUse(name="sparse", sparse_layers=len(twin.layers), layers=len(masks), predicted_gain=predicted)
         record = EngineRecord(use=use, reason=self._how(), sparse=twin.layers)

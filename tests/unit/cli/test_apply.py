@@ -227,7 +227,7 @@ def test_what_cannot_be_meant_is_told_by_the_options_name(program, requests, lin
         ("--criterion grasp --criterion-option temperature=hot", "--criterion-option temperature is 'hot'; it must be"),
         ("--criterion grasp --criterion-option temperature=-1", "--criterion-option temperature is -1; it must be pos"),
         ("--criterion grsp", "--criterion: unknown criterion 'grsp'; did you mean 'grasp'?"),
-        ("--criterion snip --allocation erk", "--allocation: unknown option of the criterion 'snip' 'allocation'"),
+        ("--criterion snip --allocation erk", "--allocation does not go with the criterion 'snip'"),
         ("--allocation urk", "unknown allocation 'urk'; did you mean 'erk'?"),
         ("--skip n2m", "--skip: unknown skip kind 'n2m'; did you mean 'n2n'?"),
     ],
@@ -266,7 +266,7 @@ def test_tables_show_the_budget_three_ways_and_draw_names_as_they_are(program, m
     monkeypatch.setenv("COLUMNS", "120")
     shown = program("apply", "resnet18", "--density", "0.1").stdout
     assert "density 0.05 = sparsity 0.95 = compression 20x" in shown
-    assert "583,946 of 11,678,912: 583,882 sequential + 64 in skips" in shown
+    assert "583,946 of 11,678,912: 583,882 in layers + 64 in skips" in shown
     assert "0.1234 of the dense model's" in shown
     assert "layer1.[bold]0" in shown
     assert "no [red]activation" in shown

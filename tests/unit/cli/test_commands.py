@@ -112,7 +112,7 @@ def test_inspect_shows_layers_pairs_and_the_commonest_refusals(program, pipeline
         "64x112x112",
         "a gate",
         "layer1.[b]0",
-        "14 refused (2 more reasons in --json)",
+        "14 layers or pairs rejected (2 more reasons in --json)",
         "reason 0",
     ):
         assert text in shown
@@ -124,7 +124,7 @@ def test_export_shows_what_was_written_and_how_close_it_is(program, pipeline, ou
     calls = []
     pipeline("export", lambda *values, **options: (calls.append((values, options)), outcome(document=EXPORTED))[1])
     shown = program("export").stdout
-    size = "2.50 MB, 1.04 of the ideal size"
+    size = "2.50 MB, 1.04 times the ideal size"
     for text in ("exported/a/model.onnx", size, "1.2e-06", "bit for bit", "depthwise", "12 channels"):
         assert text in shown
     line = "exported/a -o m.onnx --format inlined --values int8 --compact --overwrite -q"

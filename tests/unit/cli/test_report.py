@@ -130,7 +130,7 @@ def test_a_difference_shows_both_sides(program, pipeline, outcome):
     shown = program("diff", "one", "two").stdout
     assert calls == [("one", "two")]
     assert "overlap" in shown
-    assert "F at t* of B" in shown
+    assert "distance F of their heat: " in shown
     assert "\x1b" not in shown
     assert json.loads(program("diff", "one", "two", "--json").stdout) == json.loads(json.dumps(DIFFERENCE))
 

@@ -14,7 +14,7 @@ from n2nsurgery_cli.console.tables import draw_facts, draw_grid, draw_line, draw
 NAME = "encoder.layers.encoder_layer_11.self_attention.out_proj.weight"
 REASON = "it runs only in the branch that no input of this shape takes, so nothing can be said of its channels"
 ROWS = [(NAME, "conv2d", "1,234,567", REASON), ("fc", "linear", "10", "")]
-COLUMNS = ("layer", "operator", "weights", "no end of a skip because")
+COLUMNS = ("layer", "operator", "weights", "no skip starts or ends here because")
 
 
 def drawn(draw, *arguments, width=80, terminal=True):

@@ -72,7 +72,7 @@ def test_train_hands_its_options_on_and_shows_what_came_of_it(program, pipeline,
     )  # fmt: skip
     assert calls == [(asked, SILENT)]
     assert shown.stderr == "epoch 1/6: loss 1.0\n"
-    for text in ("1,000 of 20,000", "in 1 skips", "6 epochs of 93 steps of 64", "2 processes", "45.67 %", "50.00 %",
+    for text in ("1,000 of 20,000", "in 1 skip", "6 epochs of 93 steps of 64", "2 processes", "45.67 %", "50.00 %",
                  "warning: near-empty layer", "runs/tiny/model.onnx", "run: runs/[b]tiny"):  # fmt: skip
         assert text in shown.stdout
     assert json.loads(program("train", "r.yaml", "--json").stdout) == TRAINED

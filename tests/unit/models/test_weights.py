@@ -88,3 +88,12 @@ def test_a_head_for_other_classes_is_left_out_on_request_alone(tmp_path):
         assert torch.equal(tensor, own[name] if name.startswith(head) else state()[name])
     with pytest.raises(UnknownNameError, match="weight pattern 'classifier'"):
         load(path, weights_ignore=["classifier"])
+
+
+def test_weights_of_another_model_are_not_to_be_ignored_one_by_one(tmp_path):
+    path = tmp_path / "w.safetensors"
+    save_file({"conv.weight": torch.zeros(3, 3)}, path)
+    with pytest.raises(
+        InvalidFileError, match=r"1 unexpected \(conv\.weight\).*Nothing fits: they are of another model"
+    ):
+        load(path)

@@ -193,6 +193,18 @@ def test_a_layer_without_a_weight_is_called_cut_loudly_and_recorded_with_a_remed
     assert (line.kept, line.numel, line.channels, line.silent) == (0, 576, 8, 8)
 
 
+def test_several_layers_without_a_weight_are_named_in_one_warning(plain, images):
+    with torch.no_grad():
+        plain.conv2.weight.mul_(1e-3)
+        plain.conv3.weight.mul_(1e-3)
+    pruned = apply(plain, density=0.2, criterion="magnitude", example_inputs=images)
+    [warning] = pruned.record.warnings
+    assert warning == (
+        "cut layers: 2 layers keep no weight, so nothing passes them: 'conv2', 'conv3'; raise the density, set "
+        "keep_alive, floor_layer or floor_channel, or keep them dense with ignore PATTERN"
+    )
+
+
 def test_a_floor_keeps_every_channel_alive_and_is_recorded(plain, images):
     with torch.no_grad():
         plain.conv2.weight.mul_(1e-3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from n2nsurgery.core.errors import BudgetError, UsageError
+from n2nsurgery.core.errors import BudgetError, UsageError, about
 from n2nsurgery.core.names import select
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, PrunableWeight, Rejection
 from n2nsurgery.masks.counts.budgets import Budget
@@ -99,7 +99,8 @@ def _kept_dense(what: Divided, granted: Budget) -> tuple[str, ...]:
     """Names of the weights that are kept whole; their size is part of the budget."""
     weights = what.graph.weights
     names = [name for weight in weights for name in (weight.layer, weight.name)]
-    chosen = {name for pattern in what.config.ignore for name in select(pattern, names, kind="layer")}
+    with about("ignore"):
+        chosen = {name for pattern in what.config.ignore for name in select(pattern, names, kind="layer")}
     beside = not what.by_total
     dense = [w for w in weights if chosen & {w.layer, w.name} or (beside and w.name not in what.junctions)]
     if twice := [weight.layer for weight in dense if weight.name in what.junctions]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from n2nsurgery.core.errors import BudgetError, UsageError
+from n2nsurgery.core.errors import BudgetError, UsageError, about
 from n2nsurgery.core.names import select
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks.criterion import PatternCriterion
@@ -62,7 +62,8 @@ def junction_counts(
                 " each layer keeps: take random, fixed-fan, clash-free or expander"
             )
         names = [name for weight in weights for name in (weight.layer, weight.name)]
-        chosen = set(select(request.layers, names, kind="layer"))
+        with about("fan_out" if request.density is None else "junction_density"):
+            chosen = set(select(request.layers, names, kind="layer"))
         for weight in weights:
             if not chosen & {weight.layer, weight.name}:
                 continue

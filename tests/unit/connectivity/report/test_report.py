@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from n2nsurgery.connectivity import METRICS, Block, ChannelGraph, Origin, Subject, identity_block
 from n2nsurgery.connectivity.paths.reach import chain
 from n2nsurgery.connectivity.report.findings import percent, times
+from n2nsurgery.connectivity.report.findings_of_heat import saturation
 from n2nsurgery.connectivity.report.report import report
 from n2nsurgery.core.errors import UsageError
 
@@ -131,7 +133,7 @@ def test_a_planted_bottleneck_of_heat_is_named():
     assert finding(found, "Bottleneck of heat").sentence.startswith("'1' limits the heat")
     assert "'1'" in found.headline
     assert finding(found, "Heat").severity in {"warning", "severe"}
-    assert "for its weights differ in size: with all of one size" in finding(found, "Heat").sentence
+    assert "the reason is that its weights differ in size: with all of one size" in finding(found, "Heat").sentence
 
 
 def test_a_planted_bottleneck_of_paths_is_named():
@@ -203,8 +205,8 @@ def test_skips_that_save_channels_are_said_to_help_beside_a_twin_of_as_many_weig
     assert dead.value == 30
     assert dead.twin == 78
     assert told.severity == "good"
-    assert "Skips help: without them, and with as many weights more in the layers, " in told.sentence
-    assert told.sentence.endswith("78 channels are dead instead of 30.")
+    assert "Skips help: in a network without skips, with as many weights in all, " in told.sentence
+    assert "78 channels are dead instead of 30" in told.sentence
     assert found.to_json()["quantities"]["dead-channels"]["dead"]["without_skips"] == dead.twin
 
 
@@ -212,7 +214,7 @@ def test_what_skips_do_not_change_is_said_as_such():
     masks = [np.ones(shape, bool) for shape in ((20, 3), (30, 20), (20, 30), (5, 20))]
     graph = with_skip(chain(masks), weights=True)
     found = report(Subject(graph=graph, dense=chain([np.ones(m.shape, bool) for m in masks]), skips={"skips.a": "n2n"}))
-    assert finding(found, "Skips").sentence.endswith("no channel is dead either way.")
+    assert ", no channel is dead either, and heat takes " in finding(found, "Skips").sentence
 
 
 def test_without_skips_there_is_not_a_twin():
@@ -262,10 +264,23 @@ def test_the_sizes_of_weights_are_told_apart_from_their_places():
     # Of one size, heat is nearly as fast as the volume of all weights allows, and with edges alone as in the reference.
     assert as_is > 10 * equal
     assert binary < 1
-    assert (
-        "for its weights differ in size (those of a new skip are 1): with all of one size it would take 3.2 times"
-        in (finding(found, "Heat").sentence)
+    reason = "the reason is that its weights differ in size (those of a new skip are 1): with all of one size"
+    assert f"{reason} heat would take 3.2 times as long" in finding(found, "Heat").sentence
+
+
+@pytest.mark.parametrize(("equal", "told"), [(5.6, True), (1.9, False)])
+def test_heat_that_is_fast_by_the_weights_of_new_skips_is_said_to_be(equal, told):
+    values = {"saturation.t_sat_ratio": 1.5, "saturation.volume": 1.0, "placement.t_sat_ratio_equal": equal}
+    evidence = SimpleNamespace(
+        value=values.get,
+        reference=lambda _key: 1.0,
+        shown=lambda *_keys: {},
+        layers=SimpleNamespace(skips=("a",)),
+        subject=SimpleNamespace(limits=SimpleNamespace(stragglers=9.0), graph=SimpleNamespace(nodes=9)),
     )
+    sentence = saturation(evidence).sentence
+    assert sentence.startswith("Heat settles in 1.5 times the reference's time.")
+    assert ("those of a new skip are 1: with all of one size it would take 5.6 times as long." in sentence) is told
 
 
 def test_a_common_factor_is_not_a_matter_of_places():
@@ -279,7 +294,7 @@ def test_weights_of_one_size_that_are_few_somewhere_are_badly_placed():
     thin = np.zeros((30, 20), dtype=bool)
     thin[np.arange(30), np.arange(30) % 20] = True
     sentence = finding(about(with_layer(DENSE.graph, 1, thin)), "Heat").sentence
-    assert "because of where its weights are, not of their size: with all of one size it would take" in sentence
+    assert "the reason is where its weights are, not their sizes: with all of one size heat would take" in sentence
 
 
 def test_quantities_stand_beside_the_references():

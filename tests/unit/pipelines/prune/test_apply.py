@@ -358,14 +358,15 @@ def test_every_criterion_of_the_command_line_works(criterion, monkeypatch):
 @pytest.mark.parametrize(
     ("criterion", "options", "message"),
     [
-        ("synflow", {"scope": "layer"}, "unknown option of the criterion 'synflow' 'scope'"),
-        ("random", {"scope": "layer"}, "unknown option of the criterion 'random' 'scope'"),
-        ("snip", {"granularity": "kernel"}, "unknown option of the criterion 'snip' 'granularity'"),
-        ("magnitude", {"allocation": "uniform"}, "unknown option of the criterion 'magnitude' 'allocation'"),
+        ("synflow", {"scope": "layer"}, "scope does not go with the criterion 'synflow'"),
+        ("rp", {"scope": "layer"}, "scope does not go with the criterion 'random': it is for criteria that score"),
+        ("snip", {"granularity": "kernel"}, "granularity does not go with the criterion 'snip': .* that draw patterns"),
+        ("magnitude", {"allocation": "uniform"}, "allocation does not go with the criterion 'magnitude'"),
+        ("snip", {"criterion_options": {"bathces": 2}}, "unknown option of the criterion 'snip' 'bathces'"),
     ],
 )
 def test_an_option_that_the_criterion_does_not_have_is_refused(criterion, options, message):
-    with pytest.raises(UnknownNameError, match=message):
+    with pytest.raises(UsageError, match=message):
         run(
             ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05, criterion=criterion, **options), dry_run=True)
         )

@@ -234,9 +234,10 @@ def test_keeping_too_much_dense_is_an_error_with_the_numbers():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ignore": ("conv9",)}, r"unknown layer pattern 'conv9'; did you mean 'conv\d'"),
-        ({"include": ("konv0",)}, "unknown layer pattern 'konv0'; did you mean 'conv0'"),
-        ({"exclude": ("conv0->conv9",)}, "unknown pair pattern 'conv0->conv9'"),
+        ({"ignore": ("conv9",)}, r"ignore: unknown layer pattern 'conv9'; did you mean 'conv\d'"),
+        ({"include": ("konv0",)}, "include: unknown layer pattern 'konv0'; did you mean 'conv0'"),
+        ({"exclude": ("conv0->conv9",)}, "exclude: unknown pair pattern 'conv0->conv9'"),
+        ({"allocation": "eqal"}, "allocation: unknown allocation 'eqal'; did you mean 'equal'"),
         ({"skip": "n2m"}, "unknown skip kind 'n2m'; did you mean 'n2n'"),
         ({"skip_ratio": 0.2, "skip_allocation": "eqal"}, "unknown allocation 'eqal'; did you mean 'equal'"),
     ],
