@@ -20,7 +20,7 @@ _FOLLOWING = frozenset({
     "Add", "Sum", "Mul", "Concat", "Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "Clip", "BatchNormalization",
     "Resize", "Upsample",
 })  # fmt: skip
-"""Operators that ONNX Runtime computes in blocks where their inputs lie in blocks."""
+"""Operators that ONNX Runtime computes in blocks where all their inputs lie in blocks."""
 
 _PASSING = _FOLLOWING | {"Transpose", "LayerNormalization", "HardSwish", "Gelu", "Erf", "Div", "Sub"}
 """Operators between a convolution and the linear layers that take its channels last."""
@@ -33,7 +33,8 @@ def is_sparse(node: ir.Node) -> bool:
 
 def lies_in_blocks(value: ir.Value) -> bool:
     """ONNX Runtime computes the value in its blocked layout, or may."""
-    return any(not origin.domain and origin.op_type in _BLOCKING for origin in origins(value))
+    found = origins(value)
+    return bool(found) and all(not origin.domain and origin.op_type in _BLOCKING for origin in found)
 
 
 def origins(value: ir.Value) -> set[ir.Node]:

@@ -5,12 +5,15 @@
     Decode[To{type}][Bits][Int8] (places, values, [scales]) -> W
     PlainMaxPool (X) -> Y
     PlainDepthwiseConv[Activation] (X, W, bias) -> Y
+    PlainBatchNormalization[Activation] (X, scale, B, mean, var) -> Y
+    PlainGate (X, gate) -> Y
 
 `Activation` is one of `Relu`, `Clip`, `LeakyRelu`, `HardSwish`, `Silu`, `Gelu` and `TanhGelu`.
 `places` are gaps (uint8 or uint16), or a bitmask (uint8) in `...Bits`; `values` are float or float16, or int8 in
 `...Int8`, which takes one float scale for each row. A Sparse... has a kernel in the sparse runtime; a Decode has none:
-it stores a weight small where the dense operator computes. The plain ones hold no code: they are a MaxPool and a
-depthwise convolution with kernels in the layout of the sparse ones.
+it stores a weight small where the dense operator computes. The plain ones hold no code: they are standard operators
+(MaxPool, a depthwise Conv, BatchNormalization, a Mul by one number for each channel) with kernels in the layout of the
+sparse ones.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ DOMAIN = "n2nsurgery"
 VERSION = 1
 PLAIN_MAX_POOL = "PlainMaxPool"
 PLAIN_DEPTHWISE = "PlainDepthwiseConv"
+PLAIN_NORMALIZATION = "PlainBatchNormalization"
+PLAIN_GATE = "PlainGate"
 
 Kind = Literal["Conv", "ConvTranspose", "Gemm", "Linear", "MatMul", "Decode"]
 LinearForm = Literal["Gemm", "Linear", "MatMul"]

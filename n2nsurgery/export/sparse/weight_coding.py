@@ -31,6 +31,9 @@ from n2nsurgery.export.sparse.where_sparse_pays import (
 MIN_PLACES = 1024
 """Smaller weights stay as they are: a node and a tensor more cost what coding gains, in bytes and in time."""
 
+_MUCH_WORK = 1_000_000
+"""Multiply-adds of an image, zeros included, from which on a smaller weight of a convolution gains time."""
+
 _MATRIX = 2
 _TYPES = frozenset({
     ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.INT8,
@@ -131,6 +134,8 @@ def _coding(network: _Network, initializer: ir.Value, values: Values) -> WeightC
         if no_match is None
         else KernelChoice(sparse=False, reason=no_match)
     )
+    if array.size < MIN_PLACES and not verdict.sparse:
+        return _kept_dense(initializer, array, verdict.reason)
     record = WeightRecord(
         name=_parameter(initializer), initializer=str(initializer.name), shape=coded.shape,
         transposed=is_transposed != _bears_transposed_name(initializer), nnz=coded.nnz, code=coded.code,
@@ -199,11 +204,23 @@ def _rejection(initializer: ir.Value, array: NDArray[np.generic], values: Values
         return f"is {array.dtype}; only {', '.join(AS_THEY_ARE)} are coded"
     if initializer.is_graph_input() or initializer.is_graph_output():
         return "is an input or output of the model"
-    if array.size < MIN_PLACES:
+    if array.size < MIN_PLACES and not _works_much(initializer, array):
         return f"has fewer than {MIN_PLACES} weights, which are not worth coding"
     if array.size > MAX_NUMEL:
         return f"has {array.size} places; codes count up to {MAX_NUMEL}"
     return unfit(array, values)
+
+
+def _works_much(initializer: ir.Value, array: NDArray[np.generic]) -> bool:
+    """Convolutions alone use the weight, and multiply so often by it that sparse nodes are worth their calls."""
+    for node, _ in initializer.uses():
+        result = node.outputs[0].shape
+        pixels = [] if result is None else [size for size in result[_MATRIX:] if isinstance(size, int)]
+        if node.op_type != "Conv" or node.attributes.get_int("group", 1) != 1 or len(pixels) != array.ndim - _MATRIX:
+            return False
+        if array.size * prod(pixels) < _MUCH_WORK:
+            return False
+    return True
 
 
 def _matches(network: _Network, initializer: ir.Value) -> tuple[tuple[FusionMatch, ...], str | None]:

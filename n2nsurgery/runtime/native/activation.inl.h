@@ -51,13 +51,30 @@ inline typename S::Reg looked_up(const n2n::CurveTable<Degree>& table, typename 
   return S::add(S::broadcast(0.5F), S::flip_where_negative(x, sum));
 }
 
-// 1 / (1 + e^-x)
+// 1 + e^-x: 2^n times a root of 2 and the exponential series of what is left, at most ln(2) / 64.
+template <class S>
+inline typename S::Reg one_plus_exp_of_minus(typename S::Reg x) {
+  constexpr float kBound = 104.0F;  // beyond it e^-x is infinite or 0
+  constexpr float kLog2E = 1.44269504F;
+  constexpr float kLn2 = 0.693147181F;
+  const auto rounder = S::broadcast(kRounder / 32);  // ends at the 32nds
+  const auto minus_log2 = S::broadcast(-kLog2E);
+  const auto t = S::at_most(S::broadcast(kBound), S::at_least(S::broadcast(-kBound), x));
+  const auto shifted = S::fma(minus_log2, t, rounder);
+  const auto n = S::subtract(shifted, rounder);
+  const auto rest = S::fma(minus_log2, t, S::subtract(S::zero(), n));
+  const auto root = S::lookup(n2n::kRootsOfTwo, shifted);
+  const auto series = S::multiply(rest, S::fma(S::broadcast(kLn2 * kLn2 / 2), rest, S::broadcast(kLn2)));
+  return S::add(S::broadcast(1.0F), S::times_power_of_two(S::fma(root, series, root), n));
+}
+
+// factor / (1 + e^-x)
 template <class S = Simd>
-inline Simd::Reg logistic(Simd::Reg x) {
-  if constexpr (S::kLooksUp) return looked_up<S>(n2n::kLogisticTable, x);
+inline Simd::Reg times_logistic(Simd::Reg factor, Simd::Reg x) {
+  if constexpr (S::kLooksUp) return S::divide(factor, one_plus_exp_of_minus<S>(x));
   const Simd::Reg one = Simd::broadcast(1.0F);
   const Simd::Reg power = exp_of_minus(magnitude(x));
-  return Simd::divide(Simd::where_negative(x, power, one), Simd::add(one, power));
+  return Simd::multiply(factor, Simd::divide(Simd::where_negative(x, power, one), Simd::add(one, power)));
 }
 
 // The normal distribution function. For a = |x| its tail is exp(-a Q(a)) / 2, with Q a polynomial that was fitted for
@@ -86,7 +103,7 @@ inline Simd::Reg hard_swish(Simd::Reg x) {
   return Simd::multiply(x, bounded(Simd::zero(), Simd::broadcast(1.0F), line));
 }
 
-inline Simd::Reg silu(Simd::Reg x) { return Simd::multiply(x, logistic(x)); }
+inline Simd::Reg silu(Simd::Reg x) { return times_logistic(x, x); }
 
 inline Simd::Reg gelu(Simd::Reg x) { return Simd::multiply(x, normal(x)); }
 
@@ -95,7 +112,7 @@ inline Simd::Reg tanh_gelu(Simd::Reg x) {
   constexpr float kTwice = 1.5957691216F;
   const Simd::Reg square = Simd::multiply(x, x);
   const Simd::Reg factor = Simd::fma(Simd::broadcast(kTwice * 0.044715F), square, Simd::broadcast(kTwice));
-  return Simd::multiply(x, logistic(Simd::multiply(x, factor)));
+  return times_logistic(x, Simd::multiply(x, factor));
 }
 
 template <class Function>

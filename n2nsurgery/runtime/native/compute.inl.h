@@ -159,11 +159,28 @@ N2N_INLINE void compute_group(const ComputeJob& job, const int32_t* channels, co
   for (int n = 0; n < N; ++n) finish<R, E>(job, channels[n], sum[n]);
 }
 
+// Output channels without weights or residual: one value each.
+template <int R>
+void fill_rows(const ComputeJob& job, const Run& run) {
+  for (int32_t slot = run.first; slot < run.last; ++slot) {
+    const int64_t channel = job.channels[slot];
+    Simd::Reg value[1] = {Simd::broadcast(job.bias[channel])};
+    activate_registers<1>(job.activation, value);
+    float* y = job.y + channel * job.channel_stride + job.targets[0].destination;
+    N2N_UNROLL
+    for (int r = 0; r < R; ++r) Simd::store(y + r * Simd::kLanes, value[0]);
+  }
+}
+
 template <int R, int Shift, Epilogue E>
 void compute_rows(const ComputeJob& job) {
   constexpr int kTogether = rows_together<R>();
   for (int64_t run_index = 0; run_index < job.run_count; ++run_index) {
     const Run run = job.runs[run_index];
+    if (E == Epilogue::kContiguous && run.count == 0 && job.first_tile && job.residual == nullptr) {
+      fill_rows<R>(job, run);
+      continue;
+    }
     const Record* record = job.records + run.record;
     const int whole = run.count / 4;
     const int rest = run.count % 4;

@@ -1,6 +1,5 @@
 #include "conv_kernel.h"
 
-#include "executor.h"
 #include "expected_input.h"
 #include "large_pages.h"
 #include "processor.h"
@@ -9,6 +8,11 @@ namespace n2n {
 namespace {
 
 constexpr int64_t kWorthThreads = 200'000;  // multiply-adds: about ten microseconds
+
+// Images of one pixel, as squeeze-and-excitation has them: rows of a linear layer.
+bool is_linear_layer(const ConvProblem& problem) {
+  return problem.groups == 1 && problem.pointwise() && problem.output_pixels() == 1;
+}
 
 }  // namespace
 
@@ -21,12 +25,28 @@ ConvKernel::ConvKernel(const ort::KernelSetup& setup, const OpVariant& variant)
       blocks_(input_.weights, attributes_.groups),
       kernels_(select_kernels()) {
   const std::optional<ConvProblem> expected = expected_problem(attributes_, setup.claimed_shape(0));
-  if (expected) prepare_scratch(*plan_for(*expected, 1));  // a model is mostly run by the thread that loads it
+  if (!expected) return;
+  if (is_linear_layer(*expected)) {
+    short_inputs_ = ShortInputs(input_.weights);
+  } else {
+    prepare_scratch(*plan_for(*expected, 1));  // a model is mostly run by the thread that loads it
+  }
 }
 
 std::shared_ptr<const Plan> ConvKernel::plan_for(const ConvProblem& problem, int64_t threads) {
   return plans_.find({problem.input, threads},
                      [&] { return make_plan(input_.weights, blocks_, problem, kernels_, threads); });
+}
+
+void ConvKernel::compute_rows(const ort::Invocation& invocation, const ConvTensors& tensors, int64_t rows) {
+  GemmTensors linear;
+  linear.x = tensors.x;
+  linear.bias = tensors.bias;
+  linear.residual = tensors.residual;
+  linear.y = tensors.y;
+  linear.rows = rows;
+  linear.activation = tensors.activation;
+  run_rows(invocation, input_.weights, short_inputs_, kernels_, linear, threads_);
 }
 
 void ConvKernel::compute(const ort::Invocation& invocation) {
@@ -44,6 +64,7 @@ void ConvKernel::compute(const ort::Invocation& invocation) {
   }
   tensors.y = invocation.output(shape);
   if (problem.batch == 0) return;
+  if (is_linear_layer(problem)) return compute_rows(invocation, tensors, problem.batch);
   if (result_.exchange(tensors.y, std::memory_order_relaxed) != tensors.y) {
     const int64_t floats = problem.batch * attributes_.outputs * problem.output_pixels();
     prefer_large_pages(tensors.y, static_cast<size_t>(floats) * sizeof(float));

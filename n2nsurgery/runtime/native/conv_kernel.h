@@ -5,10 +5,12 @@
 #include <memory>
 
 #include "geometry.h"
+#include "executor.h"
 #include "kernels.h"
 #include "ort_call.h"
 #include "packed_weights.h"
 #include "plan_cache.h"
+#include "row_product.h"
 #include "sparse_input.h"
 #include "task_loop.h"
 
@@ -24,12 +26,14 @@ class ConvKernel {
 
  private:
   std::shared_ptr<const Plan> plan_for(const ConvProblem& problem, int64_t threads);
+  void compute_rows(const ort::Invocation& invocation, const ConvTensors& tensors, int64_t rows);
 
   OpVariant variant_;
   ConvAttributes attributes_;
   SparseInput input_;
   BlockMap blocks_;
   const Kernels& kernels_;
+  ShortInputs short_inputs_;  // where images of one pixel are expected
   PlanCache plans_;
   ThreadCount threads_;
   std::atomic<const float*> result_{nullptr};  // where the last one went

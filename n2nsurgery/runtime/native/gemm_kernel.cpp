@@ -13,7 +13,6 @@ namespace {
 
 constexpr int64_t kWorthThreads = 200'000;  // multiply-adds: about ten microseconds
 constexpr int64_t kFewRows = 3;             // fewer rows than this are computed one by one
-constexpr int64_t kRowChunks = 16;          // pieces of one row, for the threads to share
 constexpr int64_t kLeastOutputs = 16;       // of a chunk of many rows
 constexpr int64_t kEvenTasks = 6;           // for each thread: so many are even enough
 
@@ -74,19 +73,11 @@ void GemmKernel::compute(const ort::Invocation& invocation) {
   tensors.y = invocation.output(shape);
   const int64_t rows = x.size() / weight.inputs;
   if (rows == 0) return;
+  tensors.rows = rows;
+  if (rows < kFewRows) return run_rows(invocation, input_.weights, short_inputs_, kernels_, tensors, threads_);
   const bool large = input_.weights.nnz() * rows >= kWorthThreads;
-  if (rows < kFewRows) {
-    const int64_t chunks = large ? std::min(kRowChunks, weight.outputs) : 1;
-    run_tasks(invocation, {0, rows * chunks}, large, threads_, [&](int64_t task) {
-      const int64_t chunk = task % chunks;
-      run_gemm_row(input_.weights, short_inputs_, kernels_, tensors, task / chunks, weight.outputs * chunk / chunks,
-                   weight.outputs * (chunk + 1) / chunks);
-    });
-    return;
-  }
   const Cut pieces = cut(rows, large ? threads_.seen() : 1);
   const std::shared_ptr<const Plan> plan = plan_for(pieces);
-  tensors.rows = rows;
   tensors.piece_rows = pieces.piece_rows;
   tensors.packed = shared_input(*plan, tensors.pieces());
   const int64_t packs = tensors.pieces() * plan->pack_parts;

@@ -149,6 +149,17 @@ struct DepthwiseJob {
   Activation activation;
 };
 
+// y = activation(factor[c] * x + summand[c]) over `pixels` neighbouring values of each channel; y may be x.
+struct ScaleJob {
+  const float* x;
+  float* y;
+  const float* factor;
+  const float* summand;  // or null
+  int64_t channels;
+  int64_t pixels;
+  Activation activation;
+};
+
 struct Kernels {
   const char* name;
   int lanes;
@@ -161,6 +172,7 @@ struct Kernels {
   void (*max_pool)(const PoolJob&);
   void (*interleave)(const InterleaveJob&);
   void (*depthwise)(const DepthwiseJob&);
+  void (*scale)(const ScaleJob&);
 };
 
 const Kernels& portable_kernels();

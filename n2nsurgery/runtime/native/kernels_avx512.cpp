@@ -8,13 +8,14 @@
 #include "interleave.inl.h"
 #include "pack.inl.h"
 #include "pool.inl.h"
+#include "scale.inl.h"
 #include "turn.inl.h"
 
 namespace n2n {
 
 const Kernels& avx512_kernels() {
   static const Kernels kernels{"avx512", Simd::kLanes, Simd::kMaxRegisters, Simd::kMaxBlockRegisters,
-                               compute, pack, turn, activate, max_pool, interleave, depthwise};
+                               compute, pack, turn, activate, max_pool, interleave, depthwise, scale};
   return kernels;
 }
 

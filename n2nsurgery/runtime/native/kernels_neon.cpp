@@ -8,13 +8,14 @@
 #include "interleave.inl.h"
 #include "pack.inl.h"
 #include "pool.inl.h"
+#include "scale.inl.h"
 #include "turn.inl.h"
 
 namespace n2n {
 
 const Kernels& neon_kernels() {
   static const Kernels kernels{"neon", Simd::kLanes, Simd::kMaxRegisters, Simd::kMaxBlockRegisters,
-                               compute, pack, turn, activate, max_pool, interleave, depthwise};
+                               compute, pack, turn, activate, max_pool, interleave, depthwise, scale};
   return kernels;
 }
 

@@ -7,13 +7,14 @@
 #include "interleave.inl.h"
 #include "pack.inl.h"
 #include "pool.inl.h"
+#include "scale.inl.h"
 #include "turn.inl.h"
 
 namespace n2n {
 
 const Kernels& portable_kernels() {
   static const Kernels kernels{"portable", Simd::kLanes, Simd::kMaxRegisters, Simd::kMaxBlockRegisters,
-                               compute, pack, turn, activate, max_pool, interleave, depthwise};
+                               compute, pack, turn, activate, max_pool, interleave, depthwise, scale};
   return kernels;
 }
 

@@ -11,6 +11,7 @@
 #include "int8/int8_ops.h"
 #include "ort_call.h"
 #include "pool_kernel.h"
+#include "scale_kernel.h"
 #include "transposed_kernel.h"
 
 namespace n2n {
@@ -19,6 +20,8 @@ namespace {
 constexpr const char* kDomain = "n2nsurgery";
 constexpr const char* kPool = "PlainMaxPool";
 constexpr const char* kDepthwise = "PlainDepthwiseConv";
+constexpr const char* kNormalization = "PlainBatchNormalization";
+constexpr const char* kGate = "PlainGate";
 // One kernel; a file's functions of these names are written with other standard operators.
 constexpr const char* kLinearNames[] = {"Gemm", "Linear", "MatMul"};
 constexpr const char* kCurveNames[kCurves] = {"",          "Relu", "Clip", "LeakyRelu",
@@ -28,6 +31,8 @@ struct Op : ort::CustomOp {
   OpVariant variant;  // of a sparse op
   bool pool = false;       // PlainMaxPool
   bool depthwise = false;  // PlainDepthwiseConv, of which the variant's curve counts
+  bool normalization = false;  // PlainBatchNormalization, likewise
+  bool gate = false;           // PlainGate
   std::string name;
   bool parallel = false;  // the running ONNX Runtime lends its threads
 };
@@ -41,6 +46,8 @@ struct Node {
   std::unique_ptr<PoolKernel> pool;
   std::unique_ptr<DepthwiseKernel> depthwise;
   std::unique_ptr<TransposedKernel> transposed;
+  std::unique_ptr<NormalizationKernel> normalization;
+  std::unique_ptr<GateKernel> gate;
 };
 
 const Op& op_of(const ort::CustomOp* op) { return *static_cast<const Op*>(op); }
@@ -56,6 +63,10 @@ ort::Status* create_kernel(const ort::CustomOp* custom_op, ort::Api api, const o
       node->pool = std::make_unique<PoolKernel>(setup);
     } else if (op.depthwise) {
       node->depthwise = std::make_unique<DepthwiseKernel>(setup, op.variant.curve);
+    } else if (op.normalization) {
+      node->normalization = std::make_unique<NormalizationKernel>(setup, op.variant.curve);
+    } else if (op.gate) {
+      node->gate = std::make_unique<GateKernel>(setup);
     } else if (op.variant.gemm) {
       node->gemm = std::make_unique<GemmKernel>(setup, op.variant);
     } else if (op.variant.transposed) {
@@ -75,6 +86,10 @@ ort::Status* compute(void* kernel, ort::KernelContext* context) {
       node.pool->compute(invocation);
     } else if (node.depthwise) {
       node.depthwise->compute(invocation);
+    } else if (node.normalization) {
+      node.normalization->compute(invocation);
+    } else if (node.gate) {
+      node.gate->compute(invocation);
     } else if (node.gemm) {
       node.gemm->compute(invocation);
     } else if (node.transposed) {
@@ -105,6 +120,14 @@ size_t residual_in_place(int** inputs, int** outputs) {
   static int output = 0;
   *inputs = &input;
   *outputs = &output;
+  return 1;
+}
+
+// A result that is computed element by element may take the first input's place.
+size_t first_in_place(int** inputs, int** outputs) {
+  static int zero = 0;
+  *inputs = &zero;
+  *outputs = &zero;
   return 1;
 }
 
@@ -139,14 +162,27 @@ Op make_sparse_op(const std::string& kind, const OpVariant& variant, const Host&
   return op;
 }
 
+// PlainGate, or PlainBatchNormalization with an activation.
+Op make_scaling_op(const std::string& kind, Curve curve, const Host& host) {
+  Op op = make_op(kind + kCurveNames[static_cast<int>(curve)], host);
+  op.gate = kind == kGate;
+  op.normalization = kind == kNormalization;
+  op.variant.curve = curve;
+  op.GetMayInplace = first_in_place;
+  op.ReleaseMayInplace = [](int*, int*) {};
+  op.GetInputTypeCount = [](const ort::CustomOp* o) -> size_t { return op_of(o).gate ? 2 : 5; };
+  return op;
+}
+
 std::vector<Op> make_ops(const Host& host) {
-  std::vector<Op> ops{make_op(kPool, host)};
+  std::vector<Op> ops{make_op(kPool, host), make_scaling_op(kGate, Curve::kNone, host)};
   ops.front().pool = true;
   for (int curve = 0; curve < kCurves; ++curve) {
     ops.push_back(make_op(std::string(kDepthwise) + kCurveNames[curve], host));
     ops.back().depthwise = true;
     ops.back().variant.curve = static_cast<Curve>(curve);
     ops.back().GetInputTypeCount = [](const ort::CustomOp*) -> size_t { return 3; };
+    ops.push_back(make_scaling_op(kNormalization, static_cast<Curve>(curve), host));
     for (unsigned bits = 0; bits < 16; ++bits) {
       const OpVariant variant{(bits & 1) != 0, (bits & 2) != 0, static_cast<Curve>(curve), (bits & 4) != 0,
                               (bits & 8) != 0};

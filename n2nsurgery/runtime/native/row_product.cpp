@@ -1,8 +1,12 @@
 #include "row_product.h"
 
+#include <algorithm>
+
 namespace n2n {
 namespace {
 
+constexpr int64_t kWorthThreads = 200'000;  // multiply-adds: about ten microseconds
+constexpr int64_t kChunks = 16;             // pieces of one row, for the threads to share
 constexpr int64_t kStep = 16;             // a cache line of values
 constexpr uintptr_t kAheadBytes = 2048;   // of values: beyond what the hardware fetches by itself
 
@@ -38,13 +42,25 @@ void run_gemm_row(const SparseWeights& weights, const ShortInputs& inputs, const
     const int64_t begin = weights.row[static_cast<size_t>(o)];
     const int64_t count = weights.row[static_cast<size_t>(o) + 1] - begin;
     const float* value = weights.value.data() + begin;
-    const float sum = inputs.data() != nullptr ? dot(x, inputs.data() + begin, value, count)
-                                               : dot(x, weights.channel.data() + begin, value, count);
+    const float product = inputs.data() != nullptr ? dot(x, inputs.data() + begin, value, count)
+                                                   : dot(x, weights.channel.data() + begin, value, count);
     const int64_t at = row * weights.shape.outputs + o;
-    tensors.y[at] = tensors.bias[o] + sum;
-    if (tensors.residual != nullptr) tensors.y[at] += tensors.residual[at];
+    const float sum = tensors.bias[o] + product;
+    tensors.y[at] = tensors.residual != nullptr ? sum + tensors.residual[at] : sum;  // y may be the residual
   }
   kernels.activate(tensors.activation, tensors.y + row * weights.shape.outputs + first, last - first);
+}
+
+void run_rows(const ort::Invocation& invocation, const SparseWeights& weights, const ShortInputs& inputs,
+              const Kernels& kernels, const GemmTensors& tensors, ThreadCount& threads) {
+  const int64_t outputs = weights.shape.outputs;
+  const bool large = weights.nnz() * tensors.rows >= kWorthThreads;
+  const int64_t chunks = large ? std::min(kChunks, outputs) : 1;
+  run_tasks(invocation, {0, tensors.rows * chunks}, large, threads, [&](int64_t task) {
+    const int64_t chunk = task % chunks;
+    run_gemm_row(weights, inputs, kernels, tensors, task / chunks, outputs * chunk / chunks,
+                 outputs * (chunk + 1) / chunks);
+  });
 }
 
 }  // namespace n2n

@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "gemm_executor.h"
+#include "ort_call.h"
+#include "task_loop.h"
 #include "weights.h"
 
 namespace n2n {
@@ -25,5 +27,9 @@ class ShortInputs {
 // Outputs [first, last) of row `row` of y.
 void run_gemm_row(const SparseWeights& weights, const ShortInputs& inputs, const Kernels& kernels,
                   const GemmTensors& tensors, int64_t row, int64_t first, int64_t last);
+
+// All tensors.rows rows of y, one by one.
+void run_rows(const ort::Invocation& invocation, const SparseWeights& weights, const ShortInputs& inputs,
+              const Kernels& kernels, const GemmTensors& tensors, ThreadCount& threads);
 
 }  // namespace n2n

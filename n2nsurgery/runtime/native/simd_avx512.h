@@ -37,6 +37,7 @@ struct Simd {
   static Reg lookup(const float* values, Reg place) {
     return _mm512_permutex2var_ps(_mm512_load_ps(values), _mm512_castps_si512(place), _mm512_load_ps(values + kLanes));
   }
+  static Reg times_power_of_two(Reg v, Reg n) { return _mm512_scalef_ps(v, n); }  // of n rounded down
   // v with the other sign in lanes where x is negative.
   static Reg flip_where_negative(Reg x, Reg v) {
     constexpr int kAndThenXor = 0x6A;

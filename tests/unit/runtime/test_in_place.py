@@ -10,9 +10,10 @@ from sparse_node import coded
 from n2nsurgery.export.sparse.operators import DOMAIN, VERSION
 
 SHAPE = (2, 16, 13, 19)
+ONE_PIXEL = (2, 16, 1, 1)
 
 
-def model(residual: str, outputs: list[str], *, kernel: int) -> bytes:
+def model(residual: str, outputs: list[str], *, kernel: int, shape: tuple[int, ...]) -> bytes:
     """r = |x|; s = conv(x) + r, or conv(r) + r of `r itself`; y = -s; and, of `r read later`, y * r."""
     rng = np.random.default_rng(2)
     weight = np.where(rng.random((16, 16, kernel, kernel)) < 0.2, rng.standard_normal((16, 16, kernel, kernel)), 0)
@@ -26,7 +27,7 @@ def model(residual: str, outputs: list[str], *, kernel: int) -> bytes:
     ]
     if residual == "r read later":
         nodes.append(helper.make_node("Mul", ["y", "r"], ["late"]))
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, SHAPE) for name in ("x", "r", "s", *outputs)]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("x", "r", "s", *outputs)]
     tensors = [numpy_helper.from_array(array, name) for name, array in constants.items()]
     graph = helper.make_graph(nodes, "sum", values[:1], values[3:], tensors, value_info=values[1:3])
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, VERSION)]
@@ -34,13 +35,14 @@ def model(residual: str, outputs: list[str], *, kernel: int) -> bytes:
 
 
 @pytest.mark.usefixtures("isa")
-@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize(("kernel", "shape"), [(1, SHAPE), (3, SHAPE), (1, ONE_PIXEL)], ids=str)
 @pytest.mark.parametrize("residual", ["r", "r itself", "r read later"])
-def test_the_residual_is_taken_only_when_nobody_needs_it(make_session, residual: str, kernel: int) -> None:
+def test_the_residual_is_taken_only_when_nobody_needs_it(make_session, residual, kernel, shape):
     wanted = ["y", "late"] if residual == "r read later" else ["y"]
-    x = np.random.default_rng(3).standard_normal(SHAPE).astype(np.float32)
-    session = make_session(model(residual, wanted, kernel=kernel), 2)
-    kept = make_session(model(residual, [*wanted, "r"], kernel=kernel))  # what the model returns nobody overwrites
+    x = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+    session = make_session(model(residual, wanted, kernel=kernel, shape=shape), 2)
+    returned = model(residual, [*wanted, "r"], kernel=kernel, shape=shape)  # what a model returns nobody overwrites
+    kept = make_session(returned)
     expected = kept.run(None, {"x": x})
     for _ in range(3):
         actual = session.run(None, {"x": x})

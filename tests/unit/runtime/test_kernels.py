@@ -127,6 +127,7 @@ def test_convolutions_of_random_shapes_agree_with_the_reference(make_session, ra
         (56, 1, 1),
         (14, 1, 1),
         (7, 1, 1),
+        (1, 1, 1),
         (28, 1, 2),
         (56, 3, 1),
         (28, 3, 1),

@@ -284,6 +284,22 @@ def test_what_stays_dense_says_why(tensor, reason):
     assert reason in coding.record.reason
 
 
+def decision(weight: np.ndarray, size: int, **attributes: int) -> tuple[str, str]:
+    """The code of a convolution's weight over images of this size, and how it is computed."""
+    channels = weight.shape[1] * attributes.get("group", 1)
+    node = helper.make_node("Conv", ["x", "w"], ["y"], **attributes)
+    (coding,) = codings(ir.from_proto(model([node], {"w": weight}, (channels, size, size), (None,) * 3)).graph, "fp32")
+    return coding.record.code, coding.record.computed
+
+
+def test_a_small_weight_of_a_convolution_over_a_large_image_is_computed_sparsely():
+    small = sparse(32, 3, 3, 3, density=0.05)
+    assert decision(small, 224, strides=[2, 2]) == ("gaps8", "sparse")
+    assert decision(small, 20) == ("dense", "dense")
+    assert decision(sparse(32, 3, 3, 3, density=0.6), 224) == ("dense", "dense")
+    assert decision(sparse(32, 1, 3, 3, density=0.05), 224, group=32) == ("dense", "dense")
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [

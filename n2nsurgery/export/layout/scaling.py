@@ -1,0 +1,115 @@
+"""Channels multiplied by a number each, beside sparse nodes, kept in their layout.
+
+PlainBatchNormalization takes the place of a BatchNormalization, and of the activation behind it, that no convolution
+before it could take in. PlainGate takes the place of a Mul by one number for each channel, as squeeze-and-excitation
+ends in. Both are chosen where the input is not in blocks already and a sparse node is on one side.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import onnx_ir as ir
+from onnx_ir.convenience import replace_nodes_and_values
+
+from n2nsurgery.export.fusion.activations import SETTINGS, ActivationName
+from n2nsurgery.export.fusion.regions import activation_after
+from n2nsurgery.export.layout.neighbours import comes_from_sparse, goes_to_sparse, lies_in_blocks
+from n2nsurgery.export.sparse.functions import ACTIVATIONS, parsed
+from n2nsurgery.export.sparse.operators import DOMAIN, PLAIN_GATE, PLAIN_NORMALIZATION
+
+_PARAMETERS = 4  # scale, B, mean, var
+_BEFORE_PIXELS = 2  # axes: images, channels
+
+
+def plain_normalization(activation: ActivationName | None, opset: int) -> ir.Function:
+    """The function of PlainBatchNormalization with `activation`."""
+    attributes = ", ".join(("epsilon", *SETTINGS.get(activation or "", ())))
+    body = "result = BatchNormalization <epsilon: float = @epsilon> (X, scale, B, mean, var)"
+    body = f"{body}\n{ACTIVATIONS[activation]}" if activation else body
+    body = re.sub(rf"\b{'activated' if activation else 'result'} =", "Y =", body)
+    signature = f"{PLAIN_NORMALIZATION}{activation or ''} <{attributes}> (X, scale, B, mean, var) => (Y)"
+    return parsed(signature, body, opset)
+
+
+def plain_gate(opset: int) -> ir.Function:
+    """The function of PlainGate."""
+    return parsed(f"{PLAIN_GATE} (X, gate) => (Y)", "Y = Mul (X, gate)", opset)
+
+
+def keep_normalizations_plain(graph: ir.Graph) -> Sequence[ActivationName | None]:
+    """Puts PlainBatchNormalization where it pays; the activations it was put with.
+
+    To be called when the sparse nodes are in their places.
+    """
+    chosen: dict[ActivationName | None, None] = {}
+    for node in tuple(graph):
+        if _normalizes(node) and _pays(node.inputs[0], node.outputs[0]):
+            chosen[_replace_normalization(graph, node)] = None
+    return tuple(chosen)
+
+
+def keep_gates_plain(graph: ir.Graph) -> bool:
+    """Puts PlainGate where it pays; True if there was such a place. To be called as keep_normalizations_plain."""
+    chosen = False
+    for node in tuple(graph):
+        operands = _gated(node)
+        if operands is not None and _pays(operands[0], node.outputs[0]):
+            plain = ir.node(PLAIN_GATE, operands, domain=DOMAIN, name=node.name)
+            replace_nodes_and_values(graph, node, [node], [plain], node.outputs, plain.outputs)
+            chosen = True
+    return chosen
+
+
+def _pays(source: ir.Value | None, result: ir.Value) -> bool:
+    assert source is not None
+    return not lies_in_blocks(source) and (comes_from_sparse(source) or goes_to_sparse(result))
+
+
+def _normalizes(node: ir.Node) -> bool:
+    """The kernel computes it: with fixed statistics, in float32."""
+    if node.domain or node.op_type != "BatchNormalization" or node.attributes.get_int("training_mode", 0) != 0:
+        return False
+    if len([output for output in node.outputs if output.uses() or output.is_graph_output()]) != 1:
+        return False
+    source, *parameters = node.inputs
+    if source is None or source.shape is None or len(source.shape) <= _BEFORE_PIXELS:
+        return False
+    constants = [value for value in parameters if value is not None and value.const_value is not None]
+    return len(constants) == _PARAMETERS and all(
+        value.const_value is not None and value.const_value.dtype == ir.DataType.FLOAT for value in constants
+    )
+
+
+def _replace_normalization(graph: ir.Graph, node: ir.Node) -> ActivationName | None:
+    activation, following = activation_after(node.outputs[0]) or (None, ())
+    nodes = (node, *following)
+    name = activation.name if activation else None
+    attributes = {"epsilon": node.attributes.get_float("epsilon", 1e-5), **(activation.settings if activation else {})}
+    plain = ir.node(PLAIN_NORMALIZATION + (name or ""), node.inputs, attributes, domain=DOMAIN, name=node.name)
+    replace_nodes_and_values(graph, nodes[-1], nodes[::-1], [plain], nodes[-1].outputs[:1], plain.outputs)
+    return name
+
+
+def _gated(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:
+    """What a Mul multiplies, and the one number for each channel that it multiplies it by."""
+    if node.domain or node.op_type != "Mul":
+        return None
+    first, second = node.inputs
+    assert first is not None
+    assert second is not None
+    for source, gate in ((first, second), (second, first)):
+        if source.dtype == ir.DataType.FLOAT and gate.const_value is None and _is_gate(gate.shape, source.shape):
+            return source, gate
+    return None
+
+
+def _is_gate(gate: ir.Shape | None, source: ir.Shape | None) -> bool:
+    if gate is None or source is None or len(gate) != len(source) or len(source) <= _BEFORE_PIXELS:
+        return False
+    same = all(
+        a == b and not (isinstance(a, ir.SymbolicDim) and a.value is None)
+        for a, b in zip(gate[:_BEFORE_PIXELS], source[:_BEFORE_PIXELS], strict=True)
+    )
+    return same and all(size == 1 for size in gate[_BEFORE_PIXELS:])

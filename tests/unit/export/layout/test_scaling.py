@@ -1,0 +1,115 @@
+"""Normalizations and gates beside sparse nodes: where they are replaced, and that nothing else changes."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime
+from onnx import helper, numpy_helper
+
+from n2nsurgery import runtime
+from n2nsurgery.export.formats import apply_form
+from n2nsurgery.export.sparse.weight_coding import codings
+
+CHANNELS = 48
+RNG = np.random.default_rng(0)
+STATISTICS = {name: RNG.random(CHANNELS).astype(np.float32) + 0.5 for name in ("scale", "B", "mean", "var")}
+
+
+def weight(density: float, *shape: int) -> np.ndarray:
+    shape = shape or (CHANNELS, CHANNELS, 1, 1)
+    return (RNG.standard_normal(shape) * (RNG.random(shape) < density)).astype(np.float32)
+
+
+def forms(nodes: list[onnx.NodeProto], tensors: dict[str, np.ndarray]) -> list[str]:
+    """Operators of the portable form, which gives the dense one's bits, with the runtime but for rounding."""
+    initializers = [numpy_helper.from_array(array, name) for name, array in tensors.items()]
+    values = [
+        helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["batch", CHANNELS, 9, 13]),
+        helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None),
+    ]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], initializers)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
+    model = ir.from_proto(proto)
+    result = ir.to_proto(apply_form(model, "portable", tuple(codings(model.graph, "fp32", lambda _match, _coded: 2.0))))
+    onnx.checker.check_model(result, full_check=True)
+    x = np.random.default_rng(1).standard_normal((2, CHANNELS, 9, 13)).astype(np.float32)
+    with_runtime = onnxruntime.SessionOptions()
+    runtime.register(with_runtime)
+    dense, portable, ours = (
+        onnxruntime.InferenceSession(file.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(
+            None, {"x": x}
+        )[0]
+        for file, options in ((proto, None), (result, None), (result, with_runtime))
+    )
+    assert np.array_equal(dense, portable)
+    np.testing.assert_allclose(ours, dense, rtol=0, atol=1e-5 * np.abs(dense).max())  # sums of about ten products
+    return [node.op_type for node in result.graph.node]
+
+
+def preactivation(before: float, after: float, *, curve: str = "Relu") -> list[str]:
+    """Convolution, sum with the input, normalization, activation, convolution; of these densities."""
+    nodes = [
+        helper.make_node("Conv", ["x", "a"], ["c"]),
+        helper.make_node("Concat", ["c", "x"], ["joined"], axis=1),
+        helper.make_node("Slice", ["joined", "first", "last", "axis"], ["s"]),
+        helper.make_node("BatchNormalization", ["s", *STATISTICS], ["n"], epsilon=1e-3),
+        helper.make_node(curve, ["n"], ["r"]),
+        helper.make_node("Conv", ["r", "b"], ["y"]),
+    ]
+    bounds = {"first": [8], "last": [8 + CHANNELS], "axis": [1]}
+    tensors = STATISTICS | {"a": weight(before), "b": weight(after)}
+    return forms(nodes, tensors | {name: np.array(value) for name, value in bounds.items()})
+
+
+def test_a_normalization_before_a_sparse_node_lies_as_it_does_with_its_activation():
+    assert preactivation(1.0, 0.05)[3:] == ["PlainBatchNormalizationRelu", "SparseConv"]
+    assert preactivation(0.05, 0.05, curve="HardSwish")[3:] == ["PlainBatchNormalizationHardSwish", "SparseConv"]
+
+
+def test_without_sparse_sides_a_normalization_stays():
+    assert preactivation(1.0, 1.0)[3:] == ["BatchNormalization", "Relu", "Conv"]
+
+
+def normalized(first: float, second: float) -> list[str]:
+    """The sum of two convolutions of these densities, normalized, and a sparse convolution."""
+    nodes = [
+        helper.make_node("Conv", ["x", "a"], ["c"]),
+        helper.make_node("Conv", ["x", "b"], ["d"]),
+        helper.make_node("Concat", ["c", "d"], ["j"], axis=1),
+        helper.make_node("BatchNormalization", ["j", *STATISTICS], ["n"]),
+        helper.make_node("Conv", ["n", "e"], ["y"]),
+    ]
+    doubled = {name: np.concatenate([array, array]) for name, array in STATISTICS.items()}
+    tensors = {"a": weight(first), "b": weight(second), "e": weight(0.05, CHANNELS, 2 * CHANNELS, 1, 1)}
+    return forms(nodes, doubled | tensors)
+
+
+def test_what_lies_in_blocks_in_every_part_stays_there():
+    assert "BatchNormalization" in normalized(1.0, 1.0)
+    assert "PlainBatchNormalization" in normalized(1.0, 0.05)
+
+
+def gated(before: float, after: float, *, swapped: bool = False, whole: bool = False) -> list[str]:
+    """Convolution, squeeze-and-excitation without its layers, convolution."""
+    product = ["g", "c"] if swapped else ["c", "g"]
+    nodes = [
+        helper.make_node("Conv", ["x", "a"], ["c"]),
+        helper.make_node("Identity" if whole else "GlobalAveragePool", ["c"], ["p"]),
+        helper.make_node("Sigmoid", ["p"], ["g"]),
+        helper.make_node("Mul", product, ["m"]),
+        helper.make_node("Conv", ["m", "b"], ["y"]),
+    ]
+    return forms(nodes, {"a": weight(before), "b": weight(after)})
+
+
+def test_a_gate_of_each_channel_beside_a_sparse_node_is_ours():
+    assert gated(0.05, 1.0)[-2:] == ["PlainGate", "Conv"]
+    assert gated(0.05, 0.05, swapped=True)[-2:] == ["PlainGate", "SparseConv"]
+
+
+def test_other_products_stay():
+    assert "PlainGate" not in gated(1.0, 1.0)
+    assert "PlainGate" not in gated(0.05, 0.05, whole=True)
