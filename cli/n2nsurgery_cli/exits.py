@@ -9,6 +9,7 @@ Codes 1 to 5 belong to the classes of n2nsurgery/core/errors.py; 2 is also what 
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
 import sys
@@ -27,7 +28,7 @@ _BUG = "this is a bug in n2nsurgery, not in what you asked for; run again with -
 
 
 def exit_code_of(run: Callable[[], object]) -> int:
-    """Call `run` and return its exit code, after one message on stderr where it failed.
+    """Call `run` and return its exit code, after one message on stderr where it failed, with `--json` on stdout, too.
 
     The traceback is shown only where `-vv` set the log level to debug. SystemExit passes through.
     """
@@ -38,7 +39,7 @@ def exit_code_of(run: Callable[[], object]) -> int:
     except InternalError as error:
         return _fail(f"{error}\n{_BUG}", error.exit_code)
     except N2NSurgeryError as error:
-        return _fail(_told(error), error.exit_code)
+        return _fail(_told(error), error.exit_code, _option(error))
     except OSError as error:
         return _fail(_describe(error), FAILED)
     except Exception as error:  # noqa: BLE001 - the last stop before the interpreter's own traceback
@@ -48,9 +49,12 @@ def exit_code_of(run: Callable[[], object]) -> int:
 
 def _told(error: N2NSurgeryError) -> str:
     """The message, in which an option is called as it is on the command line."""
-    if isinstance(error, UsageError) and error.field is not None:
-        return error.spelled(flag_of(error.field))
-    return str(error)
+    return error.spelled(_option(error)) if isinstance(error, UsageError) else str(error)
+
+
+def _option(error: N2NSurgeryError) -> str | None:
+    """The option that the message is about, as it is called on the command line."""
+    return flag_of(error.field) if isinstance(error, UsageError) and error.field is not None else None
 
 
 def _describe(error: OSError) -> str:
@@ -60,7 +64,9 @@ def _describe(error: OSError) -> str:
     return f"cannot use{place or ' a file'}: {error.strerror or error}"
 
 
-def _fail(message: str, code: int) -> int:
+def _fail(message: str, code: int, option: str | None = None) -> int:
+    if "--json" in sys.argv[1:]:
+        typer.echo(json.dumps({"error": {"message": message, "option": option, "exit_code": code}}, indent=2))
     if logging.getLogger("n2nsurgery").isEnabledFor(logging.DEBUG):
         typer.echo(traceback.format_exc(), err=True, nl=False)
     typer.echo(f"{_coloured('error:')} {message}", err=True)

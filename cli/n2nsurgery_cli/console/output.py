@@ -55,7 +55,7 @@ def draw_apply(console: Console, document: Document) -> None:
             else f"{document['mac_density']:.4f} of the dense model's",
             **({"engine": ": ".join(filter(None, (document["engine"], document["engine_reason"])))} if skips else {}),
             "seed": document["seed"],
-            "masks": document["mask_fingerprint"],
+            "masks": document["mask_fingerprint"] or "known once they are drawn",
             **({"pattern": document.get("choice", f"draw {document['draw']}")} if document["draw"] else {}),
         },
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from n2nsurgery.connectivity.measures.measurement import Curve, Number
@@ -10,7 +13,7 @@ from n2nsurgery.connectivity.page.numbers import rounded, several
 from n2nsurgery.connectivity.page.png import data_url
 from n2nsurgery.connectivity.report.findings import percent, times
 from n2nsurgery.connectivity.report.findings_of_heat import BOTTLENECK
-from n2nsurgery.connectivity.report.layer_table import IDENTITY
+from n2nsurgery.connectivity.report.layer_table import IDENTITY, LayerRow
 from n2nsurgery.connectivity.report.report import ConnectivityReport
 
 TIME = "time, in multiples of t*"
@@ -18,6 +21,7 @@ LEGEND = (("subject", "this network"), ("reference", "reference"))
 FLOOR = 1e-4
 """Where the axis of the residual ends: a tenth of what counts as settled."""
 LISTED = 12
+_TOLD = 3
 SATURATED = 0.9
 """Value of alpha from which the slow modes are all that matters."""
 WARM, COLD = (208, 59, 59), (42, 120, 214)
@@ -134,29 +138,40 @@ def limits(report: ConnectivityReport) -> Figure:
         title = f"'{with_weights[0].name}' limits the heat: it holds {percent(largest)} of the settling time"
     else:
         title = f"No single layer limits the heat: the largest share is {percent(largest)}"
+    shown = rows[:LISTED]
     return Figure(
         id="limits",
         draw="bars",
         title=title,
-        caption=f"The {min(LISTED, len(rows))} of {len(rows)} blocks with the largest shares in the settling time: by"
-        " how many percent of it heat would settle sooner if the block's connections were that much stronger. All"
-        " shares add up to 100 %.",
-        spec={
-            "x": "share of the settling time (%)",
-            "bars": [
-                {
-                    "label": row.name,
-                    "value": rounded(100 * (row.values["heat_share"] or 0)),
-                    "kind": row.kind,
-                    "note": f"{row.kind}, {several(row.sources)} \N{RIGHTWARDS ARROW} {several(row.targets)}",
-                }
-                for row in rows[:LISTED]
-            ],
-        },
-        columns=("block", "kind", "share of the settling time (%)"),
-        rows=tuple((row.name, row.kind, rounded(100 * (row.values["heat_share"] or 0))) for row in rows),
-        legend=legend_of(row.kind for row in rows[:LISTED]),
+        caption=f"The {len(shown)} of {len(rows)} blocks with the largest shares in the settling time. If a block's"
+        " connections were 1 % stronger, heat would settle sooner by 1 % times its share. All shares add up to 100 %."
+        + _ends([row for row in shown if row in report.layers.skips]),
+        spec={"x": "share of the settling time (%)", "bars": [_bar(row) for row in shown]},
+        columns=("block", "kind", "from", "to", "share of the settling time (%)"),
+        rows=tuple((row.name, row.kind, *_between(row), _bar(row)["value"]) for row in rows),
+        legend=legend_of(row.kind for row in shown),
     )
+
+
+def _bar(row: LayerRow) -> dict[str, Any]:
+    source, target = _between(row)
+    share = rounded(100 * (row.values["heat_share"] or 0))
+    return {
+        "label": row.name,
+        "value": share,
+        "kind": row.kind,
+        "note": f"{row.kind}, {source} \N{RIGHTWARDS ARROW} {target}",
+    }
+
+
+def _between(row: LayerRow) -> tuple[str, str]:
+    return several(row.sources), several(row.targets)
+
+
+def _ends(skips: Sequence[LayerRow]) -> str:
+    """Between which layers skips run, which their names do not say."""
+    told = "; ".join(f"{row.name} leads from {' to '.join(_between(row))}" for row in skips[:_TOLD])
+    return f" {told}{'; ...' if len(skips) > _TOLD else '.'}" if skips else ""
 
 
 def warmth(report: ConnectivityReport) -> Figure:

@@ -36,7 +36,7 @@ def density(report: ConnectivityReport) -> Figure:
         draw="dots",
         title=title,
         caption="Share of each layer's weights that is kept (ring) and that also lies on a path from input to output"
-        " (dot). Where both fall apart, weights are wasted on dead channels.",
+        " (dot). Where the two differ, weights are wasted on dead channels.",
         spec={"x": "density (share of the weights, logarithmic)", "dots": dots, "from": "direct", "to": "effective"},
         columns=("layer", "density", "effective density", "kept weights"),
         rows=tuple((d["label"], d["from"], d["to"], d["kept"]) for d in dots),

@@ -83,6 +83,8 @@ def _recipe(request: EvaluationRequest) -> Recipe | None:
 
 def _data(request: EvaluationRequest, recipe: Recipe | None) -> DataConfig:
     """The data that is named, else the run's own, with the overrides in place."""
+    if not request.folder.is_dir():
+        raise UsageError(f"there is no folder '{request.folder}'; name that of a run or an artifact")
     if request.data is None and recipe is None:
         raise UsageError(f"'{request.folder}' has no recipe and does not say which data it is for: name it with --data")
     overrides = [parse_override(text) for text in request.overrides]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 
 import pytest
 
@@ -42,6 +43,14 @@ def test_the_callers_mistake_is_one_message_and_its_code(program, pipeline, erro
     pipeline("apply", raising(error))
     finished = program(*APPLY)
     assert (finished.code, finished.stdout, finished.stderr) == (code, "", f"error: {error}\n")
+
+
+def test_an_error_is_a_document_where_json_is_asked_for(program, pipeline):
+    pipeline("apply", raising(UsageError("is 2; it must be in (0, 1]", field="skip_ratio", joint=" ")))
+    finished = program(*APPLY, "--json")
+    message = "--skip-ratio is 2; it must be in (0, 1]"
+    assert json.loads(finished.stdout) == {"error": {"message": message, "option": "--skip-ratio", "exit_code": 2}}
+    assert finished.stderr == f"error: {message}\n"
 
 
 @pytest.mark.parametrize("error", [InternalError("counts differ"), ZeroDivisionError("division by zero")])
