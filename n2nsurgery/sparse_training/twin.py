@@ -42,7 +42,7 @@ from n2nsurgery.sparse_training.choice import (
 from n2nsurgery.sparse_training.functions import memory
 from n2nsurgery.sparse_training.functions.layout import require_served
 from n2nsurgery.sparse_training.functions.pattern import SparsePattern
-from n2nsurgery.sparse_training.fusion import fuse_relu
+from n2nsurgery.sparse_training.fusion import fuse
 from n2nsurgery.sparse_training.modules.dense_neighbours import feed_batch_first
 from n2nsurgery.sparse_training.modules.laid_out import laid_out_twin
 from n2nsurgery.sparse_training.modules.layers import SparseConv, SparseLayer, SparseLinear, conv_refusal, geometry_of
@@ -125,7 +125,7 @@ def _twin_of(module: nn.Module, masks: Mapping[str, Tensor], request: _Request) 
         replaced |= _laid_out_twins(module, replaced)
     result = _copied(module, replaced)
     if replaced:
-        fuse_relu(result)
+        fuse(result)
         feed_batch_first(result)
         memory.release_after(result)
     result.__dict__[_ATTRIBUTE] = _Record(original=module, parameters=parameters, choices=choices)

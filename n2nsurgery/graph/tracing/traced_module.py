@@ -44,7 +44,8 @@ class NodeRecord:
     meta: dict[str, Any]
 
 
-def _forward_of(graph: fx.Graph) -> Callable[..., Any]:
+def forward_of(graph: fx.Graph) -> Callable[..., Any]:
+    """What `graph` computes, as a method of a module that has its submodules."""
     compiler = fx.GraphModule(nn.Module(), fx.Graph())  # of a root it would copy modules, whatever they are called
     compiler.graph = graph
     forward: Callable[..., Any] = type(compiler).forward
@@ -93,9 +94,9 @@ class TracedModule(nn.Module):
 
     def recompile(self) -> None:
         """Make forward follow the graphs again; call it after editing one."""
-        self._n2n_eval_forward = _forward_of(self.n2n_eval_graph)
+        self._n2n_eval_forward = forward_of(self.n2n_eval_graph)
         same = self.n2n_train_graph is self.n2n_eval_graph
-        self._n2n_train_forward = self._n2n_eval_forward if same else _forward_of(self.n2n_train_graph)
+        self._n2n_train_forward = self._n2n_eval_forward if same else forward_of(self.n2n_train_graph)
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but the compiled forwards, which belong to no module that could be imported again."""

@@ -87,7 +87,8 @@ class NormForward(ctypes.Structure):
     """Pointers of a BatchNorm's forward pass."""
 
     _fields_: ClassVar = [
-        *((name, ctypes.c_void_p) for name in ("x", "y", "weight", "bias", "mean", "variance", "inverse")),
+        *((name, ctypes.c_void_p) for name in ("x", "residual", "y", "weight", "bias", "mean", "variance")),
+        *((name, ctypes.c_void_p) for name in ("inverse", "scale", "shift")),
         ("epsilon", ctypes.c_double),
         ("training", ctypes.c_int64),
     ]
@@ -97,7 +98,8 @@ class NormBackward(ctypes.Structure):
     """Pointers of a BatchNorm's backward pass."""
 
     _fields_: ClassVar = [
-        *((name, ctypes.c_void_p) for name in ("x", "y", "dy", "dx", "weight", "mean", "inverse", "dweight", "dbias")),
+        *((name, ctypes.c_void_p) for name in ("x", "y", "dy", "passed", "dx", "weight", "mean")),
+        *((name, ctypes.c_void_p) for name in ("inverse", "scale", "shift", "dweight", "dbias")),
         ("training", ctypes.c_int64),
     ]
 

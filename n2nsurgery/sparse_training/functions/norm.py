@@ -1,6 +1,6 @@
-"""BatchNorm, optionally with the ReLU behind it, over activations in the layout.
+"""BatchNorm, optionally with a sum and the ReLU behind it, over activations in the layout.
 
-    y = relu(scale * (x - mean) / sqrt(variance + epsilon) + shift)       Ioffe and Szegedy 2015, Algorithm 1
+    y = relu(weight * (x - mean) / sqrt(variance + epsilon) + bias + residual)    Ioffe and Szegedy 2015, Algorithm 1
 
 In torch's own kernel such a tensor takes eight times as long, and comes out in another layout.
 """
@@ -31,27 +31,29 @@ class NormSettings:
 
 
 def normalize(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, settings: NormSettings
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, settings: NormSettings, residual: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The result in the layout, and the batch's mean and (biased) variance, which carry no gradient.
 
-    `x` is (N, C, ...) and not empty; weight and bias have one element for each channel.
+    `x` is (N, C, ...) and not empty; weight and bias have one element for each channel; `residual` has the shape of x.
     """
-    result: tuple[Tensor, Tensor, Tensor] = _Norm.apply(x, weight, bias, settings)
+    result: tuple[Tensor, Tensor, Tensor] = _Norm.apply(x, weight, bias, residual, settings)
     return result
 
 
 class _Norm(torch.autograd.Function):
     @staticmethod
     @torch.amp.custom_fwd(device_type=_CPU, cast_inputs=torch.float32)  # type: ignore[untyped-decorator]
-    def forward(
+    def forward(  # noqa: PLR0913, PLR0917 - one argument for each of autograd's inputs
         ctx: Any,  # noqa: ANN401 - autograd's context
         x: Tensor,
         weight: Tensor | None,
         bias: Tensor | None,
+        residual: Tensor | None,
         settings: NormSettings,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        for tensor, what in ((x, "the input"), (weight, "the scale"), (bias, "the shift")):
+        given = ((x, "the input"), (weight, "the scale"), (bias, "the shift"), (residual, "what is added"))
+        for tensor, what in given:
             if tensor is not None:
                 layout.require_served(tensor, what)
         x = layout.lay_out(x.detach())
@@ -59,16 +61,19 @@ class _Norm(torch.autograd.Function):
         training = settings.mean is None or settings.variance is None
         mean = torch.empty(channels) if settings.mean is None else settings.mean.detach().float().contiguous()
         variance = torch.empty(channels) if training else settings.variance.detach().float().contiguous()  # type: ignore[union-attr]
-        inverse = torch.empty(channels)
+        residual = None if residual is None else layout.lay_out(residual.detach())
+        inverse, scale, shift = torch.empty(3, channels)
         shape = native.NormShape(channels=channels, count=x.numel() // channels, relu=settings.relu)
-        where = {"x": x, "y": y, "weight": weight, "bias": bias, "mean": mean, "variance": variance, "inverse": inverse}
+        where = {"x": x, "residual": residual, "y": y, "weight": weight, "bias": bias, "mean": mean}
+        where |= {"variance": variance, "inverse": inverse, "scale": scale, "shift": shift}
         norm = native.NormForward(
             **{name: native.address(tensor) for name, tensor in where.items()},
             epsilon=settings.epsilon,
             training=training,
         )
         native.call("norm_forward", ctypes.byref(shape), ctypes.byref(norm), native.threads())
-        ctx.save_for_backward(x, y if settings.relu else None, weight, mean, inverse)
+        result = y if settings.relu and residual is not None else None
+        ctx.save_for_backward(x, result, weight, mean, inverse, scale, shift)
         ctx.shape, ctx.training = shape, training
         ctx.mark_non_differentiable(mean, variance)
         return y, mean, variance
@@ -77,15 +82,21 @@ class _Norm(torch.autograd.Function):
     @once_differentiable
     @torch.amp.custom_bwd(device_type=_CPU)  # type: ignore[untyped-decorator]
     def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]  # noqa: ANN401
-        x, y, weight, mean, inverse = ctx.saved_tensors
+        x, y, weight, mean, inverse, scale, shift = ctx.saved_tensors
         dy = layout.lay_out(dy)
-        dx = layout.empty(x.shape)
+        dx, passed = layout.empty(x.shape), dy if y is None else layout.empty(x.shape)
         dweight, dbias = torch.empty_like(mean), torch.empty_like(mean)
-        where = {"x": x, "y": x if y is None else y, "dy": dy, "dx": dx, "weight": weight, "mean": mean}
-        where |= {"inverse": inverse, "dweight": dweight, "dbias": dbias}
+        where = {"x": x, "y": y, "dy": dy, "passed": passed, "dx": dx, "weight": weight, "mean": mean}
+        where |= {"inverse": inverse, "scale": scale, "shift": shift, "dweight": dweight, "dbias": dbias}
         norm = native.NormBackward(
             **{name: native.address(tensor) for name, tensor in where.items()}, training=ctx.training
         )
         native.call("norm_backward", ctypes.byref(ctx.shape), ctypes.byref(norm), native.threads())
-        _, needs_weight, needs_bias = ctx.needs_input_grad[:3]
-        return dx, dweight if needs_weight else None, dbias if needs_bias else None, None
+        _, needs_weight, needs_bias, needs_residual = ctx.needs_input_grad[:4]
+        return (
+            dx,
+            dweight if needs_weight else None,
+            dbias if needs_bias else None,
+            passed if needs_residual else None,
+            None,
+        )

@@ -41,28 +41,30 @@ def _each(value: int | tuple[int, ...], rank: int) -> tuple[int, ...]:
 
 
 class LaidOutBatchNorm(_BatchNorm):
-    """A BatchNorm over activations in the layout; with `relu` the ReLU behind it is part of it."""
+    """A BatchNorm over activations in the layout, with the sum and the ReLU behind it where a caller asks for them."""
 
-    relu: bool = False
-
-    def forward(self, x: Tensor, *, relu: bool = False) -> Tensor:
-        """`x`: (N, C, ...); with `relu` this call has the ReLU, too."""
+    def forward(self, x: Tensor, *, relu: bool = False, add: Tensor | None = None) -> Tensor:
+        """`x`: (N, C, ...); this call adds `add` to the result, and with `relu` has the ReLU behind it, too."""
         if x.ndim < 2 or x.shape[1] != self.num_features:  # noqa: PLR2004
             wanted = f"(N, {self.num_features}, ...)"
             raise UsageError(f"the input has shape {tuple(x.shape)}; this BatchNorm needs {wanted}")
         if x.numel() == 0:
-            return super().forward(x)
+            result = super().forward(x)
+            return result if add is None else result + add
+        if add is not None and (add.shape != x.shape or add.dtype != torch.float32):
+            result = self.forward(x) + add
+            return result.relu() if relu else result
         own = self.training or self.running_mean is None or self.running_var is None
         count = x.numel() // self.num_features
         if self.training and count == 1:
             raise UsageError(f"a batch of one value for each channel ({tuple(x.shape)}) has no variance to train on")
         settings = NormSettings(
             epsilon=self.eps,
-            relu=relu or self.relu,
+            relu=relu,
             mean=None if own else self.running_mean,
             variance=None if own else self.running_var,
         )
-        y, mean, variance = normalize(x, self.weight, self.bias, settings)
+        y, mean, variance = normalize(x, self.weight, self.bias, settings, add)
         if self.training and self.track_running_stats:
             self._follow(mean, variance, count)
         return y

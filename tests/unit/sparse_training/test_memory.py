@@ -10,7 +10,7 @@ import torch
 
 from n2nsurgery.sparse_training.functions import layout, memory
 
-SHAPE = (64, 8, 16, 16)  # 512 KiB
+SHAPE = (64, 16, 16, 16)  # 1 MiB
 
 
 @pytest.fixture(autouse=True)
@@ -46,9 +46,9 @@ def test_a_tensor_is_an_ordinary_one() -> None:
 
 def test_unused_memory_is_bounded_and_released(pool: memory._Pool) -> None:
     """Sizes that change from batch to batch leave no more than a multiple of what was used at once."""
-    for images in range(32, 64):
+    for images in range(64, 96):
         layout.empty((images, *SHAPE[1:]))
-    largest = 4 * 63 * 8 * 16 * 16
+    largest = 4 * 95 * 16 * 16 * 16
     assert 0 < pool._unused <= memory._KEPT * largest
     memory.release()
     assert pool._unused == 0

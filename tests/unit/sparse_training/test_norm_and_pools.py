@@ -73,9 +73,8 @@ def test_batch_norm_with_a_fused_relu_is_the_two_in_a_row(isa, generator, traini
     for fused in (True, False):
         twin = laid_out_twin(copy.deepcopy(norm))
         assert isinstance(twin, LaidOutBatchNorm)
-        twin.relu = fused
         leaf = x.clone().requires_grad_()
-        out = twin(leaf) if fused else torch.relu(twin(leaf))
+        out = twin(leaf, relu=True) if fused else torch.relu(twin(leaf))
         out.backward(torch.ones_like(out))
         results.append([out.detach(), leaf.grad, twin.weight.grad, twin.bias.grad])
     for one, two in zip(*results, strict=True):
@@ -162,3 +161,31 @@ def test_the_layout_is_reached_and_left_without_a_change(isa, generator, shape):
     assert back.is_contiguous()
     assert torch.equal(back, x)
     assert lay_out(laid_out) is laid_out
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("relu", [True, False])
+def test_batch_norm_with_a_fused_sum_is_the_steps_in_a_row(isa, generator, training, relu):
+    assert isa
+    norm = nn.BatchNorm2d(5).train(training)
+    x, residual = (torch.randn(12, 5, 6, 7, generator=generator) for _ in range(2))
+    dy = torch.randn(12, 5, 6, 7, generator=generator)
+    results = []
+    for fused in (True, False):
+        twin = laid_out_twin(copy.deepcopy(norm))
+        leaf, other = x.clone().requires_grad_(), residual.clone().requires_grad_()
+        out = twin(leaf, relu=relu, add=other) if fused else twin(leaf) + other
+        out = out.relu() if relu and not fused else out
+        out.backward(dy)
+        results.append([out.detach(), leaf.grad, other.grad, twin.weight.grad, twin.bias.grad, twin.running_mean])
+    for one, two in zip(*results, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)  # the same sums, fused or not
+
+
+def test_a_sum_of_other_shape_or_type_is_that_of_torch(generator):
+    twin = laid_out_twin(nn.BatchNorm2d(5))
+    x = torch.randn(6, 5, 4, 4, generator=generator)
+    for other in (torch.randn(5, 1, 1, generator=generator), torch.randn(6, 5, 4, 4, generator=generator).double()):
+        exact = (twin(x) + other).relu()
+        torch.testing.assert_close(twin(x, add=other, relu=True), exact)
+    assert twin(x[:0], add=x[:0], relu=True).shape == (0, 5, 4, 4)

@@ -219,26 +219,36 @@ class Fuzzer {
     const int64_t count = shape.channels * shape.count;
     const Floats x = numbers(count);
     const Floats dy = numbers(count);
+    const Floats residual = numbers(count);
     const Floats y = unset(count);
+    const Floats passed = unset(count);
     const Floats dx = unset(count);
     const Floats weight = numbers(shape.channels);
     const Floats bias = numbers(shape.channels);
     const Floats mean = numbers(shape.channels);
     const Floats variance = numbers(shape.channels);
     const Floats inverse = unset(shape.channels);
+    const Floats scale = unset(shape.channels);
+    const Floats shift = unset(shape.channels);
     const Floats dweight = unset(shape.channels);
     for (int64_t c = 0; c < shape.channels; ++c) variance.get()[c] = std::abs(variance.get()[c]);
     const bool affine = draws_.chance(0.5);
+    const bool sum = draws_.chance(0.5);
+    const bool kept = sum && shape.relu != 0;
     const int64_t training = draws_.between(0, 1);
-    const n2n::training::NormForward forward{x.get(), y.get(), affine ? weight.get() : nullptr,
-                                             affine ? bias.get() : nullptr, mean.get(), variance.get(), inverse.get(),
+    const float* scales = affine ? weight.get() : nullptr;
+    const float* shifts = affine ? bias.get() : nullptr;
+    const n2n::training::NormForward forward{x.get(), sum ? residual.get() : nullptr, y.get(), scales, shifts,
+                                             mean.get(), variance.get(), inverse.get(), scale.get(), shift.get(),
                                              1e-5, training};
-    const n2n::training::NormBackward backward{x.get(), y.get(), dy.get(), dx.get(), affine ? weight.get() : nullptr,
-                                               mean.get(), inverse.get(), dweight.get(), nullptr, training};
+    const n2n::training::NormBackward backward{x.get(), kept ? y.get() : nullptr, dy.get(),
+                                               kept ? passed.get() : nullptr, dx.get(), scales, mean.get(),
+                                               inverse.get(), scale.get(), shift.get(), dweight.get(), nullptr,
+                                               training};
     if (n2nsurgery_norm_forward(&shape, &forward, threads()) != nullptr) std::abort();
     if (n2nsurgery_norm_backward(&shape, &backward, threads()) != nullptr) std::abort();
     for (int64_t i = 0; i < count; ++i) {
-      if (std::isnan(y.get()[i]) || std::isnan(dx.get()[i])) std::abort();
+      if (std::isnan(y.get()[i]) || std::isnan(dx.get()[i]) || (kept && std::isnan(passed.get()[i]))) std::abort();
     }
     return true;
   }

@@ -24,12 +24,15 @@ void norm_forward(const NormShape& shape, const NormForward& norm, int threads) 
     norm.inverse[c] = static_cast<float>(inverse);
     const double scale = inverse * (norm.weight == nullptr ? 1.0 : static_cast<double>(norm.weight[c]));
     const double bias = norm.bias == nullptr ? 0.0 : static_cast<double>(norm.bias[c]);
+    norm.scale[c] = static_cast<float>(scale);
+    norm.shift[c] = static_cast<float>(bias - mean * scale);
     NormJob job;
     job.x = x;
+    job.residual = norm.residual == nullptr ? nullptr : norm.residual + c * shape.count;
     job.y = norm.y + c * shape.count;
     job.count = shape.count;
-    job.scale = static_cast<float>(scale);
-    job.shift = static_cast<float>(bias - mean * scale);
+    job.scale = norm.scale[c];
+    job.shift = norm.shift[c];
     job.relu = shape.relu != 0;
     kernels.normalize(job);
   });
@@ -40,10 +43,13 @@ void norm_backward(const NormShape& shape, const NormBackward& norm, int threads
   parallel(threads, shape.channels, [&](int64_t c) {
     NormGradientJob job;
     job.x = norm.x + c * shape.count;
-    job.y = norm.y + c * shape.count;
+    job.y = norm.y == nullptr ? nullptr : norm.y + c * shape.count;
     job.dy = norm.dy + c * shape.count;
+    job.passed = norm.y == nullptr ? nullptr : norm.passed + c * shape.count;
     job.dx = norm.dx + c * shape.count;
     job.count = shape.count;
+    job.scale = norm.scale[c];
+    job.shift = norm.shift[c];
     job.mean = norm.mean[c];
     job.inverse = norm.inverse[c];
     job.relu = shape.relu != 0;

@@ -62,39 +62,58 @@ Moments moments(const float* x, int64_t count) {
   return {mean, variance < 0.0 ? 0.0 : variance};
 }
 
-void normalize(const NormJob& job) {
+template <bool Residual>
+void normalize_channel(const NormJob& job) {
   const Simd::Reg scale = Simd::broadcast(job.scale);
   const Simd::Reg shift = Simd::broadcast(job.shift);
   const Simd::Reg zero = Simd::zero();
   const bool relu = job.relu;
   int64_t i = 0;
   for (; i + Simd::kLanes <= job.count; i += Simd::kLanes) {
-    const Simd::Reg y = Simd::fma(scale, Simd::load(job.x + i), shift);
+    Simd::Reg y = Simd::fma(scale, Simd::load(job.x + i), shift);
+    if (Residual) y = Simd::add(y, Simd::load(job.residual + i));
     Simd::store(job.y + i, relu ? Simd::at_least(zero, y) : y);
   }
   for (; i < job.count; ++i) {
-    const float y = job.x[i] * job.scale + job.shift;
+    const float y = job.x[i] * job.scale + job.shift + (Residual ? job.residual[i] : 0.0F);
     job.y[i] = relu && y < 0.0F ? 0.0F : y;
   }
 }
 
+void normalize(const NormJob& job) {
+  job.residual == nullptr ? normalize_channel<false>(job) : normalize_channel<true>(job);
+}
+
+enum class Passing { kAll, kWhereX, kWhereY };
+
 // The gradient before the ReLU: nothing where the result is not above zero, and all of it where that is NaN.
-template <bool Relu>
-inline Simd::Reg passed(const NormGradientJob& job, int64_t i) {
-  const Simd::Reg dy = Simd::load(job.dy + i);
-  return Relu ? TrainingSimd::where_positive(Simd::load(job.y + i), dy) : dy;
-}
+template <Passing P>
+struct Gradient {
+  explicit Gradient(const NormGradientJob& of)
+      : job(of), scale(Simd::broadcast(of.scale)), shift(Simd::broadcast(of.shift)) {}
 
-inline float passed_one(const NormGradientJob& job, int64_t i) {
-  return job.relu && job.y[i] <= 0.0F ? 0.0F : job.dy[i];
-}
+  Simd::Reg at(int64_t i, Simd::Reg x) const {
+    const Simd::Reg dy = Simd::load(job.dy + i);
+    if (P == Passing::kAll) return dy;
+    return TrainingSimd::where_positive(P == Passing::kWhereY ? Simd::load(job.y + i) : Simd::fma(scale, x, shift), dy);
+  }
 
-template <bool Relu>
+  float one(int64_t i) const {
+    if (P == Passing::kAll) return job.dy[i];
+    return (P == Passing::kWhereY ? job.y[i] : job.x[i] * job.scale + job.shift) <= 0.0F ? 0.0F : job.dy[i];
+  }
+
+  const NormGradientJob& job;
+  Simd::Reg scale;
+  Simd::Reg shift;
+};
+
+template <Passing P>
 GradientSums sums_of_gradient(const NormGradientJob& job) {
   const Simd::Reg minus = Simd::broadcast(-job.mean);
   const Simd::Reg zero = Simd::zero();
+  const Gradient<P> gradient(job);
   GradientSums sums{0.0, 0.0};
-  const auto rest = [&job](int64_t i) { return passed_one(job, i) * (job.x[i] - job.mean); };
   int64_t i = 0;
   for (int64_t end; i + Simd::kLanes <= job.count; i = end) {
     const int64_t whole = (job.count - i) / Simd::kLanes * Simd::kLanes;
@@ -102,43 +121,53 @@ GradientSums sums_of_gradient(const NormGradientJob& job) {
     Simd::Reg plain = zero;
     Simd::Reg weighted = zero;
     for (int64_t j = i; j < end; j += Simd::kLanes) {
-      const Simd::Reg dy = passed<Relu>(job, j);
+      const Simd::Reg x = Simd::load(job.x + j);
+      const Simd::Reg dy = gradient.at(j, x);
+      if (P == Passing::kWhereY) Simd::store(job.passed + j, dy);
       plain = Simd::add(plain, dy);
-      weighted = Simd::fma(dy, Simd::add(Simd::load(job.x + j), minus), weighted);
+      weighted = Simd::fma(dy, Simd::add(x, minus), weighted);
     }
     sums.dy += lane_sum(plain);
     sums.dy_xhat += lane_sum(weighted);
   }
   for (; i < job.count; ++i) {
-    sums.dy += static_cast<double>(passed_one(job, i));
-    sums.dy_xhat += static_cast<double>(rest(i));
+    const float dy = gradient.one(i);
+    if (P == Passing::kWhereY) job.passed[i] = dy;
+    sums.dy += static_cast<double>(dy);
+    sums.dy_xhat += static_cast<double>(dy * (job.x[i] - job.mean));
   }
   sums.dy_xhat *= static_cast<double>(job.inverse);
   return sums;
 }
 
 GradientSums gradient_sums(const NormGradientJob& job) {
-  return job.relu ? sums_of_gradient<true>(job) : sums_of_gradient<false>(job);
+  if (!job.relu) return sums_of_gradient<Passing::kAll>(job);
+  return job.y == nullptr ? sums_of_gradient<Passing::kWhereX>(job) : sums_of_gradient<Passing::kWhereY>(job);
 }
 
 // dx = factor * dy + x * by + rest, which is factor * (dy - offset - (x - mean) * inverse * slope).
-template <bool Relu>
+template <Passing P>
 void gradient_of_norm(const NormGradientJob& job) {
   const float by = -job.factor * job.inverse * job.slope;
   const float rest = -job.factor * job.offset - by * job.mean;
   const Simd::Reg factors = Simd::broadcast(job.factor);
   const Simd::Reg slopes = Simd::broadcast(by);
   const Simd::Reg rests = Simd::broadcast(rest);
+  const Gradient<P> gradient(job);
   int64_t i = 0;
   for (; i + Simd::kLanes <= job.count; i += Simd::kLanes) {
-    const Simd::Reg dy = passed<Relu>(job, i);
-    Simd::store(job.dx + i, Simd::fma(factors, dy, Simd::fma(slopes, Simd::load(job.x + i), rests)));
+    const Simd::Reg x = Simd::load(job.x + i);
+    Simd::store(job.dx + i, Simd::fma(factors, gradient.at(i, x), Simd::fma(slopes, x, rests)));
   }
-  for (; i < job.count; ++i) job.dx[i] = job.factor * passed_one(job, i) + (by * job.x[i] + rest);
+  for (; i < job.count; ++i) job.dx[i] = job.factor * gradient.one(i) + (by * job.x[i] + rest);
 }
 
 void norm_gradient(const NormGradientJob& job) {
-  job.relu ? gradient_of_norm<true>(job) : gradient_of_norm<false>(job);
+  if (!job.relu) return gradient_of_norm<Passing::kAll>(job);
+  if (job.y == nullptr) return gradient_of_norm<Passing::kWhereX>(job);
+  NormGradientJob known = job;
+  known.dy = job.passed;
+  gradient_of_norm<Passing::kAll>(known);
 }
 
 }  // namespace

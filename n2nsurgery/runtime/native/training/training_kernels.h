@@ -85,19 +85,25 @@ struct CollectJob {
 // Normalisation of one channel of `count` contiguous elements.
 struct NormJob {
   const float* x;
+  const float* residual;  // or null
   float* y;
   int64_t count;
-  float scale;  // y = x * scale + shift
+  float scale;  // y = x * scale + shift + residual
   float shift;
   bool relu;
 };
 
+// Where a fused ReLU lets the gradient pass is known from x, or from y where a residual was added; then what passes is
+// the residual's gradient, too, and is written to `passed`.
 struct NormGradientJob {
   const float* x;
-  const float* y;   // the result, whose sign tells where a fused ReLU let pass
+  const float* y;  // null without a residual
   const float* dy;
+  float* passed;
   float* dx;
   int64_t count;
+  float scale;  // of the forward pass
+  float shift;
   float mean;
   float inverse;  // 1 / standard deviation
   float factor;   // dx = factor * (dy - offset - xhat * slope)
@@ -127,7 +133,7 @@ struct TrainingKernels {
   void (*weight_gradient)(int rows, int run, const WeightJob&);
   Moments (*moments)(const float* x, int64_t count);
   void (*normalize)(const NormJob&);
-  GradientSums (*gradient_sums)(const NormGradientJob&);
+  GradientSums (*gradient_sums)(const NormGradientJob&);  // writes `passed`, which norm_gradient reads
   void (*norm_gradient)(const NormGradientJob&);
   // best = max(best, x), tap where that is new; NaN wins and stays
   void (*take_larger)(const float* x, int32_t tap, float* best, int32_t* taken, int64_t count);

@@ -1,0 +1,89 @@
+"""A BatchNorm, the sum with another value and the ReLU behind them as one call of an fx graph.
+
+They are fused where nothing else in the graph can see what lies between, and no hook.
+"""
+
+from __future__ import annotations
+
+import operator
+
+import torch
+from torch import fx, nn
+from torch.nn import functional as F
+
+from n2nsurgery.sparse_training.modules.laid_out import LaidOutBatchNorm
+
+RELUS = (torch.relu, torch.relu_, F.relu)
+RELU_METHODS = ("relu", "relu_")
+SUMS = (operator.add, operator.iadd, torch.add)
+SUM_METHODS = ("add", "add_")
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def fuse_graph(graph: fx.Graph, root: nn.Module) -> list[nn.Module]:
+    """Fuse in place what can be; returns the modules of `root` that must not be watched for that to be right."""
+    fused: list[nn.Module] = []
+    for node in list(graph.nodes):
+        if node.op != "call_module" or len(node.args) != 1 or node.kwargs:
+            continue
+        norm = root.get_submodule(str(node.target))
+        if fits(norm) and (relu := _fuse(graph, node, root)) is not None:
+            fused += [norm, *relu]
+    return fused
+
+
+def _fuse(graph: fx.Graph, norm: fx.Node, root: nn.Module) -> list[nn.Module] | None:
+    """The modules that became part of this call, or None where none could."""
+    summed, other = _sum_behind(norm)
+    relu = _relu_behind(summed or norm, root)
+    gone = [node for node in (relu, summed) if node is not None]
+    if not gone:
+        return None
+    with graph.inserting_before(norm if summed is None else summed):
+        call = graph.call_module(str(norm.target), norm.args, {"relu": relu is not None, "add": other})
+    call.meta = dict(norm.meta)
+    gone[0].replace_all_uses_with(call)
+    for node in (*gone, norm):
+        graph.erase_node(node)
+    return [root.get_submodule(str(relu.target))] if relu is not None and relu.op == "call_module" else []
+
+
+def _sum_behind(norm: fx.Node) -> tuple[fx.Node | None, fx.Node | None]:
+    """The sum that alone uses this node, and what else is added; the norm is then computed where the sum is."""
+    user, source = _only_user(norm), norm.args[0]
+    if user is None or not isinstance(source, fx.Node) or len(source.users) != 1:
+        return None, None
+    known = SUMS if user.op == "call_function" else SUM_METHODS if user.op == "call_method" else ()
+    if user.target not in known or len(user.args) != 2 or user.kwargs:  # noqa: PLR2004 - a sum of two
+        return None, None
+    first, second = user.args
+    if first is norm and second is not norm and isinstance(second, fx.Node):
+        return user, second
+    into_first = user.target in (operator.iadd, "add_")
+    return (user, first) if isinstance(first, fx.Node) and first is not norm and not into_first else (None, None)
+
+
+def _relu_behind(node: fx.Node, root: nn.Module) -> fx.Node | None:
+    """The ReLU that alone uses this node, or None."""
+    user = _only_user(node)
+    if user is None:
+        return None
+    if user.op == "call_module":
+        relu = root.get_submodule(str(user.target))
+        return user if type(relu) is nn.ReLU and not watched(relu) else None
+    known = user.target in (RELUS if user.op == "call_function" else RELU_METHODS if user.op == "call_method" else ())
+    return user if known and user.args[:1] == (node,) else None
+
+
+def _only_user(node: fx.Node) -> fx.Node | None:
+    return next(iter(node.users)) if len(node.users) == 1 else None
+
+
+def fits(module: nn.Module | None) -> bool:
+    """Whether this is a BatchNorm in the layout that nobody watches."""
+    return isinstance(module, LaidOutBatchNorm) and not watched(module)
+
+
+def watched(module: nn.Module) -> bool:
+    """Whether hooks would see another input or output."""
+    return any(module.__dict__.get(name) for name in _HOOKS)
