@@ -29,7 +29,8 @@ def quantities(name, subject, reference=DENSE, **options):
 def test_the_distance_of_a_network_from_itself_is_0():
     found = quantities("heat-distance", DENSE)
     assert found["t_star"] > 0
-    assert {key: found[key] for key in found if key != "t_star"} == dict.fromkeys(set(found) - {"t_star"}, 0)
+    others = {key: value for key, value in found.items() if key != "t_star"}
+    assert others == pytest.approx(dict.fromkeys(others, 0), abs=1e-15)  # heat of equal volume is scaled: roundings
     assert set(measure("heat-distance", DENSE).curves["F"].lines["F"]) == {0}
 
 
