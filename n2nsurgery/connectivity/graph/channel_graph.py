@@ -33,13 +33,29 @@ slower ones, against 8 for a pair."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Features:
+    """Input channels of a layer that each stand for several nodes: one weight is then behind several edges.
+
+    `kept`: how many weights the layer keeps between them and its targets, (out, features). `nodes`: which of the
+    block's sources each stands for, (features, in), 1 where it does. Both are csr_arrays of integers.
+    """
+
+    kept: Matrix
+    nodes: Matrix
+
+    def read(self, reached: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which of them read any of the sources `reached`; (in,) -> (features,)."""
+        return np.asarray(self.nodes @ reached.astype(np.int64) > 0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Block:
     """The edges of one layer call, as matrices with one row for each target and one column for each source.
 
     `weights`: conductances, (out, in), non-negative floats, 0 where there is no edge. `kept`: how many weights of the
     layer stand behind each edge, (out, in), integers; an edge exists where it is not 0, be its conductance 0 or not.
     `size`: weights of the layer when dense; 0 for edges that hold no weight of the network (identity edges). `sources`
-    and `targets` are node numbers, each at most once.
+    and `targets` are node numbers, each at most once. `features`: None where each input channel is one node.
 
     Both matrices are numpy arrays, or both csr_arrays. Raises UsageError where they do not belong together.
     """
@@ -50,6 +66,7 @@ class Block:
     weights: Matrix
     kept: Matrix
     size: int
+    features: Features | None = None
 
     def __post_init__(self) -> None:
         """Check the shapes and the signs."""
@@ -74,7 +91,16 @@ class Block:
     @cached_property
     def kept_weights(self) -> int:
         """Number of kept weights of the layer; 0 for identity edges."""
-        return int(self.kept.sum(dtype=np.int64)) if self.size else 0
+        kept = self.kept if self.features is None else self.features.kept
+        return int(kept.sum(dtype=np.int64)) if self.size else 0
+
+    def weights_between(self, sources: NDArray[np.bool_], targets: NDArray[np.bool_]) -> int:
+        """Number of kept weights from any of these sources, (in,), to these targets, (out,); 0 for identity edges."""
+        if not self.size:
+            return 0
+        if self.features is None:
+            return int((self.kept @ sources.astype(np.int64)) @ targets)
+        return int((self.features.kept @ self.features.read(sources).astype(np.int64)) @ targets)
 
     def forwards(self, reached: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which targets an edge leads to from any of the sources `reached`; (in,) -> (out,), or columns of them."""

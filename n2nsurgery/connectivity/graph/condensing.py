@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from n2nsurgery.connectivity.graph.channel_graph import SPARSE_BELOW, Block, Matrix
+from n2nsurgery.connectivity.graph.channel_graph import SPARSE_BELOW, Block, Features, Matrix
 from n2nsurgery.connectivity.graph.graph_options import WeightRule
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.graph.channels.flow import LayerCall
@@ -43,14 +43,16 @@ def block_of(call: LayerCall, held: Weighting, rule: WeightRule, *, dense: bool)
     _require_weight(call, held)
     call, held = _by_channel(call, held)
     conductances, kept = _condensed(call, held, rule, dense=dense)
-    weights, counts = _spread(call, conductances, kept)
+    weights, counts, features = _spread(call, conductances, kept)
+    stand_for = np.diff(call.feature_starts)
     return Block(
         name=call.name,
         sources=call.sources,
         targets=call.targets,
         weights=weights,
         kept=counts,
-        size=_taps(call) * int(len(call.feature_nodes) * len(call.targets) // call.groups),
+        size=_taps(call) * int(np.count_nonzero(stand_for)) * len(call.targets) // call.groups,
+        features=features if (stand_for > 1).any() else None,
     )
 
 
@@ -135,26 +137,31 @@ def _by_output(call: LayerCall, pairs: NDArray[Any]) -> NDArray[Any]:
     return turned.reshape(call.groups * outputs, -1)
 
 
-def _spread(call: LayerCall, conductances: Pairs, kept: Counts) -> tuple[Matrix, Matrix]:
-    """Matrices over the nodes: groups go to their places, features to the nodes that they stand for."""
+def _spread(call: LayerCall, conductances: Pairs, kept: Counts) -> tuple[Matrix, Matrix, Features | None]:
+    """Matrices over the nodes: groups go to their places, features to the nodes that they stand for.
+
+    And the features, where they are not the nodes in their order.
+    """
     plain = call.groups == 1 and np.array_equal(call.feature_nodes, call.sources) and call.features == len(call.sources)
     edges = int(np.count_nonzero(kept))
     if plain and edges >= SPARSE_BELOW * kept.size:
-        return conductances, kept
+        return conductances, kept, None
     rows, columns = np.nonzero(kept) if edges < kept.size else _everywhere(kept.shape)
     values, counts = conductances[rows, columns], kept[rows, columns]
     inputs = columns + rows // (len(call.targets) // call.groups) * (call.features // call.groups)
     shape = (len(call.targets), call.features)
     weights, numbers = (sp.csr_array((data, (rows, inputs)), shape=shape) for data in (values, counts))
+    read = None
     if not plain:
         places = np.searchsorted(call.sources, call.feature_nodes)
         features = np.repeat(np.arange(call.features), np.diff(call.feature_starts))
         ones = np.ones(len(places), dtype=np.int64)
         stands_for = sp.csr_array((ones, (features, places)), shape=(call.features, len(call.sources)))
+        read = Features(kept=numbers, nodes=stands_for)
         weights, numbers = weights @ stands_for, numbers @ stands_for
     if numbers.nnz >= SPARSE_BELOW * len(call.targets) * len(call.sources):
-        return weights.toarray(), numbers.toarray()
-    return _same_places(weights), _same_places(numbers)
+        return weights.toarray(), numbers.toarray(), read
+    return _same_places(weights), _same_places(numbers), read
 
 
 def _everywhere(shape: tuple[int, ...]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -55,12 +55,22 @@ def _shares(freed: int, layers: list[tuple[Block, Block]]) -> NDArray[np.int64]:
 def _with_more(block: Block, full: Block, more: int, generator: np.random.Generator) -> Block:
     if not more:
         return block
-    kept, weights, capacity = (_array(matrix) for matrix in (block.kept, block.weights, full.kept))
+    kept, capacity = _array(_own(block)), _array(_own(full))
     free = np.maximum(capacity - kept, 0).astype(np.int64)
     drawn = generator.multivariate_hypergeometric(free.ravel(), more, method="marginals").reshape(free.shape)
-    size = weights.sum() / kept.sum() if kept.any() else _array(full.weights).sum() / capacity.sum()
+    features = block.features
+    if features is not None:
+        features = replace(features, kept=sp.csr_array(kept + drawn))
+        drawn = drawn @ features.nodes.toarray()
+    size = block.weights.sum() / block.kept.sum() if block.kept.sum() else full.weights.sum() / full.kept.sum()
     form = sp.csr_array if sp.issparse(block.kept) else np.asarray
-    return replace(block, kept=form(kept + drawn), weights=form(weights + drawn * size))
+    kept, weights = _array(block.kept) + drawn, _array(block.weights) + drawn * size
+    return replace(block, kept=form(kept), weights=form(weights), features=features)
+
+
+def _own(block: Block) -> Matrix:
+    """How many weights the layer keeps between its input channels and its targets."""
+    return block.kept if block.features is None else block.features.kept
 
 
 def _array(matrix: Matrix) -> NDArray[np.float64]:

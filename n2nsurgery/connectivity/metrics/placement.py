@@ -78,9 +78,9 @@ def _equal(mean: float, block: Block) -> Matrix:
 
 
 def _mean(graph: ChannelGraph) -> float:
-    """The conductance of one kept weight, on average over the network; 0 where nothing is kept."""
+    """The conductance of one kept weight behind an edge, on average over the network; 0 where nothing is kept."""
     blocks = [block for block in graph.blocks if block.size]
-    kept = sum(block.kept_weights for block in blocks)
+    kept = sum(int(block.kept.sum()) for block in blocks)
     return float(sum(block.weights.sum() for block in blocks) / kept) if kept else 0.0
 
 

@@ -38,10 +38,7 @@ class Reach:
 
     def effective_weights(self, block: Block) -> int:
         """How many weights of a layer lie on such a path; 0 for identity edges."""
-        if not block.size:
-            return 0
-        through = block.kept @ self.reachable[block.sources].astype(np.int64)
-        return int(through @ self.useful[block.targets])
+        return block.weights_between(self.reachable[block.sources], self.useful[block.targets])
 
 
 def reach(graph: ChannelGraph) -> Reach:

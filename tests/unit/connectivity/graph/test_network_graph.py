@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from n2nsurgery.connectivity import ChannelGraph, GraphOptions, channel_graph, dense_reference
+from n2nsurgery.connectivity import Block, ChannelGraph, GraphOptions, channel_graph, dense_reference
+from n2nsurgery.connectivity.graph.skipless_twin import skipless_twin
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
 from n2nsurgery.graph.channels.following import follow
@@ -241,3 +242,44 @@ def test_conventions_are_printed_as_sentences_and_checked():
     assert default.to_json()["conductance"] == "l1"
     with pytest.raises(UnknownNameError, match="binary"):
         GraphOptions(conductance="binry")
+
+
+def gated(mask):
+    """Layers `a` and `b` read the image, their outputs are multiplied channel by channel, `c` reads the product."""
+    shape = (2, 3, 4, 4)
+    program = Program(
+        inputs=(Input(value=0, name="x", shape=shape),),
+        steps=(
+            layer("a.weight", 0, 1, (3, 3), out=3),
+            layer("b.weight", 0, 2, (3, 3), out=3),
+            Pointwise(reads=(1, 2), writes=(3,), shapes=(shape,), operation="mul", how="product"),
+            layer("c.weight", 3, 4, (2, 3), out=2),
+        ),
+        outputs=(4,),
+    )
+    flow, _ = follow(program)
+    weights = {call.weight: np.full(call.weight_shape, 0.5, np.float32) for call in flow.calls}
+    return ChannelNetwork(flow=flow, weights=weights, masks={"c.weight": np.array(mask, dtype=bool)})
+
+
+def test_a_weight_that_reads_two_channels_at_once_counts_once():
+    network = gated([[True, True, False], [True, False, False]])
+    *_, block = channel_graph(network).layers
+    assert (block.edges, block.kept_weights, block.size) == (6, 3, 6)  # each weight is behind two edges
+    assert dense_reference(network).layers[-1].kept_weights == 6
+    everything, nothing = np.ones(6, dtype=bool), np.zeros(6, dtype=bool)
+    half = np.isin(block.sources, [3, 4, 5])  # those of `a` alone
+    targets = np.array([True, False])
+    assert [block.weights_between(some, targets) for some in (everything, half, nothing)] == [2, 2, 0]
+
+
+def test_the_twin_of_gated_channels_keeps_as_many_weights():
+    network = gated([[True, True, False], [True, False, False]])
+    graph, dense = channel_graph(network), dense_reference(network)
+    block, held = graph.blocks[-1], np.array([[1, 1, 0], [0, 0, 0]])
+    skip = Block(
+        name="skip", sources=block.sources[:3], targets=block.targets, weights=held * 1.0, kept=held, size=held.size
+    )
+    fuller = skipless_twin(dataclasses.replace(graph, blocks=(*graph.blocks, skip)), dense, {"skip"}).blocks[-1]
+    assert (fuller.kept_weights, fuller.kept.sum()) == (5, 10)
+    assert np.array_equal(toarray(fuller.kept), toarray(fuller.features.kept @ fuller.features.nodes))
