@@ -6,11 +6,14 @@ import multiprocessing
 import resource
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.coverage.row import CoverageRow
+
+GIGABYTES = 8
+"""The memory that a model of the matrix usually may take."""
 
 _PRELOADED = ["n2nsurgery.coverage.probe"]  # torch is loaded once, and each process begins as a copy
 _PRELOADED_FOR_EXPORT = ["torch._dynamo", "torch.export", "onnxscript"]  # five seconds of imports for every model
@@ -21,7 +24,7 @@ class Limits:
     """What one model may take: `seconds` of wall time, `gigabytes` of memory (on Linux); UsageError below 1."""
 
     seconds: int = 300
-    gigabytes: int = 8
+    gigabytes: int = GIGABYTES
 
     def __post_init__(self) -> None:
         """Raise UsageError for limits below 1."""
@@ -39,7 +42,8 @@ def rows(names: Sequence[str], limits: Limits, *, export: bool = True) -> Iterat
         process.start()
         sender.close()
         try:
-            yield _received(name, receiver, process, limits)
+            row = _received(name, receiver, process, limits)
+            yield row if limits.gigabytes == GIGABYTES else replace(row, gigabytes=limits.gigabytes)
         finally:
             process.kill()
             process.join()

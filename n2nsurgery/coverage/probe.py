@@ -57,12 +57,11 @@ def probe(name: str, *, export: bool = True) -> CoverageRow:
             pruned = _prune(module, inputs, found)
             if export:
                 _export(pruned, found)
-    except CallerError as error:
-        exported = found.row.gates is True  # it was pruned: what is refused is the export
-        return found.ended(**({} if exported else {"outcome": "refused"}), reason=_told(error))
     except Exception as error:  # noqa: BLE001 - every end of every model is a row
         kind = "" if isinstance(error, N2NSurgeryError) else f"{type(error).__name__}: "
-        return found.ended(outcome="failed", reason=_told(f"{kind}{error}"))
+        outcome = "refused" if isinstance(error, CallerError) else "failed"
+        pruned_before = {} if found.row.gates is None else {"outcome": found.row.outcome}  # then the export has failed
+        return found.ended(**{"outcome": outcome, **pruned_before}, reason=_told(f"{kind}{error}"))
     finally:
         logging.disable(logging.NOTSET)
     return found.ended()
@@ -91,10 +90,10 @@ def _prune(module: nn.Module, inputs: catalogue.Inputs, found: _Found) -> Pruned
 
 
 def _export(pruned: PrunedModel, found: _Found) -> None:
+    found.add(exported=False)
     with tempfile.TemporaryDirectory() as folder:
         report = export_onnx(pruned, Path(folder) / "model.onnx")
-    shares = [each.difference / each.scale if each.scale else each.difference for each in report.parity]
-    found.add(parity=max(shares, default=0.0))
+    found.add(exported=True, parity=max((each.difference for each in report.parity), default=0.0))
 
 
 def _told(message: object) -> str:

@@ -16,8 +16,9 @@ class CoverageRow:
     that is none, or a limit of time or memory; `skipped`: not tried. `leaves`: classes that tracing did not look into.
     `visible`: prunable weights as a share of all parameters. `places`: skips that were grafted, over `skip_length`
     layers. `engine`: hooks or rewrite. `gates`: whether the model without skips was compared and found the same (None:
-    not reached). `parity`: the largest difference of the exported file from torch, as a share of the largest output
-    (None: not exported). `seconds`: of CPU, all steps together. `reason`: what stands in the way, or what was noted.
+    not reached). `exported`: whether a file was made and found equal (None: not tried). `parity`: its largest
+    difference from torch, as a share of the largest output. `seconds`: of CPU, all steps together. `reason`: what
+    stands in the way, or what was noted. `gigabytes`: the limit of memory, where it was another than usual.
     """
 
     name: str
@@ -28,9 +29,11 @@ class CoverageRow:
     skip_length: int | None = None
     engine: str | None = None
     gates: bool | None = None
+    exported: bool | None = None
     parity: float | None = None
     seconds: float = 0.0
     reason: str = ""
+    gigabytes: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values."""

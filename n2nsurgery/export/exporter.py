@@ -67,9 +67,9 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     _require_possible(config, libraries, calibrated=calibration is not None)
     target = ModelFiles(model=path)
     require_free(target, overwrite=overwrite)
-    batches = _batches(example_inputs)
+    batches: ExampleBatches = _batches(example_inputs)
     progress("capturing the graph", 0.0)
-    model = capture(module, batches[-1], input_names)
+    model, batches = _captured(module, batches, input_names)
     progress("coding the weights", 0.5)
     compaction = compact(model.graph) if config.compact else Compaction()
     calibrated = calibration is not None
@@ -130,6 +130,21 @@ def _batches(example: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], ...]:
     """The first sample alone, the example where it holds more, and the example with one more sample."""
     single = [tuple(tensor[:1] for tensor in example)] if any(len(tensor) > 1 for tensor in example) else []
     return (*single, tuple(example), tuple(_one_more_sample(tensor) for tensor in example))
+
+
+def _captured(
+    module: nn.Module, batches: ExampleBatches, input_names: Sequence[str]
+) -> tuple[ir.Model, ExampleBatches]:
+    """The model, and the batches to compare it on: one more of the size from which `module` runs other code."""
+    captured = capture(module, batches[-1], input_names)
+    if captured.branch is None:
+        return captured.model, batches
+    return captured.model, (*batches, tuple(_samples(tensor, captured.branch) for tensor in batches[-1]))
+
+
+def _samples(tensor: Tensor, count: int) -> Tensor:
+    """The samples of `tensor` again and again, `count` of them."""
+    return tensor[torch.arange(count) % len(tensor)]
 
 
 def _one_more_sample(tensor: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.core.names import listed
 from n2nsurgery.core.outputs import load_state
+from n2nsurgery.graph.layers.layer_graph import LayerPair
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.graph.used_weight import keep_zeros
@@ -60,20 +61,37 @@ def _require_same_weights(plan: SurgeryPlan, shapes: Mapping[str, tuple[int, ...
 
 
 def _require_same_model(trace: Trace, plan: SurgeryPlan, record: SurgeryRecord) -> None:
-    """Return where the model has the graph of the plan, so that it computes the same; else name what differs."""
+    """Return where the model has the graph of the plan, so that it computes the same; else name what differs.
+
+    Which weights are prunable, and where skips have their places, may have been decided otherwise by the version that
+    made the plan. In an equal graph its weights and the ends of its skips need only be there.
+    """
     graph = layer_graph(trace)
-    stored, found = ({(w.name, w.shape) for w in weights} for weights in (plan.weights, graph.weights))
+    same = graph.structure == plan.structure
+    known = {(name, tuple(value.shape)) for name, value in trace.module.named_parameters()}
+    names = {weight.name for weight in plan.weights}
+    stored = {(weight.name, weight.shape) for weight in plan.weights}
+    found = {each for each in known if each[0] in names} if same else {(w.name, w.shape) for w in graph.weights}
     differences = [f"weight {name} {shape}" for name, shape in sorted(stored ^ found)]
-    pairs = [skip.pair for skip in plan.skips if skip.pair not in graph.pairs]
-    differences += [f"skip {pair.source} -> {pair.target}" for pair in pairs]
+    pairs = [skip.pair for skip in plan.skips]
+    lost = [pair for pair in pairs if not (_has_ends(trace, pair) if same else pair in graph.pairs)]
+    differences += [f"skip {pair.source} -> {pair.target}" for pair in lost]
     if differences:
         raise InvalidFileError(f"this model is not the one that was pruned: {'; '.join(differences[:_LISTED])}")
-    if graph.structure != plan.structure:
+    if not same:
         raise InvalidFileError(
             "this model has the weights of the one that was pruned, but not its graph: between its layers other "
             f"operations run, or in another order, so it would compute something else{_changed(record)}. Give the "
             "model whose code was pruned"
         )
+
+
+def _has_ends(trace: Trace, pair: LayerPair) -> bool:
+    """Whether the graph has values of the shapes that the skip starts and ends with, at their addresses."""
+    nodes = {node.meta.get("address"): node for graph in trace.module.n2n_graphs for node in graph.nodes}
+    shapes = {address: node.meta["shapes"] for address, node in nodes.items()}
+    ends = (pair.source_signal, pair.target_signal)
+    return all(shapes.get(end.address) and shapes[end.address][0][1:] == end.shape for end in ends)
 
 
 def _changed(record: SurgeryRecord) -> str:

@@ -61,7 +61,7 @@ def test_the_channels_of_a_model_are_followed_everywhere(name):
 def test_a_file_tells_the_same(name):
     pruned = pruned_of(name)
     inputs = pruned.plan.inputs
-    model = capture(pruned.module.eval(), examples(inputs), [spec.name for spec in inputs])
+    model = capture(pruned.module.eval(), examples(inputs), [spec.name for spec in inputs]).model
     ours, file = subject_of(pruned).graph, channel_graph(channels_of(ir.to_proto(model)))
     assert file.groups == ours.groups
     for one, other in zip(ours.blocks, file.blocks, strict=True):

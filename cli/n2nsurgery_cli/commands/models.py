@@ -24,6 +24,9 @@ def models(
     ] = None,
     seconds: Annotated[int, typer.Option(metavar="S", help="of --coverage: time for each model")] = 300,
     gigabytes: Annotated[int, typer.Option(metavar="GB", help="of --coverage: memory for each model")] = 8,
+    export: Annotated[
+        bool, typer.Option("--export/--no-export", help="of --coverage: write and compare an ONNX file of each, too")
+    ] = True,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -39,7 +42,9 @@ def models(
 ) -> None:
     """List the models known by name, or try those of other libraries."""
     if coverage:
-        _cover(chosen or pattern, seconds, gigabytes, output, json=json, quiet=quiet, verbose=verbose)
+        _cover(
+            chosen or pattern, seconds, gigabytes, output, export=export, json=json, quiet=quiet, verbose=verbose
+        )  # fmt: skip
         return
     if chosen is not None or output is not None:
         raise UsageError("is an option of --coverage", field="filter" if chosen is not None else "output", joint=" ")
@@ -56,7 +61,15 @@ def models(
 
 
 def _cover(
-    pattern: str | None, seconds: int, gigabytes: int, output: Path | None, *, json: bool, quiet: bool, verbose: int
+    pattern: str | None,
+    seconds: int,
+    gigabytes: int,
+    output: Path | None,
+    *,
+    export: bool,
+    json: bool,
+    quiet: bool,
+    verbose: int,
 ) -> None:
     with session(quiet=quiet, verbose=verbose) as progress:
         from n2nsurgery.core.files import write_text
@@ -67,7 +80,7 @@ def _cover(
         limits, chosen = Limits(seconds=seconds, gigabytes=gigabytes), names(pattern)
         before = output.read_text(encoding="utf-8") if output is not None and output.exists() else ""
         found = []
-        for index, row in enumerate(rows(chosen, limits)):
+        for index, row in enumerate(rows(chosen, limits, export=export)):
             found.append(row)
             progress(f"{row.name}: {row.outcome}", (index + 1) / len(chosen))
             if output is not None:  # after each model: a run of hours may be stopped

@@ -153,7 +153,7 @@ _MODELS: Mapping[str, tuple[str, _Config]] = MappingProxyType(
         ),
         "mobilenet_v2": ("MobileNetV2ForImageClassification", {"image_size": 32, "depth_multiplier": 0.25}),
         "poolformer": ("PoolFormerForImageClassification", _STAGES | {"hidden_sizes": [8, 8, 16, 16]}),
-        "pvt": ("PvtForImageClassification", _STAGES | {"hidden_sizes": [8, 16, 40, 64]}),
+        "pvt": ("PvtForImageClassification", _STAGES | {"hidden_sizes": [8, 16, 40, 64], "depths": [2] * 4}),
         "wav2vec2": ("Wav2Vec2ForCTC", _SOUND),
         "hubert": ("HubertForCTC", _SOUND),
         "whisper": (

@@ -7,6 +7,7 @@ factor per output channel, so zeros stay zeros and the weight keeps its name.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx_ir as ir
@@ -14,6 +15,7 @@ import onnxscript.optimizer
 import torch
 from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
+from torch.export.dynamic_shapes import refine_dynamic_shapes_from_suggested_fixes
 
 from n2nsurgery.core.errors import RunError, TraceError
 from n2nsurgery.core.version import __version__
@@ -29,11 +31,22 @@ IR_VERSION = 10
 BATCH = "batch"
 """Name of the dynamic dimension 0 of every input."""
 
+_SMALLEST = 2  # the batch that torch.export takes to be any; one of 1 is compared with the file
+_TRIED = 255  # at the next size the file is compared with torch, which takes memory
+
 TRANSPOSED = ".T"
 """Suffix of an initializer that holds a parameter transposed, as MatMul wants a linear layer's weight."""
 
 
-def capture(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[str]) -> ir.Model:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Captured:
+    """An ONNX model. `branch`: the batch size from which the module runs other code, which the model does not hold."""
+
+    model: ir.Model
+    branch: int | None = None
+
+
+def capture(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[str]) -> Captured:
     """`module` as an ONNX model with a dynamic batch, without training-only parts and without traces of its making.
 
     `inputs` have a batch of at least 2 (a batch of 1 is indistinguishable from a constant); they are given by name
@@ -41,30 +54,57 @@ def capture(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[s
     a parameter bear the parameter's name, with the suffix `.T` where it is stored transposed.
 
     Raises TraceError where torch cannot capture the module, RunError where an operator has no ONNX counterpart.
-    Whether the batch came out dynamic is for the caller to check: the exporter may fix a dimension silently.
+    For the caller to check: whether the batch came out dynamic, as the exporter may fix a dimension silently, and
+    whether the model computes the same from `branch` on.
     """
     taken = (*input_names, *module.state_dict())
     output_names = distinct(names_of(module, inputs, input_names), taken=taken)
     with exporter_messages_logged():
-        program = _exported(module, inputs, input_names)
+        program, branch = _exported(module, inputs, input_names)
         model = _translated(program, input_names, output_names)
     _restore_names(model, module)
     _fold_transposed_parameters(model)
     with exporter_messages_logged():
         model = _optimized(model)
-    return _canonical(model)
+    return Captured(model=_canonical(model), branch=branch)
 
 
-def _exported(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[str]) -> torch.export.ExportedProgram:
-    batch = torch.export.Dim(BATCH)
+def _exported(
+    module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[str]
+) -> tuple[torch.export.ExportedProgram, int | None]:
+    """The program for every batch size, or for those below the second value, from which the module runs other code."""
     flat = FlatOutputs(module, input_names).eval()
-    dynamic = (tuple({0: batch} for _ in inputs),)
     try:
-        return torch.export.export(flat, tuple(inputs), dynamic_shapes=dynamic, strict=False)
+        return _program(flat, inputs, torch.export.Dim(BATCH)), None
     except torch._dynamo.exc.UserError as error:  # noqa: SLF001 - the only name this exception has
-        raise TraceError(f"the model does not work for every batch size: {_first_line(error)}") from error
+        largest = _largest(error, len(inputs[0]))
+        if largest is None:
+            raise TraceError(f"the model does not work for every batch size: {_first_line(error)}") from error
     except Exception as error:
         raise TraceError(f"torch.export cannot capture the model: {_first_line(error)}") from error
+    try:
+        return _program(flat, inputs, torch.export.Dim(BATCH, max=largest)), largest + 1
+    except Exception as error:
+        raise TraceError(f"torch.export cannot capture the model: {_first_line(error)}") from error
+
+
+def _program(flat: nn.Module, inputs: Sequence[Tensor], batch: torch.export.Dim) -> torch.export.ExportedProgram:
+    shapes = (tuple({0: batch} for _ in inputs),)
+    return torch.export.export(flat, tuple(inputs), dynamic_shapes=shapes, strict=False)
+
+
+def _largest(error: Exception, given: int) -> int | None:
+    """The batch size up to which one program serves, where that is all that `error` says against one for all."""
+    suggested = str(error).partition("\n\n")[0]  # torch does not read what it writes behind
+    try:
+        (found,) = refine_dynamic_shapes_from_suggested_fixes(suggested, ({0: torch.export.Dim(BATCH)},))
+    except Exception:  # noqa: BLE001 - whatever torch says of a message without such a suggestion
+        return None
+    batch = found[0]
+    if not isinstance(batch, torch.export.Dim) or batch.min > _SMALLEST:
+        return None
+    largest = int(batch.max)
+    return largest if given <= largest <= _TRIED else None
 
 
 def _translated(

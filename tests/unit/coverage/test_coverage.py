@@ -58,8 +58,18 @@ def test_models_of_every_kind_are_served(name):
 
 def test_a_served_model_is_exported_and_compared():
     row = probe("own:plain")
-    assert row.outcome == "served"
+    assert (row.outcome, row.exported) == ("served", True)
     assert row.parity < 1e-6  # float32 sums of eight products
+
+
+def test_a_served_model_that_cannot_be_exported_stays_served_with_the_reason(monkeypatch):
+    def failing(*_):
+        raise MemoryError("too large")
+
+    monkeypatch.setattr("n2nsurgery.coverage.probe.export_onnx", failing)
+    row = probe("own:plain")
+    assert (row.outcome, row.gates, row.exported, row.parity) == ("served", True, False, None)
+    assert row.reason == "MemoryError: too large"
 
 
 def test_what_cannot_be_pruned_is_a_row_with_the_reason():
@@ -90,8 +100,8 @@ def test_the_matrix_holds_the_kinds_and_architectures_that_were_promised():
 def test_a_model_has_a_process_of_its_own_with_a_limit_of_time():
     (row,) = rows(["own:plain"], Limits(seconds=1))
     assert row == CoverageRow(name="own:plain", outcome="failed", reason="took more than 1 s", seconds=1.0)
-    (row,) = rows(["own:plain"], Limits(seconds=300), export=False)
-    assert (row.name, row.outcome, row.places) == ("own:plain", "served", 3)
+    (row,) = rows(["own:plain"], Limits(gigabytes=9), export=False)
+    assert (row.name, row.outcome, row.places, row.exported, row.gigabytes) == ("own:plain", "served", 3, None, 9)
 
 
 @pytest.mark.parametrize("limits", [{"seconds": 0}, {"gigabytes": 0}])
@@ -102,15 +112,21 @@ def test_limits_are_at_least_one(limits):
 
 def test_the_page_has_sums_for_each_library_and_a_line_for_each_model():
     served = CoverageRow(
-        name="own:a", outcome="served", visible=0.5, places=3, skip_length=3, engine="hooks", gates=True, parity=2.5e-7,
-        seconds=1.26,
+        name="own:a", outcome="served", visible=0.5, places=3, skip_length=3, engine="hooks", gates=True,
+        exported=True, parity=2.5e-7, seconds=1.26,
     )  # fmt: skip
-    leaf = CoverageRow(name="own:b", outcome="pruned only", leaves=("Odd: x | y",), visible=0.25, places=0, gates=True)
+    leaf = CoverageRow(
+        name="own:b", outcome="pruned only", leaves=("Odd: x | y",), visible=0.25, places=0, gates=True, exported=False,
+        gigabytes=12,
+    )  # fmt: skip
     refused = CoverageRow(name="monai:c", outcome="refused", reason="a <reason>")
     lines = page([served, leaf, refused]).splitlines()
-    assert [line.split(" | ")[1:] for line in lines if line.startswith("| own 2")] == [["2", "1", "1", "0", "0", "1 |"]]
+    assert any("may take 8 GB of memory" in line for line in lines)
+    assert [line.split(" | ")[1:] for line in lines if line.startswith("| own 2")] == [
+        ["2", "1", "1", "0", "0", "1 of 2 |"]
+    ]
     assert "| a | served | whole | 50.0% | 3 over 3 | hooks | passed | 2.5e-07 | 1.3 |  |" in lines
-    assert "| b | pruned only | 1 leaves | 25.0% | 0 |  | passed |  | 0.0 | Odd: x \\| y |" in lines
+    assert "| b | pruned only | 1 leaves | 25.0% | 0 |  | passed | none | 0.0 | Odd: x \\| y; limit: 12 GB |" in lines
     assert "| c | refused |  |  |  |  |  |  | 0.0 | a &lt;reason> |" in lines
 
 

@@ -277,7 +277,7 @@ def test_a_race_runs_every_layer_alone(network, values):
         ratios.append(race_with(())(match, coded))
         return ratios[-1]
 
-    found = list(codings(capture(network, X, ("x",)).graph, values, race))
+    found = list(codings(capture(network, X, ("x",)).model.graph, values, race))
     assert [coding.record.measured for coding in found] == [pytest.approx(ratio, abs=1e-3) for ratio in ratios]
     assert len(ratios) == 4
 

@@ -293,3 +293,27 @@ def test_the_checker_of_onnx_accepts_the_file(network: ConvNet, tmp_path: Path) 
     onnx.save(broken, tmp_path / "broken.onnx")
     with pytest.raises(VerificationError, match=r"onnx\.checker"):
         verify.require_valid(tmp_path / "broken.onnx")
+
+
+class Branching(nn.Module):
+    """Runs other code for batches of `largest` samples or more, which multiplies by `factor`."""
+
+    def __init__(self, largest: int, factor: float) -> None:
+        super().__init__()
+        self.layer, self.largest, self.factor = nn.Linear(4, 4), largest, factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer(x)
+        return y.contiguous() * self.factor if x.shape[0] >= self.largest else y
+
+
+def test_code_for_large_batches_that_computes_the_same_is_compared_there(tmp_path):
+    report = export_module(Branching(64, 1.0).eval(), [torch.randn(2, 4)], ["x"], path=tmp_path / "a.onnx", metadata={})
+    assert {line.batch for line in report.parity} >= {1, 3, 64}
+
+
+def test_code_for_large_batches_that_computes_something_else_is_refused(tmp_path):
+    with pytest.raises(VerificationError, match="at batch size 64 differs"):
+        export_module(Branching(64, 2.0).eval(), [torch.randn(2, 4)], ["x"], path=tmp_path / "a.onnx", metadata={})
+    with pytest.raises(TraceError, match="does not work for every batch size"):
+        export_module(Branching(999, 1.0).eval(), [torch.randn(2, 4)], ["x"], path=tmp_path / "a.onnx", metadata={})

@@ -6,9 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from n2nsurgery import MaskSet, PrunedModel, apply
 from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.surgery.replay import replay
@@ -132,3 +134,27 @@ def test_stored_weights_outside_the_masks_are_refused(pruned, plain, images):
     outside = int((~pruned.masks["conv1.weight"]).sum())
     with pytest.raises(InvalidFileError, match=rf"{outside} stored weights of 'conv1\.weight' lie outside the masks"):
         again(pruned, plain, images, state=state)
+
+
+class IntoTokens(nn.Module):
+    """Three convolutions, of which the last one's output becomes tokens before its nonlinearity."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(3 if not index else 4, 4, 3, padding=1) for index in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.convs[1](torch.relu(self.convs[0](x))))
+        return F.gelu(self.convs[2](x).flatten(2).transpose(1, 2))
+
+
+@pytest.mark.parametrize("engine", ["hooks", "rewrite"])
+def test_skips_and_weights_of_an_older_rule_are_replayed_in_the_same_graph(images, engine, monkeypatch):
+    with monkeypatch.context() as older:
+        older.setattr("n2nsurgery.graph.layers.layer_finder.channels_moved_last", lambda *_: None)
+        pruned = apply(IntoTokens(), density=0.5, example_inputs=images, engine=engine)
+    (skip,) = pruned.plan.skips
+    assert (skip.pair.target, skip.pair.target_signal.layout) == ("convs.2", "channels_first")
+    assert skip.pair not in layer_graph(trace(IntoTokens(), (images,))).pairs
+    monkeypatch.setattr("n2nsurgery.graph.layers.layering.prunable_weights", lambda *_: ((), ()))
+    assert torch.equal(again(pruned, IntoTokens(), images).module(images), pruned.module(images))

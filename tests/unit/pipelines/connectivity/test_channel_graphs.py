@@ -101,7 +101,9 @@ class Files:
 
     def __init__(self, pruned: PrunedModel, folder: Path) -> None:
         inputs = pruned.plan.inputs
-        self.captured = ir.to_proto(capture(pruned.module.eval(), examples(inputs), [spec.name for spec in inputs]))
+        self.captured = ir.to_proto(
+            capture(pruned.module.eval(), examples(inputs), [spec.name for spec in inputs]).model
+        )
         self.summary = summary(pruned.plan, pruned.masks, pruned.record)
         self.folder = folder
 
