@@ -137,15 +137,16 @@ def test_stored_weights_outside_the_masks_are_refused(pruned, plain, images):
 
 
 class IntoTokens(nn.Module):
-    """Three convolutions, of which the last one's output becomes tokens before its nonlinearity."""
+    """Three convolutions, of which the last one's output becomes tokens before its nonlinearity, and a head."""
 
     def __init__(self) -> None:
         super().__init__()
         self.convs = nn.ModuleList(nn.Conv2d(3 if not index else 4, 4, 3, padding=1) for index in range(3))
+        self.head = nn.Linear(4, 5)
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.convs[1](torch.relu(self.convs[0](x))))
-        return F.gelu(self.convs[2](x).flatten(2).transpose(1, 2))
+        return self.head(F.gelu(self.convs[2](x).flatten(2).transpose(1, 2)).mean(1))
 
 
 @pytest.mark.parametrize("engine", ["hooks", "rewrite"])
