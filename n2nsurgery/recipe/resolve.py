@@ -14,6 +14,7 @@ from n2nsurgery.data.config import DataConfig
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.data.torch_data.factory_data import FactoryData
 from n2nsurgery.export.config import ExportConfig
+from n2nsurgery.models.catalog import require_known
 from n2nsurgery.models.config import ModelConfig
 from n2nsurgery.recipe.foreign import import_named, plugins_of
 from n2nsurgery.recipe.node import Node
@@ -164,6 +165,11 @@ def _seed(node: Node, problems: Problems) -> int:
 
 
 def _model(node: Node, problems: Problems) -> ModelConfig:
+    name = (node.members or {}).get("name")
+    with problems.collected():
+        if name is not None and isinstance(name.content, str):
+            called = name.content
+            problems.made(lambda: require_known(called), name, "model.name")
     return read_section(ModelConfig, node, "model", problems)
 
 

@@ -115,10 +115,15 @@ def test_what_is_wrong_is_named_with_its_place_and_what_is_allowed(old, new, mes
 
 def test_all_problems_are_told_at_once():
     with pytest.raises(InvalidFileError) as raised:
-        read(RECIPE.replace("epochs: 6", "epoch: 6").replace("lr: 5e-2", "lr: x").replace("train_limit", "limit"))
-    assert [line.partition(": ")[0] for line in str(raised.value).splitlines()] == [
-        "r.yaml:7:3", "r.yaml:12:3", "r.yaml:14:9",
+        read(
+            RECIPE.replace("plain17", "plain71\n  input_size: x").replace("epochs: 6", "epoch: 6")
+            .replace("lr: 5e-2", "lr: x").replace("train_limit", "limit")
+        )  # fmt: skip
+    told = str(raised.value).splitlines()
+    assert [line.partition(": ")[0] for line in told] == [
+        "r.yaml:4:9", "r.yaml:5:15", "r.yaml:8:3", "r.yaml:13:3", "r.yaml:15:9",
     ]  # fmt: skip
+    assert "model.name: unknown model 'cifar-plain71'; did you mean 'cifar-plain17'" in told[0]
 
 
 @pytest.mark.parametrize(
