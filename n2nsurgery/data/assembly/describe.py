@@ -24,13 +24,15 @@ def sizes(train: Split, validation: Split | None, test: Split) -> str:
 def selection(chosen: Selection) -> tuple[str, ...]:
     """The sentence of what was taken from the samples, or none where nothing was."""
     share, limits = chosen.validation, {"training": chosen.train_limit, "test": chosen.test_limit}
-    taken = f"validation samples were taken from the training samples (validation = {share:g})"
+    taken = (
+        [] if share is None else [f"validation samples were taken from the training samples (validation = {share:g})"]
+    )
     cut = [
         f"{split} is limited to {limit:,} samples, equally many of each class"
         for split, limit in limits.items()
         if limit is not None
     ]
-    sentences = [*([] if share is None else [taken]), *cut]
+    sentences = [*taken, *cut]
     return (f"{' and '.join(sentences)}, by seed {chosen.seed}",) if sentences else ()
 
 
