@@ -33,15 +33,17 @@ class EngineRecord:
         return self.use.name == "sparse"
 
     def sentence(self, measured_gain: float | None = None) -> str:
-        """`sparse, 16 of 17 pruned layers: predicted; ...`, or `dense: nothing is pruned`.
+        """`sparse, 16 of 17 pruned layers: predicted to be 4.0 times as fast as dense`, or `dense: nothing is pruned`.
 
         `measured_gain`: times as fast as dense that a forward and backward pass was measured to be.
         """
         if not self.is_sparse:
             return f"dense: {self.reason}"
-        gains = []
+        told = [self.reason]
         if self.use.predicted_gain is not None:
-            gains.append(f"; these layers are predicted to be {self.use.predicted_gain:.1f} times as fast")
+            gain = f"to be {self.use.predicted_gain:.1f} times as fast as dense"
+            by_gain = self.reason.startswith(("predicted", "measured"))
+            told = [f"{self.reason} {gain}"] if by_gain else [self.reason, f"predicted {gain}"]
         if measured_gain is not None:
-            gains.append(f"; the network was measured to be {measured_gain:.1f} times as fast as dense")
-        return f"sparse, {self.use.sparse_layers} of {self.use.layers} pruned layers: {self.reason}{''.join(gains)}"
+            told.append(f"the whole network was measured to be {measured_gain:.1f} times as fast as dense")
+        return f"sparse, {self.use.sparse_layers} of {self.use.layers} pruned layers: {'; '.join(told)}"

@@ -355,10 +355,13 @@ def test_measured_engines_are_said_to_be(config):
 def test_a_sentence_says_engine_layers_and_gains():
     use = EngineUse(name="sparse", sparse_layers=16, layers=17, predicted_gain=4.04)
     record = EngineRecord(use=use, reason="predicted", sparse=("a",) * 16)
+    layers, fast = "sparse, 16 of 17 pruned layers", "to be 4.0 times as fast as dense"
     assert record.sentence(3.52) == (
-        "sparse, 16 of 17 pruned layers: predicted; these layers are predicted to be 4.0 times as fast; the network "
-        "was measured to be 3.5 times as fast as dense"
+        f"{layers}: predicted {fast}; the whole network was measured to be 3.5 times as fast as dense"
     )
+    assert replace(record, reason="measured").sentence() == f"{layers}: measured {fast}"
+    assert replace(record, reason="predicted after step 500").sentence() == f"{layers}: predicted after step 500 {fast}"
+    assert replace(record, reason="asked for").sentence() == f"{layers}: asked for; predicted {fast}"
     assert EngineRecord(reason="asked for").sentence() == "dense: asked for"
 
 
