@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import filecmp
 import hashlib
 import os
 import secrets
@@ -41,6 +42,22 @@ def ensure_writable(path: Path, *, overwrite: bool = False, marker: str | None =
         raise UsageError(f"'{path}' {found}, so --overwrite does not replace it; choose another output")
 
 
+def is_there(path: Path, *, overwrite: bool = False) -> bool:
+    """Whether `path` is a file that may not be replaced, and is kept where what is to be written equals it.
+
+    Raises UsageError where nothing can be written.
+    """
+    if path.is_file() and not overwrite:
+        return True
+    ensure_writable(path, overwrite=overwrite)
+    return False
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether both are files with the same bytes."""
+    return one.is_file() and other.is_file() and filecmp.cmp(one, other, shallow=False)
+
+
 def named(path: Path) -> Path:
     """`path` with a name at its end: the empty path, `.` and `..` as the folders that they are."""
     return path.resolve() if path.name in {"", ".."} else path
@@ -67,10 +84,10 @@ def sha256(path: Path) -> str:
 def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """The path of a staging file that becomes `path` when the block ends well, and nothing otherwise.
 
-    The staging file lies in the same folder and keeps the suffix. Raises UsageError where `path` exists and
-    `overwrite` is false, RunError where the folder cannot be written or the disk is full.
+    The staging file lies in the same folder and keeps the suffix. Raises UsageError where `path` exists with another
+    content and `overwrite` is false, RunError where the folder cannot be written or the disk is full.
     """
-    ensure_writable(path, overwrite=overwrite)
+    is_there(path, overwrite=overwrite)
     staging = _staging(path)
     with disk_errors(path, staging):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,6 +95,8 @@ def atomic_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         with disk_errors(path, staging, only=DISK_ERRORS):
             yield staging
         with disk_errors(path, staging):
+            if not overwrite and is_same(staging, path):
+                return
             _flush(staging)
             ensure_writable(path, overwrite=overwrite)
             staging.replace(path)

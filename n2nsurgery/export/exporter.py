@@ -22,8 +22,9 @@ from n2nsurgery.export.capture.outputs import require_callable
 from n2nsurgery.export.compaction.channel_folding import Compaction, compact
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.export.deployment import deployment_of, require_measurable, write_proven
+from n2nsurgery.export.earlier import may_be_equal
 from n2nsurgery.export.files.load import load_model, opset_of
-from n2nsurgery.export.files.onnx_file import ModelFiles, require_free, staged
+from n2nsurgery.export.files.onnx_file import ModelFiles, staged
 from n2nsurgery.export.integers.ranges import ALL
 from n2nsurgery.export.proof.parity import ExampleBatches, tolerance_of, torch_outputs
 from n2nsurgery.export.proof.proofs import Proofs
@@ -59,17 +60,16 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
     are measured with. `progress` sees each stage begin. `calibration`: batches of inputs in their order, which make
     layers compute with integers; `values` is int8.
 
-    Raises UsageError for an unfit module, an existing file or nothing to measure, TraceError where torch cannot
-    capture the module, VerificationError where the file does not reproduce it, RunError where it cannot be translated
-    or written.
+    Raises UsageError for an unfit module, an existing file with another content or nothing to measure, TraceError where
+    torch cannot capture the module, VerificationError where the file does not reproduce it, RunError where it cannot be
+    translated or written.
     """
     _require_exportable(module, example_inputs, input_names)
     _require_possible(config, libraries, calibrated=calibration is not None)
     target = ModelFiles(model=path)
-    require_free(target, overwrite=overwrite)
-    batches: ExampleBatches = _batches(example_inputs)
+    there = may_be_equal(target, metadata, config, overwrite=overwrite)
     progress("capturing the graph", 0.0)
-    model, batches = _captured(module, batches, input_names)
+    model, batches = _captured(module, _batches(example_inputs), input_names)
     progress("coding the weights", 0.5)
     compaction = compact(model.graph) if config.compact else Compaction()
     calibrated = calibration is not None
@@ -101,6 +101,7 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
             masked=masked,
             unchecked=unchecked,
             weights=deployment.records,
+            already_there=there,
             removed_channels=compaction.removed,
         )
 

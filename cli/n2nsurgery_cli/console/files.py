@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from n2nsurgery_cli.console.output import Document, counted, size_text
+from n2nsurgery_cli.console.output import Document, again, counted, size_text
 from n2nsurgery_cli.console.tables import draw_facts, draw_line, draw_table, draw_warning
 
 _MOST_REASONS = 5
@@ -21,7 +21,7 @@ def draw_export(console: Console, document: Document) -> None:
         console,
         {
             "artifact": document["artifact"],
-            "ONNX file": document["onnx"],
+            "ONNX file": f"{document['onnx']}{again(document)}",
             "size": f"{_size(document['bytes'], document['ideal_size'])}",
             "format": f"{document['config']['format']}, {document['config']['values']} values",
             "weights": _codes(document["weights"]),
@@ -49,7 +49,8 @@ def draw_compress(console: Console, document: Document) -> None:
         console,
         {
             "original": f"{document['source']}, {before / 1e6:.2f} MB",
-            "ONNX file": f"{document['onnx']}, {after / 1e6:.2f} MB, {before / after:.1f} times smaller",
+            "ONNX file": f"{document['onnx']}, {after / 1e6:.2f} MB, {before / after:.1f} times smaller"
+            + again(document),
             "format": f"{document['config']['format']}, {document['config']['values']} values",
             "weights": _codes(document["weights"]),
         },

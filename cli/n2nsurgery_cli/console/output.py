@@ -68,8 +68,14 @@ def draw_apply(console: Console, document: Document) -> None:
     _draw_rejected(console, document["refused"])
     for warning in document["warnings"]:
         draw_warning(console, warning)
-    there = " (already there, with the same content)" if document.get("already_there") else ""
-    draw_line(console, f"artifact: {document['artifact']}{there}" if document["artifact"] else "nothing was written")
+    draw_line(
+        console, f"artifact: {document['artifact']}{again(document)}" if document["artifact"] else "nothing was written"
+    )
+
+
+def again(document: Document) -> str:
+    """What is said behind a result that was there before, else nothing."""
+    return " (already there, with the same content)" if document.get("already_there") else ""
 
 
 def draw_inspect(console: Console, document: Document) -> None:

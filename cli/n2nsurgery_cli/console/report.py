@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from n2nsurgery_cli.console.output import Document
+from n2nsurgery_cli.console.output import Document, again
 from n2nsurgery_cli.console.tables import SEVERITIES, draw_facts, draw_grid, draw_line, draw_table, plain
 
 QUANTITIES = {
@@ -50,7 +50,7 @@ def draw_report(console: Console, document: Document) -> None:
     for line in (*document["conventions"], *document["notes"]):
         console.print(plain(line, "dim"))
     if document["written"]:
-        draw_line(console, f"written: {document['written']}")
+        draw_line(console, f"written: {document['written']}{again(document)}")
 
 
 def _draw_worst(console: Console, layers: list[Document]) -> None:
@@ -115,7 +115,7 @@ def draw_diff(console: Console, document: Document) -> None:
     columns = ("layer", "kept A", "kept B", "dead A", "dead B", "overlap", "by chance")
     draw_table(console, f"{len(layers)} layers", columns, layers)
     if document["written"]:
-        draw_line(console, f"written: {document['written']}")
+        draw_line(console, f"written: {document['written']}{again(document)}")
 
 
 def _origin(named: Document) -> str:

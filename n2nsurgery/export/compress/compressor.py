@@ -25,8 +25,9 @@ from n2nsurgery.export.compress.config import CompressConfig
 from n2nsurgery.export.compress.foreign import ForeignModel, read_foreign
 from n2nsurgery.export.compress.report import CompressReport
 from n2nsurgery.export.deployment import Deployment, deployment_of, require_measurable, write_proven
+from n2nsurgery.export.earlier import may_be_equal
 from n2nsurgery.export.files.load import load_model, opset_of, source_size
-from n2nsurgery.export.files.onnx_file import ModelFiles, require_free, staged
+from n2nsurgery.export.files.onnx_file import ModelFiles, staged
 from n2nsurgery.export.ort.bench_inputs import sample_feeds
 from n2nsurgery.export.ort.providers import session
 from n2nsurgery.export.proof.parity import Outputs
@@ -53,17 +54,17 @@ def compress_file(  # noqa: PLR0913 - what to compress, where to, and how
     """Write the model in `source` to `path` with its zeros left out, and return what was proven of the file.
 
     Nothing is written where a proof fails or nothing is gained. `libraries`: as for `export_module`. Raises UsageError
-    for a file without enough zeros (with the reasons), one that was compressed before, an existing `path` or inputs
-    that cannot be made up; VerificationError where `source` is damaged or the file does not reproduce it.
+    for a file without enough zeros (with the reasons), one that was compressed before, a `path` with another content or
+    inputs that cannot be made up; VerificationError where `source` is damaged or the file does not reproduce it.
     """
     require_measurable(config, libraries)
     target = ModelFiles(model=path)
-    require_free(target, overwrite=overwrite)
     progress("reading", 0.0)
     foreign = read_foreign(source)
+    metadata = {"source": _facts(source, foreign, config)}
+    there = may_be_equal(target, metadata, config, overwrite=overwrite)
     progress("running the original", 0.2)
     original = _run(source, config.input_shapes)
-    metadata = {"source": _facts(source, foreign, config)}
     with staged(target, overwrite=overwrite) as files:
         proofs = Proofs(original.batches, original.outputs, original.computed, reference="the original")
         if config.threshold is not None:
@@ -93,6 +94,7 @@ def compress_file(  # noqa: PLR0913 - what to compress, where to, and how
             identical=proofs.identical,
             weights=deployment.records,
             notes=notes,
+            already_there=there,
         )
 
 

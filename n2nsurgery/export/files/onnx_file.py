@@ -11,7 +11,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from n2nsurgery.core.files import DISK_ERRORS, disk_errors, ensure_writable
+from n2nsurgery.core.files import DISK_ERRORS, disk_errors, ensure_writable, is_same
 
 INLINE_LIMIT = 2_000_000_000
 """Weights beyond this many bytes go to a second file: protobuf ends at 2^31 - 1 for the whole model."""
@@ -46,7 +46,7 @@ def staged(files: ModelFiles, *, overwrite: bool = False) -> Iterator[ModelFiles
 
     They move to their places where the block succeeds and are removed where it does not. The names stay the same
     because a model refers to its external data by name. Raises RunError where the folder cannot be written, UsageError
-    where the files have appeared meanwhile and `overwrite` is false.
+    where others are there at the end and `overwrite` is false; equal ones are kept.
     """
     target = files.model
     with disk_errors(target, target):
@@ -57,8 +57,15 @@ def staged(files: ModelFiles, *, overwrite: bool = False) -> Iterator[ModelFiles
         with disk_errors(target, Path(folder), only=DISK_ERRORS):
             yield staging
         with disk_errors(target, Path(folder)):
+            if not overwrite and _is_equal(staging, files):
+                return
             require_free(files, overwrite=overwrite)
             _publish(staging, files)
+
+
+def _is_equal(one: ModelFiles, other: ModelFiles) -> bool:
+    has_data = one.data.exists() or other.data.exists()
+    return is_same(one.model, other.model) and (not has_data or is_same(one.data, other.data))
 
 
 def _publish(staging: ModelFiles, files: ModelFiles) -> None:

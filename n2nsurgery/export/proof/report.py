@@ -34,7 +34,7 @@ class WrittenFile:
 
     `size` is in bytes, external data included. `parity`: how far the file is from what it was made of. `identical`:
     stock ONNX Runtime computes the same bits with this file and with its dense form (None for a dense file).
-    `weights`: how each is stored.
+    `weights`: how each is stored. `already_there`: an equal file was there before, and was kept.
     """
 
     path: Path
@@ -48,6 +48,7 @@ class WrittenFile:
     parity: tuple[Parity, ...]
     identical: bool | None
     weights: tuple[WeightRecord, ...]
+    already_there: bool = False
 
     def __repr__(self) -> str:
         """One line: the file, its size, and how far it is from what it was made of."""
@@ -61,8 +62,11 @@ class WrittenFile:
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values."""
+        document = asdict(self)
+        again = {"already_there": True} if document.pop("already_there") else {}
         return {
-            **asdict(self),
+            **document,
+            **again,
             "path": str(self.path),
             "external_data": str(self.external_data) if self.external_data else None,
             "ideal_size": self.ideal_size,

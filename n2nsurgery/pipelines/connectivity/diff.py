@@ -11,7 +11,7 @@ from n2nsurgery.connectivity.measures.subject import Origin, Subject
 from n2nsurgery.connectivity.report.difference import ConnectivityDifference, difference
 from n2nsurgery.connectivity.report.report import report
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.files import atomic_file, ensure_writable
+from n2nsurgery.core.files import atomic_file, is_there
 from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest
 from n2nsurgery.pipelines.connectivity.graph_source import read_subject
@@ -26,10 +26,12 @@ class DiffOutcome:
 
     difference: ConnectivityDifference
     written: Path | None = None
+    already_there: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The document that `diff --json` prints."""
-        return {**self.difference.to_json(), "written": str(self.written) if self.written else None}
+        again = {"already_there": True} if self.already_there else {}
+        return {**self.difference.to_json(), "written": str(self.written) if self.written else None, **again}
 
 
 def run(  # noqa: PLR0913 - every argument is an option of the command
@@ -44,19 +46,18 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     """Compare the networks `a` and `b`: what they keep, what is alive, how far their masks and their heat agree.
 
     `html`: write a page on both, to `output` or else to A-and-B.diff.html in the working folder. `output` alone: the
-    page or the JSON document, by its suffix. Raises UsageError where the file exists and `overwrite` is false, and the
-    errors of reading a network (see `subject_of`).
+    page or the JSON document, by its suffix. Raises UsageError where the file exists with another content and
+    `overwrite` is false, and the errors of reading a network (see `subject_of`).
     """
     path = target(a.model, b.model, html=html, output=output)
-    if path is not None:
-        ensure_writable(path, overwrite=overwrite)
+    there = path is not None and is_there(path, overwrite=overwrite)
     first = read_subject(a, part_of(progress, 0, 0.4))
     second = read_subject(b, part_of(progress, 0.4, 0.7))
     progress("comparing", 0.7)
     found = difference(first, second)
     if path is not None:
         write_diff(path, found, first, second, overwrite=overwrite, progress=part_of(progress, 0.7, 1))
-    return DiffOutcome(difference=found, written=path)
+    return DiffOutcome(difference=found, written=path, already_there=there)
 
 
 def target(a: str, b: str, *, html: bool, output: Path | None) -> Path | None:
@@ -81,7 +82,7 @@ def write_diff(  # noqa: PLR0913 - what is written, and how
     """Write the difference of two networks: the document (.json), or the page with a report on each.
 
     Where both have the same channels, both are measured beside the dense form of the first, so that times compare.
-    Raises UsageError where the file exists and `overwrite` is false.
+    Raises UsageError where the file exists with another content and `overwrite` is false.
     """
     if path.suffix.lower() == ".json":
         text = json.dumps(found.to_json(), indent=2, allow_nan=False) + "\n"

@@ -10,7 +10,7 @@ from typing import Any
 from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.connectivity.report.report import ConnectivityReport, report
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.files import atomic_file, ensure_writable, named
+from n2nsurgery.core.files import atomic_file, is_there, named
 from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest
 from n2nsurgery.pipelines.connectivity.graph_source import read_subject
@@ -21,14 +21,16 @@ PAGE, PICTURE = ".html", ".png"
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOutcome:
-    """The report, and the file that it was written to."""
+    """The report, and the file that it was written to, or that was there before with the same content."""
 
     report: ConnectivityReport
     written: Path | None = None
+    already_there: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The document that `report --json` prints."""
-        return {**self.report.to_json(), "written": str(self.written) if self.written else None}
+        again = {"already_there": True} if self.already_there else {}
+        return {**self.report.to_json(), "written": str(self.written) if self.written else None, **again}
 
 
 def run(  # noqa: PLR0913 - every argument is an option of the command
@@ -45,12 +47,11 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
 
     `html`: write the page, to `output` or else to NAME.report.html in the working folder; `png`: the plots as a picture
     likewise. `output` alone: the page, the JSON document or the picture, by its suffix. Raises UsageError where the
-    file exists and `overwrite` is false, where both networks do not have the same channels, and where their graphs were
-    made by different conventions.
+    file exists with another content and `overwrite` is false, where both networks do not have the same channels, and
+    where their graphs were made by different conventions.
     """
     path = target(request.model, form=PAGE if html else PICTURE if png else None, output=output)
-    if path is not None:
-        ensure_writable(path, overwrite=overwrite)
+    there = path is not None and is_there(path, overwrite=overwrite)
     subject = read_subject(request, part_of(progress, 0, 0.2))
     against = subject.dense_reference if reference is None else read_subject(reference, part_of(progress, 0.2, 0.3))
     if against.conventions != subject.conventions:
@@ -59,7 +60,7 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     if path is not None:
         progress(f"writing {path.name}", 0.95)
         write_report(path, found, subject, against, overwrite=overwrite)
-    return ReportOutcome(report=found, written=path)
+    return ReportOutcome(report=found, written=path, already_there=there)
 
 
 def target(model: str, *, form: str | None, output: Path | None) -> Path | None:
@@ -87,7 +88,7 @@ def write_report(
 ) -> None:
     """Write the report `found` on `subject` against `reference`: the document (.json), the plots (.png) or the page.
 
-    Raises UsageError where the file exists and `overwrite` is false.
+    Raises UsageError where the file exists with another content and `overwrite` is false.
     """
     form = path.suffix.lower()
     if form == PICTURE:

@@ -42,7 +42,7 @@ def compress(
 
     No weight is changed unless `threshold` or `values` asks for it. The file appears only after ONNX Runtime has
     reproduced the output of `source`. Raises UsageError where nothing is gained, with the reasons, and where the output
-    exists; VerificationError where `source` is damaged or the small file does not reproduce it.
+    exists with another content; VerificationError where `source` is damaged or the small file does not reproduce it.
     """
     require_known(options, CompressOptions, "compress")
     return run(
@@ -101,5 +101,6 @@ def _weights(
         source=source, source_size=source.stat().st_size, path=report.path, external_data=report.external_data,
         size=report.size, config=config, opset=report.opset, ir_version=report.ir_version, inputs=report.inputs,
         outputs=report.outputs, nodes=report.nodes, parity=report.parity, identical=report.identical,
-        weights=report.weights, notes=() if coded else ("no weight has enough zeros to be coded: the file is dense",),
+        weights=report.weights, already_there=report.already_there,
+        notes=() if coded else ("no weight has enough zeros to be coded: the file is dense",),
     )  # fmt: skip

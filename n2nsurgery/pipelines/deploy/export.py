@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from n2nsurgery.core.config.signature import keywords_of, require_known
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.files import ensure_writable, named
+from n2nsurgery.core.files import named
 from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.data.files.npz_file import read_npz
 from n2nsurgery.export.config import ExportConfig, ExportOptions
+from n2nsurgery.export.earlier import may_be_equal
 from n2nsurgery.export.exporter import DEFAULT, export_module
+from n2nsurgery.export.files.onnx_file import ModelFiles
 from n2nsurgery.export.proof.report import ExportReport
 from n2nsurgery.pipelines.connectivity.summary import connectivity_summary
 from n2nsurgery.pipelines.deploy.calibration import CalibrationRequest, calibration_batches
@@ -75,8 +77,8 @@ def export_onnx(  # noqa: PLR0913 - what to export, where to, compared on what, 
 
     The plan and its outcome are in the model's metadata under the key `n2nsurgery`. The file appears only after ONNX
     Runtime has reproduced torch's output. Raises VerificationError where it does not, or where pruned weights of
-    `pruned` are no longer zero, UsageError where the file exists or `measure` has no sparse runtime, TraceError where
-    torch cannot capture the model, and RunError where it cannot be translated or written.
+    `pruned` are no longer zero, UsageError where another file is there or `measure` has no sparse runtime, TraceError
+    where torch cannot capture the model, and RunError where it cannot be translated or written.
     """
     require_known(options, ExportOptions, "export_onnx")
     config = replace(config or DEFAULT, **options)
@@ -167,7 +169,7 @@ def run(  # noqa: PLR0913 - where from, where to, and how
     """
     folder = named(artifact) if artifact is not None else newest_result()
     path = output or (folder / MODEL if is_run(folder) else folder.parent / f"{folder.name}.onnx")
-    ensure_writable(path, overwrite=overwrite)
+    may_be_equal(ModelFiles(model=path), {}, config, overwrite=overwrite)
     progress(f"loading {folder.name}", 0.1)
     pruned = load(folder, allow_import=allow_import, last=last)
     names = tuple(spec.name for spec in pruned.plan.inputs)

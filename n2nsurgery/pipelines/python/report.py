@@ -13,7 +13,7 @@ from n2nsurgery.connectivity.report.report import ConnectivityReport
 from n2nsurgery.connectivity.report.report import report as report_of
 from n2nsurgery.core.config.signature import keywords_of, require_known
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.files import ensure_writable
+from n2nsurgery.core.files import is_there
 from n2nsurgery.pipelines.connectivity import diff as diff_pipeline
 from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest, NetworkOptions
 from n2nsurgery.pipelines.connectivity.graph_source import read_subject
@@ -39,8 +39,9 @@ def report(
     model by name. `output`: a file for the page (.html), the document (.json)
     or the plots (.png). `options`: the fields of GraphRequest,
     for both networks: what makes an edge, `max_nodes`, and how a network by name or folder is read. Raises UsageError
-    where the file exists and `overwrite` is false, where both networks do not have the same channels, and for more than
-    `max_nodes` of them; UnknownNameError for an unknown option; and the errors of reading a network.
+    where the file exists with another content and `overwrite` is false, where both networks do not have the same
+    channels, and for more than `max_nodes` of them; UnknownNameError for an unknown option; and the errors of reading a
+    network.
 
         n2nsurgery.report(pruned, output="mine.html").headline
     """
@@ -82,13 +83,13 @@ def diff(
 
 
 def _output(output: str | Path | None, forms: tuple[str, ...], *, overwrite: bool) -> Path | None:
-    """The file to write, which can be written; raises UsageError."""
+    """The file to write, which can be written or may be equal; raises UsageError."""
     if output is None:
         return None
     path = Path(output)
     if path.suffix.lower() not in forms:
         raise UsageError(f"output is '{path}'; it must end in {' or '.join(forms)}")
-    ensure_writable(path, overwrite=overwrite)
+    is_there(path, overwrite=overwrite)
     return path
 
 

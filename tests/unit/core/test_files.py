@@ -174,6 +174,15 @@ def test_a_file_that_appeared_meanwhile_is_not_overwritten(tmp_path):
     assert (tmp_path / "a.txt").read_text() == "theirs"
 
 
+def test_a_file_with_the_same_bytes_is_kept_and_no_error(tmp_path):
+    (tmp_path / "a.txt").write_text("equal")
+    before = (tmp_path / "a.txt").stat().st_mtime_ns
+    with atomic_file(tmp_path / "a.txt") as staging:
+        staging.write_text("equal")
+    assert (tmp_path / "a.txt").stat().st_mtime_ns == before
+    assert listing(tmp_path) == ["a.txt"]
+
+
 def test_too_little_space_is_found_before_writing(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5_000_000))
     require_space(tmp_path / "not" / "there" / "yet", 5_000_000)

@@ -59,15 +59,27 @@ def test_a_report_alone_writes_nothing(tmp_path):
 
 
 def test_html_lies_in_the_working_folder_and_is_not_overwritten(tmp_path):
-    assert run(html=True).written.resolve() == tmp_path / "net-0.4.report.html"
+    page = tmp_path / "net-0.4.report.html"
+    assert run(html=True).written.resolve() == page
+    page.write_text("mine")
     with pytest.raises(UsageError, match="pass --overwrite"):
         run(html=True)
+    assert page.read_text() == "mine"
     assert run(html=True, overwrite=True).written is not None
     assert [path.name for path in tmp_path.iterdir()] == ["net-0.4.report.html"]
 
 
+@pytest.mark.parametrize("output", ["a.html", "a.json"])
+def test_the_same_report_again_is_there_already(tmp_path, output):
+    first = run(output=tmp_path / output)
+    before = (tmp_path / output).stat().st_mtime_ns
+    second = run(output=tmp_path / output)
+    assert second.to_json() == {**first.to_json(), "already_there": True}
+    assert (tmp_path / output).stat().st_mtime_ns == before
+
+
 def test_the_output_is_refused_before_the_work(tmp_path, monkeypatch):
-    (tmp_path / "a.html").touch()
+    (tmp_path / "a.html").mkdir()
 
     monkeypatch.setattr(report, "read_subject", lambda *_: 1 / 0)
     with pytest.raises(UsageError, match="already exists"):
@@ -86,11 +98,10 @@ def test_another_suffix_is_refused_with_a_name_that_would_do(tmp_path, output, h
 
 
 def test_the_plots_are_a_picture(tmp_path):
-    assert run(png=True).written.resolve() == tmp_path / "net-0.4.report.png"
-    assert run(output=tmp_path / "b.png").written is not None
-    pictures = [(tmp_path / name).read_bytes() for name in ("net-0.4.report.png", "b.png")]
-    assert pictures[0] == pictures[1]
-    assert pictures[0].startswith(b"\x89PNG")
+    picture = tmp_path / "net-0.4.report.png"
+    assert run(png=True).written.resolve() == picture
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert run(output=picture).already_there
     with pytest.raises(UsageError, match=r"a report ends in \.png, so name it 'c\.png'"):
         run(png=True, output=Path("c.html"))
     with pytest.raises(UsageError, match="ask for one"):
@@ -162,8 +173,9 @@ def test_two_networks_are_written_to_one_page(tmp_path):
     outcome = diff.run(*requests, html=True)
     assert outcome.written.resolve() == tmp_path / "a-0.4-and-b-0.8.diff.html"
     assert (tmp_path / "a-0.4-and-b-0.8.diff.html").read_text(encoding="utf-8").count("<h1>") == 2
+    assert diff.run(*requests, html=True).to_json() == {**outcome.to_json(), "already_there": True}
     with pytest.raises(UsageError, match="pass --overwrite"):
-        diff.run(*requests, html=True)
+        diff.run(requests[0], requests[0], output=outcome.written)
     written = diff.run(*requests, output=tmp_path / "a.json").to_json()
     assert json.loads((tmp_path / "a.json").read_text()) | {"written": written["written"]} == written
     with pytest.raises(UsageError, match=r"a difference ends in \.html"):

@@ -107,6 +107,9 @@ def test_the_output_stands_beside_the_original_and_is_not_replaced_unasked(tmp_p
         [numpy_helper.from_array(weight.numpy(), "w")],
     )  # fmt: skip
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), tmp_path / "a.onnx")
-    assert compress(tmp_path / "a.onnx").path == tmp_path / "a-sparse.onnx"
+    first = compress(tmp_path / "a.onnx")
+    assert first.path == tmp_path / "a-sparse.onnx"
+    again = compress(tmp_path / "a.onnx")
+    assert again.to_json() == {**first.to_json(), "already_there": True}
     with pytest.raises(UsageError, match="already exists"):
-        compress(tmp_path / "a.onnx")
+        compress(tmp_path / "a.onnx", values="fp16")

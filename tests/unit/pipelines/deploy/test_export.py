@@ -128,6 +128,20 @@ def test_an_existing_file_is_kept_unless_it_may_be_replaced(pruned, tmp_path):
     assert session(tmp_path / "tiny.onnx")
 
 
+def test_the_same_export_again_is_there_already_and_another_is_refused(pruned, tmp_path):
+    path = tmp_path / "tiny.onnx"
+    first = export_onnx(pruned, path)
+    before = path.read_bytes(), path.stat().st_mtime_ns
+    assert export_onnx(pruned, path).to_json() == {**first.to_json(), "already_there": True}
+    with pytest.raises(UsageError, match="already exists"):  # at once: its metadata say so
+        export_onnx(pruned, path, values="fp16")
+    with torch.no_grad():
+        pruned.module.get_parameter(next(iter(pruned.masks))).mul_(2)
+    with pytest.raises(UsageError, match="already exists"):  # at the end: other bytes
+        export_onnx(pruned, path)
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == before
+
+
 class Conditioned(nn.Module):
     """Three inputs; the second may be left out, and the third is a vector of indices."""
 
