@@ -10,6 +10,7 @@ import ctypes
 import os
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.runtime import LIBRARY_VARIABLE, LibraryNotBuiltError, library_path
+from n2nsurgery.runtime.build import SOURCES, is_up_to_date
 
 Axes = tuple[int, int, int]
 _AXES = ctypes.c_int64 * 3
@@ -115,6 +117,10 @@ def _load(path: str) -> ctypes.CDLL:
         raise LibraryNotBuiltError(
             f"the sparse kernels do not load: {error}. `python -m n2nsurgery.runtime.build` builds them anew."
         ) from error
+    if SOURCES.is_dir() and not is_up_to_date(Path(path)):  # its functions may take other arguments
+        raise LibraryNotBuiltError(
+            f"{path} was built from other sources than these. `python -m n2nsurgery.runtime.build` builds it anew."
+        )
     return library
 
 

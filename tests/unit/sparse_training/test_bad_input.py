@@ -11,6 +11,7 @@ from torch import nn
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.runtime import LIBRARY_VARIABLE, LibraryNotBuiltError
+from n2nsurgery.runtime.build import source_fingerprint
 from n2nsurgery.sparse_training import SparsePattern, sparse_training
 from n2nsurgery.sparse_training.functions.convolution import conv, linear
 from n2nsurgery.sparse_training.functions.geometry import Geometry
@@ -155,6 +156,14 @@ def test_a_file_that_is_not_a_library_is_said_with_what_to_do(monkeypatch, tmp_p
     file.write_text("no library")
     monkeypatch.setenv(LIBRARY_VARIABLE, str(file))
     with pytest.raises(LibraryNotBuiltError, match="do not load"):
+        SparsePattern.of(torch.ones(2, 2, dtype=torch.bool))
+
+
+def test_a_library_of_other_sources_is_not_called(monkeypatch, tmp_path, library):
+    file = tmp_path / "older.so"
+    file.write_bytes(library.read_bytes().replace(source_fingerprint().encode(), b"0" * 64))
+    monkeypatch.setenv(LIBRARY_VARIABLE, str(file))
+    with pytest.raises(LibraryNotBuiltError, match=r"older\.so was built from other sources"):
         SparsePattern.of(torch.ones(2, 2, dtype=torch.bool))
 
 
