@@ -158,7 +158,11 @@ WRONG = {
         2,
         "1,570,406 weights are to go into",
     ),
-    "an option that the criterion lacks": ((*APPLY, "--criterion", "grasp", "--scope", "layer"), 2, "'scope'"),
+    "an option that the criterion lacks": (
+        (*APPLY, "--criterion", "grasp", "--scope", "layer"),
+        2,
+        "--scope does not go with",
+    ),
     "an artifact that is none": (("export", "--onnx", "nowhere"), 3, "'nowhere' is not a folder"),
     "no artifact at all": (("export", "--onnx"), 3, "make one with `n2nsurgery apply`"),
     "a model to inspect that is none": (("inspect", "mpl"), 2, "did you mean 'mlp'?"),

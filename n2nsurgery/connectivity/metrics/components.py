@@ -26,7 +26,7 @@ class ComponentCount:
         """Numbers of nodes, edges and components, isolated nodes, size of the giant component."""
         parts, giant = subject.parts, int(np.count_nonzero(subject.parts.giant))
         counts = {
-            "nodes": (subject.graph.nodes, "nodes", "Channels of the input and of all weighted layers"),
+            "nodes": (subject.graph.nodes, "channels", "Channels of the input and of all weighted layers"),
             "edges": (subject.graph.edges, "edges", "Connected pairs of channels, identity edges included"),
             "negligible_edges": (
                 subject.operator.negligible_edges,

@@ -43,7 +43,7 @@ class HeatLimit:
                     meaning="Largest share of a layer in what limits the heat",
                 ),
                 "stragglers": Quantity(
-                    value=limits.stragglers, unit="nodes", meaning="Channels in which the last heat waits to settle"
+                    value=limits.stragglers, unit="channels", meaning="Channels in which the last heat waits to settle"
                 ),
                 "identity_share": Quantity(
                     value=identity, unit="", meaning="Share of the identity edges in what limits the heat"

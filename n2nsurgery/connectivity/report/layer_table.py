@@ -70,12 +70,12 @@ class LayerTable:
 
 
 OWN = (
-    Head(key="in", title="inputs", unit="nodes", meaning="Channels that the layer reads"),
-    Head(key="out", title="outputs", unit="nodes", meaning="Channels that the layer writes"),
+    Head(key="in", title="inputs", unit="channels", meaning="Channels that the layer reads"),
+    Head(key="out", title="outputs", unit="channels", meaning="Channels that the layer writes"),
     Head(key="weights", title="weights", unit="weights", meaning="Weights of the layer when dense"),
     Head(key="kept", title="kept", unit="weights", meaning="Weights that the mask keeps"),
-    Head(key="dead_in", title="dead inputs", unit="nodes", meaning="Channels it reads that lie on no path"),
-    Head(key="dead_out", title="dead outputs", unit="nodes", meaning="Channels it writes that lie on no path"),
+    Head(key="dead_in", title="dead inputs", unit="channels", meaning="Channels it reads that lie on no path"),
+    Head(key="dead_out", title="dead outputs", unit="channels", meaning="Channels it writes that lie on no path"),
 )
 TITLES = {
     "direct": "density",

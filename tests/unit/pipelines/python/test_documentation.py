@@ -54,4 +54,6 @@ def test_the_recipe_on_own_data_trains(tmp_path, monkeypatch):
     sys.modules.pop("own_data")
     assert outcome is not None
     (told,) = outcome.data
-    assert told.startswith("own_data:points: 512 training, 512 validation, 512 test samples, made by a function of yours")
+    assert told.startswith(
+        "own_data:points: 512 training, 512 validation, 512 test samples, made by a function of yours"
+    )
