@@ -7,8 +7,6 @@
 namespace n2n {
 namespace {
 
-constexpr int64_t kWorthThreads = 200'000;  // multiply-adds: about ten microseconds
-
 // Images of one pixel, as squeeze-and-excitation has them: rows of a linear layer.
 bool is_linear_layer(const ConvProblem& problem) {
   return problem.groups == 1 && problem.pointwise() && problem.output_pixels() == 1;
@@ -70,7 +68,7 @@ void ConvKernel::compute(const ort::Invocation& invocation) {
     prefer_large_pages(tensors.y, static_cast<size_t>(floats) * sizeof(float));
   }
   const int64_t work = input_.weights.nnz() / problem.groups * problem.output_pixels() * problem.batch;
-  const bool large = work >= kWorthThreads;
+  const bool large = work >= kWorthProducts;
   const std::shared_ptr<const Plan> plan = plan_for(problem, large ? threads_for_image(problem.batch, threads_) : 1);
   tensors.batch = problem.batch;
   tensors.packed = shared_input(*plan, plan->patches(problem.batch));

@@ -4,8 +4,8 @@
 #include <atomic>
 #include <memory>
 
-#include "geometry.h"
 #include "executor.h"
+#include "geometry.h"
 #include "kernels.h"
 #include "ort_call.h"
 #include "packed_weights.h"

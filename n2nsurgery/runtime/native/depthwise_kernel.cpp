@@ -12,7 +12,6 @@
 namespace n2n {
 namespace {
 
-constexpr int64_t kWorthThreads = 200'000;  // multiply-adds: about ten microseconds
 constexpr int64_t kTaskWork = 100'000;
 
 }  // namespace
@@ -60,7 +59,7 @@ void DepthwiseKernel::compute(const ort::Invocation& invocation) {
   const int64_t work = problem.output_pixels() * attributes_.weight_shape().taps;
   const int64_t per_task = std::max<int64_t>(1, kTaskWork / work);
   const int64_t tasks = (channels + per_task - 1) / per_task;
-  run_tasks(invocation, {0, tasks}, work * channels >= kWorthThreads, threads_, [&](int64_t task) {
+  run_tasks(invocation, {0, tasks}, work * channels >= kWorthProducts, threads_, [&](int64_t task) {
     run_depthwise(*plan, kernels_, tensors, task * per_task, std::min(channels, (task + 1) * per_task));
   });
 }

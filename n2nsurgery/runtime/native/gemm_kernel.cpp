@@ -11,7 +11,6 @@
 namespace n2n {
 namespace {
 
-constexpr int64_t kWorthThreads = 200'000;  // multiply-adds: about ten microseconds
 constexpr int64_t kFewRows = 3;             // fewer rows than this are computed one by one
 constexpr int64_t kLeastOutputs = 16;       // of a chunk of many rows
 constexpr int64_t kEvenTasks = 6;           // for each thread: so many are even enough
@@ -75,7 +74,7 @@ void GemmKernel::compute(const ort::Invocation& invocation) {
   if (rows == 0) return;
   tensors.rows = rows;
   if (rows < kFewRows) return run_rows(invocation, input_.weights, short_inputs_, kernels_, tensors, threads_);
-  const bool large = input_.weights.nnz() * rows >= kWorthThreads;
+  const bool large = input_.weights.nnz() * rows >= kWorthProducts;
   const Cut pieces = cut(rows, large ? threads_.seen() : 1);
   const std::shared_ptr<const Plan> plan = plan_for(pieces);
   tensors.piece_rows = pieces.piece_rows;

@@ -1,7 +1,9 @@
 // The custom-op library: the operators of domain `n2nsurgery`, version 1, and the entry point that ONNX Runtime calls.
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "conv_kernel.h"
@@ -27,27 +29,43 @@ constexpr const char* kLinearNames[] = {"Gemm", "Linear", "MatMul"};
 constexpr const char* kCurveNames[kCurves] = {"",          "Relu", "Clip", "LeakyRelu",
                                               "HardSwish", "Silu", "Gelu", "TanhGelu"};
 
+// What a node computes when it runs; safe to call from several threads at once.
+using Compute = std::function<void(const ort::Invocation&)>;
+
+template <class Kernel, class... Arguments>
+Compute computing(const Arguments&... arguments) {
+  const auto kernel = std::make_shared<Kernel>(arguments...);
+  return [kernel](const ort::Invocation& invocation) { kernel->compute(invocation); };
+}
+
+template <class Kernel>
+Compute make_with_variant(const ort::KernelSetup& setup, const OpVariant& variant) {
+  return computing<Kernel>(setup, variant);
+}
+
+template <class Kernel>
+Compute make_with_curve(const ort::KernelSetup& setup, const OpVariant& variant) {
+  return computing<Kernel>(setup, variant.curve);
+}
+
+template <class Kernel>
+Compute make_plain(const ort::KernelSetup& setup, const OpVariant&) {
+  return computing<Kernel>(setup);
+}
+
 struct Op : ort::CustomOp {
-  OpVariant variant;  // of a sparse op
-  bool pool = false;       // PlainMaxPool
-  bool depthwise = false;  // PlainDepthwiseConv, of which the variant's curve counts
-  bool normalization = false;  // PlainBatchNormalization, likewise
-  bool gate = false;           // PlainGate
   std::string name;
+  size_t inputs = 1;
+  Compute (*make)(const ort::KernelSetup&, const OpVariant&) = nullptr;
+  OpVariant variant;  // of an op that is not sparse, the curve alone
   bool parallel = false;  // the running ONNX Runtime lends its threads
 };
 
-// A kernel and what its callbacks need besides.
+// A node of a model and what its callbacks need besides.
 struct Node {
   ort::Api api = nullptr;
   const Op* op = nullptr;  // never freed
-  std::unique_ptr<ConvKernel> conv;
-  std::unique_ptr<GemmKernel> gemm;
-  std::unique_ptr<PoolKernel> pool;
-  std::unique_ptr<DepthwiseKernel> depthwise;
-  std::unique_ptr<TransposedKernel> transposed;
-  std::unique_ptr<NormalizationKernel> normalization;
-  std::unique_ptr<GateKernel> gate;
+  Compute compute;
 };
 
 const Op& op_of(const ort::CustomOp* op) { return *static_cast<const Op*>(op); }
@@ -55,25 +73,10 @@ const Op& op_of(const ort::CustomOp* op) { return *static_cast<const Op*>(op); }
 ort::Status* create_kernel(const ort::CustomOp* custom_op, ort::Api api, const ort::KernelInfo* info, void** kernel) {
   const Op& op = op_of(custom_op);
   return guarded(api, op.name, [&] {
-    const ort::KernelSetup setup(api, info);
     auto node = std::make_unique<Node>();
     node->api = api;
     node->op = &op;
-    if (op.pool) {
-      node->pool = std::make_unique<PoolKernel>(setup);
-    } else if (op.depthwise) {
-      node->depthwise = std::make_unique<DepthwiseKernel>(setup, op.variant.curve);
-    } else if (op.normalization) {
-      node->normalization = std::make_unique<NormalizationKernel>(setup, op.variant.curve);
-    } else if (op.gate) {
-      node->gate = std::make_unique<GateKernel>(setup);
-    } else if (op.variant.gemm) {
-      node->gemm = std::make_unique<GemmKernel>(setup, op.variant);
-    } else if (op.variant.transposed) {
-      node->transposed = std::make_unique<TransposedKernel>(setup, op.variant);
-    } else {
-      node->conv = std::make_unique<ConvKernel>(setup, op.variant);
-    }
+    node->compute = op.make(ort::KernelSetup(api, info), op.variant);
     *kernel = node.release();
   });
 }
@@ -81,22 +84,7 @@ ort::Status* create_kernel(const ort::CustomOp* custom_op, ort::Api api, const o
 ort::Status* compute(void* kernel, ort::KernelContext* context) {
   const Node& node = *static_cast<Node*>(kernel);
   return guarded(node.api, node.op->name, [&] {
-    const ort::Invocation invocation(node.api, context, node.op->parallel);
-    if (node.pool) {
-      node.pool->compute(invocation);
-    } else if (node.depthwise) {
-      node.depthwise->compute(invocation);
-    } else if (node.normalization) {
-      node.normalization->compute(invocation);
-    } else if (node.gate) {
-      node.gate->compute(invocation);
-    } else if (node.gemm) {
-      node.gemm->compute(invocation);
-    } else if (node.transposed) {
-      node.transposed->compute(invocation);
-    } else {
-      node.conv->compute(invocation);
-    }
+    node.compute(ort::Invocation(node.api, context, node.op->parallel));
   });
 }
 
@@ -132,15 +120,17 @@ size_t first_in_place(int** inputs, int** outputs) {
 }
 
 // What all ops have in common: float in, one float out.
-Op make_op(const std::string& name, const Host& host) {
+Op make_op(const std::string& name, size_t inputs, decltype(Op::make) make, const Host& host) {
   Op op{};
   set_plain_callbacks(op);
   op.name = name;
+  op.inputs = inputs;
+  op.make = make;
   op.parallel = host.parallel;
   op.version = host.in_place ? ort::kApiVersionInPlace : ort::kCustomOpVersion;
   op.GetName = [](const ort::CustomOp* o) { return op_of(o).name.c_str(); };
   op.GetInputType = [](const ort::CustomOp*, size_t) { return ort::kFloat; };
-  op.GetInputTypeCount = [](const ort::CustomOp*) -> size_t { return 1; };
+  op.GetInputTypeCount = [](const ort::CustomOp* o) { return op_of(o).inputs; };
   op.GetOutputType = [](const ort::CustomOp*, size_t) { return ort::kFloat; };
   op.KernelDestroy = [](void* kernel) { delete static_cast<Node*>(kernel); };
   op.CreateKernelV2 = create_kernel;
@@ -148,44 +138,44 @@ Op make_op(const std::string& name, const Host& host) {
   return op;
 }
 
-Op make_sparse_op(const std::string& kind, const OpVariant& variant, const Host& host) {
-  Op op = make_op("Sparse" + kind + (variant.add ? "Add" : "") +
-                      kCurveNames[static_cast<int>(variant.curve)] + (variant.bits ? "Bits" : "") + (variant.int8 ? "Int8" : ""),
-                  host);
-  op.variant = variant;
-  if (variant.add && !variant.gemm) {
-    op.GetMayInplace = variant.int8 ? residual_in_place<true> : residual_in_place<false>;
-    op.ReleaseMayInplace = [](int*, int*) {};
-  }
-  op.GetInputType = sparse_input_type;
-  op.GetInputTypeCount = [](const ort::CustomOp* o) { return op_of(o).variant.input_count(); };
+using MayInplace = decltype(ort::CustomOp::GetMayInplace);
+
+Op in_place(Op op, MayInplace places) {
+  op.GetMayInplace = places;
+  op.ReleaseMayInplace = [](int*, int*) {};
   return op;
 }
 
-// PlainGate, or PlainBatchNormalization with an activation.
-Op make_scaling_op(const std::string& kind, Curve curve, const Host& host) {
-  Op op = make_op(kind + kCurveNames[static_cast<int>(curve)], host);
-  op.gate = kind == kGate;
-  op.normalization = kind == kNormalization;
+// An op that is not sparse, with an activation.
+Op make_curve_op(const std::string& kind, Curve curve, size_t inputs, decltype(Op::make) make, const Host& host) {
+  Op op = make_op(kind + kCurveNames[static_cast<int>(curve)], inputs, make, host);
   op.variant.curve = curve;
-  op.GetMayInplace = first_in_place;
-  op.ReleaseMayInplace = [](int*, int*) {};
-  op.GetInputTypeCount = [](const ort::CustomOp* o) -> size_t { return op_of(o).gate ? 2 : 5; };
   return op;
+}
+
+Op make_sparse_op(const std::string& kind, const OpVariant& variant, const Host& host) {
+  const std::string name = "Sparse" + kind + (variant.add ? "Add" : "") + kCurveNames[static_cast<int>(variant.curve)] +
+                           (variant.bits ? "Bits" : "") + (variant.int8 ? "Int8" : "");
+  const auto make = variant.gemm         ? make_with_variant<GemmKernel>
+                    : variant.transposed ? make_with_variant<TransposedKernel>
+                                         : make_with_variant<ConvKernel>;
+  Op op = make_op(name, variant.input_count(), make, host);
+  op.variant = variant;
+  op.GetInputType = sparse_input_type;
+  if (!variant.add || variant.gemm) return op;
+  return in_place(std::move(op), variant.int8 ? residual_in_place<true> : residual_in_place<false>);
 }
 
 std::vector<Op> make_ops(const Host& host) {
-  std::vector<Op> ops{make_op(kPool, host), make_scaling_op(kGate, Curve::kNone, host)};
-  ops.front().pool = true;
-  for (int curve = 0; curve < kCurves; ++curve) {
-    ops.push_back(make_op(std::string(kDepthwise) + kCurveNames[curve], host));
-    ops.back().depthwise = true;
-    ops.back().variant.curve = static_cast<Curve>(curve);
-    ops.back().GetInputTypeCount = [](const ort::CustomOp*) -> size_t { return 3; };
-    ops.push_back(make_scaling_op(kNormalization, static_cast<Curve>(curve), host));
+  std::vector<Op> ops{make_op(kPool, 1, make_plain<PoolKernel>, host),
+                      in_place(make_op(kGate, 2, make_plain<GateKernel>, host), first_in_place)};
+  for (int number = 0; number < kCurves; ++number) {
+    const auto curve = static_cast<Curve>(number);
+    ops.push_back(make_curve_op(kDepthwise, curve, 3, make_with_curve<DepthwiseKernel>, host));
+    ops.push_back(in_place(make_curve_op(kNormalization, curve, 5, make_with_curve<NormalizationKernel>, host),
+                           first_in_place));
     for (unsigned bits = 0; bits < 16; ++bits) {
-      const OpVariant variant{(bits & 1) != 0, (bits & 2) != 0, static_cast<Curve>(curve), (bits & 4) != 0,
-                              (bits & 8) != 0};
+      const OpVariant variant{(bits & 1) != 0, (bits & 2) != 0, curve, (bits & 4) != 0, (bits & 8) != 0};
       if (!variant.gemm) ops.push_back(make_sparse_op("Conv", variant, host));
       for (const char* kind : kLinearNames) {
         if (variant.gemm) ops.push_back(make_sparse_op(kind, variant, host));

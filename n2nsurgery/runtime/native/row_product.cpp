@@ -5,8 +5,7 @@
 namespace n2n {
 namespace {
 
-constexpr int64_t kWorthThreads = 200'000;  // multiply-adds: about ten microseconds
-constexpr int64_t kChunks = 16;             // pieces of one row, for the threads to share
+constexpr int64_t kChunks = 16;           // pieces of one row, for the threads to share
 constexpr int64_t kStep = 16;             // a cache line of values
 constexpr uintptr_t kAheadBytes = 2048;   // of values: beyond what the hardware fetches by itself
 
@@ -54,7 +53,7 @@ void run_gemm_row(const SparseWeights& weights, const ShortInputs& inputs, const
 void run_rows(const ort::Invocation& invocation, const SparseWeights& weights, const ShortInputs& inputs,
               const Kernels& kernels, const GemmTensors& tensors, ThreadCount& threads) {
   const int64_t outputs = weights.shape.outputs;
-  const bool large = weights.nnz() * tensors.rows >= kWorthThreads;
+  const bool large = weights.nnz() * tensors.rows >= kWorthProducts;
   const int64_t chunks = large ? std::min(kChunks, outputs) : 1;
   run_tasks(invocation, {0, tensors.rows * chunks}, large, threads, [&](int64_t task) {
     const int64_t chunk = task % chunks;

@@ -1,4 +1,4 @@
-// PlainBatchNormalization and PlainScale: a factor and a summand for every channel of images in the plain layout
+// PlainBatchNormalization and PlainGate: a factor and a summand for every channel of images in the plain layout
 // (N, C, ...); one node of a model.
 #pragma once
 

@@ -35,6 +35,9 @@ class ThreadCount {
   std::atomic<uint32_t> loops_{0};
 };
 
+// Multiply-adds of float32 from which on other threads are worth waking: about ten microseconds.
+constexpr int64_t kWorthProducts = 200'000;
+
 // Tasks [0, first) are begun before all others, and finished before one of the others begins.
 struct TaskCount {
   int64_t first = 0;

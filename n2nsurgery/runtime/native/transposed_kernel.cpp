@@ -5,11 +5,6 @@
 #include "processor.h"
 
 namespace n2n {
-namespace {
-
-constexpr int64_t kWorthThreads = 200'000;  // multiply-adds: about ten microseconds
-
-}  // namespace
 
 TransposedKernel::TransposedKernel(const ort::KernelSetup& setup, const OpVariant& variant)
     : attributes_(parse_transposed_attributes(setup.integers("weight_shape"), setup.integers("strides"),
@@ -43,7 +38,7 @@ void TransposedKernel::compute(const ort::Invocation& invocation) {
   tensors.y = invocation.output(output_shape(attributes_, x.shape));
   if (problem.batch == 0) return;
   const int64_t work = weights_.nnz() / problem.groups * problem.output_pixels() * problem.batch;
-  const bool large = work >= kWorthThreads;
+  const bool large = work >= kWorthProducts;
   const std::shared_ptr<const Plan> plan = plan_for(problem, large ? threads_for_image(problem.batch, threads_) : 1);
   tensors.batch = problem.batch;
   tensors.packed = shared_input(*plan, plan->patches(problem.batch));
