@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnx_ir as ir
-import onnxruntime
 import torch
-from onnx import helper, numpy_helper
+from onnx import helper
+from portable_form import forms
 from torch import nn
 
 from n2nsurgery import runtime
 from n2nsurgery.export.channels.network import channel_network_of_onnx
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.export.exporter import export_module
-from n2nsurgery.export.formats import apply_form
 from n2nsurgery.export.proof.inspect_file import inspect_file
 from n2nsurgery.export.proof.verify_file import verify_file
-from n2nsurgery.export.sparse.weight_coding import codings
 
 NINE = {"kernel_shape": [3, 3], "pads": [1] * 4}
 
@@ -44,29 +41,6 @@ def chain(
         tensors["b"] = weight(channels, channels, 1, 1, density=after)
         nodes.append(helper.make_node("Conv", ["g", "b"], ["y"]))
     return forms(nodes, tensors, (channels, *size))
-
-
-def forms(nodes: list[onnx.NodeProto], tensors: dict[str, np.ndarray], source: tuple[int, ...]) -> list[str]:
-    """Operators of the portable form, which passes the checker and gives the bits of the dense one."""
-    initializers = [numpy_helper.from_array(array, name) for name, array in tensors.items()]
-    values = [
-        helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["batch", *source]),
-        helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None),
-    ]
-    graph = helper.make_graph(nodes, "g", values[:1], values[1:], initializers)
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
-    model = ir.from_proto(proto)
-    decided = tuple(codings(model.graph, "fp32", lambda _match, _coded: 2.0))
-    result = ir.to_proto(apply_form(model, "portable", decided))
-    onnx.checker.check_model(result, full_check=True)
-    x = np.random.default_rng(1).standard_normal((2, *source)).astype(np.float32)
-    answers = []
-    for file in (proto, result):
-        session = onnxruntime.InferenceSession(file.SerializeToString(), providers=["CPUExecutionProvider"])
-        answers.append(session.run(None, {"x": x})[0])
-    assert np.array_equal(*answers)
-    return [node.op_type for node in result.graph.node]
 
 
 def test_between_sparse_convolutions_it_is_ours_with_its_activation():

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnx_ir as ir
-import onnxruntime
 import pytest
 import torch
-from onnx import helper, numpy_helper
+from onnx import helper
+from portable_form import forms
 from torch import nn
 
 from n2nsurgery import runtime
 from n2nsurgery.export.channels.network import channel_network_of_onnx
 from n2nsurgery.export.config import ExportConfig, Form
 from n2nsurgery.export.exporter import export_module
-from n2nsurgery.export.formats import apply_form
 from n2nsurgery.export.proof.inspect_file import inspect_file
 from n2nsurgery.export.proof.verify_file import verify_file
-from n2nsurgery.export.sparse.weight_coding import codings
 
+SIZE = (15, 13)
 HALVED = {"kernel_shape": [2, 2], "strides": [2, 2]}
 Pool = tuple[str, str, dict[str, object]]
 
@@ -40,30 +38,7 @@ def rewritten(before: float | None, after: float | None, pool: dict[str, object]
     if after is not None:
         tensors["b"] = weight(channels, channels, 3, 3, density=after)
         nodes.append(helper.make_node("Conv", ["p", "b"], ["y"]))
-    return forms(nodes, tensors, channels)
-
-
-def forms(nodes: list[onnx.NodeProto], tensors: dict[str, np.ndarray], channels: int) -> list[str]:
-    """Operators of the portable form, which passes the checker and gives the bits of the dense one."""
-    initializers = [numpy_helper.from_array(array, name) for name, array in tensors.items()]
-    values = [
-        helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["batch", channels, 15, 13]),
-        helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None),
-    ]
-    graph = helper.make_graph(nodes, "g", values[:1], values[1:], initializers)
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
-    model = ir.from_proto(proto)
-    decided = codings(model.graph, "fp32", lambda _match, _coded: 2.0)
-    result = ir.to_proto(apply_form(model, "portable", decided))
-    onnx.checker.check_model(result, full_check=True)
-    x = np.random.default_rng(1).standard_normal((2, channels, 15, 13)).astype(np.float32)
-    answers = []
-    for file in (proto, result):
-        session = onnxruntime.InferenceSession(file.SerializeToString(), providers=["CPUExecutionProvider"])
-        answers.append(session.run(None, {"x": x})[0])
-    assert np.array_equal(*answers)
-    return [node.op_type for node in result.graph.node]
+    return forms(nodes, tensors, (channels, *SIZE))
 
 
 def test_a_pool_after_a_sparse_convolution_is_ours():
@@ -108,7 +83,7 @@ def test_the_places_of_maxima_are_left_to_the_standard_operator():
         helper.make_node("Cast", ["places"], ["f"], to=1),
         helper.make_node("Add", ["p", "f"], ["y"]),
     ]
-    assert "MaxPool" in forms(nodes, {"a": weight(16, 16, 3, 3, density=0.05)}, 16)
+    assert "MaxPool" in forms(nodes, {"a": weight(16, 16, 3, 3, density=0.05)}, (16, *SIZE))
 
 
 def test_a_pool_of_joined_sparse_results_and_one_of_a_pool_are_ours():
@@ -121,11 +96,12 @@ def test_a_pool_of_joined_sparse_results_and_one_of_a_pool_are_ours():
         helper.make_node("Concat", ["q", "q"], ["y"], axis=1),
     ]
     sparse = {name: weight(16, 16, 3, 3, density=0.05) for name in ("a", "b")}
-    assert forms(nodes, sparse, 16).count("PlainMaxPool") == 2
+    assert forms(nodes, sparse, (16, *SIZE)).count("PlainMaxPool") == 2
     one_dense = sparse | {"b": weight(16, 16, 3, 3, density=1.0)}
-    assert forms(nodes, one_dense, 16).count("PlainMaxPool") == 2  # ONNX Runtime joins in blocks where all parts are
+    # ONNX Runtime joins in blocks where all parts are
+    assert forms(nodes, one_dense, (16, *SIZE)).count("PlainMaxPool") == 2
     both_dense = one_dense | {"a": weight(16, 16, 3, 3, density=1.0)}
-    assert forms(nodes, both_dense, 16).count("MaxPool") == 2
+    assert forms(nodes, both_dense, (16, *SIZE)).count("MaxPool") == 2
 
 
 def vgg() -> tuple[nn.Sequential, dict[str, torch.Tensor]]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 import onnxruntime
-from onnx import helper, numpy_helper
+from onnx import helper
+from portable_form import answer, portable_form
 
 from n2nsurgery import runtime
-from n2nsurgery.export.formats import apply_form
-from n2nsurgery.export.sparse.weight_coding import codings
 
 CHANNELS = 48
+SOURCE = (CHANNELS, 9, 13)
 RNG = np.random.default_rng(0)
 STATISTICS = {name: RNG.random(CHANNELS).astype(np.float32) + 0.5 for name in ("scale", "B", "mean", "var")}
 
@@ -24,29 +23,14 @@ def weight(density: float, *shape: int) -> np.ndarray:
 
 def forms(nodes: list[onnx.NodeProto], tensors: dict[str, np.ndarray]) -> list[str]:
     """Operators of the portable form, which gives the dense one's bits, with the runtime but for rounding."""
-    initializers = [numpy_helper.from_array(array, name) for name, array in tensors.items()]
-    values = [
-        helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["batch", CHANNELS, 9, 13]),
-        helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None),
-    ]
-    graph = helper.make_graph(nodes, "g", values[:1], values[1:], initializers)
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    proto = onnx.shape_inference.infer_shapes(proto, strict_mode=True)
-    model = ir.from_proto(proto)
-    result = ir.to_proto(apply_form(model, "portable", tuple(codings(model.graph, "fp32", lambda _match, _coded: 2.0))))
-    onnx.checker.check_model(result, full_check=True)
-    x = np.random.default_rng(1).standard_normal((2, CHANNELS, 9, 13)).astype(np.float32)
+    dense, portable = portable_form(nodes, tensors, SOURCE)
     with_runtime = onnxruntime.SessionOptions()
     runtime.register(with_runtime)
-    dense, portable, ours = (
-        onnxruntime.InferenceSession(file.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(
-            None, {"x": x}
-        )[0]
-        for file, options in ((proto, None), (result, None), (result, with_runtime))
-    )
-    assert np.array_equal(dense, portable)
-    np.testing.assert_allclose(ours, dense, rtol=0, atol=1e-5 * np.abs(dense).max())  # sums of about ten products
-    return [node.op_type for node in result.graph.node]
+    expected = answer(dense, SOURCE)
+    assert np.array_equal(expected, answer(portable, SOURCE))
+    ours = answer(portable, SOURCE, with_runtime)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5 * np.abs(expected).max())  # sums of about ten products
+    return [node.op_type for node in portable.graph.node]
 
 
 def preactivation(before: float, after: float, *, curve: str = "Relu") -> list[str]:
