@@ -60,8 +60,9 @@ def probe(name: str, *, export: bool = True) -> CoverageRow:
     except Exception as error:  # noqa: BLE001 - every end of every model is a row
         kind = "" if isinstance(error, N2NSurgeryError) else f"{type(error).__name__}: "
         outcome = "refused" if isinstance(error, CallerError) else "failed"
-        pruned_before = {} if found.row.gates is None else {"outcome": found.row.outcome}  # then the export has failed
-        return found.ended(**{"outcome": outcome, **pruned_before}, reason=_told(f"{kind}{error}"))
+        if found.row.gates is not None:  # it was pruned, and the export has failed
+            outcome = found.row.outcome
+        return found.ended(outcome=outcome, reason=_told(f"{kind}{error}"))
     finally:
         logging.disable(logging.NOTSET)
     return found.ended()

@@ -14,10 +14,9 @@ from typing import Any, ClassVar
 from torch import Tensor, fx, nn
 
 from n2nsurgery.graph.tracing.traced_module import forward_of
-from n2nsurgery.sparse_training.graph_fusion import RELU_METHODS, RELUS, SUM_METHODS, SUMS, fuse_graph, watched
+from n2nsurgery.sparse_training.graph_fusion import fuse_graph, is_relu, is_sum, watched
 from n2nsurgery.sparse_training.modules.laid_out import LaidOutBatchNorm
 
-_KNOWN: dict[str, tuple[Any, ...]] = {"call_function": (*RELUS, *SUMS), "call_method": (*RELU_METHODS, *SUM_METHODS)}
 _MODULE = frozenset(nn.Module().__dict__)
 _PLAIN = (bool, int, float, str, tuple, type(None))
 
@@ -128,4 +127,4 @@ def _is_known(node: fx.Node) -> bool:
     """Whether a step depends on nothing but other steps, so that it is the same in every call."""
     if not all(isinstance(value, fx.Node) for value in node.args) or not node.kwargs.keys() <= {"inplace"}:
         return False
-    return node.op in {"placeholder", "output", "call_module"} or node.target in _KNOWN.get(node.op, ())
+    return node.op in {"placeholder", "output", "call_module"} or is_relu(node) or is_sum(node)

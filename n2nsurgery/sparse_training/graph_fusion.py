@@ -13,10 +13,8 @@ from torch.nn import functional as F
 
 from n2nsurgery.sparse_training.modules.laid_out import LaidOutBatchNorm
 
-RELUS = (torch.relu, torch.relu_, F.relu)
-RELU_METHODS = ("relu", "relu_")
-SUMS = (operator.add, operator.iadd, torch.add)
-SUM_METHODS = ("add", "add_")
+_RELUS = {"call_function": (torch.relu, torch.relu_, F.relu), "call_method": ("relu", "relu_")}
+_SUMS = {"call_function": (operator.add, operator.iadd, torch.add), "call_method": ("add", "add_")}
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -53,8 +51,7 @@ def _sum_behind(norm: fx.Node) -> tuple[fx.Node | None, fx.Node | None]:
     user, source = _only_user(norm), norm.args[0]
     if user is None or not isinstance(source, fx.Node) or len(source.users) != 1:
         return None, None
-    known = SUMS if user.op == "call_function" else SUM_METHODS if user.op == "call_method" else ()
-    if user.target not in known or len(user.args) != 2 or user.kwargs:  # noqa: PLR2004 - a sum of two
+    if not is_sum(user) or len(user.args) != 2 or user.kwargs:  # noqa: PLR2004 - a sum of two
         return None, None
     first, second = user.args
     if first is norm and second is not norm and isinstance(second, fx.Node):
@@ -71,12 +68,21 @@ def _relu_behind(node: fx.Node, root: nn.Module) -> fx.Node | None:
     if user.op == "call_module":
         relu = root.get_submodule(str(user.target))
         return user if type(relu) is nn.ReLU and not watched(relu) else None
-    known = user.target in (RELUS if user.op == "call_function" else RELU_METHODS if user.op == "call_method" else ())
-    return user if known and user.args[:1] == (node,) else None
+    return user if is_relu(user) and user.args[:1] == (node,) else None
 
 
 def _only_user(node: fx.Node) -> fx.Node | None:
     return next(iter(node.users)) if len(node.users) == 1 else None
+
+
+def is_relu(node: fx.Node) -> bool:
+    """Whether this is a call of a function or method that is a ReLU."""
+    return node.target in _RELUS.get(node.op, ())
+
+
+def is_sum(node: fx.Node) -> bool:
+    """Whether this is a call of a function or method that adds."""
+    return node.target in _SUMS.get(node.op, ())
 
 
 def fits(module: nn.Module | None) -> bool:

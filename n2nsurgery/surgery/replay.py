@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -74,7 +75,8 @@ def _require_same_model(trace: Trace, plan: SurgeryPlan, record: SurgeryRecord) 
     found = {each for each in known if each[0] in names} if same else {(w.name, w.shape) for w in graph.weights}
     differences = [f"weight {name} {shape}" for name, shape in sorted(stored ^ found)]
     pairs = [skip.pair for skip in plan.skips]
-    lost = [pair for pair in pairs if not (_has_ends(trace, pair) if same else pair in graph.pairs)]
+    shapes = _shapes(trace) if same else {}
+    lost = [pair for pair in pairs if not (_has_ends(shapes, pair) if same else pair in graph.pairs)]
     differences += [f"skip {pair.source} -> {pair.target}" for pair in lost]
     if differences:
         raise InvalidFileError(f"this model is not the one that was pruned: {'; '.join(differences[:_LISTED])}")
@@ -86,10 +88,14 @@ def _require_same_model(trace: Trace, plan: SurgeryPlan, record: SurgeryRecord) 
         )
 
 
-def _has_ends(trace: Trace, pair: LayerPair) -> bool:
-    """Whether the graph has values of the shapes that the skip starts and ends with, at their addresses."""
-    nodes = {node.meta.get("address"): node for graph in trace.module.n2n_graphs for node in graph.nodes}
-    shapes = {address: node.meta["shapes"] for address, node in nodes.items()}
+def _shapes(trace: Trace) -> dict[str, Any]:
+    """The shapes of the values of the graphs, by address."""
+    nodes = (node for graph in trace.module.n2n_graphs for node in graph.nodes)
+    return {node.meta.get("address"): node.meta["shapes"] for node in nodes}
+
+
+def _has_ends(shapes: Mapping[str, Any], pair: LayerPair) -> bool:
+    """Whether there are values of the shapes that the skip starts and ends with, at their addresses."""
     ends = (pair.source_signal, pair.target_signal)
     return all(shapes.get(end.address) and shapes[end.address][0][1:] == end.shape for end in ends)
 

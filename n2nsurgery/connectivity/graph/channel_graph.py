@@ -91,16 +91,19 @@ class Block:
     @cached_property
     def kept_weights(self) -> int:
         """Number of kept weights of the layer; 0 for identity edges."""
-        kept = self.kept if self.features is None else self.features.kept
-        return int(kept.sum(dtype=np.int64)) if self.size else 0
+        return int(self.kept_by_feature.sum(dtype=np.int64)) if self.size else 0
+
+    @property
+    def kept_by_feature(self) -> Matrix:
+        """How many weights the layer keeps between its input channels and its targets; each weight is in one place."""
+        return self.kept if self.features is None else self.features.kept
 
     def weights_between(self, sources: NDArray[np.bool_], targets: NDArray[np.bool_]) -> int:
         """Number of kept weights from any of these sources, (in,), to these targets, (out,); 0 for identity edges."""
         if not self.size:
             return 0
-        if self.features is None:
-            return int((self.kept @ sources.astype(np.int64)) @ targets)
-        return int((self.features.kept @ self.features.read(sources).astype(np.int64)) @ targets)
+        read = sources if self.features is None else self.features.read(sources)
+        return int((self.kept_by_feature @ read.astype(np.int64)) @ targets)
 
     def forwards(self, reached: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which targets an edge leads to from any of the sources `reached`; (in,) -> (out,), or columns of them."""

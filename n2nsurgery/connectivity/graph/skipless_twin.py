@@ -55,7 +55,7 @@ def _shares(freed: int, layers: list[tuple[Block, Block]]) -> NDArray[np.int64]:
 def _with_more(block: Block, full: Block, more: int, generator: np.random.Generator) -> Block:
     if not more:
         return block
-    kept, capacity = _array(_own(block)), _array(_own(full))
+    kept, capacity = _array(block.kept_by_feature), _array(full.kept_by_feature)
     free = np.maximum(capacity - kept, 0).astype(np.int64)
     drawn = generator.multivariate_hypergeometric(free.ravel(), more, method="marginals").reshape(free.shape)
     features = block.features
@@ -66,11 +66,6 @@ def _with_more(block: Block, full: Block, more: int, generator: np.random.Genera
     form = sp.csr_array if sp.issparse(block.kept) else np.asarray
     kept, weights = _array(block.kept) + drawn, _array(block.weights) + drawn * size
     return replace(block, kept=form(kept), weights=form(weights), features=features)
-
-
-def _own(block: Block) -> Matrix:
-    """How many weights the layer keeps between its input channels and its targets."""
-    return block.kept if block.features is None else block.features.kept
 
 
 def _array(matrix: Matrix) -> NDArray[np.float64]:

@@ -16,11 +16,9 @@ from n2nsurgery.connectivity.report.difference import UNITS, ConnectivityDiffere
 from n2nsurgery.connectivity.report.report import ConnectivityReport
 
 _COUNTED = ("kept", "density", "effective", "dead")
-_TOTALS = {
+_TOTALS = {name: meaning for name, (_, meaning) in UNITS.items()} | {
     "weights": "Weights of all layers when dense",
     "kept": "Weights that are kept",
-    "density": "Share of the weights that are kept",
-    "effective": "Share of the weights that are kept and lie on a path from input to output",
     "dead": "Channels on no path from input to output",
 }
 _DISTANCES = {

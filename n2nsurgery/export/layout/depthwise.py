@@ -7,7 +7,6 @@ an ordinary tensor; those that are zero are left out.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from math import inf, prod
 
@@ -18,7 +17,7 @@ from onnx_ir.convenience import replace_nodes_and_values
 from n2nsurgery.export.fusion.activations import SETTINGS, ActivationName
 from n2nsurgery.export.fusion.regions import activation_after
 from n2nsurgery.export.layout.neighbours import BLOCK, comes_from_sparse, goes_to_sparse, lies_in_blocks
-from n2nsurgery.export.sparse.functions import ACTIVATIONS, parsed
+from n2nsurgery.export.sparse.functions import ending, parsed
 from n2nsurgery.export.sparse.operators import DOMAIN, PLAIN_DEPTHWISE
 from n2nsurgery.export.sparse.portable import zero_bias
 
@@ -39,9 +38,8 @@ def plain_depthwise(activation: ActivationName | None, opset: int) -> ir.Functio
     kinds = ("ints", "ints", "ints", "ints", "int")
     given = ", ".join(f"{name}: {kind} = @{name}" for name, kind in zip(_GEOMETRY, kinds, strict=True))
     body = f"result = Conv <{given}> (X, W, bias)"
-    body = f"{body}\n{ACTIVATIONS[activation]}" if activation else body
-    body = re.sub(rf"\b{'activated' if activation else 'result'} =", "Y =", body)
-    return parsed(f"{PLAIN_DEPTHWISE}{activation or ''} <{attributes}> (X, W, bias) => (Y)", body, opset)
+    signature = f"{PLAIN_DEPTHWISE}{activation or ''} <{attributes}> (X, W, bias) => (Y)"
+    return parsed(signature, ending(body, "result", activation), opset)
 
 
 def keep_depthwise_plain(graph: ir.Graph) -> Sequence[ActivationName | None]:

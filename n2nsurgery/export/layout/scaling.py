@@ -7,7 +7,6 @@ ends in. Both are chosen where the input is not in blocks already and a sparse n
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import onnx_ir as ir
@@ -16,7 +15,7 @@ from onnx_ir.convenience import replace_nodes_and_values
 from n2nsurgery.export.fusion.activations import SETTINGS, ActivationName
 from n2nsurgery.export.fusion.regions import activation_after
 from n2nsurgery.export.layout.neighbours import comes_from_sparse, goes_to_sparse, lies_in_blocks
-from n2nsurgery.export.sparse.functions import ACTIVATIONS, parsed
+from n2nsurgery.export.sparse.functions import ending, parsed
 from n2nsurgery.export.sparse.operators import DOMAIN, PLAIN_GATE, PLAIN_NORMALIZATION
 
 _PARAMETERS = 4  # scale, B, mean, var
@@ -27,10 +26,8 @@ def plain_normalization(activation: ActivationName | None, opset: int) -> ir.Fun
     """The function of PlainBatchNormalization with `activation`."""
     attributes = ", ".join(("epsilon", *SETTINGS.get(activation or "", ())))
     body = "result = BatchNormalization <epsilon: float = @epsilon> (X, scale, B, mean, var)"
-    body = f"{body}\n{ACTIVATIONS[activation]}" if activation else body
-    body = re.sub(rf"\b{'activated' if activation else 'result'} =", "Y =", body)
     signature = f"{PLAIN_NORMALIZATION}{activation or ''} <{attributes}> (X, scale, B, mean, var) => (Y)"
-    return parsed(signature, body, opset)
+    return parsed(signature, ending(body, "result", activation), opset)
 
 
 def plain_gate(opset: int) -> ir.Function:

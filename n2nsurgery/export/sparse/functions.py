@@ -13,6 +13,7 @@ import onnx_ir as ir
 from onnx import parser
 
 from n2nsurgery.export.capture.capture import OPSET
+from n2nsurgery.export.fusion.activations import ActivationName
 from n2nsurgery.export.sparse.operators import DOMAIN, Operator
 
 _CASTS = """
@@ -98,7 +99,7 @@ _OPERATIONS = {
 }
 
 
-ACTIVATIONS = {
+_ACTIVATIONS = {
     "Relu": "activated = Relu (result)",
     "Clip": """
     least = Constant <value_float: float = @low> ()
@@ -162,6 +163,15 @@ def parsed(signature: str, body: str, opset: int) -> ir.Function:
     return ir.serde.deserialize_function(parsed)
 
 
+def ending(body: str, result: str, activation: ActivationName | None) -> str:
+    """`body`, whose last value is `result`, with `activation` behind it; the last value is `Y` then."""
+    if activation:
+        applied = re.sub(r"\bresult\b", result, _ACTIVATIONS[activation])
+        body = f"{body}\n{applied}"
+        result = "activated"
+    return re.sub(rf"\b{result} =", "Y =", body)
+
+
 def decoding(*, bits: bool, opset: int) -> str:
     """What makes the float weight `W`, without scales, of `places` and `values`."""
     return "\n".join((*_flat(bits=bits, opset=opset), _RESHAPED))
@@ -182,8 +192,5 @@ def _body(operator: Operator, opset: int) -> str:
     if operator.add:
         lines.append("sum = Add (product, residual)")
         result = "sum"
-    if operator.activation:
-        lines.append(re.sub(r"\bresult\b", result, ACTIVATIONS[operator.activation]))
-        result = "activated"
     body = "\n".join(lines)
-    return body if operator.kind == "Decode" else re.sub(rf"\b{result} =", "Y =", body)
+    return body if operator.kind == "Decode" else ending(body, result, operator.activation)

@@ -19,7 +19,6 @@ from torch import Tensor
 
 _LEAST_BYTES = 1 << 20  # smaller tensors are torch's: its allocator keeps their memory
 _LARGE_PAGE = 1 << 21
-_CACHE_LINE = 64
 _KEPT = 1.5  # times what was in use at once: sizes differ between the passes
 
 
