@@ -25,6 +25,7 @@ from n2nsurgery.experiments.n2nskip.methods import (
     CONVENTIONS,
     DENSE,
     GRASP,
+    GUARDED,
     LONGER_RESIDUAL,
     ONE_TO_ONE,
     RULES,
@@ -44,7 +45,7 @@ _FIRST = ("RP", ONE_TO_ONE, LONGER_RESIDUAL)  # a grid that is stopped after the
 _BEST = with_rule("SET", LONGER_RESIDUAL)  # the most accurate that was found
 _MOVING = tuple(with_rule(rule, method) for method in _FIRST for rule in RULES)
 _FADED = (fading(LONGER_RESIDUAL), fading(ONE_TO_ONE))
-_METHODS = (*_FIRST, "ResSkip-RP", SHORTER, "N2NSkip-RP", UNIFORM, "CSP", GRASP, SYNFLOW, *_MOVING, *_FADED)
+_METHODS = (*_FIRST, "ResSkip-RP", SHORTER, "N2NSkip-RP", UNIFORM, "CSP", GUARDED, GRASP, SYNFLOW, *_MOVING, *_FADED)
 _SMOKE = _FIRST[:2]
 _CANDIDATES = (ONE_TO_ONE, LONGER_RESIDUAL, _BEST)  # of which it is asked how they do beside RP and the dense network
 _AHEAD = 3.0  # points of percent over RP: the bar of the best sparse network
