@@ -15,6 +15,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from typing import Any
 
 import typer
 
@@ -24,31 +25,48 @@ from n2nsurgery_cli.config_options import flag_of
 FAILED = 1
 INTERRUPTED = 130
 
+_MISREAD: Any = typer.BadParameter.__base__  # the base of all errors of the option parser; it has no public name
 _BUG = "this is a bug in n2nsurgery, not in what you asked for; run again with -vv and report what it prints"
 
 
 def exit_code_of(run: Callable[[], object]) -> int:
     """Call `run` and return its exit code, after one message on stderr where it failed, with `--json` on stdout, too.
 
-    The traceback is shown only where `-vv` set the log level to debug. SystemExit passes through.
+    An integer that `run` returns is its exit code. The traceback is shown only where `-vv` set the log level to debug.
+    SystemExit passes through.
     """
     try:
-        run()
+        code = run()
+    except _MISREAD as error:
+        error.show()
+        _as_json(error.format_message(), error.exit_code, _misread_option(error))
+        return int(error.exit_code)
     except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
-    except InternalError as error:
-        return _fail(f"{error}\n{_BUG}", error.exit_code)
+        code = INTERRUPTED
     except N2NSurgeryError as error:
         return _fail(_told(error), error.exit_code, _option(error))
     except OSError as error:
         return _fail(_describe(error), FAILED)
     except Exception as error:  # noqa: BLE001 - the last stop before the interpreter's own traceback
         return _fail(f"{type(error).__name__}: {error}\n{_BUG}", FAILED)
-    return 0
+    if code == INTERRUPTED:  # here, or in a command, whose Ctrl-C the parser turns into this code
+        return _fail("interrupted", INTERRUPTED)
+    return code if isinstance(code, int) else 0
+
+
+def _misread_option(error: Any) -> str | None:  # noqa: ANN401 - an error of the option parser
+    """The option that the parser stopped at."""
+    named = getattr(error, "option_name", None)
+    parameter = getattr(error, "param", None)
+    if named is None and parameter is not None and parameter.param_type_name == "option":
+        named = parameter.opts[0]
+    return named
 
 
 def _told(error: N2NSurgeryError) -> str:
     """The message, in which an option is called as it is on the command line."""
+    if isinstance(error, InternalError):
+        return f"{error}\n{_BUG}"
     return error.spelled(_option(error)) if isinstance(error, UsageError) else str(error)
 
 
@@ -65,12 +83,17 @@ def _describe(error: OSError) -> str:
 
 
 def _fail(message: str, code: int, option: str | None = None) -> int:
-    if "--json" in sys.argv[1:]:
-        typer.echo(json.dumps({"error": {"message": message, "option": option, "exit_code": code}}, indent=2))
+    _as_json(message, code, option)
     if logging.getLogger("n2nsurgery").isEnabledFor(logging.DEBUG):
         typer.echo(traceback.format_exc(), err=True, nl=False)
     typer.echo(f"{_coloured('error:')} {message}", err=True)
     return code
+
+
+def _as_json(message: str, code: int, option: str | None) -> None:
+    """Write the error as a document where that is asked for."""
+    if "--json" in sys.argv[1:]:
+        typer.echo(json.dumps({"error": {"message": message, "option": option, "exit_code": code}}, indent=2))
 
 
 def _coloured(word: str) -> str:

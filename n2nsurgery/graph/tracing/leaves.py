@@ -78,7 +78,8 @@ def leaf_functions() -> tuple[Callable[..., Any], ...]:
     ops = sys.modules.get("torchvision.ops")
     if ops is not None:
         functions += [value for value in vars(ops).values() if callable(value) and not isinstance(value, type)]
-    timm_layers = sys.modules.get("timm.layers")
-    if timm_layers is not None:
-        functions += timm_layers.get_notrace_functions()
+    for name in ("timm.layers", "timm.models._features_fx"):  # the second before timm 1.0.17
+        listed = getattr(sys.modules.get(name), "get_notrace_functions", None)
+        if listed is not None:
+            return (*functions, *listed())
     return tuple(functions)

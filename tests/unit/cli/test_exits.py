@@ -53,6 +53,25 @@ def test_an_error_is_a_document_where_json_is_asked_for(program, pipeline):
     assert finished.stderr == f"error: {message}\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message", "option"),
+    [
+        (("apply",), "Missing argument ", None),
+        ((*APPLY, "extra"), "Got unexpected extra argument(s) (extra)", None),
+        ((*APPLY, "--densiti", "1"), "No such option: --densiti", "--densiti"),
+        ((*APPLY, "--seed", "x"), "Invalid value for '--seed': ", "--seed"),
+        (("aply",), "No such command 'aply'", None),
+        (("recipe", "chek"), "No such command 'chek'", None),
+    ],
+)
+def test_what_the_option_parser_refuses_is_a_document_too(program, arguments, message, option):
+    finished = program(*arguments, "--json")
+    document = json.loads(finished.stdout)["error"]
+    assert (finished.code, document["exit_code"], document["option"]) == (2, 2, option)
+    assert document["message"].startswith(message)
+    assert finished.stderr.endswith(f"Error: {document['message']}\n")
+
+
 @pytest.mark.parametrize("error", [InternalError("counts differ"), ZeroDivisionError("division by zero")])
 def test_our_bug_says_that_it_is_one(program, pipeline, error):
     pipeline("apply", raising(error))
@@ -86,7 +105,8 @@ def test_any_other_failure_of_the_system_names_the_file(program, pipeline):
 
 def test_an_interrupt_is_130(program, pipeline):
     pipeline("apply", raising(KeyboardInterrupt()))
-    assert program(*APPLY).code == 130
+    finished = program(*APPLY)
+    assert (finished.code, finished.stderr) == (130, "error: interrupted\n")
 
 
 def test_an_interrupt_outside_of_a_command_is_130(capsys):
@@ -98,7 +118,7 @@ def test_an_interrupt_outside_of_a_command_is_130(capsys):
     ("arguments", "message"),
     [
         (("aply",), "No such command 'aply'"),
-        (("apply",), "Missing argument 'model'"),
+        (("apply",), "Missing argument "),
         (("apply", "resnet18", "--dencity", "0.1"), "No such option"),
         (("apply", "resnet18", "--density", "a"), "--density is 'a'; it must be in (0, 1]"),
         (("apply", "resnet18"), "--density: exactly one of density, sparsity and compression"),

@@ -103,6 +103,10 @@ def test_functions_of_torchvision_and_timm_stay_one_node_where_they_are_loaded(m
     monkeypatch.setitem(sys.modules, "torchvision.ops", SimpleNamespace(stochastic_depth=stochastic_depth, Kind=Plain))
     monkeypatch.setitem(sys.modules, "timm.layers", SimpleNamespace(get_notrace_functions=lambda: [notrace]))
     assert leaf_functions() == (stochastic_depth, notrace)
-    monkeypatch.setitem(sys.modules, "torchvision.ops", None)
-    monkeypatch.setitem(sys.modules, "timm.layers", None)
+    older = {"timm.layers": SimpleNamespace(), "timm.models._features_fx": sys.modules["timm.layers"]}
+    monkeypatch.setitem(sys.modules, "timm.layers", older["timm.layers"])
+    monkeypatch.setitem(sys.modules, "timm.models._features_fx", older["timm.models._features_fx"])
+    assert leaf_functions() == (stochastic_depth, notrace)
+    for name in ("torchvision.ops", *older):
+        monkeypatch.setitem(sys.modules, name, None)
     assert leaf_functions() == ()
