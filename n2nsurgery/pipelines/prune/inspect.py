@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from torch import nn
 
@@ -13,7 +13,6 @@ from n2nsurgery.core.config.signature import keywords_of, require_known
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.core.sealed_folder import MANIFEST
-from n2nsurgery.export.proof.inspect_file import FileInspection, inspect_file
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection, WeightedLayer
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.following.follow import Leaf
@@ -31,6 +30,9 @@ from n2nsurgery.surgery.planning.planner import checked
 from n2nsurgery.surgery.planning.skip_length import skip_length_of
 from n2nsurgery.surgery.planning.skip_plan import places
 from n2nsurgery.surgery.summary import summary
+
+if TYPE_CHECKING:
+    from n2nsurgery.export.proof.inspect_file import FileInspection
 
 _OWN_WEIGHTS = WeightsConfig()
 
@@ -116,6 +118,8 @@ def run(  # noqa: PLR0913 - the options of the command
         }
         _require_left_out("a file" if is_file else "an artifact", {**of_model, **options})
     if is_file:
+        from n2nsurgery.export.proof.inspect_file import inspect_file  # a model needs no library of ONNX
+
         return inspect_file(folder)
     if is_artifact:
         artifact = read(folder / SURGERY if is_run(folder) else folder)
