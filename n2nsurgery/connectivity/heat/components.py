@@ -1,11 +1,13 @@
-"""The connected components of the heat graph, found by graph search and never by an eigenvalue's tolerance.
+"""The connected components of a graph, found by graph search and never by an eigenvalue's tolerance.
 
-Heat flows along edges of positive conductance only, so two nodes lie in one component where a path of such edges
-joins them. Each component is one zero eigenvalue of L, with the component's indicator as its eigenvector.
+Heat flows along edges of positive conductance only. In the heat graph two nodes lie in one component where a path of
+such edges joins them. Each component is one zero eigenvalue of L, with the component's indicator as its eigenvector.
+In the graph of all kept weights, edges whose weights have the value 0 join components, too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,7 +17,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
+from n2nsurgery.connectivity.graph.channel_graph import Block
 from n2nsurgery.connectivity.heat.laplacian import Laplacian, LaplacianBlock
+
+Edges = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""The nodes at both ends of each edge."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,8 +62,29 @@ class GraphComponents:
 def components(operator: Laplacian) -> GraphComponents:
     """The components of the graph whose Laplacian is `operator`."""
     forests = [_spanning(panel, operator.nodes) for panel in operator.panels]
-    edges = [np.concatenate(ends) for ends in zip(operator.sparse.nonzero(), *forests, strict=True)]
-    links = sp.coo_array((np.ones(len(edges[0]), dtype=np.int8), tuple(edges)), shape=operator.sparse.shape)
+    return _joined(operator.nodes, [operator.sparse.nonzero(), *forests])
+
+
+def with_zero_edges(parts: GraphComponents, zero_edges: Sequence[Edges]) -> GraphComponents:
+    """The components where these edges connect as well; `parts` itself where there are none."""
+    if not zero_edges:
+        return parts
+    first = np.unique(parts.labels, return_index=True)[1][parts.labels]
+    return _joined(len(parts.labels), [(np.arange(len(first)), first), *zero_edges])
+
+
+def zero_edges(block: Block) -> Edges:
+    """The edges of `block` that have conductance 0, as nodes: the value of every weight kept behind them is 0."""
+    if np.count_nonzero(block.weights.data if sp.issparse(block.weights) else block.weights) == block.edges:
+        return block.targets[:0], block.sources[:0]
+    rows, columns = block.mask.nonzero()
+    zero = np.asarray(block.weights[rows, columns]) == 0
+    return block.targets[rows[zero]], block.sources[columns[zero]]
+
+
+def _joined(nodes: int, edges: Sequence[Edges]) -> GraphComponents:
+    ends = tuple(np.concatenate(each) for each in zip(*edges, strict=True))
+    links = sp.coo_array((np.ones(len(ends[0]), dtype=np.int8), ends), shape=(nodes, nodes))
     _, labels = connected_components(links, directed=False)
     return GraphComponents(labels=labels, sizes=np.bincount(labels))
 

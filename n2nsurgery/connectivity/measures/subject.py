@@ -8,10 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
+from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph, Nodes
 from n2nsurgery.connectivity.graph.skipless_twin import skipless_twin
 from n2nsurgery.connectivity.heat.bottleneck_shares import SETTLED, BottleneckShares, bottleneck_shares
-from n2nsurgery.connectivity.heat.components import GraphComponents, components
+from n2nsurgery.connectivity.heat.components import GraphComponents, components, with_zero_edges, zero_edges
 from n2nsurgery.connectivity.heat.heat import Heat
 from n2nsurgery.connectivity.heat.heat_solver import solve_heat
 from n2nsurgery.connectivity.heat.laplacian import Laplacian, laplacian
@@ -76,6 +76,17 @@ class Subject:
     def parts(self) -> GraphComponents:
         """The components of the heat graph."""
         return components(self.operator)
+
+    @cached_property
+    def zero_edges(self) -> tuple[tuple[Nodes, Nodes], ...]:
+        """Edges that connect and conduct no heat: all weights kept behind them have the value 0."""
+        found = (zero_edges(block) for block in self.graph.blocks)
+        return tuple(each for each in found if len(each[0]))
+
+    @cached_property
+    def kept_parts(self) -> GraphComponents:
+        """The components of the graph of all kept weights, those of value 0 among them."""
+        return with_zero_edges(self.parts, self.zero_edges)
 
     @cached_property
     def heat(self) -> Heat:

@@ -1,8 +1,9 @@
 """Metric `components`: into how many parts the network falls.
 
-Two channels are in one component where edges of positive conductance join them, whatever their direction; found by
-graph search. A channel without any edge is isolated. For t -> inf the heat signature is the mean of A over each
-component (N2NSkip paper, section 3.2), so this is all that saturated heat can tell.
+Two channels are in one component where kept weights join them, whatever their direction; found by graph search. A
+channel without any edge is isolated. A kept weight of value 0 connects, as in a head that starts at zero; it
+conducts no heat. Edges too weak to conduct do not connect. For t -> inf the heat signature is the mean of A
+over each component of the edges that conduct (N2NSkip paper, section 3.2).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class ComponentCount:
 
     def measure(self, subject: Subject, reference: Subject) -> Measurement:  # noqa: ARG002 - the protocol's
         """Numbers of nodes, edges and components, isolated nodes, size of the giant component."""
-        parts, giant = subject.parts, int(np.count_nonzero(subject.parts.giant))
+        parts, giant = subject.kept_parts, int(np.count_nonzero(subject.kept_parts.giant))
         counts = {
             "nodes": (subject.graph.nodes, "channels", "Channels of the input and of all weighted layers"),
             "edges": (subject.graph.edges, "edges", "Connected pairs of channels, identity edges included"),
@@ -33,7 +34,12 @@ class ComponentCount:
                 "edges",
                 "Edges too weak to conduct, 1e-14 of the largest degree",
             ),
-            "components": (parts.count, "parts", "Parts between which no heat can flow"),
+            "zero_edges": (
+                sum(len(targets) for targets, _ in subject.zero_edges),
+                "edges",
+                "Edges of which every kept weight has the value 0: they connect, and conduct no heat",
+            ),
+            "components": (parts.count, "parts", "Parts between which there is no connection"),
             "isolated": (parts.isolated, "channels", "Channels without any edge"),
             "giant": (giant, "channels", "Channels in the largest component"),
             "giant_share": (giant / subject.graph.nodes, "", "Share of the channels in the largest component"),

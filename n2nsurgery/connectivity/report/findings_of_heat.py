@@ -33,17 +33,19 @@ def components(evidence: Evidence) -> Finding:
     parts, reference = (f("components.components") for f in (evidence.value, evidence.reference))
     isolated, outside = evidence.value("components.isolated"), 1 - evidence.value("components.giant_share")
     shown = evidence.shown("components.components", "components.isolated", "components.giant_share")
+    zero = evidence.value("components.zero_edges")
+    silent = f" {zero:,.0f} connections have the value 0, so no heat flows through them." if zero else ""
     if parts <= reference:
         whole = "The network is in one piece: connections lead from every channel to every other."
         sentence = whole if parts == 1 else f"The network falls into {parts:,.0f} parts, as the reference does."
-        return Finding(severity="good", topic="Components", sentence=sentence, evidence=shown)
+        return Finding(severity="good", topic="Components", sentence=sentence + silent, evidence=shown)
     alone = f", {isolated:,.0f} of them single channels without any connection" if isolated else ""
     return Finding(
         severity="severe" if outside >= CUT_OFF else "warning",
         topic="Components",
         clause=f"it falls into {parts:,.0f} parts",
-        sentence=f"The network falls into {parts:,.0f} parts between which no heat flows{alone}; {percent(outside)} of"
-        " the channels are outside the largest.",
+        sentence=f"The network falls into {parts:,.0f} parts without a connection{alone}; {percent(outside)} of the"
+        f" channels are outside the largest.{silent}",
         evidence=shown,
         remedy="Keep at least one weight for every channel (--floor-channel 1).",
     )

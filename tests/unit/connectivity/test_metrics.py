@@ -2,8 +2,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
-from n2nsurgery.connectivity import METRICS, ChannelGraph, Subject
+from n2nsurgery.connectivity import METRICS, Block, ChannelGraph, NodeGroup, Subject
 from n2nsurgery.connectivity.measures.self_checks import require_bounded, require_sane
 from n2nsurgery.connectivity.paths.reach import chain
 from n2nsurgery.core.errors import InternalError, RunError, UsageError
@@ -81,6 +82,30 @@ def test_counts_of_a_residual_block(residual_block):
         "wasted": 4,
     }
     assert found.columns["effective"].values == {"a": 4 / 12, "b": 1 / 6}
+
+
+@pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
+def test_kept_weights_of_value_0_connect_and_conduct_no_heat(form):
+    first = np.array([[1.0, 0, 0], [0, 1, 1]])
+    head = np.array([[0.0, 0], [0, 0], [0, 2]])
+    blocks = (
+        Block(
+            name="a", sources=np.arange(3), targets=np.arange(3, 5), weights=form(first), kept=form(first > 0), size=6
+        ),
+        Block(
+            name="head",
+            sources=np.arange(3, 5),
+            targets=np.arange(5, 8),
+            weights=form(head),
+            kept=form(np.array([[1, 0], [0, 0], [1, 1]])),
+            size=6,
+        ),
+    )
+    groups = (NodeGroup(name="all", start=0, stop=8),)
+    subject = Subject(graph=ChannelGraph(groups=groups, sources=np.arange(3), sinks=np.arange(5, 8), blocks=blocks))
+    found = quantities("components", subject)
+    assert (found["zero_edges"], found["components"], found["isolated"], found["giant"]) == (2, 2, 1, 7)
+    assert (subject.parts.count, subject.parts.isolated) == (4, 2)  # of the heat graph
 
 
 def test_scatter_of_full_layers_is_1():

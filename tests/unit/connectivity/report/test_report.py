@@ -333,3 +333,14 @@ def test_percentages_have_the_digits_they_need(share, text):
 
 def test_factors_have_the_digits_they_need():
     assert [times(each) for each in (1.26, 3.81, 52.3, 20_036)] == ["1.3", "3.8", "52", "20,036"]
+
+
+def test_a_head_that_starts_at_zero_is_part_of_the_network():
+    silent = replace(DENSE.graph.blocks[-1], weights=np.zeros_like(DENSE.graph.blocks[-1].weights))
+    graph = replace(DENSE.graph, blocks=(*DENSE.graph.blocks[:-1], silent))
+    found = finding(report(Subject(graph=graph), DENSE), "Components")
+    assert found.severity == "good"
+    assert found.sentence == (
+        "The network is in one piece: connections lead from every channel to every other. 100 connections have the"
+        " value 0, so no heat flows through them."
+    )
