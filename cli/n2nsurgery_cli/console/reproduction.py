@@ -34,23 +34,27 @@ def draw_reproduction(console: Console, document: Document) -> None:
 
 
 def draw_sweep(console: Console, document: Document) -> None:
-    """A row for every setting, the best one named."""
+    """A row for every setting, with its accuracy once any was trained, and the best one named."""
+    trained = any(config["accuracies"] for config in document["settings"])
     console.print(Text(f"{document['weights']:,} weights shared between {', '.join(document['layers'])}"))
     rows = [
         (
             ", ".join(map(str, config["fan_outs"])),
             ", ".join(map(str, config["fan_ins"])),
             ", ".join(f"{100 * density:.4g}" for density in config["densities"]),
-            f"{mean(config['accuracies']):.2f}" if config["accuracies"] else "",
-            len(config["accuracies"]),
+            *(_accuracy(config["accuracies"]) if trained else ()),
         )
         for config in document["settings"]
     ]
-    columns = ("fan-outs", "fan-ins", "densities, %", "test accuracy, %", "runs")
+    columns = ("fan-outs", "fan-ins", "densities, %", *(("test accuracy, %", "runs") if trained else ()))
     draw_table(console, counted(len(rows), "setting"), columns, rows)
     for line in document["failures"]:
         draw_line(console, f"failed: {line}", SEVERITIES["warning"])
     if document["best"] is not None:
-        draw_line(console, f"best: {', '.join(map(str, document['best']))}")
+        draw_line(console, f"best: fan-outs {', '.join(map(str, document['best']))}")
     if document["folder"] is not None:
         draw_line(console, f"runs: {document['folder']}")
+
+
+def _accuracy(runs: list[float]) -> tuple[str, int]:
+    return f"{mean(runs):.2f}" if runs else "", len(runs)

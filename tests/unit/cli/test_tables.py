@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from n2nsurgery_cli.console import tables
+from n2nsurgery_cli.console.reproduction import draw_sweep
 from n2nsurgery_cli.console.tables import draw_facts, draw_grid, draw_line, draw_table, draw_warning, stdout_console
 
 NAME = "encoder.layers.encoder_layer_11.self_attention.out_proj.weight"
@@ -95,3 +96,22 @@ def test_a_warning_is_yellow_and_without_colour_where_none_is_wanted(monkeypatch
 
 def test_every_severity_has_a_colour_of_its_own():
     assert len(set(tables.SEVERITIES.values())) == len(tables.SEVERITIES) == 4
+
+
+def test_accuracies_of_a_sweep_are_shown_once_there_are_any(capsys):
+    setting = {"fan_outs": [16, 63], "fan_ins": [1, 1008], "densities": [0.015625, 0.984375], "accuracies": []}
+    listed = {
+        "weights": 65536,
+        "layers": ["0", "2"],
+        "settings": [setting],
+        "failures": [],
+        "best": None,
+        "folder": None,
+    }
+    draw_sweep(stdout_console(), listed)
+    assert "accuracy" not in capsys.readouterr().out
+    trained = {"settings": [{**setting, "accuracies": [35.0, 36.0]}, setting], "best": [16, 63]}
+    draw_sweep(stdout_console(), {**listed, **trained})
+    shown = capsys.readouterr().out
+    assert " 16, 63     1, 1008   1.562, 98.44   35.50              2\n" in shown
+    assert "best: fan-outs 16, 63\n" in shown
