@@ -62,11 +62,8 @@ class WrittenFile:
 
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values."""
-        document = asdict(self)
-        again = {"already_there": True} if document.pop("already_there") else {}
         return {
-            **document,
-            **again,
+            **asdict(self),
             "path": str(self.path),
             "external_data": str(self.external_data) if self.external_data else None,
             "ideal_size": self.ideal_size,

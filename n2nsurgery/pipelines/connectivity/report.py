@@ -29,8 +29,8 @@ class ReportOutcome:
 
     def to_json(self) -> dict[str, Any]:
         """The document that `report --json` prints."""
-        again = {"already_there": True} if self.already_there else {}
-        return {**self.report.to_json(), "written": str(self.written) if self.written else None, **again}
+        written = str(self.written) if self.written else None
+        return {**self.report.to_json(), "written": written, "already_there": self.already_there}
 
 
 def run(  # noqa: PLR0913 - every argument is an option of the command

@@ -71,8 +71,7 @@ class ApplyOutcome:
         done = (result.masks, result.record) if result is not None else (None, None)
         artifact = str(self.artifact) if self.artifact else None
         choice = {} if self.choice is None else {"choice": self.choice.sentence}
-        again = {"already_there": True} if self.found is not None else {}
-        return {"artifact": artifact, **again, **summary(self.plan, *done), **choice}
+        return {"artifact": artifact, "already_there": self.found is not None, **summary(self.plan, *done), **choice}
 
 
 @keywords_of(SurgeryConfig, SurgeryOptions)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
@@ -63,6 +64,11 @@ def train_config(*, optimizer=None, schedule=None, **fields):
     )
 
 
+def stored_tensors(checkpoint):
+    files = read_sealed(checkpoint, "checkpoint")
+    return {(group, name): value for group, named in files.tensors.items() for name, value in named.items()}
+
+
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch):
     """Thousands of small files are written; what a flush protects from, a loss of power, no test can show."""
@@ -87,6 +93,22 @@ def convnet():
 @pytest.fixture
 def masks_of():
     return random_masks
+
+
+@pytest.fixture
+def tensors_of():
+    return stored_tensors
+
+
+@pytest.fixture
+def same():
+    """Whether the last checkpoints of two outcomes hold the same bits."""
+
+    def compared(one, other):
+        a, b = stored_tensors(one.last), stored_tensors(other.last)
+        return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+    return compared
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from torch import nn
 
 from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.core.processes.distributed_context import SingleProcess
-from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.masks.kept_values import parameter_names
 from n2nsurgery.pipelines.sparse_twins import sparse_twin
 from n2nsurgery.training.config.optimizer import OptimizerConfig
@@ -63,19 +62,9 @@ def train(convnet, blobs, masks_of, config):
     return train
 
 
-def tensors_of(checkpoint):
-    files = read_sealed(checkpoint, "checkpoint")
-    return {(group, name): value for group, named in files.tensors.items() for name, value in named.items()}
-
-
 def without_timing(folder):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key != "timing"} for line in lines]
-
-
-def same(one, other):
-    a, b = tensors_of(one.last), tensors_of(other.last)
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
@@ -99,7 +88,7 @@ def test_losses_of_two_hundred_steps_are_those_of_dense_training(train, blobs, t
     assert all(math.isclose(a, b, abs_tol=1e-4) for a, b in zip(found["dense"], found["sparse"], strict=True))
 
 
-def test_a_checkpoint_holds_what_one_of_a_dense_run_holds(train, masks_of, tmp_path):
+def test_a_checkpoint_holds_what_one_of_a_dense_run_holds(train, masks_of, tmp_path, tensors_of):
     (sparse, model), (dense, _) = train(tmp_path / "sparse"), train(tmp_path / "dense", engine="dense")
     ours, theirs = tensors_of(sparse.last), tensors_of(dense.last)
     assert ours.keys() == theirs.keys()
@@ -116,14 +105,14 @@ def test_a_checkpoint_holds_what_one_of_a_dense_run_holds(train, masks_of, tmp_p
     assert all(torch.equal(value, ours["model", name]) for name, value in model.state_dict().items())
 
 
-def test_two_sparse_runs_are_bit_identical(train, tmp_path):
+def test_two_sparse_runs_are_bit_identical(train, tmp_path, same):
     (one, _), (other, _) = train(tmp_path / "one"), train(tmp_path / "other")
     assert same(one, other)
     assert without_timing(tmp_path / "one") == without_timing(tmp_path / "other")
 
 
 @pytest.mark.parametrize("step", [1, 3, 5])
-def test_a_run_killed_after_any_step_resumes_bit_identically(train, tmp_path, step):
+def test_a_run_killed_after_any_step_resumes_bit_identically(train, tmp_path, step, same):
     def die(progress):
         if progress.step == step:
             raise Killed
@@ -158,7 +147,7 @@ run_training(
 """
 
 
-def test_a_process_that_was_really_killed_resumes_bit_identically(convnet, blobs, masks_of, config, tmp_path):
+def test_a_process_that_was_really_killed_resumes_bit_identically(convnet, blobs, masks_of, config, tmp_path, same):
     def whole(folder, *, resume):
         model = convnet()
         data = TrainData(train=blobs(5, size=4, shape=(2, 4, 4)))
@@ -177,7 +166,7 @@ def test_a_process_that_was_really_killed_resumes_bit_identically(convnet, blobs
         torch.set_num_threads(threads)
 
 
-def test_the_result_is_the_same_to_the_bit_for_any_number_of_threads(train, tmp_path):
+def test_the_result_is_the_same_to_the_bit_for_any_number_of_threads(train, tmp_path, same):
     before = torch.get_num_threads()
     outcomes = []
     try:
@@ -208,7 +197,7 @@ def test_a_run_goes_on_with_the_other_engine_and_says_so(train, tmp_path, caplog
         assert math.isclose(one.loss, other.loss, abs_tol=1e-4)  # three steps, rounded otherwise
 
 
-def test_auto_goes_on_with_what_the_run_was_begun_with(train, blobs, tmp_path):
+def test_auto_goes_on_with_what_the_run_was_begun_with(train, blobs, tmp_path, same):
     shutil.copytree(train(tmp_path / "dense", engine="dense")[0].last.parents[1], tmp_path / "on")
     outcome, _ = train(tmp_path / "on", engine="auto", epochs=3, resume=True)
     assert outcome.engine.sentence().startswith("dense: the run was begun dense")
@@ -220,7 +209,7 @@ def test_auto_goes_on_with_what_the_run_was_begun_with(train, blobs, tmp_path):
     assert same(outcome, whole)
 
 
-def test_the_module_has_its_weights_after_every_epoch_and_its_modes_at_the_end(train, convnet, tmp_path):
+def test_the_module_has_its_weights_after_every_epoch_and_its_modes_at_the_end(train, convnet, tmp_path, tensors_of):
     model, seen = convnet(), []
     model.train()
     model[1].eval()
@@ -236,7 +225,7 @@ def test_the_module_has_its_weights_after_every_epoch_and_its_modes_at_the_end(t
     assert [child.training for child in model] == [index != 1 for index in range(len(model))]
 
 
-def test_what_is_frozen_stays_and_is_found_by_its_name(train, convnet, tmp_path):
+def test_what_is_frozen_stays_and_is_found_by_its_name(train, convnet, tmp_path, tensors_of):
     model = convnet()
     before = model[4].weight.detach().clone()
     outcome, _ = train(tmp_path / "run", model=model, freeze=("4.weight",))

@@ -10,7 +10,6 @@ import torch
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.processes.distributed_context import SingleProcess
-from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.masks.attachment import apply_masks, enforcer_of
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.pipelines.sparse_twins import sparse_twin
@@ -69,11 +68,6 @@ def train(convnet, blobs, config):
     return train
 
 
-def tensors_of(checkpoint):
-    files = read_sealed(checkpoint, "checkpoint")
-    return {(group, name): value for group, named in files.tensors.items() for name, value in named.items()}
-
-
 def engines_in(folder):
     return [json.loads(line)["engine"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
@@ -99,7 +93,7 @@ def test_a_run_goes_over_to_the_sparse_engine_where_few_weights_are_left_and_say
 
 
 @pytest.mark.parametrize("step", [7, 13])
-def test_a_run_killed_after_any_step_resumes_bit_identically_over_the_change(train, tmp_path, step):
+def test_a_run_killed_after_any_step_resumes_bit_identically_over_the_change(train, tmp_path, step, same):
     def die(progress):
         if progress.step == step:
             raise Killed
@@ -107,15 +101,13 @@ def test_a_run_killed_after_any_step_resumes_bit_identically_over_the_change(tra
     with pytest.raises(Killed):
         train(tmp_path / "killed", callbacks=Callbacks(on_step=die))
     (resumed, one), (whole, other) = train(tmp_path / "killed", resume=True), train(tmp_path / "whole")
-    a, b = tensors_of(resumed.last), tensors_of(whole.last)
-    assert a.keys() == b.keys()
-    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert same(resumed, whole)
     assert all(torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items())
     assert engines_in(tmp_path / "killed") == engines_in(tmp_path / "whole")
 
 
 def test_an_epoch_that_is_evaluated_again_after_a_kill_changes_its_engine_as_if_there_had_been_none(
-    train, tmp_path, monkeypatch
+    train, tmp_path, monkeypatch, same
 ):
     def die(_trainer):
         raise Killed
@@ -126,8 +118,7 @@ def test_an_epoch_that_is_evaluated_again_after_a_kill_changes_its_engine_as_if_
         with pytest.raises(Killed):
             train(tmp_path / "killed", evaluate_every=CHANGE)
     resumed, _ = train(tmp_path / "killed", evaluate_every=CHANGE, resume=True)
-    a, b = tensors_of(resumed.last), tensors_of(whole.last)
-    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert same(resumed, whole)
     assert engines_in(tmp_path / "killed") == engines_in(tmp_path / "whole")
 
 

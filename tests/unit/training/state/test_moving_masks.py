@@ -16,7 +16,6 @@ from torch import nn
 
 from n2nsurgery.core.errors import UnknownNameError, UsageError, VerificationError
 from n2nsurgery.core.processes.distributed_context import SingleProcess
-from n2nsurgery.core.sealed_folder import read_sealed
 from n2nsurgery.masks.attachment import apply_masks, enforcer_of
 from n2nsurgery.masks.kept_values import kept_layers
 from n2nsurgery.masks.maskset import MaskSet
@@ -100,16 +99,6 @@ def total(masks):
     return sum(int(mask.sum()) for mask in masks.values())
 
 
-def tensors_of(checkpoint):
-    files = read_sealed(checkpoint, "checkpoint")
-    return {(group, name): value for group, named in files.tensors.items() for name, value in named.items()}
-
-
-def same(one, other):
-    a, b = tensors_of(one.last), tensors_of(other.last)
-    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
-
-
 @pytest.mark.parametrize(("rule", "engine"), CASES)
 def test_the_budget_is_exact_after_every_step_and_what_is_new_starts_at_zero(rule, engine, state_of, blobs):
     state, masks = state_of(rule, engine)
@@ -149,7 +138,7 @@ def test_the_sparse_engine_moves_as_the_dense_one_does(rule, state_of, mlp, blob
 
 @pytest.mark.parametrize(("rule", "engine"), CASES)
 @pytest.mark.parametrize("step", [1, 4, 9])
-def test_a_run_killed_after_any_step_resumes_bit_identically(rule, engine, step, train, tmp_path):
+def test_a_run_killed_after_any_step_resumes_bit_identically(rule, engine, step, train, tmp_path, same):
     def die(progress):
         if progress.step == step:
             raise Killed
@@ -189,7 +178,7 @@ run_training(
 
 
 def test_a_process_that_was_really_killed_goes_on_with_the_masks_that_it_had(
-    convnet, blobs, masks_of, config, tmp_path
+    convnet, blobs, masks_of, config, tmp_path, same
 ):
     def run(folder, *, resume):
         model = convnet()
@@ -225,7 +214,7 @@ def test_a_pruned_module_has_the_last_masks_and_lets_no_other_weight_move(convne
             assert not model.get_parameter(name).grad[~mask].any()
 
 
-def test_checkpoints_are_ranked_once_the_final_number_is_reached(train, tmp_path):
+def test_checkpoints_are_ranked_once_the_final_number_is_reached(train, tmp_path, tensors_of):
     outcome, _ = train(tmp_path, "gmp", epochs=4, keep_best=9, keep_last=9)
     assert [record.score is None for record in outcome.history] == [True, True, False, False]
     kept = sum(int(value.count_nonzero()) for (group, _), value in tensors_of(best_checkpoint(tmp_path)).items()
@@ -290,7 +279,7 @@ def test_a_rule_that_keeps_another_number_is_found(state_of, blobs, monkeypatch)
         optimizer_step(state, [pair], position=Position(step=1))
 
 
-def test_a_weight_that_is_used_twice_moves_as_one(blobs, masks_of, config, tmp_path):
+def test_a_weight_that_is_used_twice_moves_as_one(blobs, masks_of, config, tmp_path, tensors_of):
     class Tied(nn.Module):
         def __init__(self):
             super().__init__()
