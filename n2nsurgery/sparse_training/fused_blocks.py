@@ -1,4 +1,4 @@
-"""Residual blocks whose BatchNorm, sum and ReLU are one pass.
+"""Blocks whose BatchNorm, sum and ReLU are one pass, or a sparse layer and its ReLU.
 
 A block's forward is followed once by torch.fx, with its children as single steps. It is fused where it does nothing but
 call them, add and apply ReLUs, in both modes alike. Where the children, or hooks on them, have changed since, a call is
@@ -14,8 +14,7 @@ from typing import Any, ClassVar
 from torch import Tensor, fx, nn
 
 from n2nsurgery.graph.tracing.traced_module import forward_of
-from n2nsurgery.sparse_training.graph_fusion import fuse_graph, is_relu, is_sum, watched
-from n2nsurgery.sparse_training.modules.laid_out import LaidOutBatchNorm
+from n2nsurgery.sparse_training.graph_fusion import fits, fuse_graph, is_relu, is_sum, watched
 
 _MODULE = frozenset(nn.Module().__dict__)
 _PLAIN = (bool, int, float, str, tuple, type(None))
@@ -56,7 +55,7 @@ class FusedBlock(nn.Module):
 def fuse_block(block: nn.Module) -> None:
     """Let `block` compute norms, sums and ReLUs in one pass, where it can."""
     kind = type(block)
-    ours = any(type(child) is LaidOutBatchNorm for child in block.children())
+    ours = any(map(fits, block.children()))
     if not ours or kind.__module__.startswith("torch.nn.") or kind.__reduce_ex__ is not object.__reduce_ex__:
         return
     plan = _plan_of(block)

@@ -1,4 +1,4 @@
-"""A ReLU behind a BatchNorm, and the sum of a residual block, become part of it.
+"""A ReLU behind a BatchNorm or a sparse layer, and the sum of a residual block behind a BatchNorm, become part of it.
 
 They do where nothing else can see what lies between. That is known of a traced module, from its graphs; of a block that
 only calls its own modules, adds and applies ReLUs, from a graph of its forward; and inside of a call of an
@@ -17,7 +17,7 @@ from n2nsurgery.sparse_training.graph_fusion import fits, fuse_graph, watched
 
 
 class FusingSequential(nn.Sequential):
-    """An nn.Sequential that computes a BatchNorm and the ReLU behind it in one pass.
+    """An nn.Sequential that computes a BatchNorm or a sparse layer and the ReLU behind it in one pass.
 
     Who calls one of them alone, or looks at them by hooks, gets what each of them gives.
     """

@@ -1,6 +1,8 @@
 """A BatchNorm, the sum with another value and the ReLU behind them as one call of an fx graph.
 
-They are fused where nothing else in the graph can see what lies between, and no hook.
+So are a sparse layer and the ReLU behind it.
+
+All are fused where nothing else in the graph can see what lies between, and no hook.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from n2nsurgery.sparse_training.modules.laid_out import LaidOutBatchNorm
+from n2nsurgery.sparse_training.modules.layers import SparseConv, SparseLinear
 
 _RELUS = {"call_function": (torch.relu, torch.relu_, F.relu), "call_method": ("relu", "relu_")}
 _SUMS = {"call_function": (operator.add, operator.iadd, torch.add), "call_method": ("add", "add_")}
@@ -24,21 +27,23 @@ def fuse_graph(graph: fx.Graph, root: nn.Module) -> list[nn.Module]:
     for node in list(graph.nodes):
         if node.op != "call_module" or len(node.args) != 1 or node.kwargs:
             continue
-        norm = root.get_submodule(str(node.target))
-        if fits(norm) and (relu := _fuse(graph, node, root)) is not None:
-            fused += [norm, *relu]
+        child = root.get_submodule(str(node.target))
+        if fits(child) and (relu := _fuse(graph, node, root)) is not None:
+            fused += [child, *relu]
     return fused
 
 
 def _fuse(graph: fx.Graph, norm: fx.Node, root: nn.Module) -> list[nn.Module] | None:
-    """The modules that became part of this call, or None where none could."""
-    summed, other = _sum_behind(norm)
+    """The modules that became part of this call, of a BatchNorm or a sparse layer, or None where none could."""
+    adds = isinstance(root.get_submodule(str(norm.target)), LaidOutBatchNorm)
+    summed, other = _sum_behind(norm) if adds else (None, None)
     relu = _relu_behind(summed or norm, root)
     gone = [node for node in (relu, summed) if node is not None]
     if not gone:
         return None
     with graph.inserting_before(norm if summed is None else summed):
-        call = graph.call_module(str(norm.target), norm.args, {"relu": relu is not None, "add": other})
+        given: dict[str, fx.node.Argument] = {"relu": relu is not None, **({"add": other} if adds else {})}
+        call = graph.call_module(str(norm.target), norm.args, given)
     call.meta = dict(norm.meta)
     gone[0].replace_all_uses_with(call)
     for node in (*gone, norm):
@@ -86,8 +91,8 @@ def is_sum(node: fx.Node) -> bool:
 
 
 def fits(module: nn.Module | None) -> bool:
-    """Whether this is a BatchNorm in the layout that nobody watches."""
-    return isinstance(module, LaidOutBatchNorm) and not watched(module)
+    """Whether this is a BatchNorm in the layout, or a sparse layer, that nobody watches."""
+    return isinstance(module, (LaidOutBatchNorm, SparseConv, SparseLinear)) and not watched(module)
 
 
 def watched(module: nn.Module) -> bool:

@@ -37,7 +37,8 @@ def add_full_gradient(total: Tensor, x: Tensor, dy: Tensor, pattern: SparsePatte
             if count not in whole:
                 whole[count] = SparsePattern(torch.arange(count * width), (count, *pattern.shape[1:]))
             part = torch.zeros(count * width)
-            where = (native.pointer(source), native.pointer(dy.narrow(1, row, count)), native.pointer(part))
-            sizes = shape_of(source.shape, whole[count], geometry)
-            native.call("conv_weight_gradient", whole[count].handle, ctypes.byref(sizes), *where, native.threads())
+            where = {"x": source, "dy": dy.narrow(1, row, count), "dvalues": part}
+            passes = native.ConvBackward(**{name: native.address(tensor) for name, tensor in where.items()})
+            sizes = ctypes.byref(shape_of(source.shape, whole[count], geometry))
+            native.call("conv_backward", whole[count].handle, sizes, ctypes.byref(passes), native.threads())
             total.narrow(0, row * width, count * width).add_(part)

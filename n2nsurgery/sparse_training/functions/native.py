@@ -25,8 +25,7 @@ _AXES = ctypes.c_int64 * 3
 _CALLS = (
     "n2nsurgery_pattern_make",
     "n2nsurgery_conv_forward",
-    "n2nsurgery_conv_input_gradient",
-    "n2nsurgery_conv_weight_gradient",
+    "n2nsurgery_conv_backward",
     "n2nsurgery_norm_forward",
     "n2nsurgery_norm_backward",
     "n2nsurgery_max_pool",
@@ -51,6 +50,23 @@ class ConvShape(ctypes.Structure):
         ("pad", _AXES),
         ("dilation", _AXES),
         ("output", _AXES),
+    ]
+
+
+class ConvForward(ctypes.Structure):
+    """Pointers of a convolution's forward pass, and whether a ReLU follows."""
+
+    _fields_: ClassVar = [
+        *((name, ctypes.c_void_p) for name in ("values", "bias", "x", "y")),
+        ("relu", ctypes.c_int64),
+    ]
+
+
+class ConvBackward(ctypes.Structure):
+    """Pointers of a convolution's backward pass; gradients that are not wanted are null."""
+
+    _fields_: ClassVar = [
+        (name, ctypes.c_void_p) for name in ("values", "x", "y", "dy", "passed", "dx", "dvalues", "dbias")
     ]
 
 

@@ -80,8 +80,7 @@ class _Norm(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    @torch.amp.custom_bwd(device_type=_CPU)  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]  # noqa: ANN401
+    def backward(ctx: Any, dy: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
         x, y, weight, mean, inverse, scale, shift = ctx.saved_tensors
         dy = layout.lay_out(dy)
         dx, passed = layout.empty(x.shape), dy if y is None else layout.empty(x.shape)

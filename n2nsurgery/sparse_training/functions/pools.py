@@ -111,8 +111,7 @@ class _MaxPool(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    @torch.amp.custom_bwd(device_type=_CPU)  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # noqa: ANN401
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
         (taken,) = ctx.saved_tensors
         dy, dx = layout.lay_out(dy), layout.empty(ctx.size)
         where = (native.pointer(dy), native.pointer(taken), native.pointer(dx))
@@ -133,8 +132,7 @@ class _AveragePool(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    @torch.amp.custom_bwd(device_type=_CPU)  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]  # noqa: ANN401
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
         dx = layout.empty(ctx.size)
         _call_average("average_pool_gradient", ctx.spans, ctx.size, layout.lay_out(dy), dx)
         return dx, None

@@ -74,21 +74,21 @@ class SparseConv(SparseLayer):
         super().__init__(pattern, values, bias)
         self.geometry = geometry
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`x`: (N, C, *spatial) or (C, *spatial); the result lies in the layout."""
+    def forward(self, x: Tensor, *, relu: bool = False) -> Tensor:
+        """`x`: (N, C, *spatial) or (C, *spatial); the result lies in the layout, with `relu` behind a ReLU."""
         if x.ndim == len(self.pattern.shape) - 1:
-            return self.forward(x[None])[0]
-        return conv(x, self.values, self.bias, self.pattern, self.geometry, self.full_gradient)
+            return self.forward(x[None], relu=relu)[0]
+        return conv(x, self.values, self.bias, self.pattern, self.geometry, self.full_gradient, relu=relu)
 
 
 class SparseLinear(SparseLayer):
     """A sparse nn.Linear."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """`x`: (N, *tokens, in) or (in,); the result has the batch innermost in memory."""
+    def forward(self, x: Tensor, *, relu: bool = False) -> Tensor:
+        """`x`: (N, *tokens, in) or (in,); the result has the batch innermost in memory, with `relu` behind a ReLU."""
         if x.ndim == 1:
-            return self.forward(x[None])[0]
-        return linear(x, self.values, self.bias, self.pattern, self.full_gradient)
+            return self.forward(x[None], relu=relu)[0]
+        return linear(x, self.values, self.bias, self.pattern, self.full_gradient, relu=relu)
 
 
 def conv_refusal(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> str | None:

@@ -14,6 +14,8 @@
 
 namespace {
 
+using n2n::training::ConvBackward;
+using n2n::training::ConvForward;
 using n2n::training::ConvShape;
 using n2n::training::NormBackward;
 using n2n::training::NormForward;
@@ -45,28 +47,14 @@ N2N_PUBLIC const char* n2nsurgery_pattern_make(int64_t groups, int64_t inputs, i
 
 N2N_PUBLIC void n2nsurgery_pattern_free(Pattern* pattern) { delete pattern; }
 
-N2N_PUBLIC const char* n2nsurgery_conv_forward(const Pattern* pattern, const ConvShape* shape, const float* values,
-                                               const float* bias, const float* x, float* y, int threads) {
-  return guarded([&] {
-    const auto plans = pattern->plans(*shape);
-    n2n::training::conv_forward(*plans, values, bias, x, y, threads);
-  });
+N2N_PUBLIC const char* n2nsurgery_conv_forward(const Pattern* pattern, const ConvShape* shape, const ConvForward* conv,
+                                               int threads) {
+  return guarded([&] { n2n::training::conv_forward(*pattern->plans(*shape), *conv, threads); });
 }
 
-N2N_PUBLIC const char* n2nsurgery_conv_input_gradient(const Pattern* pattern, const ConvShape* shape,
-                                                      const float* values, const float* dy, float* dx, int threads) {
-  return guarded([&] {
-    const auto plans = pattern->plans(*shape);
-    n2n::training::conv_input_gradient(*plans, values, dy, dx, threads);
-  });
-}
-
-N2N_PUBLIC const char* n2nsurgery_conv_weight_gradient(const Pattern* pattern, const ConvShape* shape, const float* x,
-                                                       const float* dy, float* gradient, int threads) {
-  return guarded([&] {
-    const auto plans = pattern->plans(*shape);
-    n2n::training::conv_weight_gradient(*plans, x, dy, gradient, threads);
-  });
+N2N_PUBLIC const char* n2nsurgery_conv_backward(const Pattern* pattern, const ConvShape* shape,
+                                                const ConvBackward* conv, int threads) {
+  return guarded([&] { n2n::training::conv_backward(*pattern->plans(*shape), *conv, threads); });
 }
 
 N2N_PUBLIC const char* n2nsurgery_norm_forward(const NormShape* shape, const NormForward* norm, int threads) {

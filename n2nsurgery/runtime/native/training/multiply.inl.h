@@ -43,6 +43,10 @@ N2N_INLINE void end_sums(const MultiplyJob& job, int64_t channel, Simd::Reg (&su
     for (int v = 0; v < V; ++v) Simd::store(partial + v * Simd::kLanes, sum[v]);
     return;
   }
+  if (job.relu) {
+    N2N_UNROLL
+    for (int v = 0; v < V; ++v) sum[v] = Simd::at_least(Simd::zero(), sum[v]);
+  }
   float* target = job.target + channel * job.channel_stride;
   if (job.places->whole) {
     N2N_UNROLL

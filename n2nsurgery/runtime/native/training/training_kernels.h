@@ -57,6 +57,7 @@ struct MultiplyJob {
   const Places* places;
   bool first_tile;
   bool last_tile;
+  bool relu;  // behind the sums
 };
 
 // The block's share of the gradient of each kept weight, added to sums[entry].
@@ -112,6 +113,15 @@ struct NormGradientJob {
   bool relu;
 };
 
+// The gradient of one channel's bias, dy summed; where y is not null, the result of a ReLU, dy passes where y is above
+// zero or NaN, and what passes is written to `passed`.
+struct BiasGradientJob {
+  const float* y;
+  const float* dy;
+  float* passed;
+  int64_t count;
+};
+
 struct Moments {
   double mean;
   double variance;  // divided by count
@@ -135,6 +145,7 @@ struct TrainingKernels {
   void (*normalize)(const NormJob&);
   GradientSums (*gradient_sums)(const NormGradientJob&);  // writes `passed`, which norm_gradient reads
   void (*norm_gradient)(const NormGradientJob&);
+  double (*bias_gradient)(const BiasGradientJob&);
   // best = max(best, x), tap where that is new; NaN wins and stays
   void (*take_larger)(const float* x, int32_t tap, float* best, int32_t* taken, int64_t count);
   void (*add_where)(const float* dy, const uint8_t* taken, uint8_t tap, float* dx, int64_t count);

@@ -1,0 +1,49 @@
+// What training's fuzz driver draws and checks beside plain loops.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+
+#include "training/conv_shape.h"
+
+namespace n2n::training {
+
+constexpr int64_t kMostFloats = 1 << 19;
+
+// Exactly as long as asked for, so that the sanitizer sees the first float beyond.
+struct Floats {
+  explicit Floats(int64_t count) : size(count), data(new float[static_cast<size_t>(count)]) {}
+  int64_t size;
+  std::unique_ptr<float[]> data;
+  float* get() const { return data.get(); }
+};
+
+inline bool small(const ConvShape& shape) {
+  for (size_t axis = 0; axis < 3; ++axis) {
+    if (shape.input[axis] < 1 || shape.output[axis] < 1 || shape.kernel[axis] < 1) return false;
+    if (shape.input[axis] > 200 || shape.output[axis] > 200 || shape.kernel[axis] > 200) return false;
+  }
+  if (shape.batch < 0 || shape.batch > 100 || shape.inputs < 1 || shape.outputs < 1 || shape.groups < 1) return false;
+  if (shape.inputs > 1000 || shape.outputs > 1000) return false;
+  const int64_t most = std::max(volume(shape.input) * shape.inputs, volume(shape.output) * shape.outputs);
+  return most * std::max<int64_t>(1, shape.batch) <= kMostFloats && shape.taps() <= 4096;
+}
+
+// What a ReLU's result y lets pass of dy, and its sum over each channel.
+inline void require_relu(const Floats& y, const Floats& dy, const Floats& passed, const Floats& db) {
+  const int64_t count = y.size / db.size;
+  for (int64_t c = 0; c < db.size; ++c) {
+    double sum = 0.0;
+    for (int64_t i = c * count; i < (c + 1) * count; ++i) {
+      const float passing = y.get()[i] > 0.0F ? dy.get()[i] : 0.0F;
+      if (!(y.get()[i] >= 0.0F) || passed.get()[i] != passing) std::abort();
+      sum += static_cast<double>(passing);
+    }
+    if (!(std::abs(db.get()[c] - sum) <= 1e-3 * std::max<double>(1.0, static_cast<double>(count)))) std::abort();
+  }
+}
+
+}  // namespace n2n::training
