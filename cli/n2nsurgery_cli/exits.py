@@ -12,6 +12,7 @@ import errno
 import json
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -48,7 +49,7 @@ def exit_code_of(run: Callable[[], object]) -> int:
     except OSError as error:
         return _fail(_describe(error), FAILED)
     except Exception as error:  # noqa: BLE001 - the last stop before the interpreter's own traceback
-        return _fail(f"{type(error).__name__}: {error}\n{_BUG}", FAILED)
+        return _fail(_unexpected(error), FAILED)
     if code == INTERRUPTED:  # here, or in a command, whose Ctrl-C the parser turns into this code
         return _fail("interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0
@@ -73,6 +74,13 @@ def _told(error: N2NSurgeryError) -> str:
 def _option(error: N2NSurgeryError) -> str | None:
     """The option that the message is about, as it is called on the command line."""
     return flag_of(error.field) if isinstance(error, UsageError) and error.field is not None else None
+
+
+def _unexpected(error: Exception) -> str:
+    """What no part of the program expects: too little memory, of which each library has its own error, or a bug."""
+    if isinstance(error, MemoryError) or re.search(r"\bout of memory\b|t allocate memory\b|bad allocation", str(error)):
+        return f"there is not enough memory: {str(error).strip() or 'MemoryError'}; smaller batches or inputs need less"
+    return f"{type(error).__name__}: {error}\n{_BUG}"
 
 
 def _describe(error: OSError) -> str:

@@ -97,6 +97,24 @@ def test_a_full_disk_is_a_failed_run_and_no_bug(program, pipeline):
     )
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 233. TiB for an array"),
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 256000000000000 bytes."),
+        RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+    ],
+)
+def test_too_little_memory_is_a_failed_run_and_no_bug(program, pipeline, error):
+    pipeline("apply", raising(error))
+    finished = program(*APPLY)
+    assert finished.code == 1
+    assert finished.stderr.startswith("error: there is not enough memory: ")
+    assert str(error) in finished.stderr
+    assert "bug" not in finished.stderr
+
+
 def test_any_other_failure_of_the_system_names_the_file(program, pipeline):
     pipeline("apply", raising(PermissionError(errno.EACCES, "Permission denied", "plan.json")))
     finished = program(*APPLY)
