@@ -125,7 +125,7 @@ def captured(name: str, folder: Path) -> onnx.ModelProto:
         torch.manual_seed(0)
         network = NETWORKS[name]
         with torch.no_grad():
-            model = capture(network.make().eval(), [torch.randn(2, *network.sample)], ["x"])
+            model = capture(network.make().eval(), [torch.randn(2, *network.sample)], ["x"]).model
         folder.mkdir(parents=True, exist_ok=True)
         ir.save(model, path)
     return onnx.load(path)

@@ -99,13 +99,14 @@ int main(int argc, char** argv) {
       const auto attempt = [&](Tiling t) {
         const Layout layout = make_layout(problem, t, kernels.lanes);
         t.channels = std::min<int64_t>(t.channels, i);
+        t.chunks = 1;
         if (!offsets_fit(layout, t, kernels.lanes)) return;
         for (const Tried& other : tried) if (std::memcmp(&other.tiling, &t, sizeof t) == 0) return;
         const Plan candidate = make_plan(weights, blocks, problem, kernels, 1, t);
         tried.push_back({best_time(candidate, kernels, tensors, 0.006), t});
       };
       for (const int channels : {4096, 256, 128, 64, 32, 16})
-        for (int r = 2; r <= most; r += r >= 8 ? 2 : 1) {
+        for (int r = 1; r <= most; r += r >= 8 ? 2 : 1) {
           Tiling t;
           std::memset((void*)&t, 0, sizeof t);
           t.channels = channels;

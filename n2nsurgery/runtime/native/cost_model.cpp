@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "aligned_buffer.h"
 #include "division.h"
 #include "error.h"
 #include "patch_shape.h"
@@ -13,15 +14,15 @@
 namespace n2n {
 namespace {
 
-// Costs, roughly in cycles, fitted to whole layers on Zen 5 with AVX-512: so that what they choose is fast, not so that
-// the times come out right.
+// Costs, roughly in cycles, fitted to whole layers on Zen 5 with AVX-512, and on Zen 4 those of partial sums and of what
+// lies together: so that what they choose is fast, not so that the times come out right.
 double packing_cycles(const Effort& effort) { return 9.5 * effort.packed_vectors + 1.1 * effort.packed_rows; }
 
 double computing_cycles(const Effort& effort) {
-  return 1.02 * effort.loads_l1 + 1.9 * effort.loads_l2 + 3.0 * effort.loads_far + 0.44 * effort.splits +
-         1.84 * effort.positions + 2.4 * effort.block_loads + 0.44 * effort.block_loads_far +
-         2.7 * effort.block_positions + 9.2 * effort.channels + 2.4 * effort.stores + 1.5 * effort.masked_stores +
-         4.6 * effort.partials + 12.0 * effort.partials_far;
+  return 1.02 * effort.loads_l1 + 1.9 * effort.loads_l2 + 2.2 * effort.loads_l2_together + 3.0 * effort.loads_far +
+         0.44 * effort.splits + 1.84 * effort.positions + 0.6 * effort.positions_together + 2.4 * effort.block_loads +
+         0.44 * effort.block_loads_far + 2.7 * effort.block_positions + 9.2 * effort.channels + 2.4 * effort.stores +
+         1.5 * effort.masked_stores + 3.0 * effort.partials + 12.0 * effort.partials_far;
 }
 
 double cycles_of(const Effort& effort) { return computing_cycles(effort) + packing_cycles(effort); }
@@ -73,11 +74,12 @@ WindowCount count_windows(const ConvProblem& problem, const Tiling& tiling, cons
   return count;
 }
 
-// The share of a patch's partial sums that half of the second-level cache does not hold.
-double lost_partials(const ConvProblem& problem, const PatchShape& shape, int lanes) {
+// The share of a patch's partial sums that half of the second-level cache does not hold beside the packed tile.
+double lost_partials(const ConvProblem& problem, const Tiling& tiling, const PatchShape& shape, int lanes) {
   const PatchGroup& whole = shape.groups[0];
   const auto bytes = static_cast<double>(problem.group_outputs * whole.segments * whole.vectors * lanes * 4);
-  return std::max(0.0, 1.0 - static_cast<double>(caches().l2) * 0.5 / bytes);
+  const auto packed = static_cast<double>(tiling.direct ? 0 : tiling.channels * shape.layout.packed_size * 4);
+  return 1.0 - std::clamp((static_cast<double>(caches().l2) * 0.5 - packed) / bytes, 0.0, 1.0);
 }
 
 Effort effort_of(const Workload& workload, const Tiling& tiling, const PatchShape& shape, const WindowCount& count,
@@ -91,18 +93,19 @@ Effort effort_of(const Workload& workload, const Tiling& tiling, const PatchShap
   const double loads = nnz * (1.0 - workload.block_share) * shape.vectors;
   const double block_loads = nnz * workload.block_share * 0.25 * shape.vectors;
   Effort effort;
+  const bool together = shape.layout.scaled && !tiling.direct && problem.stride[1] == 1 && problem.stride[2] == 1;
   effort.loads_l1 = loads * where.l1;
-  effort.loads_l2 = loads * where.l2;
+  (together ? effort.loads_l2_together : effort.loads_l2) = loads * where.l2;
   effort.loads_far = loads * where.far;
   effort.splits = loads * shape.split;
-  effort.positions = nnz * (1.0 - workload.block_share) * count.windows;
+  (together ? effort.positions_together : effort.positions) = nnz * (1.0 - workload.block_share) * count.windows;
   effort.block_loads = block_loads;
   effort.block_loads_far = block_loads * (1.0 - where.l1);
   effort.block_positions = nnz * workload.block_share * 0.25 * count.windows;
   effort.channels = outputs * count.windows * tiles;
   (shape.contiguous ? effort.stores : effort.masked_stores) = outputs * shape.vectors;
   effort.partials = outputs * shape.vectors * (tiles - 1.0);
-  effort.partials_far = effort.partials * lost_partials(problem, shape, lanes);
+  effort.partials_far = effort.partials * lost_partials(problem, tiling, shape, lanes);
   effort.packed_vectors = shape.packed_vectors * groups;
   effort.packed_rows = shape.packed_rows * groups;
   return effort;
@@ -173,7 +176,7 @@ class Search {
     for (const WindowCount& count : counts_) {
       tiling.registers = count.registers;
       const Effort effort = effort_of(workload_, tiling, shape, count, kernels_.lanes);
-      near = near && effort.loads_l2 + effort.loads_far + effort.block_loads_far == 0.0;
+      near = near && effort.loads_l2 + effort.loads_l2_together + effort.loads_far + effort.block_loads_far == 0.0;
       const int64_t tiles = divide_up(workload_.problem.group_inputs * workload_.problem.kernel[0], tiling.channels);
       const Division division = division_of(workload_, shape, count, effort, tiles);
       tiling.chunks = choose_chunks(division, workload_.threads, workload_.problem.group_outputs);
@@ -223,6 +226,25 @@ void consider_pixels(Search& search, const ConvProblem& problem, int lanes, int 
   if (pixels <= 512) search.consider({1, 1, pixels, 1, true, false}, 1, most);
 }
 
+// How many vectors of rows a window of a linear layer may have: a cache line of them, and more as far as their input
+// stays in the first-level cache. In blocks of four outputs one load serves all four: there as many as the second-level
+// cache holds.
+struct RowVectors {
+  int least, most;
+};
+
+RowVectors row_vectors(const Workload& workload, const Kernels& kernels) {
+  const ConvProblem& problem = workload.problem;
+  const int64_t vector_bytes = int64_t{4} * kernels.lanes;
+  if (workload.block_share > 0.0) {
+    const int64_t fit = caches().l2 * 3 / 4 / ((problem.group_inputs + problem.group_outputs) * vector_bytes);
+    return {1, static_cast<int>(std::min<int64_t>(std::max<int64_t>(4, fit), kernels.max_block_registers))};
+  }
+  const int64_t line = std::max<int64_t>(1, static_cast<int64_t>(kCacheLine) / vector_bytes);
+  const int64_t near = caches().l1 * 3 / 4 / (problem.group_inputs * vector_bytes);
+  return {static_cast<int>(line), static_cast<int>(std::clamp<int64_t>(near, line, kernels.max_registers))};
+}
+
 }  // namespace
 
 Effort estimate_effort(const Workload& workload, const Tiling& tiling, const Kernels& kernels) {
@@ -262,12 +284,8 @@ int64_t choose_row_vectors(const Workload& workload, const Kernels& kernels) {
   many.input = many.output = Axes{1, 1, kMany};
   const Workload on_many{many, workload.nnz, workload.block_share};
   Search search(on_many, kernels);
-  // A piece's input, turned, and its results before they are turned back are to stay in the second-level cache.
-  const int64_t vector_bytes = (many.group_inputs + many.group_outputs) * kernels.lanes * 4;
-  const int fit = static_cast<int>(std::min(int64_t{kMaxRegisters}, caches().l2 * 3 / 4 / vector_bytes));
-  const int able = workload.block_share > 0.0 ? kernels.max_block_registers : kernels.max_registers;
-  const int most = std::min(able, std::max(4, fit));
-  for (int registers = 1; registers <= most; ++registers) {
+  const RowVectors vectors = row_vectors(on_many, kernels);
+  for (int registers = vectors.least; registers <= vectors.most; ++registers) {
     search.consider({registers, 1, int64_t{registers} * kernels.lanes, 1, true, false}, registers, registers);
   }
   return search.best().registers;

@@ -30,9 +30,11 @@ int64_t choose_row_vectors(const Workload& workload, const Kernels& kernels);
 struct Effort {
   double loads_l1 = 0.0;         // vector loads and multiply-adds, input in the first-level cache
   double loads_l2 = 0.0;         // ... in the second-level cache
+  double loads_l2_together = 0.0;  // ... where only what is read was packed: a channel's vectors lie behind each other
   double loads_far = 0.0;        // ... behind it
   double splits = 0.0;           // vector loads that straddle cache lines
   double positions = 0.0;        // non-zeros, each window anew
+  double positions_together = 0.0;  // ... of such input
   double block_loads = 0.0;      // vector loads with four multiply-adds
   double block_loads_far = 0.0;  // ... whose input is not in the first-level cache
   double block_positions = 0.0;  // shared positions, each window anew

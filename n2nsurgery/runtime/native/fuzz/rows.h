@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <vector>
 
-#include "cost_model.h"
 #include "fuzz/draws.h"
 #include "gemm_executor.h"
 #include "plan.h"
@@ -41,8 +40,7 @@ inline void run_rows(Draws& draws, const SparseWeights& weights) {
 inline void run_many_rows(Draws& draws, const SparseWeights& weights) {
   const Kernels& kernels = select_kernels();
   const BlockMap blocks(weights, 1);
-  const int64_t most = choose_row_vectors({gemm_problem(weights.shape, 1), weights.nnz(), blocks.share()}, kernels);
-  const int64_t vectors = draws.between(1, most);
+  const int64_t vectors = draws.between(1, blocks.any() ? kernels.max_block_registers : kernels.max_registers);
   const Plan plan = make_gemm_plan(weights, blocks, kernels, vectors, draws.between(1, 5));
   const int64_t rows = draws.between(1, 100);
   const auto inputs = static_cast<size_t>(weights.shape.inputs);
