@@ -30,7 +30,11 @@ _COMPLETED = {
     "MODEL|ARTIFACT|FILE": completion.networks,
     "[auto|RUN]": completion.artifacts,
 }  # what TAB offers, by what stands for the value
-_OTHERWISE = {"overrides": "--set", "list_only": "--list"}  # fields whose option is not called as they are
+_OTHERWISE = {
+    "overrides": "--set",
+    "list_only": "--list",
+    "calibration": "--calibrate",
+}  # fields whose option is not called as they are
 
 
 def options_of(parameter: str, config: type, only: Sequence[str] | None = None) -> Callable[[Any], Any]:

@@ -52,7 +52,7 @@ def read(path: Path, *, key: str | None = None, prefix: str = "") -> tuple[str, 
         raise InvalidFileError(f"the weights '{path}' cannot be read: {error.strerror or error}") from error
     content = _safetensors(path) if path.suffix == SAFETENSORS else _torch(path)
     state = _state(content, key, path)
-    return f"sha256:{digest}", _without_prefix(state, prefix, path)
+    return f"sha256:{digest}", _without_prefix(state, strip_wrappers(prefix), path)
 
 
 def load(
@@ -130,7 +130,9 @@ def _state(content: Any, key: str | None, path: Path) -> dict[str, Tensor]:  # n
         return {strip_wrappers(str(name)): item for name, item in value.items()}
     where = f"'{path}'" if key is None else f"'{key}' of '{path}'"
     raise UsageError(
-        f"{where} is not a mapping of names to tensors; say where they are with weights_key: {_keys(value)}"
+        f"has to say where the tensors are: {where} is not a mapping of names to tensors; {_keys(value)}",
+        field="weights_key",
+        joint=" ",
     )
 
 
@@ -154,10 +156,11 @@ def _without_prefix(state: dict[str, Tensor], prefix: str, path: Path) -> dict[s
 def _remedy(fitting: int, first: str) -> str:
     if not fitting:
         return (
-            "Nothing fits: they are of another model, or lie below a key (weights_key) or under names with a prefix"
-            " (weights_prefix)"
+            "Nothing fits: they are of another model, or lie below a key (weights_key, --weights-key) or under"
+            " names with a prefix (weights_prefix, --weights-prefix)"
         )
-    return f"To keep the model's own values there, ignore them: weights_ignore = {first.rpartition('.')[0] or first}"
+    name = first.rpartition(".")[0] or first
+    return f"To keep the model's own values there, ignore them with weights_ignore (--weights-ignore): {name}"
 
 
 def _some(word: str, names: list[str]) -> str:

@@ -15,6 +15,7 @@ from n2nsurgery.core.errors import (
     UsageError,
     VerificationError,
 )
+from n2nsurgery_cli.config_options import flag_of
 from n2nsurgery_cli.exits import exit_code_of
 
 APPLY = ("apply", "resnet18", "--density", "0.1")
@@ -51,6 +52,11 @@ def test_an_error_is_a_document_where_json_is_asked_for(program, pipeline):
     message = "--skip-ratio is 2; it must be in (0, 1]"
     assert json.loads(finished.stdout) == {"error": {"message": message, "option": "--skip-ratio", "exit_code": 2}}
     assert finished.stderr == f"error: {message}\n"
+
+
+def test_a_message_names_options_as_they_are_on_the_command_line():
+    flags = [flag_of(field) for field in ("calibration", "weights_key", "overrides", "criterion_options.mode")]
+    assert flags == ["--calibrate", "--weights-key", "--set", "--criterion-option mode"]
 
 
 @pytest.mark.parametrize(
