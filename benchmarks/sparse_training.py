@@ -1,10 +1,12 @@
 """A whole optimizer step trained sparse against torch's dense step of the same network, in turns in one process.
 
 Two dense copies (torch's own order and channels last) and the sparse twin take the same batch one after the other;
-who begins goes round. Printed are CPU seconds and the ratio of the faster dense step to the sparse one: median
-[quartiles] over the rounds of the ratio within a round. The dense steps do not mask their gradients, which would cost
-more. Each network and each number of threads has a process of its own; with several threads it is the clock's seconds
-that count. `--memory` adds the resident memory that one step of each needs at its peak, in processes of their own.
+who begins goes round. Where a dense step is short, a turn is as many steps in a row as take a tenth of a second dense:
+in training, too, a step finds in the caches what the last one left. Printed are CPU seconds and the ratio of the faster
+dense step to the sparse one: median [quartiles] over the rounds of the ratio within a round. The dense steps do not
+mask their gradients, which would cost more. Each network and each number of threads has a process of its own; with
+several threads it is the clock's seconds that count. `--memory` adds the resident memory that one step of each needs at
+its peak, in processes of their own.
 
     uv run python benchmarks/sparse_training.py [--rows vgg19-uniform,...] [--densities 0.1,0.05,0.02] [--threads 1,2]
         [--rounds 7] [--measure] [--memory] [--all-sparse]
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import math
 import os
 import resource
 import statistics
@@ -62,6 +65,7 @@ ROWS = {
     "mlp": Row(model="mlp", allocation="uniform", batch=128, shape=(3072,), targets=(3, 5, 8)),
 }
 DENSITIES = (0.1, 0.05, 0.02)
+_TURN_SECONDS = 0.1
 
 
 def networks(row: Row, density: float, arguments: argparse.Namespace) -> tuple[dict[str, nn.Module], torch.Tensor]:
@@ -102,20 +106,23 @@ def step_of(name: str, module: nn.Module, x: torch.Tensor) -> Step:
     return step
 
 
-def seconds(step: Step, threads: int) -> float:
-    """Of the processor for one thread, of the clock for several."""
+def seconds(step: Step, threads: int, count: int = 1) -> float:
+    """A step of `count` in a row: seconds of the processor for one thread, of the clock for several."""
     clock = time.process_time if threads == 1 else time.perf_counter
     start = clock()
-    step()
-    return clock() - start
+    for _ in range(count):
+        step()
+    return (clock() - start) / count
 
 
 def in_turns(steps: dict[str, Step], rounds: int, threads: int) -> list[dict[str, float]]:
     """Seconds of each step, round by round, after two rounds that warm up."""
     found = []
+    seconds(steps["dense"], threads)
+    count = max(1, math.ceil(_TURN_SECONDS / seconds(steps["dense"], threads)))
     for number in range(rounds + 2):
         order = list(steps)[number % len(steps) :] + list(steps)[: number % len(steps)]
-        measured = {name: seconds(steps[name], threads) for name in order}
+        measured = {name: seconds(steps[name], threads, count) for name in order}
         found += [measured] if number > 1 else []
     return found
 
@@ -202,6 +209,8 @@ def main() -> None:
     parser.add_argument("--child-threads", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--child-memory", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if unknown := [name for name in arguments.rows.split(",") if name not in ROWS]:
+        parser.error(f"--rows: there is no row {', '.join(map(repr, unknown))}; there are {', '.join(ROWS)}")
     if arguments.child is None:
         report(arguments)
     else:

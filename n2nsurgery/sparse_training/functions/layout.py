@@ -35,6 +35,11 @@ def batch_last(shape: tuple[int, ...]) -> tuple[int, ...]:
     return (1, *strides)
 
 
+def _torch_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of torch's own order."""
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
 def empty(shape: Sequence[int]) -> Tensor:
     """An uninitialised float32 tensor of `shape`, batch first, in the layout."""
     sizes = tuple(shape)
@@ -60,7 +65,7 @@ def batch_first(tensor: Tensor) -> Tensor:
     """`tensor` in torch's own order: itself where it lies so already. No gradient flows through this."""
     if tensor.is_contiguous() or not is_laid_out(tensor):
         return tensor.contiguous()
-    target = torch.empty(tensor.shape, dtype=torch.float32)
+    target = memory.empty_strided(tuple(tensor.shape), _torch_strides(tuple(tensor.shape)), tensor.numel())
     _transpose(tensor, target, math.prod(tensor.shape[1:]), tensor.shape[0])
     return target
 

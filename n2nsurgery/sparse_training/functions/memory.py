@@ -1,7 +1,7 @@
 """Memory of activations that is used again in every step, on large pages where the system has them.
 
 An allocator that gives large tensors back to the system gets new pages for the next ones, which the system clears
-first: a fifth of a training step. Here a tensor's memory is kept when the tensor dies, for the next one of its size.
+first: a fifth of a training step. Here a tensor's memory is kept when the tensor dies, for the next ones.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ import os
 import threading
 import weakref
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-_LEAST_BYTES = 1 << 20  # smaller tensors are torch's: its allocator keeps their memory
+_LEAST_BYTES = 1 << 17  # smaller tensors are torch's: its allocator keeps their memory
 _LARGE_PAGE = 1 << 21
-_KEPT = 1.5  # times what was in use at once: sizes differ between the passes
+_PAGE = 1 << 12
+_LEAST_REGION = 1 << 24
 
 
-class _Block:
+class _Region:
     """Memory of its own; begins at a large page."""
 
     def __init__(self, size: int) -> None:
@@ -34,10 +35,20 @@ class _Block:
         self.address = -(-start // _LARGE_PAGE) * _LARGE_PAGE
 
 
-class _Pool:
-    """Blocks by size; those that no tensor uses are given out again, and are freed beyond a multiple of the most used.
+class _Block(NamedTuple):
+    """A part of a region, which lives as long as its blocks do."""
 
-    Tensors die in any thread, also while this thread holds the lock, where the garbage collector runs.
+    address: int
+    size: int
+    region: _Region
+
+
+class _Pool:
+    """Unused blocks by size. A block is given out again, a larger one is cut, neighbours are joined where none fits.
+
+    Before more memory is asked for, regions that are unused go back to the system as far as all would be more than
+    what was in use at once. Tensors die in any thread, also while this thread holds the lock, where the garbage
+    collector runs.
     """
 
     def __init__(self) -> None:
@@ -48,32 +59,73 @@ class _Pool:
         self._unused = 0
 
     def take(self, size: int) -> _Block:
+        size = -(-size // _PAGE) * _PAGE
         with self._lock:
             self._used += size
             self._most_used = max(self._most_used, self._used)
-            if blocks := self._free.get(size):
-                self._unused -= size
-                return blocks.pop()
-            self._shrink(int(_KEPT * self._most_used) - self._used)
-        return _Block(size)
+            block = self._fitting(size)
+            if block is None:
+                self._join()
+                block = self._fitting(size)
+            if block is None:
+                self._shrink(self._most_used - self._used)
+                region = _Region(max(size, _LEAST_REGION))
+                self._unused += region.size
+                block = _Block(region.address, region.size, region)
+            self._unused -= size
+            if block.size > size:
+                self._keep(_Block(block.address + size, block.size - size, block.region))
+        return _Block(block.address, size, block.region)
 
     def give_back(self, block: _Block) -> None:
         with self._lock:
             self._used -= block.size
             self._unused += block.size
-            self._free.setdefault(block.size, []).append(block)
+            self._keep(block)
 
     def release(self) -> None:
         with self._lock:
             self._most_used = self._used
+            self._join()
             self._shrink(0)
 
+    def _keep(self, block: _Block) -> None:
+        self._free.setdefault(block.size, []).append(block)
+
+    def _fitting(self, size: int) -> _Block | None:
+        """The smallest unused block that is large enough, taken out."""
+        least = size if size in self._free else min((known for known in self._free if known > size), default=0)
+        if not least:
+            return None
+        block = self._free[least].pop()
+        if not self._free[least]:
+            del self._free[least]
+        return block
+
+    def _join(self) -> None:
+        """Make one block of neighbours."""
+        blocks = sorted(block for blocks in self._free.values() for block in blocks)
+        self._free = {}
+        before: _Block | None = None
+        for block in blocks:
+            if before is not None and before.region is block.region and before.address + before.size == block.address:
+                before = _Block(before.address, before.size + block.size, before.region)
+                continue
+            if before is not None:
+                self._keep(before)
+            before = block
+        if before is not None:
+            self._keep(before)
+
     def _shrink(self, most: int) -> None:
-        """Free unused blocks until they are `most` bytes, those of the size first that was first used."""
-        for size, blocks in self._free.items():
-            while blocks and self._unused > most:
-                blocks.pop()
-                self._unused -= size
+        """Free whole unused regions until what is unused is `most` bytes."""
+        for size in list(self._free):
+            for block in [block for block in self._free[size] if block.region.size == size]:
+                if self._unused > most:
+                    self._free[size].remove(block)
+                    self._unused -= size
+            if not self._free[size]:
+                del self._free[size]
 
 
 _pool = _Pool()

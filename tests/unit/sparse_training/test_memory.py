@@ -45,14 +45,27 @@ def test_a_tensor_is_an_ordinary_one() -> None:
 
 
 def test_unused_memory_is_bounded_and_released(pool: memory._Pool) -> None:
-    """Sizes that change from batch to batch leave no more than a multiple of what was used at once."""
-    for images in range(64, 96):
+    """Sizes that change from batch to batch leave no more than was used at once, but for the rest of a region."""
+    for images in range(1064, 1096):
         layout.empty((images, *SHAPE[1:]))
-    largest = 4 * 95 * 16 * 16 * 16
-    assert 0 < pool._unused <= memory._KEPT * largest
+    largest = 4 * 1095 * 16 * 16 * 16
+    assert 0 < pool._unused <= largest + memory._LEAST_REGION
     memory.release()
     assert pool._unused == 0
     assert not any(pool._free.values())
+
+
+def test_small_tensors_lie_where_a_large_one_was_and_the_other_way_round(pool: memory._Pool) -> None:
+    """They share no byte, and no more memory is asked for."""
+    large = layout.empty((16 * SHAPE[0], *SHAPE[1:]))
+    place = large.data_ptr()
+    del large
+    small = [layout.empty(SHAPE).fill_(number) for number in range(16)]
+    assert sorted(tensor.data_ptr() - place for tensor in small) == [number << 20 for number in range(16)]
+    assert all(bool((tensor == number).all()) for number, tensor in enumerate(small))
+    assert pool._unused == 0
+    del small
+    assert layout.empty((16 * SHAPE[0], *SHAPE[1:])).data_ptr() == place
 
 
 def test_tensors_die_in_any_thread(pool: memory._Pool) -> None:
