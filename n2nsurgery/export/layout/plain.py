@@ -25,6 +25,6 @@ def keep_plain(model: ir.Model) -> None:
         functions.append(plain_max_pool(opset))
     if keep_gates_plain(graph):
         functions.append(plain_gate(opset))
-    functions += [plain_normalization(activation, opset) for activation in keep_normalizations_plain(graph)]
+    functions += [plain_normalization(form, opset) for form in keep_normalizations_plain(graph)]
     for local in functions:
         model.functions[local.identifier()] = local

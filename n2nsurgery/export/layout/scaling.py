@@ -1,13 +1,15 @@
 """Channels multiplied by a number each, beside sparse nodes, kept in their layout.
 
 PlainBatchNormalization takes the place of a BatchNormalization, and of the activation behind it, that no convolution
-before it could take in. PlainGate takes the place of a Mul by one number for each channel, as squeeze-and-excitation
-ends in. Both are chosen where the input is not in blocks already and a sparse node is on one side.
+before it could take in. With a ReLU it also takes the place of a Concat before it, which is then not written.
+PlainGate takes the place of a Mul by one number for each channel, as squeeze-and-excitation ends in. All are chosen
+where the input is not in blocks already and a sparse node is on one side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import onnx_ir as ir
 from onnx_ir.convenience import replace_nodes_and_values
@@ -16,17 +18,34 @@ from n2nsurgery.export.fusion.activations import SETTINGS, ActivationName
 from n2nsurgery.export.fusion.regions import activation_after
 from n2nsurgery.export.layout.neighbours import comes_from_sparse, goes_to_sparse, lies_in_blocks
 from n2nsurgery.export.sparse.functions import ending, parsed
-from n2nsurgery.export.sparse.operators import DOMAIN, PLAIN_GATE, PLAIN_NORMALIZATION
+from n2nsurgery.export.sparse.operators import DOMAIN, MOST_JOINED, PLAIN_GATE, PLAIN_NORMALIZATION
 
 _PARAMETERS = 4  # scale, B, mean, var
 _BEFORE_PIXELS = 2  # axes: images, channels
 
 
-def plain_normalization(activation: ActivationName | None, opset: int) -> ir.Function:
-    """The function of PlainBatchNormalization with `activation`."""
+@dataclass(frozen=True, kw_only=True)
+class Normalization:
+    """A form of PlainBatchNormalization: the activation behind it, and the inputs that it joins along the channels."""
+
+    activation: ActivationName | None = None
+    parts: int = 1
+
+    @property
+    def name(self) -> str:
+        """The operator's type in the file."""
+        joined = f"PlainJoined{self.parts}BatchNormalization" if self.parts > 1 else PLAIN_NORMALIZATION
+        return f"{joined}{self.activation or ''}"
+
+
+def plain_normalization(form: Normalization, opset: int) -> ir.Function:
+    """The function of this form of PlainBatchNormalization."""
+    activation = form.activation
     attributes = ", ".join(("epsilon", *SETTINGS.get(activation or "", ())))
-    body = "result = BatchNormalization <epsilon: float = @epsilon> (X, scale, B, mean, var)"
-    signature = f"{PLAIN_NORMALIZATION}{activation or ''} <{attributes}> (X, scale, B, mean, var) => (Y)"
+    sources = ["X"] if form.parts == 1 else [f"X{number}" for number in range(1, form.parts + 1)]
+    join = f"X = Concat <axis = 1> ({', '.join(sources)})\n" if form.parts > 1 else ""
+    body = f"{join}result = BatchNormalization <epsilon: float = @epsilon> (X, scale, B, mean, var)"
+    signature = f"{form.name} <{attributes}> ({', '.join(sources)}, scale, B, mean, var) => (Y)"
     return parsed(signature, ending(body, "result", activation), opset)
 
 
@@ -35,12 +54,12 @@ def plain_gate(opset: int) -> ir.Function:
     return parsed(f"{PLAIN_GATE} (X, gate) => (Y)", "Y = Mul (X, gate)", opset)
 
 
-def keep_normalizations_plain(graph: ir.Graph) -> Sequence[ActivationName | None]:
-    """Puts PlainBatchNormalization where it pays; the activations it was put with.
+def keep_normalizations_plain(graph: ir.Graph) -> Sequence[Normalization]:
+    """Puts PlainBatchNormalization where it pays; the forms that it was put in.
 
     To be called when the sparse nodes are in their places.
     """
-    chosen: dict[ActivationName | None, None] = {}
+    chosen: dict[Normalization, None] = {}
     for node in tuple(graph):
         if _normalizes(node) and _pays(node.inputs[0], node.outputs[0]):
             chosen[_replace_normalization(graph, node)] = None
@@ -79,14 +98,29 @@ def _normalizes(node: ir.Node) -> bool:
     )
 
 
-def _replace_normalization(graph: ir.Graph, node: ir.Node) -> ActivationName | None:
+def _replace_normalization(graph: ir.Graph, node: ir.Node) -> Normalization:
     activation, following = activation_after(node.outputs[0]) or (None, ())
-    nodes = (node, *following)
     name = activation.name if activation else None
+    join = _join_before(node) if name == "Relu" else None
+    sources = node.inputs[:1] if join is None else join.inputs
+    form = Normalization(activation=name, parts=len(sources))
+    nodes = (node, *following) if join is None else (join, node, *following)
     attributes = {"epsilon": node.attributes.get_float("epsilon", 1e-5), **(activation.settings if activation else {})}
-    plain = ir.node(PLAIN_NORMALIZATION + (name or ""), node.inputs, attributes, domain=DOMAIN, name=node.name)
+    plain = ir.node(form.name, [*sources, *node.inputs[1:]], attributes, domain=DOMAIN, name=node.name)
     replace_nodes_and_values(graph, nodes[-1], nodes[::-1], [plain], nodes[-1].outputs[:1], plain.outputs)
-    return name
+    return form
+
+
+def _join_before(node: ir.Node) -> ir.Node | None:
+    """The Concat along the channels that this normalization alone reads and whose inputs it can read in its place."""
+    source = node.inputs[0]
+    join = source.producer() if source is not None else None
+    if source is None or join is None or join.domain or join.op_type != "Concat" or join.graph is not node.graph:
+        return None
+    rank = len(source.shape or ())
+    along_channels = join.attributes.get_int("axis", 0) in {1, 1 - rank}
+    alone = len(source.uses()) == 1 and not source.is_graph_output()
+    return join if along_channels and alone and 1 < len(join.inputs) <= MOST_JOINED else None
 
 
 def _gated(node: ir.Node) -> tuple[ir.Value, ir.Value] | None:

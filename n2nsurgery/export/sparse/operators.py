@@ -6,14 +6,15 @@
     PlainMaxPool (X) -> Y
     PlainDepthwiseConv[Activation] (X, W, bias) -> Y
     PlainBatchNormalization[Activation] (X, scale, B, mean, var) -> Y
+    PlainJoined{n}BatchNormalizationRelu (X1, ..., Xn, scale, B, mean, var) -> Y
     PlainGate (X, gate) -> Y
 
 `Activation` is one of `Relu`, `Clip`, `LeakyRelu`, `HardSwish`, `Silu`, `Gelu` and `TanhGelu`.
 `places` are gaps (uint8 or uint16), or a bitmask (uint8) in `...Bits`; `values` are float or float16, or int8 in
 `...Int8`, which takes one float scale for each row. A Sparse... has a kernel in the sparse runtime; a Decode has none:
 it stores a weight small where the dense operator computes. The plain ones hold no code: they are standard operators
-(MaxPool, a depthwise Conv, BatchNormalization, a Mul by one number for each channel) with kernels in the layout of the
-sparse ones.
+(MaxPool, a depthwise Conv, BatchNormalization, also behind a Concat, a Mul by one number for each channel) with kernels
+in the layout of the sparse ones.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ VERSION = 1
 PLAIN_MAX_POOL = "PlainMaxPool"
 PLAIN_DEPTHWISE = "PlainDepthwiseConv"
 PLAIN_NORMALIZATION = "PlainBatchNormalization"
+MOST_JOINED = 32
+"""Inputs of PlainJoined...BatchNormalizationRelu; the library registers a name for each number."""
 PLAIN_GATE = "PlainGate"
 
 Kind = Literal["Conv", "ConvTranspose", "Gemm", "Linear", "MatMul", "Decode"]

@@ -23,6 +23,7 @@ constexpr const char* kDomain = "n2nsurgery";
 constexpr const char* kPool = "PlainMaxPool";
 constexpr const char* kDepthwise = "PlainDepthwiseConv";
 constexpr const char* kNormalization = "PlainBatchNormalization";
+constexpr size_t kMostJoined = 32;  // inputs of PlainJoined...BatchNormalizationRelu
 constexpr const char* kGate = "PlainGate";
 // One kernel; a file's functions of these names are written with other standard operators.
 constexpr const char* kLinearNames[] = {"Gemm", "Linear", "MatMul"};
@@ -153,6 +154,14 @@ Op make_curve_op(const std::string& kind, Curve curve, size_t inputs, decltype(O
   return op;
 }
 
+// All inputs are declared as one that may be given any number of times: ONNX Runtime takes its time for each.
+Op make_joined_op(size_t parts, const Host& host) {
+  Op op = make_curve_op("PlainJoined" + std::to_string(parts) + "BatchNormalization", Curve::kRelu, 1,
+                        make_with_curve<NormalizationKernel>, host);
+  op.GetInputCharacteristic = [](const ort::CustomOp*, size_t) { return ort::kVariadic; };
+  return op;
+}
+
 Op make_sparse_op(const std::string& kind, const OpVariant& variant, const Host& host) {
   const std::string name = "Sparse" + kind + (variant.add ? "Add" : "") + kCurveNames[static_cast<int>(variant.curve)] +
                            (variant.bits ? "Bits" : "") + (variant.int8 ? "Int8" : "");
@@ -169,6 +178,7 @@ Op make_sparse_op(const std::string& kind, const OpVariant& variant, const Host&
 std::vector<Op> make_ops(const Host& host) {
   std::vector<Op> ops{make_op(kPool, 1, make_plain<PoolKernel>, host),
                       in_place(make_op(kGate, 2, make_plain<GateKernel>, host), first_in_place)};
+  for (size_t parts = 2; parts <= kMostJoined; ++parts) ops.push_back(make_joined_op(parts, host));
   for (int number = 0; number < kCurves; ++number) {
     const auto curve = static_cast<Curve>(number);
     ops.push_back(make_curve_op(kDepthwise, curve, 3, make_with_curve<DepthwiseKernel>, host));

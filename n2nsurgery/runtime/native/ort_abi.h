@@ -34,7 +34,7 @@ enum ErrorCode : int { kFail = 1, kInvalidArgument = 2 };
 
 enum ElementType : int { kUndefined = 0, kFloat = 1, kUint8 = 2, kInt8 = 3, kUint16 = 4, kInt32 = 6, kFloat16 = 10 };
 
-enum Characteristic : int { kRequired = 0, kOptional = 1 };
+enum Characteristic : int { kRequired = 0, kOptional = 1, kVariadic = 2 };
 
 // A slot of OrtApi: its number and its signature.
 template <size_t Number, class Signature>

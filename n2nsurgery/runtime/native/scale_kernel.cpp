@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
+#include <numeric>
 #include <string>
 
 #include "error.h"
@@ -42,6 +44,36 @@ std::array<int64_t, 3> extents_of(const ort::TensorView& x) {
   return {x.shape[0], x.shape[1], pixels};
 }
 
+// Several tensors as one, one after the other along the channels.
+struct Joined {
+  struct Part {
+    const float* x;
+    int64_t channels;
+    int64_t end;  // behind its last channel of all
+  };
+  std::vector<Part> parts;
+  std::vector<int64_t> shape;
+
+  void append(const ort::TensorView& x) {
+    std::vector<int64_t> beside = x.shape;
+    require(beside.size() >= 2, "X must have at least two dimensions");
+    if (shape.empty()) {
+      shape = beside;
+      shape[1] = 0;
+    }
+    const int64_t channels = beside[1];
+    beside[1] = shape[1];
+    require(beside == shape, "the inputs that are joined differ in more than their channels");
+    shape[1] += channels;
+    parts.push_back({x.floats(), channels, shape[1]});
+  }
+
+  // The part that holds this channel.
+  const Part& at(int64_t channel) const {
+    return *std::find_if(parts.begin(), parts.end(), [channel](const Part& part) { return channel < part.end; });
+  }
+};
+
 // Calls body(first, count) for stretches of `planes` planes of so many pixels.
 template <class Body>
 void run_planes(const ort::Invocation& invocation, int64_t planes, int64_t pixels, ThreadCount& threads,
@@ -56,11 +88,24 @@ void run_planes(const ort::Invocation& invocation, int64_t planes, int64_t pixel
 
 }  // namespace
 
+namespace {
+
+size_t parts_of(const ort::KernelSetup& setup) {
+  const size_t inputs = setup.input_count();
+  require(inputs > kParameters.size(), "a normalization has X, scale, B, mean and var");
+  return inputs - kParameters.size();
+}
+
+}  // namespace
+
 NormalizationKernel::NormalizationKernel(const ort::KernelSetup& setup, Curve curve)
-    : activation_(read_activation(setup, curve)), epsilon_(setup.number("epsilon")), kernels_(select_kernels()) {
+    : parts_(parts_of(setup)),
+      activation_(read_activation(setup, curve)),
+      epsilon_(setup.number("epsilon")),
+      kernels_(select_kernels()) {
   Parameters parameters;
   for (size_t i = 0; i < parameters.size(); ++i) {
-    const std::optional<ort::TensorView> constant = setup.constant_if_any(i + 1);
+    const std::optional<ort::TensorView> constant = setup.constant_if_any(parts_ + i);
     if (!constant) return;
     parameters[i] = *constant;
   }
@@ -68,25 +113,28 @@ NormalizationKernel::NormalizationKernel(const ort::KernelSetup& setup, Curve cu
 }
 
 void NormalizationKernel::compute(const ort::Invocation& invocation) {
-  const ort::TensorView x = invocation.input(0, "X");
-  const auto [images, channels, pixels] = extents_of(x);
+  Joined joined;
+  for (size_t i = 0; i < parts_; ++i) joined.append(invocation.input(i, "X"));
+  const std::vector<int64_t>& shape = joined.shape;
+  const int64_t channels = shape[1];
+  const int64_t size = std::accumulate(shape.begin() + 2, shape.end(), int64_t{1}, std::multiplies<>());
   ChannelLine own;
   if (!line_) {
     Parameters parameters;
-    for (size_t i = 0; i < parameters.size(); ++i) parameters[i] = invocation.input(i + 1, kParameters[i]);
+    for (size_t i = 0; i < parameters.size(); ++i) parameters[i] = invocation.input(parts_ + i, kParameters[i]);
     own = line_of(parameters, epsilon_);
   }
   const ChannelLine& line = line_ ? *line_ : own;
   require(static_cast<int64_t>(line.factor.size()) == channels,
           "X has " + std::to_string(channels) + " channels, scale has " + std::to_string(line.factor.size()));
-  float* y = invocation.output(x.shape);
-  const int64_t all = channels;  // a structured binding is not captured in C++17
-  const int64_t size = pixels;
-  run_planes(invocation, images * channels, pixels, threads_, [&](int64_t first, int64_t count) {
+  float* y = invocation.output(shape);
+  run_planes(invocation, shape[0] * channels, size, threads_, [&](int64_t first, int64_t count) {
     while (count > 0) {
-      const int64_t channel = first % all;
-      const int64_t together = std::min(count, all - channel);
-      kernels_.scale({x.floats() + first * size, y + first * size, line.factor.data() + channel,
+      const int64_t channel = first % channels;
+      const Joined::Part& part = joined.at(channel);
+      const int64_t together = std::min(count, part.end - channel);
+      const int64_t plane = (first / channels + 1) * part.channels + channel - part.end;
+      kernels_.scale({part.x + plane * size, y + first * size, line.factor.data() + channel,
                       line.summand.data() + channel, together, size, activation_});
       first += together;
       count -= together;

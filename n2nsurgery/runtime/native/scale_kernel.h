@@ -18,7 +18,7 @@ struct ChannelLine {
   std::vector<float> summand;
 };
 
-// X, scale, B, mean, var, all but X one number for each channel.
+// One X or several, which lie one after the other along the channels; scale, B, mean, var: one number for each channel.
 class NormalizationKernel {
  public:
   NormalizationKernel(const ort::KernelSetup& setup, Curve curve);
@@ -27,6 +27,7 @@ class NormalizationKernel {
   void compute(const ort::Invocation& invocation);
 
  private:
+  size_t parts_;  // X
   Activation activation_;
   float epsilon_;
   const Kernels& kernels_;

@@ -34,6 +34,18 @@ def model(op: str, constants: dict[str, NDArray], inputs: dict[str, int], attrib
     return serialized
 
 
+def parts_model(op: str, constants: dict[str, NDArray], names: list[str]) -> bytes:
+    """One node that normalizes the four-dimensional inputs of these names."""
+    node = helper.make_node(op, [*names, *constants], ["y"], domain=DOMAIN, epsilon=EPSILON)
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * 4) for name in names]
+    tensors = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * 4)
+    graph = helper.make_graph([node], "parts", inputs, [output], tensors)
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid(DOMAIN, VERSION)]
+    serialized: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+    return serialized
+
+
 def statistics(rng: np.random.Generator, channels: int) -> dict[str, NDArray]:
     drawn = {name: rng.standard_normal(channels).astype(np.float32) for name in PARAMETERS}
     return drawn | {"var": np.square(drawn["var"])}
@@ -75,6 +87,32 @@ def test_statistics_may_be_computed_while_the_model_runs_and_have_to_fit(make_se
         session.run(None, {"x": x} | given | {"var": np.ones(5, np.float32)})
     with pytest.raises(Exception, match=r"PlainBatchNormalization.*X has 6 channels, scale has 5"):
         session.run(None, {"x": x} | statistics(rng, 5))
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("parts", [(3, 5), (1, 7, 4), (2,) * 32])
+def test_parts_are_normalized_as_their_concatenation_is(make_session, parts):
+    rng = np.random.default_rng(8)
+    given = statistics(rng, sum(parts))
+    for pixels in ((9, 13), (40, 41)):
+        feed = {f"x{i}": rng.standard_normal((2, count, *pixels)).astype(np.float32) for i, count in enumerate(parts)}
+        whole = np.concatenate(list(feed.values()), axis=1)
+        expected = make_session(parts_model(f"{PLAIN_NORMALIZATION}Relu", given, ["x"])).run(None, {"x": whole})[0]
+        name = f"PlainJoined{len(parts)}BatchNormalizationRelu"
+        for threads in (1, 3):
+            actual = make_session(parts_model(name, given, list(feed)), threads).run(None, feed)[0]
+            np.testing.assert_array_equal(actual, expected)
+
+
+def test_parts_of_other_extents_are_refused(make_session):
+    session = make_session(
+        parts_model("PlainJoined2BatchNormalizationRelu", statistics(np.random.default_rng(9), 4), ["a", "b"])
+    )
+    for shape in ((1, 2, 5, 4), (2, 2, 5, 5)):
+        with pytest.raises(Exception, match=r"PlainJoined2.*differ in more than their channels"):
+            session.run(None, {"a": np.zeros((1, 2, 5, 5), np.float32), "b": np.zeros(shape, np.float32)})
+    with pytest.raises(Exception, match=r"PlainJoined2.*X has 5 channels, scale has 4"):
+        session.run(None, {"a": np.zeros((1, 2, 5, 5), np.float32), "b": np.zeros((1, 3, 5, 5), np.float32)})
 
 
 @pytest.mark.usefixtures("isa")

@@ -76,6 +76,34 @@ def test_what_lies_in_blocks_in_every_part_stays_there():
     assert "PlainBatchNormalization" in normalized(1.0, 0.05)
 
 
+def joined(*, axis: int = 1, parts: int = 3, read_again: bool = False) -> list[str]:
+    """A sparse convolution joined with its input some times, normalized, a ReLU and a sparse convolution."""
+    nodes = [
+        helper.make_node("Conv", ["x", "a"], ["c"]),
+        helper.make_node("Concat", ["c", *["x"] * (parts - 1)], ["j"], axis=axis),
+        helper.make_node("BatchNormalization", ["j", *STATISTICS], ["n"]),
+        helper.make_node("Relu", ["n"], ["r"]),
+        helper.make_node("Conv", ["r", "b"], ["d" if read_again else "y"]),
+    ]
+    if read_again:
+        nodes += [helper.make_node("Conv", ["j", "b"], ["e"]), helper.make_node("Sub", ["d", "e"], ["y"])]
+    channels = parts * CHANNELS if axis in {1, -3} else CHANNELS
+    repeated = {name: np.tile(array, channels // CHANNELS) for name, array in STATISTICS.items()}
+    return forms(nodes, repeated | {"a": weight(0.05), "b": weight(0.05, CHANNELS, channels, 1, 1)})
+
+
+def test_a_normalization_with_a_relu_reads_what_a_concat_before_it_would_join():
+    expected = ["SparseConv", "PlainJoined3BatchNormalizationRelu", "SparseConv"]
+    assert joined() == joined(axis=-3) == expected
+    assert "PlainJoined2BatchNormalizationRelu" in joined(parts=2)
+
+
+def test_other_joins_are_written():
+    for kinds in (joined(axis=2), joined(read_again=True), joined(parts=33)):
+        assert "Concat" in kinds
+        assert "PlainBatchNormalizationRelu" in kinds
+
+
 def gated(before: float, after: float, *, swapped: bool = False, whole: bool = False) -> list[str]:
     """Convolution, squeeze-and-excitation without its layers, convolution."""
     product = ["g", "c"] if swapped else ["c", "g"]
