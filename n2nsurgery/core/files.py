@@ -31,15 +31,26 @@ def ensure_writable(path: Path, *, overwrite: bool = False, marker: str | None =
     """Return where `path` may be written; to be called before the work starts, not only at its end.
 
     An existing folder is replaced only with `overwrite`, and only where it is empty or holds a file named `marker`
-    (what we wrote before): a mistyped output must not delete somebody's folder. Raises UsageError.
+    (what we wrote before): a mistyped output must not delete somebody's folder. Raises UsageError, and RunError where
+    the nearest folder above that exists takes no files.
     """
     if not path.exists() and not path.is_symlink():
+        _require_open_folder(path)
         return
     if not overwrite:
         raise UsageError(_ALREADY.format(path))
     if path.is_dir() and any(path.iterdir()) and not (marker and (path / marker).is_file()):
         found = f"does not hold a {marker}" if marker else "is a folder"
         raise UsageError(f"'{path}' {found}, so --overwrite does not replace it; choose another output")
+    _require_open_folder(path)
+
+
+def _require_open_folder(path: Path) -> None:
+    folder = next(each for each in path.absolute().parents if each.exists())
+    if not folder.is_dir():
+        raise RunError(f"cannot write '{path}': '{folder}' is not a folder; choose another output")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise RunError(f"cannot write '{path}': nothing can be written into '{folder}'; choose another output")
 
 
 def is_there(path: Path, *, overwrite: bool = False) -> bool:

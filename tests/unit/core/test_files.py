@@ -56,6 +56,20 @@ def test_an_existing_folder_is_refused_before_the_work_starts(tmp_path):
     assert not started
 
 
+def test_a_place_that_takes_no_files_is_refused_before_the_work_starts(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "out", tmp_path / "file" / "no" / "out"):
+        with pytest.raises(RunError, match=r"cannot write '.*out': '.*file' is not a folder; choose another output"):
+            ensure_writable(path)
+    ensure_writable(tmp_path / "no" / "such" / "out")
+    monkeypatch.setattr(os, "access", lambda folder, _mode: folder != tmp_path)  # root may write into any folder
+    for path in (tmp_path / "out", tmp_path / "no" / "such" / "out", tmp_path / "file"):
+        with pytest.raises(
+            RunError, match=r"cannot write '.*': nothing can be written into '.*'; choose another output"
+        ):
+            ensure_writable(path, overwrite=True)
+
+
 def test_overwriting_replaces_our_own_folder(tmp_path):
     for text in ("old", "new"):
         with atomic_folder(tmp_path / "out", overwrite=True, marker="manifest.json") as staging:
