@@ -114,8 +114,9 @@ Effort effort_of(const Workload& workload, const Tiling& tiling, const PatchShap
 // The work of a tiling as tasks. A chunk more has runs of its own, which the processor mispredicts once each, and reads
 // the input anew.
 Division division_of(const Workload& workload, const PatchShape& shape, const WindowCount& count, const Effort& effort,
-                     int64_t tiles) {
+                     int64_t tiles, int lanes) {
   constexpr double kRunCycles = 20.0;
+  constexpr double kFloatCycles = 0.2;  // of a float that another core wrote: 80 GB/s at 4 GHz
   const ConvProblem& problem = workload.problem;
   const auto groups = static_cast<double>(problem.groups);
   const double row_length = static_cast<double>(workload.nnz) / static_cast<double>(problem.group_outputs * tiles) / groups;
@@ -126,6 +127,7 @@ Division division_of(const Workload& workload, const PatchShape& shape, const Wi
   Division division;
   division.computing = computing_cycles(effort);
   division.packing = packing_cycles(effort);
+  division.handed_over = kFloatCycles * effort.packed_vectors * lanes;
   division.per_chunk = groups * (runs * kRunCycles + static_cast<double>(problem.group_inputs) * shape.vectors);
   division.largest = static_cast<double>(whole.segments * whole.vectors) / (shape.vectors * groups);
   division.whole_patches = static_cast<int64_t>(whole.patches) * problem.groups;
@@ -178,7 +180,7 @@ class Search {
       const Effort effort = effort_of(workload_, tiling, shape, count, kernels_.lanes);
       near = near && effort.loads_l2 + effort.loads_l2_together + effort.loads_far + effort.block_loads_far == 0.0;
       const int64_t tiles = divide_up(workload_.problem.group_inputs * workload_.problem.kernel[0], tiling.channels);
-      const Division division = division_of(workload_, shape, count, effort, tiles);
+      const Division division = division_of(workload_, shape, count, effort, tiles, kernels_.lanes);
       tiling.chunks = choose_chunks(division, workload_.threads, workload_.problem.group_outputs);
       const double cycles = estimate_makespan(division, workload_.threads, tiling.chunks);
       if (cycles < best_cycles_) {

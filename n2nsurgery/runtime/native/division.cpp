@@ -22,7 +22,9 @@ double estimate_makespan(const Division& division, int64_t threads, int64_t chun
                       (shared ? 0.0 : division.packing);
   const double rounds = std::ceil(static_cast<double>(division.whole_patches * chunks) / workers);
   const double computing = std::max(work / workers, rounds * work * division.largest / static_cast<double>(chunks));
-  return computing + (shared ? division.packing / workers + kHandOverCycles : 0.0);
+  if (!shared) return computing;
+  const double others = (workers - 1.0) / workers;
+  return computing + division.packing / workers + division.handed_over * others + kHandOverCycles;
 }
 
 int64_t choose_chunks(const Division& division, int64_t threads, int64_t outputs) {

@@ -9,6 +9,7 @@ namespace n2n {
 struct Division {
   double computing = 0.0;
   double packing = 0.0;
+  double handed_over = 0.0;  // reading a packed input that other cores wrote
   double per_chunk = 0.0;    // more for each chunk after the first: rows of weights sorted apart, input read again
   double largest = 1.0;      // the share of the work in one whole patch
   int64_t whole_patches = 1;  // of the largest size

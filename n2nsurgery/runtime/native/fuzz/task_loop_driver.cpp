@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -122,6 +123,76 @@ void threads_without_a_task_are_seldom_asked() {
   check(asked == 11, "all threads were asked not in 4 loops and every 8th");
 }
 
+// A thread that lives as long as this does, and joins the caller in every loop, before it or after it.
+class Helper {
+ public:
+  ~Helper() {
+    give({}, true);
+    thread_.join();
+  }
+
+  void run_beside(bool first, const std::function<void()>& work) {
+    give(work, false);
+    while (first && !begun_) std::this_thread::yield();
+    work();
+    while (!done_) std::this_thread::yield();
+  }
+
+ private:
+  void give(const std::function<void()>& work, bool last) {
+    work_ = work;
+    last_ = last;
+    begun_ = done_ = false;
+    given_ = true;
+  }
+
+  void serve() {
+    for (;;) {
+      while (!given_) std::this_thread::yield();
+      given_ = false;
+      if (last_) return;
+      begun_ = true;
+      work_();
+      done_ = true;
+    }
+  }
+
+  std::function<void()> work_;
+  std::atomic<bool> given_{false}, begun_{false}, done_{false}, last_{false};
+  std::thread thread_{[this] { serve(); }};
+};
+
+void a_thread_goes_on_where_it_worked() {
+  Helper helper;
+  ort::Status* (*beside)(const ort::KernelContext*, void (*)(void*, size_t), size_t, size_t, void*) =
+      [](const ort::KernelContext* context, void (*body)(void*, size_t), size_t, size_t, void* data) -> ort::Status* {
+    auto& [other, helper_first] = *reinterpret_cast<std::pair<Helper*, bool>*>(const_cast<ort::KernelContext*>(context));
+    other->run_beside(helper_first, [&] { body(data, 0); });
+    return nullptr;
+  };
+  const void* table[300] = {};
+  table[274] = reinterpret_cast<const void*>(beside);
+  std::pair<Helper*, bool> pair{&helper, false};
+  ThreadCount threads;
+  threads.saw(2);
+  std::thread::id before[2];
+  for (int run = 0; run < 60; ++run) {
+    pair.second = run % 3 != 0;
+    std::thread::id ran[2];
+    std::atomic<int> begun{0};
+    const ort::Invocation invocation(table, reinterpret_cast<ort::KernelContext*>(&pair), true);
+    run_tasks(invocation, {0, 16}, true, threads, [&](int64_t task) {
+      if (task % 8 != 0) return;
+      ran[task / 8] = std::this_thread::get_id();
+      begun++;
+      while (begun < 2) std::this_thread::yield();  // both have begun their own share
+    });
+    check(ran[0] != ran[1], "two threads did not share the tasks");
+    if (run > 0) check(ran[0] == before[0], "a thread left its place");
+    std::copy(ran, ran + 2, before);
+  }
+}
+
 void small_work_stays_with_the_caller() {
   Pool pool{4};
   Session session(pool);
@@ -145,6 +216,7 @@ int main() {
   n2n::no_more_threads_are_counted_than_the_session_has();
   n2n::threads_are_found_once_a_busy_pool_is_free();
   n2n::threads_without_a_task_are_seldom_asked();
+  n2n::a_thread_goes_on_where_it_worked();
   n2n::small_work_stays_with_the_caller();
   n2n::a_batch_leaves_each_image_as_many_threads_as_it_needs();
   std::printf("ok\n");
