@@ -76,14 +76,18 @@ def _option(error: N2NSurgeryError) -> str | None:
     return flag_of(error.field) if isinstance(error, UsageError) and error.field is not None else None
 
 
-def _unexpected(error: Exception) -> str:
+def _unexpected(error: BaseException) -> str:
     """What no part of the program expects: too little memory, of which each library has its own error, or a bug."""
-    if isinstance(error, MemoryError) or re.search(r"\bout of memory\b|t allocate memory\b|bad allocation", str(error)):
+    if isinstance(error, typer.Abort) and error.__cause__ is not None:  # what the parser makes of an EOFError
+        error = error.__cause__
+    if isinstance(error, MemoryError) or re.search(r"\bout of memory\b|allocate memory\b|\bbad[ _]alloc", str(error)):
         return f"there is not enough memory: {str(error).strip() or 'MemoryError'}; smaller batches or inputs need less"
     return f"{type(error).__name__}: {error}\n{_BUG}"
 
 
 def _describe(error: OSError) -> str:
+    if error.errno == errno.ENOMEM:
+        return _unexpected(MemoryError(error.strerror))
     place = f" '{error.filename}'" if error.filename else ""
     if error.errno == errno.ENOSPC:
         return f"no space left on the disk{place}; free some or choose another output"
@@ -92,7 +96,7 @@ def _describe(error: OSError) -> str:
 
 def _fail(message: str, code: int, option: str | None = None) -> int:
     _as_json(message, code, option)
-    if logging.getLogger("n2nsurgery").isEnabledFor(logging.DEBUG):
+    if sys.exc_info()[0] is not None and logging.getLogger("n2nsurgery").isEnabledFor(logging.DEBUG):
         typer.echo(traceback.format_exc(), err=True, nl=False)
     typer.echo(f"{_coloured('error:')} {message}", err=True)
     return code

@@ -62,5 +62,4 @@ def program(
 def main() -> None:
     """Run the command line and exit with its code."""
     with whole_words():
-        arguments = spelled_out(sys.argv[1:])
-        sys.exit(exit_code_of(lambda: app(arguments, prog_name="n2nsurgery", standalone_mode=False)))
+        sys.exit(exit_code_of(lambda: app(spelled_out(sys.argv[1:]), prog_name="n2nsurgery", standalone_mode=False)))

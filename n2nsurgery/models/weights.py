@@ -52,7 +52,7 @@ def read(path: Path, *, key: str | None = None, prefix: str = "") -> tuple[str, 
         raise InvalidFileError(f"the weights '{path}' cannot be read: {error.strerror or error}") from error
     content = _safetensors(path) if path.suffix == SAFETENSORS else _torch(path)
     state = _state(content, key, path)
-    return f"sha256:{digest}", _without_prefix(state, strip_wrappers(prefix), path)
+    return f"sha256:{digest}", _without_prefix(state, prefix, path)
 
 
 def load(
@@ -147,7 +147,8 @@ def _keys(value: Any, wanted: str = "state_dict") -> str:  # noqa: ANN401
 
 
 def _without_prefix(state: dict[str, Tensor], prefix: str, path: Path) -> dict[str, Tensor]:
-    found = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    own = strip_wrappers(prefix)
+    found = {name.removeprefix(own): value for name, value in state.items() if name.startswith(own)}
     if not found:
         raise UsageError(f"no weight in '{path}' begins with '{prefix}'; {_keys(state, prefix)}")
     return found

@@ -2,7 +2,8 @@
 
 They do where nothing else can see what lies between. That is known of a traced module, from its graphs; of a block that
 only calls its own modules, adds and applies ReLUs, from a graph of its forward; and inside of a call of an
-nn.Sequential. Elsewhere they stay torch's, which keeps the layout and costs one more pass each.
+nn.Sequential. Elsewhere they stay torch's, which keeps the layout and costs one more pass each. A hook that is added
+later to a layer of a traced module sees what is behind the ReLU.
 """
 
 from __future__ import annotations

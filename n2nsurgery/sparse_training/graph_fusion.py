@@ -33,21 +33,21 @@ def fuse_graph(graph: fx.Graph, root: nn.Module) -> list[nn.Module]:
     return fused
 
 
-def _fuse(graph: fx.Graph, norm: fx.Node, root: nn.Module) -> list[nn.Module] | None:
+def _fuse(graph: fx.Graph, node: fx.Node, root: nn.Module) -> list[nn.Module] | None:
     """The modules that became part of this call, of a BatchNorm or a sparse layer, or None where none could."""
-    adds = isinstance(root.get_submodule(str(norm.target)), LaidOutBatchNorm)
-    summed, other = _sum_behind(norm) if adds else (None, None)
-    relu = _relu_behind(summed or norm, root)
-    gone = [node for node in (relu, summed) if node is not None]
+    adds = isinstance(root.get_submodule(str(node.target)), LaidOutBatchNorm)
+    summed, other = _sum_behind(node) if adds else (None, None)
+    relu = _relu_behind(summed or node, root)
+    gone = [behind for behind in (relu, summed) if behind is not None]
     if not gone:
         return None
-    with graph.inserting_before(norm if summed is None else summed):
+    with graph.inserting_before(node if summed is None else summed):
         given: dict[str, fx.node.Argument] = {"relu": relu is not None, **({"add": other} if adds else {})}
-        call = graph.call_module(str(norm.target), norm.args, given)
-    call.meta = dict(norm.meta)
+        call = graph.call_module(str(node.target), node.args, given)
+    call.meta = dict(node.meta)
     gone[0].replace_all_uses_with(call)
-    for node in (*gone, norm):
-        graph.erase_node(node)
+    for dead in (*gone, node):
+        graph.erase_node(dead)
     return [root.get_submodule(str(relu.target))] if relu is not None and relu.op == "call_module" else []
 
 

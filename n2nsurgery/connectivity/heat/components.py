@@ -2,7 +2,8 @@
 
 Heat flows along edges of positive conductance only. In the heat graph two nodes lie in one component where a path of
 such edges joins them. Each component is one zero eigenvalue of L, with the component's indicator as its eigenvector.
-In the graph of all kept weights, edges whose weights have the value 0 join components, too.
+Where all kept weights are asked for, edges whose weights have the value 0 join components, too. Negligible edges never
+do.
 """
 
 from __future__ import annotations

@@ -8,10 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph, Nodes
+from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.graph.skipless_twin import skipless_twin
 from n2nsurgery.connectivity.heat.bottleneck_shares import SETTLED, BottleneckShares, bottleneck_shares
-from n2nsurgery.connectivity.heat.components import GraphComponents, components, with_zero_edges, zero_edges
+from n2nsurgery.connectivity.heat.components import Edges, GraphComponents, components, with_zero_edges, zero_edges
 from n2nsurgery.connectivity.heat.heat import Heat
 from n2nsurgery.connectivity.heat.heat_solver import solve_heat
 from n2nsurgery.connectivity.heat.laplacian import Laplacian, laplacian
@@ -78,14 +78,14 @@ class Subject:
         return components(self.operator)
 
     @cached_property
-    def zero_edges(self) -> tuple[tuple[Nodes, Nodes], ...]:
+    def zero_edges(self) -> tuple[Edges, ...]:
         """Edges that connect and conduct no heat: all weights kept behind them have the value 0."""
         found = (zero_edges(block) for block in self.graph.blocks)
         return tuple(each for each in found if len(each[0]))
 
     @cached_property
     def kept_parts(self) -> GraphComponents:
-        """The components of the graph of all kept weights, those of value 0 among them."""
+        """The components where edges of value 0 connect as well as those that conduct; negligible edges do not."""
         return with_zero_edges(self.parts, self.zero_edges)
 
     @cached_property

@@ -39,7 +39,7 @@ class ComponentCount:
                 "edges",
                 "Edges of which every kept weight has the value 0: they connect, and conduct no heat",
             ),
-            "components": (parts.count, "parts", "Parts between which there is no connection"),
+            "components": (parts.count, "parts", "Parts that no edge joins; those too weak to conduct join none"),
             "isolated": (parts.isolated, "channels", "Channels without any edge"),
             "giant": (giant, "channels", "Channels in the largest component"),
             "giant_share": (giant / subject.graph.nodes, "", "Share of the channels in the largest component"),

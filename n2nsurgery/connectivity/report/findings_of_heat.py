@@ -28,13 +28,17 @@ NEAR, FAR = 0.05, 0.3
 """F as a share of its bound: close to the reference, far from it."""
 
 
+def _connections(count: float) -> str:
+    return "1 connection has" if count == 1 else f"{count:,.0f} connections have"
+
+
 def components(evidence: Evidence) -> Finding:
     """Into how many parts the network falls."""
     parts, reference = (f("components.components") for f in (evidence.value, evidence.reference))
     isolated, outside = evidence.value("components.isolated"), 1 - evidence.value("components.giant_share")
     shown = evidence.shown("components.components", "components.isolated", "components.giant_share")
     zero = evidence.value("components.zero_edges")
-    silent = f" {zero:,.0f} connections have the value 0, so no heat flows through them." if zero else ""
+    silent = f" {_connections(zero)} the value 0, so no heat flows there." if zero else ""
     if parts <= reference:
         whole = "The network is in one piece: connections lead from every channel to every other."
         sentence = whole if parts == 1 else f"The network falls into {parts:,.0f} parts, as the reference does."
@@ -44,8 +48,8 @@ def components(evidence: Evidence) -> Finding:
         severity="severe" if outside >= CUT_OFF else "warning",
         topic="Components",
         clause=f"it falls into {parts:,.0f} parts",
-        sentence=f"The network falls into {parts:,.0f} parts without a connection{alone}; {percent(outside)} of the"
-        f" channels are outside the largest.{silent}",
+        sentence=f"The network falls into {parts:,.0f} parts{alone} that no connection strong enough to"
+        f" conduct joins, and none of value 0; {percent(outside)} of the channels are outside the largest.{silent}",
         evidence=shown,
         remedy="Keep at least one weight for every channel (--floor-channel 1).",
     )

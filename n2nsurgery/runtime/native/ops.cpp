@@ -49,6 +49,10 @@ Compute make_with_curve(const ort::KernelSetup& setup, const OpVariant& variant)
   return computing<Kernel>(setup, variant.curve);
 }
 
+Compute make_normalization(const ort::KernelSetup& setup, const OpVariant& variant) {
+  return computing<NormalizationKernel>(setup, variant.curve, variant.joined);
+}
+
 template <class Kernel>
 Compute make_plain(const ort::KernelSetup& setup, const OpVariant&) {
   return computing<Kernel>(setup);
@@ -58,7 +62,7 @@ struct Op : ort::CustomOp {
   std::string name;
   size_t inputs = 1;
   Compute (*make)(const ort::KernelSetup&, const OpVariant&) = nullptr;
-  OpVariant variant;  // of an op that is not sparse, the curve alone
+  OpVariant variant;  // of an op that is not sparse, the curve and how many inputs are joined
   bool parallel = false;  // the running ONNX Runtime lends its threads
 };
 
@@ -154,10 +158,11 @@ Op make_curve_op(const std::string& kind, Curve curve, size_t inputs, decltype(O
   return op;
 }
 
-// All inputs are declared as one that may be given any number of times: ONNX Runtime takes its time for each.
+// All inputs are declared as one variadic input: ONNX Runtime needs time for each that is declared when a session is made.
 Op make_joined_op(size_t parts, const Host& host) {
   Op op = make_curve_op("PlainJoined" + std::to_string(parts) + "BatchNormalization", Curve::kRelu, 1,
-                        make_with_curve<NormalizationKernel>, host);
+                        make_normalization, host);
+  op.variant.joined = parts;
   op.GetInputCharacteristic = [](const ort::CustomOp*, size_t) { return ort::kVariadic; };
   return op;
 }
@@ -182,7 +187,7 @@ std::vector<Op> make_ops(const Host& host) {
   for (int number = 0; number < kCurves; ++number) {
     const auto curve = static_cast<Curve>(number);
     ops.push_back(make_curve_op(kDepthwise, curve, 3, make_with_curve<DepthwiseKernel>, host));
-    ops.push_back(in_place(make_curve_op(kNormalization, curve, 5, make_with_curve<NormalizationKernel>, host),
+    ops.push_back(in_place(make_curve_op(kNormalization, curve, 5, make_normalization, host),
                            first_in_place));
     for (unsigned bits = 0; bits < 16; ++bits) {
       const OpVariant variant{(bits & 1) != 0, (bits & 2) != 0, curve, (bits & 4) != 0, (bits & 8) != 0};

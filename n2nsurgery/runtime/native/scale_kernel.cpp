@@ -36,12 +36,10 @@ ChannelLine line_of(const Parameters& parameters, float epsilon) {
   return line;
 }
 
-// (images, channels, pixels)
-std::array<int64_t, 3> extents_of(const ort::TensorView& x) {
-  require(x.shape.size() >= 2, "X must have at least two dimensions");
-  int64_t pixels = 1;
-  for (size_t i = 2; i < x.shape.size(); ++i) pixels *= x.shape[i];
-  return {x.shape[0], x.shape[1], pixels};
+// Of a channel.
+int64_t pixels_of(const std::vector<int64_t>& shape) {
+  require(shape.size() >= 2, "X must have at least two dimensions");
+  return std::accumulate(shape.begin() + 2, shape.end(), int64_t{1}, std::multiplies<>());
 }
 
 // Several tensors as one, one after the other along the channels.
@@ -88,21 +86,13 @@ void run_planes(const ort::Invocation& invocation, int64_t planes, int64_t pixel
 
 }  // namespace
 
-namespace {
-
-size_t parts_of(const ort::KernelSetup& setup) {
-  const size_t inputs = setup.input_count();
-  require(inputs > kParameters.size(), "a normalization has X, scale, B, mean and var");
-  return inputs - kParameters.size();
-}
-
-}  // namespace
-
-NormalizationKernel::NormalizationKernel(const ort::KernelSetup& setup, Curve curve)
-    : parts_(parts_of(setup)),
+NormalizationKernel::NormalizationKernel(const ort::KernelSetup& setup, Curve curve, size_t parts)
+    : parts_(parts),
       activation_(read_activation(setup, curve)),
       epsilon_(setup.number("epsilon")),
       kernels_(select_kernels()) {
+  require(setup.input_count() == parts + kParameters.size(),
+          "needs " + std::to_string(parts) + " times X, and scale, B, mean and var");
   Parameters parameters;
   for (size_t i = 0; i < parameters.size(); ++i) {
     const std::optional<ort::TensorView> constant = setup.constant_if_any(parts_ + i);
@@ -117,7 +107,7 @@ void NormalizationKernel::compute(const ort::Invocation& invocation) {
   for (size_t i = 0; i < parts_; ++i) joined.append(invocation.input(i, "X"));
   const std::vector<int64_t>& shape = joined.shape;
   const int64_t channels = shape[1];
-  const int64_t size = std::accumulate(shape.begin() + 2, shape.end(), int64_t{1}, std::multiplies<>());
+  const int64_t size = pixels_of(shape);
   ChannelLine own;
   if (!line_) {
     Parameters parameters;
@@ -147,7 +137,7 @@ GateKernel::GateKernel(const ort::KernelSetup&) : kernels_(select_kernels()) {}
 void GateKernel::compute(const ort::Invocation& invocation) {
   const ort::TensorView x = invocation.input(0, "X");
   const ort::TensorView gate = invocation.input(1, "gate");
-  const int64_t size = extents_of(x)[2];
+  const int64_t size = pixels_of(x.shape);
   std::vector<int64_t> expected(x.shape.size(), 1);
   std::copy_n(x.shape.begin(), 2, expected.begin());
   require(gate.shape == expected, "gate must have X's images and channels and extent 1 elsewhere");

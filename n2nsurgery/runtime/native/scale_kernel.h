@@ -21,7 +21,7 @@ struct ChannelLine {
 // One X or several, which lie one after the other along the channels; scale, B, mean, var: one number for each channel.
 class NormalizationKernel {
  public:
-  NormalizationKernel(const ort::KernelSetup& setup, Curve curve);
+  NormalizationKernel(const ort::KernelSetup& setup, Curve curve, size_t parts);
 
   // Safe to call from several threads at once.
   void compute(const ort::Invocation& invocation);

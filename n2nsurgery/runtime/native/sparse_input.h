@@ -18,6 +18,7 @@ struct OpVariant {
   bool bits = false;  // the second input is a bitmask
   bool int8 = false;  // values are int8, and an input `scale` follows them
   bool transposed = false;
+  size_t joined = 1;  // inputs that are read as one
 
   size_t bias_index() const { return int8 ? 4 : 3; }
   size_t residual_index() const { return bias_index() + 1; }

@@ -129,7 +129,7 @@ class _Conv(torch.autograd.Function):
         needs_x, needs_values, needs_bias = ctx.needs_input_grad[:3]
         dx = layout.empty(x.shape) if needs_x else None
         dvalues = torch.zeros_like(values) if needs_values else None
-        dbias = torch.zeros(dy.shape[1]) if needs_bias else None
+        dbias = dy.new_zeros(dy.shape[1]) if needs_bias else None
         if x.shape[0]:
             given = (values, x, y, dy, passed, dx, dvalues if values.numel() else None, dbias)
             where = ctypes.byref(native.ConvBackward(*map(native.address, given)))

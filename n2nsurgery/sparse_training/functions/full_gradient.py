@@ -36,7 +36,7 @@ def add_full_gradient(total: Tensor, x: Tensor, dy: Tensor, pattern: SparsePatte
             count = min(rows, first + outputs - row)
             if count not in whole:
                 whole[count] = SparsePattern(torch.arange(count * width), (count, *pattern.shape[1:]))
-            part = torch.zeros(count * width)
+            part = dy.new_zeros(count * width)
             where = {"x": source, "dy": dy.narrow(1, row, count), "dvalues": part}
             passes = native.ConvBackward(**{name: native.address(tensor) for name, tensor in where.items()})
             sizes = ctypes.byref(shape_of(source.shape, whole[count], geometry))

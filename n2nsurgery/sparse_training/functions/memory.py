@@ -61,17 +61,17 @@ class _Pool:
     def take(self, size: int) -> _Block:
         size = -(-size // _PAGE) * _PAGE
         with self._lock:
-            self._used += size
-            self._most_used = max(self._most_used, self._used)
             block = self._fitting(size)
             if block is None:
                 self._join()
                 block = self._fitting(size)
             if block is None:
-                self._shrink(self._most_used - self._used)
+                self._shrink(max(self._most_used - self._used - size, 0))
                 region = _Region(max(size, _LEAST_REGION))
                 self._unused += region.size
                 block = _Block(region.address, region.size, region)
+            self._used += size
+            self._most_used = max(self._most_used, self._used)
             self._unused -= size
             if block.size > size:
                 self._keep(_Block(block.address + size, block.size - size, block.region))
@@ -82,6 +82,10 @@ class _Pool:
             self._used -= block.size
             self._unused += block.size
             self._keep(block)
+
+    def free_lock(self) -> None:
+        """Forget who holds the lock."""
+        self._lock = threading.RLock()
 
     def release(self) -> None:
         with self._lock:
@@ -94,7 +98,7 @@ class _Pool:
 
     def _fitting(self, size: int) -> _Block | None:
         """The smallest unused block that is large enough, taken out."""
-        least = size if size in self._free else min((known for known in self._free if known > size), default=0)
+        least = size if size in self._free else min((known for known in list(self._free) if known > size), default=0)
         if not least:
             return None
         block = self._free[least].pop()
@@ -104,8 +108,8 @@ class _Pool:
 
     def _join(self) -> None:
         """Make one block of neighbours."""
-        blocks = sorted(block for blocks in self._free.values() for block in blocks)
-        self._free = {}
+        free, self._free = self._free, {}  # what dies meanwhile is kept in the new one
+        blocks = sorted(block for blocks in free.values() for block in blocks)
         before: _Block | None = None
         for block in blocks:
             if before is not None and before.region is block.region and before.address + before.size == block.address:
@@ -134,6 +138,7 @@ _pool = _Pool()
 def _begin_anew() -> None:
     """In a forked child, whose parent's other threads may have held the lock."""
     global _pool  # noqa: PLW0603 - one of the process
+    _pool.free_lock()  # tensors from before the fork go back to this pool
     _pool = _Pool()
 
 
@@ -150,7 +155,7 @@ def empty_strided(shape: tuple[int, ...], strides: tuple[int, ...], elements: in
     """An uninitialised float32 tensor of `elements` elements without gaps."""
     size = 4 * elements
     if size < _LEAST_BYTES:
-        return torch.empty_strided(shape, strides, dtype=torch.float32)
+        return torch.empty_strided(shape, strides, dtype=torch.float32, device="cpu")
     pool = _pool
     block = pool.take(size)
     lease = _lease_type(size).from_address(block.address)

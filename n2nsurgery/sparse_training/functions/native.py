@@ -151,8 +151,13 @@ def library() -> ctypes.CDLL:
 
 
 def call(name: str, *arguments: Any) -> None:  # noqa: ANN401 - what ctypes takes
-    """Call the library's function `n2nsurgery_<name>`; raises UsageError with what it said."""
+    """Call the library's function `n2nsurgery_<name>`.
+
+    Raises UsageError with what it said, MemoryError where there is too little.
+    """
     message = getattr(library(), f"n2nsurgery_{name}")(*arguments)
+    if message == b"std::bad_alloc":
+        raise MemoryError(message.decode())
     if message is not None:
         raise UsageError(f"the sparse kernels refuse: {message.decode()}")
 

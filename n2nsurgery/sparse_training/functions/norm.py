@@ -59,10 +59,10 @@ class _Norm(torch.autograd.Function):
         x = layout.lay_out(x.detach())
         y, channels = layout.empty(x.shape), x.shape[1]
         training = settings.mean is None or settings.variance is None
-        mean = torch.empty(channels) if settings.mean is None else settings.mean.detach().float().contiguous()
-        variance = torch.empty(channels) if training else settings.variance.detach().float().contiguous()  # type: ignore[union-attr]
+        mean = x.new_empty(channels) if settings.mean is None else settings.mean.detach().float().contiguous()
+        variance = x.new_empty(channels) if training else settings.variance.detach().float().contiguous()  # type: ignore[union-attr]
         residual = None if residual is None else layout.lay_out(residual.detach())
-        inverse, scale, shift = torch.empty(3, channels)
+        inverse, scale, shift = x.new_empty((3, channels))
         shape = native.NormShape(channels=channels, count=x.numel() // channels, relu=settings.relu)
         where = {"x": x, "residual": residual, "y": y, "weight": weight, "bias": bias, "mean": mean}
         where |= {"variance": variance, "inverse": inverse, "scale": scale, "shift": shift}

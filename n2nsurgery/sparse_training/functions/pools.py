@@ -92,7 +92,7 @@ class _MaxPool(torch.autograd.Function):
         x = layout.lay_out(x.detach())
         output = window.output(x.shape[2:])
         y = layout.empty((*x.shape[:2], *output))
-        taken = torch.empty(y.numel(), dtype=torch.uint8)
+        taken = y.new_empty(y.numel(), dtype=torch.uint8)
         shape = native.PoolShape(
             channels=x.shape[1],
             batch=x.shape[0],

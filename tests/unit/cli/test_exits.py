@@ -110,6 +110,8 @@ def test_a_full_disk_is_a_failed_run_and_no_bug(program, pipeline):
         MemoryError(),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 256000000000000 bytes."),
         RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB."),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("Failed to allocate memory for requested buffer of size 68719476736"),
     ],
 )
 def test_too_little_memory_is_a_failed_run_and_no_bug(program, pipeline, error):
@@ -119,6 +121,20 @@ def test_too_little_memory_is_a_failed_run_and_no_bug(program, pipeline, error):
     assert finished.stderr.startswith("error: there is not enough memory: ")
     assert str(error) in finished.stderr
     assert "bug" not in finished.stderr
+
+
+def test_too_little_memory_of_the_system_is_no_matter_of_a_file(program, pipeline):
+    pipeline("apply", raising(OSError(errno.ENOMEM, "Cannot allocate memory")))
+    finished = program(*APPLY)
+    assert finished.code == 1
+    assert finished.stderr.startswith("error: there is not enough memory: Cannot allocate memory")
+
+
+def test_an_input_that_ends_is_told_by_its_own_name(program, pipeline):
+    pipeline("apply", raising(EOFError("nothing left to read")))
+    finished = program(*APPLY)
+    assert finished.code == 1
+    assert "EOFError: nothing left to read" in finished.stderr
 
 
 def test_any_other_failure_of_the_system_names_the_file(program, pipeline):
@@ -131,6 +147,8 @@ def test_an_interrupt_is_130(program, pipeline):
     pipeline("apply", raising(KeyboardInterrupt()))
     finished = program(*APPLY)
     assert (finished.code, finished.stderr) == (130, "error: interrupted\n")
+    assert program(*APPLY, "-vv").stderr.endswith("error: interrupted\n")
+    assert "NoneType" not in program(*APPLY, "-vv").stderr
 
 
 def test_an_interrupt_outside_of_a_command_is_130(capsys):

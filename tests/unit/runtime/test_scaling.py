@@ -94,7 +94,7 @@ def test_statistics_may_be_computed_while_the_model_runs_and_have_to_fit(make_se
 def test_parts_are_normalized_as_their_concatenation_is(make_session, parts):
     rng = np.random.default_rng(8)
     given = statistics(rng, sum(parts))
-    for pixels in ((9, 13), (40, 41)):
+    for pixels in ((9, 13), (80, 81)):
         feed = {f"x{i}": rng.standard_normal((2, count, *pixels)).astype(np.float32) for i, count in enumerate(parts)}
         whole = np.concatenate(list(feed.values()), axis=1)
         expected = make_session(parts_model(f"{PLAIN_NORMALIZATION}Relu", given, ["x"])).run(None, {"x": whole})[0]
@@ -102,6 +102,13 @@ def test_parts_are_normalized_as_their_concatenation_is(make_session, parts):
         for threads in (1, 3):
             actual = make_session(parts_model(name, given, list(feed)), threads).run(None, feed)[0]
             np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_another_number_of_parts_than_the_name_says_is_refused(make_session, parts):
+    given = statistics(np.random.default_rng(9), 4)
+    with pytest.raises(Exception, match=r"PlainJoined2.*needs 2 times X, and scale, B, mean and var"):
+        make_session(parts_model("PlainJoined2BatchNormalizationRelu", given, [f"x{i}" for i in range(parts)]))
 
 
 def test_parts_of_other_extents_are_refused(make_session):

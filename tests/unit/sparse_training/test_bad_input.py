@@ -137,6 +137,39 @@ def test_nan_goes_where_it_goes_in_a_dense_layer(generator):
     assert torch.isfinite(y[[0, 1, 3, 4]]).all()
 
 
+@pytest.mark.parametrize("images", [5, 16, 37])
+def test_nan_passes_a_relu_that_is_part_of_the_layer(generator, images):
+    mask = torch.rand(6, 8, generator=generator) < 0.5
+    pattern, values = SparsePattern.of(mask), torch.randn(int(mask.sum()), generator=generator)
+    x = torch.randn(images, 8, generator=generator)
+    x[2, 3] = torch.nan
+    results = []
+    for fused in (False, True):
+        given = x.clone().requires_grad_()
+        y = linear(given, values, None, pattern, relu=fused)
+        y = y if fused else y.relu()
+        y.backward(torch.ones_like(y))
+        results.append((y.detach(), given.grad))
+    for found, expected in zip(results[1], results[0], strict=True):
+        torch.testing.assert_close(found, expected, equal_nan=True)
+
+
+def test_results_are_single_precision_whatever_the_default_is(pattern):
+    x = torch.randn(2, 3, 5, 5, dtype=torch.float32)
+    bias = torch.zeros(4, dtype=torch.float32, requires_grad=True)
+    gradients = []
+    for kind in (torch.float32, torch.float64):
+        torch.set_default_dtype(kind)
+        try:
+            conv(x, values_of(pattern).float(), bias, pattern, WALK).sum().backward()
+        finally:
+            torch.set_default_dtype(torch.float32)
+        gradients.append(bias.grad)
+        bias.grad = None
+    assert gradients[1].dtype == torch.float32
+    assert torch.equal(*gradients)
+
+
 def test_second_derivatives_are_refused_by_autograd(pattern):
     x = torch.randn(2, 3, 5, 5, requires_grad=True)
     y = conv(x, values_of(pattern), None, pattern, WALK)

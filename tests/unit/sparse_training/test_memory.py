@@ -68,6 +68,31 @@ def test_small_tensors_lie_where_a_large_one_was_and_the_other_way_round(pool: m
     assert layout.empty((16 * SHAPE[0], *SHAPE[1:])).data_ptr() == place
 
 
+def test_tensors_die_while_the_pool_is_looked_through(pool: memory._Pool) -> None:
+    """The garbage collector may run at any allocation, also at one of the pool's own."""
+    thresholds = gc.get_threshold()
+    gc.disable()
+    try:
+        for allocations in range(60):
+            kept = [layout.empty((SHAPE[0] + number, *SHAPE[1:])) for number in range(12)]
+            cycle: list[object] = [layout.empty((2 * SHAPE[0] + number, *SHAPE[1:])) for number in range(4)]
+            cycle.append(cycle)
+            del cycle, kept[::2]
+            gc.set_threshold(gc.get_count()[0] + allocations, *thresholds[1:])
+            gc.enable()
+            layout.empty((40 * SHAPE[0], *SHAPE[1:]))  # for which blocks have to be joined
+            gc.disable()
+            del kept
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.enable()
+    gc.collect()
+    assert pool._used == 0
+    memory.release()
+    assert pool._unused == 0
+    assert not any(pool._free.values())
+
+
 def test_tensors_die_in_any_thread(pool: memory._Pool) -> None:
     """No block is given out twice, and the counts are right at the end."""
     failures: list[str] = []

@@ -32,16 +32,20 @@ inline bool small(const ConvShape& shape) {
   return most * std::max<int64_t>(1, shape.batch) <= kMostFloats && shape.taps() <= 4096;
 }
 
-// What a ReLU's result y lets pass of dy, and its sum over each channel.
-inline void require_relu(const Floats& y, const Floats& dy, const Floats& passed, const Floats& db) {
-  const int64_t count = y.size / db.size;
+// y: the ReLU of `plain`, to the bit, since both have the same sums; `passed`: what it lets pass of dy.
+inline void require_relu(const Floats& plain, const Floats& y, const Floats& dy, const Floats& passed) {
+  for (int64_t i = 0; i < y.size; ++i) {
+    if (y.get()[i] != std::max(plain.get()[i], 0.0F)) std::abort();
+    if (passed.get()[i] != (y.get()[i] > 0.0F ? dy.get()[i] : 0.0F)) std::abort();
+  }
+}
+
+// db: the sum of dy over each channel.
+inline void require_sums(const Floats& dy, const Floats& db) {
+  const int64_t count = dy.size / db.size;
   for (int64_t c = 0; c < db.size; ++c) {
     double sum = 0.0;
-    for (int64_t i = c * count; i < (c + 1) * count; ++i) {
-      const float passing = y.get()[i] > 0.0F ? dy.get()[i] : 0.0F;
-      if (!(y.get()[i] >= 0.0F) || passed.get()[i] != passing) std::abort();
-      sum += static_cast<double>(passing);
-    }
+    for (int64_t i = c * count; i < (c + 1) * count; ++i) sum += static_cast<double>(dy.get()[i]);
     if (!(std::abs(db.get()[c] - sum) <= 1e-3 * std::max<double>(1.0, static_cast<double>(count)))) std::abort();
   }
 }

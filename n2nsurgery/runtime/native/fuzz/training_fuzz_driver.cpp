@@ -26,6 +26,7 @@ using n2n::training::Floats;
 using n2n::training::Pattern;
 using n2n::training::kMostFloats;
 using n2n::training::require_relu;
+using n2n::training::require_sums;
 using n2n::training::small;
 using n2n::training::volume;
 
@@ -146,12 +147,16 @@ class Fuzzer {
     ConvBackward backward{values.get(), x.get(), nullptr, dy.get(), nullptr, dx.get(), dw.get(), db.get()};
     n2nsurgery_conv_backward(pattern, &shape, &backward, threads());
     compare(shape, row, index, x, values, bias, y, dy, dx, dw);
+    require_sums(dy, db);
+    const Floats plain = unset(outputs);
+    std::copy_n(y.get(), outputs, plain.get());
     forward.relu = 1;
     n2nsurgery_conv_forward(pattern, &shape, &forward, threads());
     backward.y = y.get();
     backward.passed = passed.get();
     n2nsurgery_conv_backward(pattern, &shape, &backward, threads());
-    require_relu(y, dy, passed, db);
+    require_relu(plain, y, dy, passed);
+    require_sums(passed, db);
     return true;
   }
 

@@ -87,7 +87,7 @@ void conv_backward(const ConvPlans& plans, const ConvBackward& conv, int threads
   if (conv.y != nullptr || conv.dbias != nullptr) bias_gradient(plans, conv, threads);
   const float* dy = conv.y == nullptr ? conv.dy : conv.passed;
   if (conv.dx != nullptr) {
-    const ConvForward back{conv.values, nullptr, dy, conv.dx, 0};
+    const ConvForward back{conv.values, nullptr, dy, conv.dx, 0};  // from dy, as its x, to dx, as its y
     for (const PassPlan& plan : plans.input()) multiply(plan, plans, back, threads);
   }
   if (conv.dvalues != nullptr) weight_gradient(plans, conv.x, dy, conv.dvalues, threads);

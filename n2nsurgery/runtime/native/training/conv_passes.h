@@ -1,7 +1,7 @@
 // The three passes of a sparse convolution over activations [channel][depth][height][width][batch].
 //
-// The work is cut by output rows, batch and channels, each output is summed by one thread in one order: the result is
-// the same to the bit for any number of threads.
+// The work is cut by output rows, batch and channels. Each sum has one order: the result is the same to the bit for any
+// number of threads.
 #pragma once
 
 #include "conv_plans.h"
