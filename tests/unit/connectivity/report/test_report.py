@@ -342,5 +342,5 @@ def test_a_head_that_starts_at_zero_is_part_of_the_network():
     assert found.severity == "good"
     assert found.sentence == (
         "The network is in one piece: connections lead from every channel to every other. 100 connections have the"
-        " value 0, so no heat flows through them."
+        " value 0, so no heat flows there."
     )
