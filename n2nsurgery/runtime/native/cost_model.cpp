@@ -116,7 +116,8 @@ Effort effort_of(const Workload& workload, const Tiling& tiling, const PatchShap
 Division division_of(const Workload& workload, const PatchShape& shape, const WindowCount& count, const Effort& effort,
                      int64_t tiles, int lanes) {
   constexpr double kRunCycles = 20.0;
-  constexpr double kFloatCycles = 0.2;  // of a float that another core wrote: 80 GB/s at 4 GHz, near the most that was measured
+  // Of a float that another core wrote: 80 GB/s at 4 GHz, near the most that was measured.
+  constexpr double kFloatCycles = 0.2;
   const ConvProblem& problem = workload.problem;
   const auto groups = static_cast<double>(problem.groups);
   const double row_length = static_cast<double>(workload.nnz) / static_cast<double>(problem.group_outputs * tiles) / groups;

@@ -44,9 +44,8 @@ Compute make_with_variant(const ort::KernelSetup& setup, const OpVariant& varian
   return computing<Kernel>(setup, variant);
 }
 
-template <class Kernel>
-Compute make_with_curve(const ort::KernelSetup& setup, const OpVariant& variant) {
-  return computing<Kernel>(setup, variant.curve);
+Compute make_depthwise(const ort::KernelSetup& setup, const OpVariant& variant) {
+  return computing<DepthwiseKernel>(setup, variant.curve);
 }
 
 Compute make_normalization(const ort::KernelSetup& setup, const OpVariant& variant) {
@@ -186,9 +185,8 @@ std::vector<Op> make_ops(const Host& host) {
   for (size_t parts = 2; parts <= kMostJoined; ++parts) ops.push_back(make_joined_op(parts, host));
   for (int number = 0; number < kCurves; ++number) {
     const auto curve = static_cast<Curve>(number);
-    ops.push_back(make_curve_op(kDepthwise, curve, 3, make_with_curve<DepthwiseKernel>, host));
-    ops.push_back(in_place(make_curve_op(kNormalization, curve, 5, make_normalization, host),
-                           first_in_place));
+    ops.push_back(make_curve_op(kDepthwise, curve, 3, make_depthwise, host));
+    ops.push_back(in_place(make_curve_op(kNormalization, curve, 5, make_normalization, host), first_in_place));
     for (unsigned bits = 0; bits < 16; ++bits) {
       const OpVariant variant{(bits & 1) != 0, (bits & 2) != 0, curve, (bits & 4) != 0, (bits & 8) != 0};
       if (!variant.gemm) ops.push_back(make_sparse_op("Conv", variant, host));
