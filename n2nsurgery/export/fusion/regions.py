@@ -24,15 +24,22 @@ _POINTS: Points = np.linspace(-8, 8, 257)
 _AGREEMENT = 1e-6
 """Largest accepted difference, of the larger of 1 and |x|: constants are float32, whose roundings are 6e-8."""
 
+_CLAMPS = frozenset({"Relu", "Clip", "Max", "Min"})
+
 _FLOAT_LOWEST, _FLOAT_LARGEST = float(np.finfo(np.float32).min), float(np.finfo(np.float32).max)
 
 
 def activation_after(value: ir.Value) -> tuple[Activation, tuple[ir.Node, ...]] | None:
     """The activation that alone reads `value`, and its nodes in their order; None where there is none that is known."""
+    clamp = None
     for nodes in _closed_regions(value):
-        if activation := _single(nodes) or _compared(value, nodes):
+        if bounds := _clamped(value, nodes):
+            clamp = (_clamp(*bounds), nodes)  # another one may follow: exporters write ReLU6 as Relu, then Min
+        elif clamp is not None:
+            break
+        elif activation := _leaky(nodes) or _compared(value, nodes):
             return activation, nodes
-    return None
+    return clamp
 
 
 def _closed_regions(value: ir.Value) -> Iterator[tuple[ir.Node, ...]]:
@@ -72,25 +79,37 @@ def _number(value: ir.Value | None) -> float | None:
     return float(tensor.numpy().reshape(()))
 
 
-def _single(nodes: tuple[ir.Node, ...]) -> Activation | None:
-    """The activation that is one operator, where it has settings or needs no comparison."""
-    if len(nodes) != 1:
+def _leaky(nodes: tuple[ir.Node, ...]) -> Activation | None:
+    if len(nodes) != 1 or nodes[0].op_type != "LeakyRelu":
         return None
-    node = nodes[0]
-    if node.op_type == "Relu":
+    return Activation(name="LeakyRelu", settings={"slope": nodes[0].attributes.get_float("alpha", 0.01)})
+
+
+def _clamped(value: ir.Value, nodes: tuple[ir.Node, ...]) -> tuple[float, float] | None:
+    """The bounds between which the nodes, one behind the other, clamp `value`; None where they compute something else.
+
+    Clamping is monotone, so it takes the ends of the real line to the bounds.
+    """
+    least, most = -np.inf, np.inf
+    for node in nodes:
+        sources = list(node.inputs)
+        if node.op_type in {"Max", "Min"}:  # the order does not matter
+            sources.sort(key=lambda source: source is not value)
+        if node.op_type not in _CLAMPS or sources[0] is not value:
+            return None
+        if any(source is not None and _number(source) is None for source in sources[1:]):
+            return None
+        others = [_number(source) for source in sources[1:]]
+        least, most = (float(_EVALUATED[node.op_type](node, end, *others)) for end in (least, most))
+        value = node.outputs[0]
+    return least, most
+
+
+def _clamp(least: float, most: float) -> Activation:
+    if (least, most) == (0, np.inf):
         return Activation(name="Relu")
-    if node.op_type == "LeakyRelu":
-        return Activation(name="LeakyRelu", settings={"slope": node.attributes.get_float("alpha", 0.01)})
-    if node.op_type == "Clip":
-        return Activation(name="Clip", settings=_bounds(node))
-    others = [number for source in node.inputs if (number := _number(source)) is not None]
-    return Activation(name="Relu") if node.op_type == "Max" and others == [0.0] else None
-
-
-def _bounds(node: ir.Node) -> dict[str, float]:
-    """A Clip's bounds; where it has none, those that ONNX says."""
-    low, high = (_number(node.inputs[at]) if at < len(node.inputs) else None for at in (1, 2))
-    return {"low": _FLOAT_LOWEST if low is None else low, "high": _FLOAT_LARGEST if high is None else high}
+    bounds = {"low": max(least, _FLOAT_LOWEST), "high": min(most, _FLOAT_LARGEST)}
+    return Activation(name="Clip", settings=bounds)
 
 
 def _compared(value: ir.Value, nodes: tuple[ir.Node, ...]) -> Activation | None:

@@ -18,7 +18,12 @@ FORMS = {
     "relu": ("Relu", "y = Relu (p)"),
     "clamp at zero": ("Relu", "y = Max (p, zero)"),
     "relu6": ("Clip", "y = Clip (p, zero, six)"),
-    "clip from below": ("Clip", "y = Clip (p, zero)"),
+    "clip at zero": ("Relu", "y = Clip (p, zero)"),
+    "clip from below": ("Clip", "y = Clip (p, half)"),
+    "relu6 in two steps": ("Clip", "r = Relu (p) y = Min (r, six)"),
+    "relu6 by largest and smallest": ("Clip", "m = Min (six, p) y = Max (zero, m)"),
+    "clip from above": ("Clip", "y = Min (p, three)"),
+    "relu after relu6": ("Clip", "c = Clip (p, zero, six) y = Relu (c)"),
     "leaky relu": ("LeakyRelu", "y = LeakyRelu <alpha = 0.2> (p)"),
     "hardswish": ("HardSwish", "y = HardSwish (p)"),
     "hardswish by hard sigmoid": ("HardSwish", "g = HardSigmoid <alpha = 0.16666667, beta = 0.5> (p) y = Mul (g, p)"),
@@ -54,7 +59,16 @@ NOT_KNOWN = {
     "a hardswish with other constants": "a = Add (p, one) c = Clip (a, zero, six) m = Mul (p, c) y = Div (m, six)",
     "a relu6 whose bound is computed": "b = ReduceMax <keepdims = 0> (x) y = Clip (p, zero, b)",
 }
-AS_TORCH_WRITES = ["relu", "relu6", "leaky relu", "hardswish", "silu", "gelu of torch", "gelu by tanh of torch"]
+AS_TORCH_WRITES = [
+    "relu",
+    "relu6",
+    "relu6 in two steps",
+    "leaky relu",
+    "hardswish",
+    "silu",
+    "gelu of torch",
+    "gelu by tanh of torch",
+]
 
 CONSTANTS = """
     float zero = {0}, float one = {1}, float half = {0.5}, float three = {3}, float six = {6},
