@@ -10,6 +10,7 @@ from typing import Literal
 
 import onnx_ir as ir
 
+from n2nsurgery.export.integers.packing import PACKED
 from n2nsurgery.export.sparse.functions import decoding, parsed
 from n2nsurgery.export.sparse.operators import GEOMETRY
 
@@ -71,7 +72,7 @@ class IntegerOperator:
     @property
     def attributes(self) -> tuple[str, ...]:
         """Names of the attributes; every node carries all of them."""
-        return ("weight_shape", *GEOMETRY.get(self.kind, ()))
+        return ("weight_shape", *GEOMETRY.get(self.kind, ()), *(PACKED,) * (self.kind == "Conv"))
 
 
 def integer_function(operator: IntegerOperator, opset: int) -> ir.Function:

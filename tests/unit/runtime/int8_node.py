@@ -24,7 +24,7 @@ class Layer:
     """A layer with int8 weights: everything but its input.
 
     `strides`, `pads`, `dilations` and `group` are empty of a linear layer; `residual` and `total` are the levels of a
-    residual and of the sum with it.
+    residual and of the sum with it. `packed`: which of X, the residual and Y are packed, three of 0 or 1, or nothing.
     """
 
     weight: NDArray[np.int8]
@@ -38,6 +38,7 @@ class Layer:
     pads: tuple[int, ...] = ()
     dilations: tuple[int, ...] = ()
     group: int = 1
+    packed: tuple[int, ...] = ()
     code: Code = "gaps8"
 
     @property
@@ -54,7 +55,7 @@ class Layer:
             return shape
         return shape | {
             "strides": list(self.strides), "pads": list(self.pads), "dilations": list(self.dilations),
-            "group": self.group,
+            "group": self.group, **({"packed": list(self.packed)} if self.packed else {}),
         }  # fmt: skip
 
     @property
@@ -129,6 +130,12 @@ class Layer:
 def levels(name: str, of: Levels) -> dict[str, NDArray[Any]]:
     """The constants of a scale and its zero."""
     return {f"{name}_scale": np.float32(of[0]), f"{name}_zero_point": np.uint8(of[1])}
+
+
+def packed(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(N, C, *spatial) in the packed order, (N, C / 4, *spatial, 4), under the same shape; C is a multiple of 4."""
+    fours = levels.reshape(levels.shape[0], -1, 4, *levels.shape[2:])
+    return np.ascontiguousarray(np.moveaxis(fours, 2, -1)).reshape(levels.shape)
 
 
 def to_levels(steps: NDArray[np.float32], zero: int) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from int8_node import Layer, Levels, fitted
+from int8_node import Layer, Levels, fitted, packed
 from numpy.typing import NDArray
 
 from n2nsurgery.export.codec.choose import Code
@@ -90,6 +90,31 @@ def test_a_residual_is_added_to_the_rounded_product_and_rounded_again(make_sessi
         np.testing.assert_array_equal(y, layer.expected(x, residual), f"{isa}, case {number}: {shape}")
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_packed_tensors_hold_the_levels_of_plain_ones(make_session, isa, rank):
+    rng = np.random.default_rng(20 + rank)
+    for number in range(CASES_PER_RANK // 2):
+        layer, shape = random_layer(rng, rank)
+        inputs, outputs = 4 * int(rng.integers(1, 6)), 4 * layer.group * int(rng.integers(1, 4))
+        layer = replace(
+            layer, weight=random_weight(rng, (outputs, inputs, *layer.weight.shape[2:])),
+            scales=rng.uniform(0.001, 0.1, outputs).astype(np.float32),
+            bias=rng.integers(-3000, 3000, outputs).astype(np.int32), packed=tuple(rng.integers(2, size=3).tolist()),
+        )  # fmt: skip
+        x = random_input(rng, (shape[0], inputs * layer.group, *shape[2:]))
+        layer = fitted(layer, x)
+        feed = {"x": packed(x) if layer.packed[0] else x}
+        residual = None
+        if rng.random() < 0.6:
+            layer = replace(layer, residual=random_levels(rng), total=random_levels(rng))
+            residual = rng.integers(0, 256, layer.sums(x).shape).astype(np.uint8)
+            feed["residual"] = packed(residual) if layer.packed[1] else residual
+        y = make_session(layer.model(), int(rng.integers(1, 4))).run(None, feed)[0]
+        expected = layer.expected(x, residual)
+        expected = packed(expected) if layer.packed[2] else expected
+        np.testing.assert_array_equal(y, expected, f"{isa}, case {number}: {layer.attributes}, {x.shape}")
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (3, 37), (1, 64), (200, 65), (2, 7, 30), (0, 12)])
 def test_a_linear_layer_gives_the_levels_of_the_integers_it_stands_for(make_session, isa, shape):
     rng = np.random.default_rng(sum(shape))
@@ -152,6 +177,20 @@ def test_threads_share_patches_and_outputs_of_one_image(make_session, isa):
         session = make_session(layer.model(), 4)
         for _ in range(8):  # a kernel learns from its runs how many threads there are
             np.testing.assert_array_equal(session.run(None, {"x": x})[0], layer.expected(x), isa)
+
+
+def test_threads_share_a_packed_input_where_it_lies(make_session, isa):
+    rng = np.random.default_rng(7)
+    layer = Layer(
+        weight=random_weight(rng, (36, 32, 1, 1)), scales=np.full(36, 0.01, np.float32), bias=np.zeros(36, np.int32),
+        x=(0.1, 3), y=(0.2, 100), strides=(1, 1), pads=(0,) * 4, dilations=(1, 1), packed=(1, 0, 1),
+    )  # fmt: skip
+    session = make_session(layer.model(), 4)
+    for spatial in ((61, 67), (3, 5), (4, 4)):
+        x = random_input(rng, (2, 32, *spatial))
+        for _ in range(6):
+            y = session.run(None, {"x": packed(x)})[0]
+            np.testing.assert_array_equal(y, packed(layer.expected(x)), f"{isa}, {spatial}")
 
 
 def test_one_session_takes_inputs_of_several_sizes(make_session):

@@ -48,6 +48,22 @@ def test_constants_that_make_no_layer_are_refused_when_the_session_is_made(
         make_session(good().model(constants))
 
 
+@pytest.mark.parametrize(
+    ("packed", "message"),
+    [
+        ((1, 0, 0), "a packed X needs fours of inputs in each group"),
+        ((0, 1), "packed must have 3 elements, each 0 or 1"),
+        ((0, 0, 2), "packed must have 3 elements, each 0 or 1"),
+    ],
+)
+def test_a_packed_order_that_the_channels_do_not_have_is_refused(make_session, packed: tuple[int, ...], message: str):
+    with pytest.raises(Exception, match=f"SparseQLinearConv.*{message}"):
+        make_session(replace(good(), packed=packed).model())
+    grouped = replace(good(), weight=np.zeros((8, 4, 1, 1), np.int8), group=4, packed=(0, 0, 1))
+    with pytest.raises(Exception, match="result needs fours of outputs in each group"):
+        make_session(grouped.model())
+
+
 def test_a_bias_of_another_type_is_refused_by_the_operator_s_schema(make_session):
     constants = good().constants | {"bias": np.zeros(8, np.float32)}
     with pytest.raises(Exception, match=r"SparseQLinearConv|tensor\(float\)"):

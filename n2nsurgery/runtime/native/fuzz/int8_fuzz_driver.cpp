@@ -24,6 +24,17 @@ struct Bytes {
   std::unique_ptr<uint8_t[]> data;
 };
 
+// A tensor's levels in the packed order, or from it, exactly as long.
+Bytes reordered(const Bytes& levels, int64_t pixels, bool to_packed) {
+  Bytes made(levels.size);
+  for (int64_t plain = 0; plain < levels.size; ++plain) {
+    const int64_t channel = plain / pixels;
+    const int64_t packed = (channel / 4 * pixels + plain % pixels) * 4 + channel % 4;
+    to_packed ? made.data[packed] = levels.data[plain] : made.data[plain] = levels.data[packed];
+  }
+  return made;
+}
+
 class Fuzzer {
  public:
   explicit Fuzzer(Draws& draws) : draws_(draws) {}
@@ -59,8 +70,11 @@ class Fuzzer {
     return levels;
   }
 
-  // Everything of a layer but its input and shapes.
+  // Everything of a layer but its shapes; x, residual and y as they are without any packing.
   struct Layer {
+    const uint8_t* x = nullptr;
+    const uint8_t* residual = nullptr;
+    const uint8_t* y = nullptr;
     SparseWeights levels;
     std::vector<int32_t> bias;
     std::vector<float> multiplier;
@@ -87,7 +101,8 @@ class Fuzzer {
     const auto rank = static_cast<size_t>(draws_.between(1, 3));
     const int64_t group = draws_.chance(0.3) ? draws_.between(1, 3) : 1;
     std::vector<int64_t> weight = draws_.extents(rank, 1, draws_.chance(0.4) ? 1 : 4);
-    weight.insert(weight.begin(), {draws_.between(1, 10) * group, draws_.between(1, 20)});
+    const int64_t unit = draws_.chance(0.6) ? 4 : 1;  // of channels
+    weight.insert(weight.begin(), {draws_.between(1, 12 / unit) * unit * group, draws_.between(1, 20 / unit) * unit});
     const bool plain = draws_.chance(0.3);
     const ConvAttributes conv = parse_conv_attributes(
         weight, plain ? std::vector<int64_t>{} : draws_.extents(rank, 1, 3),
@@ -103,18 +118,26 @@ class Fuzzer {
     const Bytes x = bytes(problem.batch * conv.groups * conv.group_inputs * problem.input_pixels());
     const Bytes residual = bytes(problem.batch * conv.outputs * problem.output_pixels());
     const Bytes y = bytes(residual.size);
-    layer.tensors.x = x.data.get();
+    const Int8Layouts packed{unit == 4 && draws_.chance(0.6), unit == 4 && draws_.chance(0.6),
+                             unit == 4 && draws_.chance(0.6)};
+    const Bytes packed_x = reordered(x, packed.x ? problem.input_pixels() : 1, true);
+    const Bytes packed_residual = reordered(residual, packed.residual ? problem.output_pixels() : 1, true);
+    layer.x = x.data.get();
+    layer.tensors.x = packed_x.data.get();
     layer.tensors.y = y.data.get();
     layer.tensors.batch = problem.batch;
     if (draws_.chance(0.4)) {
-      layer.tensors.residual = residual.data.get();
+      layer.residual = residual.data.get();
+      layer.tensors.residual = packed_residual.data.get();
       const auto other_zero = static_cast<int32_t>(draws_.between(0, 255));
       layer.tensors.sum = {0.7F, 0.3F, other_zero, static_cast<int32_t>(draws_.between(0, 255))};
     }
-    const Int8Plan plan = make_int8_plan(layer.weights, problem, kernels, draws_.between(1, 9));
+    const Int8Plan plan = make_int8_plan(layer.weights, problem, packed, kernels, draws_.between(1, 9));
     for (int64_t task = 0; task < plan.tasks(problem.batch); ++task) {
       run_int8_conv_task(plan, layer.weights, kernels, layer.tensors, task);
     }
+    const Bytes plain_y = reordered(y, packed.y ? problem.output_pixels() : 1, false);
+    layer.y = plain_y.data.get();
     for (int64_t at = 0; at < y.size; ++at) expect(layer, at, conv_sum(conv, problem, layer, at));
   }
 
@@ -128,12 +151,12 @@ class Fuzzer {
     problem.group_inputs = shape.inputs;
     problem.group_outputs = shape.outputs;
     problem.input = problem.output = Axes{1, 1, draws_.between(1, kernels.max_vectors) * kernels.lanes};
-    const Int8Plan plan = make_int8_plan(layer.weights, problem, kernels, draws_.between(1, 9));
+    const Int8Plan plan = make_int8_plan(layer.weights, problem, {}, kernels, draws_.between(1, 9));
     layer.tensors.batch = draws_.between(1, 150);
     const Bytes x = bytes(layer.tensors.batch * shape.inputs);
     const Bytes y = bytes(layer.tensors.batch * shape.outputs);
     layer.tensors.x = x.data.get();
-    layer.tensors.y = y.data.get();
+    layer.y = layer.tensors.y = y.data.get();
     const int64_t pieces = (layer.tensors.batch + plan.columns - 1) / plan.columns;
     for (int64_t task = 0; task < pieces * plan.chunks; ++task) {
       run_int8_rows_task(plan, layer.weights, kernels, layer.tensors, task);
@@ -172,7 +195,7 @@ class Fuzzer {
         inside = inside && from >= 0 && from < problem.input[axis];
         source = source * problem.input[axis] + from;
       }
-      const int64_t level = inside ? layer.tensors.x[source] : layer.tensors.input_zero;
+      const int64_t level = inside ? layer.x[source] : layer.tensors.input_zero;
       sum += static_cast<int64_t>(layer.levels.value[i]) * (level - layer.tensors.input_zero);
     }
     return {output, sum};
@@ -185,13 +208,13 @@ class Fuzzer {
   static void expect(const Layer& layer, int64_t at, const Sum& sum) {
     const Int8Tensors& tensors = layer.tensors;
     int32_t level = level_of(static_cast<float>(sum.value) * layer.multiplier[sum.output], tensors.zero);
-    if (tensors.residual != nullptr) {
+    if (layer.residual != nullptr) {
       const float own = static_cast<float>(level - tensors.zero) * tensors.sum.own;
-      const float other = static_cast<float>(tensors.residual[at] - tensors.sum.other_zero) * tensors.sum.other;
+      const float other = static_cast<float>(layer.residual[at] - tensors.sum.other_zero) * tensors.sum.other;
       level = level_of(own + other, tensors.sum.zero);
     }
-    if (tensors.y[at] == level) return;
-    std::printf("output %lld is %d, not %d\n", static_cast<long long>(at), tensors.y[at], level);
+    if (layer.y[at] == level) return;
+    std::printf("output %lld is %d, not %d\n", static_cast<long long>(at), layer.y[at], level);
     std::abort();
   }
 

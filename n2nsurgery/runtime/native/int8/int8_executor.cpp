@@ -23,13 +23,15 @@ uint8_t* staged_memory(int64_t bytes) {
 Int8Job job_of(const Int8Plan& plan, const Int8Weights& weights, const Int8Tensors& tensors, int64_t group,
                int64_t chunk) {
   const int64_t outputs = plan.problem.group_outputs;
+  const int64_t pieces = outputs / plan.together();
   Int8Job job{};
   job.blocks = plan.blocks.data();
   job.row = weights.row.data();
   job.start = weights.start.data();
   job.multiplier = tensors.multiplier;
-  job.first = group * outputs + outputs * chunk / plan.chunks;
-  job.last = group * outputs + outputs * (chunk + 1) / plan.chunks;
+  job.first = group * outputs + pieces * chunk / plan.chunks * plan.together();
+  job.last = group * outputs + pieces * (chunk + 1) / plan.chunks * plan.together();
+  job.packed = plan.packed;
   job.zero = tensors.zero;
   job.sum = tensors.sum;
   return job;
@@ -40,11 +42,25 @@ void compute_windows(const Int8Kernels& kernels, const std::vector<Int8Window>& 
   for (const Int8Window& window : windows) {
     job.x = packed + window.first_pixel * 4;
     job.vectors = window.vectors;
+    job.last_pixel = window.last_pixel;
     job.stretches = window.stretches.data();
     job.stretch_count = static_cast<int64_t>(window.stretches.size());
     job.whole = window.whole;
     kernels.compute(job);
   }
+}
+
+// The patch's input as the windows read it.
+const uint8_t* packed_input(const Int8Plan& plan, const Int8Kernels& kernels, const Int8Patch& patch,
+                            const Int8Tensors& tensors) {
+  if (plan.in_place) {
+    const ConvProblem& problem = plan.problem;
+    const int64_t group = (patch.image * problem.groups + patch.group) * problem.group_inputs;
+    return tensors.x + group * problem.input_pixels() + patch.column * plan.columns * 4;
+  }
+  uint8_t* packed = packed_memory(plan.packed_bytes);
+  pack_int8_patch(plan, kernels, patch, tensors.x, tensors.batch, tensors.input_zero, packed);
+  return packed;
 }
 
 }  // namespace
@@ -64,19 +80,18 @@ void run_int8_conv_task(const Int8Plan& plan, const Int8Weights& weights, const 
   patch.slice = take(problem.output[0]);
   patch.group = take(problem.groups);
   patch.image = task;
-  uint8_t* packed = packed_memory(plan.packed_bytes);
-  pack_int8_patch(plan, kernels, patch, tensors.x, tensors.batch, tensors.input_zero, packed);
   const int64_t pixels = problem.output_pixels();
-  const int64_t first = patch.image * problem.groups * problem.group_outputs * pixels +
-                        (patch.slice * problem.output[1] + patch.row * plan.rows) * problem.output[2] +
+  const int64_t image = patch.image * problem.groups * problem.group_outputs * pixels;
+  const int64_t pixel = (patch.slice * problem.output[1] + patch.row * plan.rows) * problem.output[2] +
                         patch.column * plan.columns;
   Int8Job job = job_of(plan, weights, tensors, patch.group, chunk);
   job.output_stride = pixels;
-  job.y = tensors.y + first;
-  job.residual = tensors.residual == nullptr ? nullptr : tensors.residual + first;
+  job.y = tensors.y + image + pixel * (plan.packed.y ? 4 : 1);
+  if (tensors.residual != nullptr) job.residual = tensors.residual + image + pixel * (plan.packed.residual ? 4 : 1);
   const bool last_row = patch.row + 1 == plan.patch_rows;
   const bool last_column = patch.column + 1 == plan.patch_columns;
-  compute_windows(kernels, plan.windows[last_row ? 1 : 0][last_column ? 1 : 0], packed, job);
+  compute_windows(kernels, plan.windows[last_row ? 1 : 0][last_column ? 1 : 0],
+                  packed_input(plan, kernels, patch, tensors), job);
 }
 
 void run_int8_rows_task(const Int8Plan& plan, const Int8Weights& weights, const Int8Kernels& kernels,

@@ -81,6 +81,19 @@ WeightShape read_shape(const ort::KernelSetup& setup, const std::optional<ConvAt
   return weight;
 }
 
+// Which of X, the residual and the result are packed; none where the node does not say.
+Int8Layouts read_layouts(const ort::KernelSetup& setup, const ConvAttributes& conv) {
+  const std::vector<int64_t> packed = setup.integers("packed");
+  if (packed.empty()) return {};
+  require(packed.size() == 3 && std::all_of(packed.begin(), packed.end(), [](int64_t p) { return p == 0 || p == 1; }),
+          "packed must have 3 elements, each 0 or 1");
+  const Int8Layouts layouts{packed[0] != 0, packed[1] != 0, packed[2] != 0};
+  require(!layouts.x || conv.group_inputs % 4 == 0, "a packed X needs fours of inputs in each group");
+  require(!(layouts.residual || layouts.y) || conv.outputs / conv.groups % 4 == 0,
+          "a packed residual or result needs fours of outputs in each group");
+  return layouts;
+}
+
 ConvProblem problem_of_rows(const WeightShape& shape, int64_t rows) {
   ConvProblem problem;
   problem.batch = 1;
@@ -97,6 +110,7 @@ Int8Kernel::Int8Kernel(const ort::KernelSetup& setup, const Int8Variant& variant
   require(setup.input_count() == variant.input_count(), "the node has " + std::to_string(setup.input_count()) +
                                                             " inputs, the operator takes " +
                                                             std::to_string(variant.input_count()));
+  if (conv_) packed_ = read_layouts(setup, *conv_);
   const WeightShape shape = read_shape(setup, conv_);
   input_ = read_levels(setup, 1, "x");
   product_ = read_levels(setup, 7, "y");
@@ -140,7 +154,7 @@ void Int8Kernel::compute_conv(const ort::Invocation& invocation, const ort::Tens
   const bool large = 4 * blocks * problem.output_pixels() * problem.batch >= kWorthThreads;
   const int64_t threads = large ? threads_for_image(problem.batch, threads_) : 1;
   const std::shared_ptr<const Int8Plan> plan = plans_.find(
-      {problem.input, threads}, [&] { return make_int8_plan(weights_, problem, kernels_, threads); });
+      {problem.input, threads}, [&] { return make_int8_plan(weights_, problem, packed_, kernels_, threads); });
   run_tasks(invocation, {0, plan->tasks(problem.batch)}, large, threads_,
             [&](int64_t task) { run_int8_conv_task(*plan, weights_, kernels_, run, task); });
 }
@@ -163,7 +177,7 @@ void Int8Kernel::compute_rows(const ort::Invocation& invocation, const ort::Tens
   const int64_t threads = large && pieces < threads_.seen() ? threads_.seen() : 1;
   const ConvProblem problem = problem_of_rows(weight, vectors * kernels_.lanes);
   const std::shared_ptr<const Int8Plan> plan =
-      plans_.find({problem.input, threads}, [&] { return make_int8_plan(weights_, problem, kernels_, threads); });
+      plans_.find({problem.input, threads}, [&] { return make_int8_plan(weights_, problem, {}, kernels_, threads); });
   run_tasks(invocation, {0, pieces * plan->chunks}, large, threads_,
             [&](int64_t task) { run_int8_rows_task(*plan, weights_, kernels_, run, task); });
 }

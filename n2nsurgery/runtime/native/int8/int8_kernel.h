@@ -44,6 +44,7 @@ class Int8Kernel {
 
   Int8Variant variant_;
   std::optional<ConvAttributes> conv_;
+  Int8Layouts packed_;  // of a convolution
   const Int8Kernels& kernels_;
   Levels input_, product_, residual_, sum_;
   Int8Weights weights_;

@@ -1,6 +1,7 @@
 // What the units for each instruction set offer to layers that compute with integers: plain structs and functions.
 //
-// Packed input has four neighbouring channels of one pixel side by side, and vectors of such pixels.
+// A packed tensor has four neighbouring channels of one pixel side by side: (N, C / 4, pixels, 4). Kernels read their
+// input so, in vectors of such pixels.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,7 @@ struct Int8Block {
 };
 static_assert(sizeof(Int8Block) == 8, "the kernels step over blocks of 8 bytes");
 
-// Results [from, from + count) of a window belong at `to`, counted from the output's first result in the patch.
+// Pixels [from, from + count) of a window belong at pixel `to`, counted from the patch's first result.
 struct Stretch {
   int64_t from;
   int64_t count;
@@ -29,9 +30,17 @@ struct Int8Sum {
   int32_t zero = 0;
 };
 
-// One window: `vectors` vectors of pixels, the outputs [first, last).
+// Which tensors of a layer are packed.
+struct Int8Layouts {
+  bool x = false;
+  bool residual = false;
+  bool y = false;
+};
+
+// One window: `vectors` vectors of pixels, the outputs [first, last); whole fours of them where y is packed.
 struct Int8Job {
-  const uint8_t* x;  // the window's first pixel
+  const uint8_t* x;    // the window's first pixel, packed
+  int64_t last_pixel;  // the last vector's first pixel; the others follow each other
   const Int8Block* blocks;
   const int64_t* row;       // where each output's blocks begin; one more than outputs
   const int32_t* start;     // what each output's sum begins with
@@ -40,13 +49,14 @@ struct Int8Job {
   int64_t last;
   int vectors;
   int32_t zero;
-  const uint8_t* residual;  // laid out as y, or null
+  Int8Layouts packed;
+  const uint8_t* residual;  // of output 0, or null
   Int8Sum sum;              // only with a residual
   uint8_t* y;               // of output 0
-  int64_t output_stride;
+  int64_t output_stride;    // results of one output
   const Stretch* stretches;
   int64_t stretch_count;
-  bool whole;  // every lane of every vector goes to the first stretch's place
+  bool whole;  // every lane of every vector is a result
 };
 
 struct Int8Kernels {

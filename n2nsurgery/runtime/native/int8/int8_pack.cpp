@@ -40,21 +40,51 @@ void take(const uint8_t* source, int64_t stride, int64_t count, [[maybe_unused]]
   for (; i < count; ++i) target[i] = source[stride * i];
 }
 
+// Every `stride`th of the source's packed pixels.
+void take_pixels(const uint8_t* source, int64_t stride, int64_t count, uint8_t* target) {
+  int64_t i = 0;
+  if (stride == 1) {
+    for (; i + 4 <= count; i += 4) std::memcpy(target + 4 * i, source + 4 * i, 16);
+  }
+#if defined(__x86_64__)
+  if (stride == 2) {
+    for (; i + 4 < count; i += 4) {  // of the last pixels, the source may end behind the one that is taken
+      const auto* from = reinterpret_cast<const float*>(source + 8 * i);
+      const __m128 taken = _mm_shuffle_ps(_mm_loadu_ps(from), _mm_loadu_ps(from + 4), _MM_SHUFFLE(2, 0, 2, 0));
+      _mm_storeu_ps(reinterpret_cast<float*>(target + 4 * i), taken);
+    }
+  }
+#endif
+  for (; i < count; ++i) std::memcpy(target + 4 * i, source + 4 * stride * i, 4);
+}
+
 // How a patch's packed rows lie in the input's.
 class RowPacker {
  public:
   RowPacker(const Int8Plan& plan, const Int8Kernels& kernels, uint8_t zero, const uint8_t* end)
-      : problem_(plan.problem), kernels_(kernels), zero_(zero), end_(end), taken_(4 * (plan.pitch + kOverrun)) {}
+      : problem_(plan.problem),
+        kernels_(kernels),
+        packed_input_(plan.packed.x),
+        zero_(zero),
+        end_(end),
+        taken_(packed_input_ ? 0 : 4 * (plan.pitch + kOverrun)) {}
 
-  // `count` pixels, of which pixel 0 lies in column `column`, from the rows that begin at `rows`.
+  // `count` pixels, of which pixel 0 lies in column `column`, from the rows that begin at `rows`; of a packed input, from
+  // the one at rows[0].
   void pack(const uint8_t* const (&rows)[4], int64_t column, int64_t count, uint8_t* packed) {
     const int64_t stride = problem_.stride[2];
     const int64_t first = std::clamp((stride - 1 - column) / stride, int64_t{0}, count);
     const int64_t last = std::clamp((problem_.input[2] - column + stride - 1) / stride, first, count);
     fill(packed, first, zero_);
     if (first < last) {
-      stride == 1 ? whole(rows, column + first, last - first, packed + 4 * first)
-                  : strided(rows, column + first * stride, last - first, packed + 4 * first);
+      const int64_t from = column + first * stride;
+      if (packed_input_) {
+        take_pixels(rows[0] + 4 * from, stride, last - first, packed + 4 * first);
+      } else if (stride == 1) {
+        whole(rows, from, last - first, packed + 4 * first);
+      } else {
+        strided(rows, from, last - first, packed + 4 * first);
+      }
     }
     fill(packed + 4 * last, count - last, zero_);
   }
@@ -77,6 +107,7 @@ class RowPacker {
 
   const ConvProblem& problem_;
   const Int8Kernels& kernels_;
+  bool packed_input_;
   uint8_t zero_;
   const uint8_t* end_;  // of the input
   std::vector<uint8_t> taken_;
@@ -106,10 +137,12 @@ void pack_int8_patch(const Int8Plan& plan, const Int8Kernels& kernels, const Int
             fill(packed + row * plan.pitch * 4, columns, zero);
             continue;
           }
-          const uint8_t* channels[4];
-          for (int64_t c = 0; c < 4; ++c) {  // behind the last channel weights are zero, and any level will do
+          const uint8_t* channels[4] = {};
+          const int64_t place = (depth * problem.input[1] + from) * problem.input[2];
+          if (plan.packed.x) channels[0] = image + 4 * (group * pixels + place);
+          for (int64_t c = 0; c < 4 && !plan.packed.x; ++c) {  // behind the last channel weights are zero, and any level will do
             const int64_t channel = std::min(4 * group + c, problem.group_inputs - 1);
-            channels[c] = image + channel * pixels + (depth * problem.input[1] + from) * problem.input[2];
+            channels[c] = image + channel * pixels + place;
           }
           packer.pack(channels, column, columns, packed + row * plan.pitch * 4);
         }

@@ -60,7 +60,18 @@ void cut_patches(Int8Plan& plan, const Int8Kernels& kernels, int64_t threads) {
   plan.rows = ceil_divide(problem.output[1], ceil_divide(problem.output[1], plan.rows));  // patches of about one size
   plan.patch_rows = ceil_divide(problem.output[1], plan.rows);
   plan.patch_columns = ceil_divide(problem.output[2], plan.columns);
-  plan.chunks = std::min(problem.group_outputs, ceil_divide(threads, plan.patches()));
+  plan.chunks = std::min(problem.group_outputs / plan.together(), ceil_divide(threads, plan.patches()));
+}
+
+// The last vector moves back until it ends where the window's results do, and computes some of them twice.
+void end_with_a_whole_vector(Int8Window& window, int64_t lanes) {
+  const Stretch all = window.stretches[0];
+  window.last_pixel = all.count - lanes;
+  window.whole = true;
+  const int64_t before = (window.vectors - 1) * lanes;
+  window.stretches.clear();
+  if (before > 0) window.stretches.push_back({0, before, all.to});
+  window.stretches.push_back({before, lanes, all.to + window.last_pixel});
 }
 
 std::vector<Int8Window> make_windows(const Int8Plan& plan, const Int8Kernels& kernels, int64_t rows, int64_t columns) {
@@ -72,6 +83,7 @@ std::vector<Int8Window> make_windows(const Int8Plan& plan, const Int8Kernels& ke
     Int8Window window;
     window.first_pixel = vectors * w / count * kernels.lanes;
     window.vectors = static_cast<int>(vectors * (w + 1) / count - vectors * w / count);
+    window.last_pixel = (window.vectors - 1) * kernels.lanes;
     const int64_t end = window.first_pixel + window.vectors * kernels.lanes;
     for (int64_t row = window.first_pixel / plan.pitch; row < rows && row * plan.pitch < end; ++row) {
       const int64_t first = std::max(row * plan.pitch, window.first_pixel);
@@ -87,6 +99,7 @@ std::vector<Int8Window> make_windows(const Int8Plan& plan, const Int8Kernels& ke
       }
     }
     window.whole = window.stretches.size() == 1 && window.stretches[0].count == window.vectors * kernels.lanes;
+    if (plan.in_place && !window.whole) end_with_a_whole_vector(window, kernels.lanes);
     if (!window.stretches.empty()) windows.push_back(window);
   }
   return windows;
@@ -113,19 +126,24 @@ void place_blocks(Int8Plan& plan, const Int8Weights& weights) {
 
 }  // namespace
 
-Int8Plan make_int8_plan(const Int8Weights& weights, const ConvProblem& problem, const Int8Kernels& kernels,
-                        int64_t threads) {
+Int8Plan make_int8_plan(const Int8Weights& weights, const ConvProblem& problem, const Int8Layouts& packed,
+                        const Int8Kernels& kernels, int64_t threads) {
   Int8Plan plan;
   plan.problem = problem;
+  plan.packed = packed;
   plan.input_groups = ceil_divide(problem.group_inputs, 4);
   find_phases(plan);
   cut_patches(plan, kernels, threads);
   plan.plane_rows = plan.rows + reach(problem, 1);
   plan.pitch = plan.columns + reach(problem, 2);
+  constexpr int64_t kMostBytes = std::numeric_limits<int32_t>::max();
+  plan.in_place = packed.x && problem.pointwise() && last_piece(problem.output[2], plan.columns) >= kernels.lanes &&
+                  problem.group_inputs * problem.input[2] <= kMostBytes;
+  if (plan.in_place) plan.pitch = problem.input[2];
   // The last window's vectors run past the last plane by less than a window.
   const int64_t slack = int64_t{kernels.lanes} * kernels.max_vectors * 4;
-  plan.packed_bytes = packed_size(plan, plan.rows, plan.columns) + slack;
-  require(plan.packed_bytes <= std::numeric_limits<int32_t>::max(), "the packed input is too large to index");
+  plan.packed_bytes = plan.in_place ? 0 : packed_size(plan, plan.rows, plan.columns) + slack;
+  require(plan.packed_bytes <= kMostBytes, "the packed input is too large to index");
   place_blocks(plan, weights);
   for (const int last_row : {0, 1}) {
     for (const int last_column : {0, 1}) {

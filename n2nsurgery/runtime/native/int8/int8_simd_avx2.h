@@ -18,6 +18,7 @@ struct Int8Simd {
   static constexpr int64_t kInterleaved = 16;
   using Reg = __m256i;
   using Floats = __m256;
+  using Pair = Reg;  // of 16-bit integers
 
   static Floats floats(float value) { return _mm256_set1_ps(value); }
   static Reg integers(int32_t value) { return _mm256_set1_epi32(value); }
@@ -42,6 +43,7 @@ struct Int8Simd {
     const Floats within = _mm256_min_ps(_mm256_max_ps(scaled, low), high);
     return _mm256_round_ps(within, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
+  static Floats to_floats(Reg values) { return _mm256_cvtepi32_ps(values); }
   static Floats levels_from(const uint8_t* p, Reg zero) {
     const Reg levels = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
     return _mm256_cvtepi32_ps(_mm256_sub_epi32(levels, zero));
@@ -77,6 +79,17 @@ struct Int8Simd {
         _mm_storel_epi64(reinterpret_cast<__m128i*>(end + 16), _mm256_extracti128_si256(bytes, 1));
       }
     }
+  }
+  // The rounded sums of two outputs, with `zero` added.
+  static Reg pair(Reg first, Reg second, int32_t zero) {
+    return _mm256_adds_epi16(_mm256_packs_epi32(first, second), _mm256_set1_epi16(static_cast<int16_t>(zero)));
+  }
+  // A vector of packed pixels, from the pairs of its first two and its last two outputs.
+  static void store_packed(uint8_t* target, Reg first, Reg second) {
+    const __m128i turn = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const Reg bytes = _mm256_packus_epi16(first, second);
+    _mm256_storeu_si256(reinterpret_cast<Reg*>(target),
+                        _mm256_shuffle_epi8(bytes, _mm256_broadcastsi128_si256(turn)));
   }
   static void interleave(const uint8_t* const (&channels)[4], int64_t first, uint8_t* packed) {
     interleave16(channels, first, packed);

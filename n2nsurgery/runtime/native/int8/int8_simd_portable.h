@@ -16,6 +16,9 @@ struct Int8Simd {
   struct Reg {
     int32_t lane[kLanes];
   };
+  struct Pair {
+    Reg output[2];
+  };
   struct Floats {
     float lane[kLanes];
   };
@@ -53,6 +56,11 @@ struct Int8Simd {
     }
     return multiplier;
   }
+  static Floats to_floats(const Reg& values) {
+    Floats found;
+    for (int i = 0; i < kLanes; ++i) found.lane[i] = static_cast<float>(values.lane[i]);
+    return found;
+  }
   static Floats levels_from(const uint8_t* p, const Reg& zero) {
     Floats found;
     for (int i = 0; i < kLanes; ++i) found.lane[i] = static_cast<float>(p[i] - zero.lane[i]);
@@ -72,6 +80,23 @@ struct Int8Simd {
     for (int v = 0; v < Vectors; ++v) {
       for (int i = 0; i < kLanes; ++i) {
         target[v * kLanes + i] = static_cast<uint8_t>(std::clamp(values[v].lane[i] + zero, 0, 255));
+      }
+    }
+  }
+  // The rounded sums of two outputs, with `zero` added.
+  static Pair pair(const Reg& first, const Reg& second, int32_t zero) {
+    Pair both{{first, second}};
+    for (Reg& output : both.output) {
+      for (int32_t& lane : output.lane) lane += zero;
+    }
+    return both;
+  }
+  // A vector of packed pixels, from the pairs of its first two and its last two outputs.
+  static void store_packed(uint8_t* target, const Pair& first, const Pair& second) {
+    for (int i = 0; i < kLanes; ++i) {
+      for (int c = 0; c < 4; ++c) {
+        const Pair& both = c < 2 ? first : second;
+        target[4 * i + c] = static_cast<uint8_t>(std::clamp(both.output[c % 2].lane[i], 0, 255));
       }
     }
   }

@@ -17,6 +17,7 @@ struct Int8Simd {
   static constexpr int64_t kInterleaved = 16;
   using Reg = __m512i;
   using Floats = __m512;
+  using Pair = Reg;  // of 16-bit integers
 
   static Floats floats(float value) { return _mm512_set1_ps(value); }
   static Reg integers(int32_t value) { return _mm512_set1_epi32(value); }
@@ -40,6 +41,7 @@ struct Int8Simd {
     return _mm512_roundscale_ps(_mm512_min_ps(_mm512_max_ps(scaled, low), high),
                                 _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
+  static Floats to_floats(Reg values) { return _mm512_cvtepi32_ps(values); }
   static Floats levels_from(const uint8_t* p, Reg zero) {
     const Reg levels = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
     return _mm512_cvtepi32_ps(_mm512_sub_epi32(levels, zero));
@@ -57,6 +59,16 @@ struct Int8Simd {
       const Reg positive = _mm512_max_epi32(_mm512_add_epi32(values[i], shift), _mm512_setzero_si512());
       _mm_storeu_si128(reinterpret_cast<__m128i*>(target + i * kLanes), _mm512_cvtusepi32_epi8(positive));
     }
+  }
+  // The rounded sums of two outputs, with `zero` added.
+  static Reg pair(Reg first, Reg second, int32_t zero) {
+    return _mm512_adds_epi16(_mm512_packs_epi32(first, second), _mm512_set1_epi16(static_cast<int16_t>(zero)));
+  }
+  // A vector of packed pixels, from the pairs of its first two and its last two outputs.
+  static void store_packed(uint8_t* target, Reg first, Reg second) {
+    const __m128i turn = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const Reg bytes = _mm512_packus_epi16(first, second);
+    _mm512_storeu_si512(target, _mm512_shuffle_epi8(bytes, _mm512_broadcast_i32x4(turn)));
   }
   static void interleave(const uint8_t* const (&channels)[4], int64_t first, uint8_t* packed) {
     interleave16(channels, first, packed);

@@ -99,6 +99,15 @@ def test_levels_pass_from_one_integer_layer_to_the_next_and_through_a_pool(expor
     assert all(op.startswith("SparseQLinearConv") for name, op in sources.items() if name not in made)
 
 
+def test_levels_are_packed_where_integer_convolutions_alone_give_and_read_them(exported):
+    found = {
+        node.name: {a.name: list(a.ints) for a in node.attribute}["packed"]
+        for node in nodes(exported[1].path) if node.op_type.startswith("SparseQLinearConv")
+    }  # fmt: skip
+    # The first reads what was quantized, the third what a pool gives; a pool reads the second, a float layer the sum.
+    assert sorted(found.values()) == [[0, 0, 1], [0, 1, 0], [1, 0, 0], [1, 0, 1]], found
+
+
 def test_the_library_gives_what_stock_onnx_runtime_gives(exported):
     libraries = sparse_runtime()
     if not libraries:
