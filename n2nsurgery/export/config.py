@@ -29,6 +29,7 @@ class ExportOptions(TypedDict, total=False):
     format: Form
     values: Values
     packed: bool
+    sample_loop: bool
     percentile: float
     compact: bool
     measure: bool
@@ -41,11 +42,12 @@ class ExportConfig:
 
     `format`: `portable` (small everywhere, fast with the sparse runtime), `inlined` (small, standard operators only) or
     `dense`. `values`: kept weights as `fp32`, `fp16` or `int8`. `packed`: exponents of `fp32` values are packed,
-    without a rounding (codec/packed.py). `percentile`: where ranges of integer layers end, for data with rare large
-    values; at 100 the least and greatest value. `compact`: remove channels that are provably constant or unused.
-    `measure`: choose sparse or dense layer by layer by measuring both on this machine, which needs the sparse runtime;
-    otherwise the choice is predicted from the network alone, so that an export can be repeated.
-    `report`: measure the network's connectivity and put a summary of it into the metadata.
+    without a rounding (codec/packed.py). `sample_loop`: a batch is computed sample by sample (files/sample_loop.py),
+    which needs the batch as first dimension of every input and output. `percentile`: where ranges of integer layers
+    end, for data with rare large values; at 100 the least and greatest value. `compact`: remove channels that are
+    provably constant or unused. `measure`: choose sparse or dense layer by layer by measuring both on this machine,
+    which needs the sparse runtime; otherwise the choice is predicted from the network alone, so that an export can be
+    repeated. `report`: measure the network's connectivity and put a summary of it into the metadata.
 
     Raises UsageError, with the field, for values that are unknown or do not go together.
     """
@@ -57,6 +59,10 @@ class ExportConfig:
     packed: bool = field(
         default=False,
         metadata=option("pack exponents of fp32 values: a smaller file that takes longer to load", group=_FILE),
+    )
+    sample_loop: bool = field(
+        default=False,
+        metadata=option("compute a batch sample by sample, as fast for each as a batch of one", group=_FILE),
     )
     percentile: float = field(
         default=100.0,

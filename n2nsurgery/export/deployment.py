@@ -17,7 +17,7 @@ from n2nsurgery.export.codec.values import LARGEST_INT8, LARGEST_MULTIPLIED
 from n2nsurgery.export.compaction.channel_folding import Compaction
 from n2nsurgery.export.config import Form, Values
 from n2nsurgery.export.files import metadata as metadata_document
-from n2nsurgery.export.files.onnx_file import ModelFiles, write
+from n2nsurgery.export.files.onnx_file import ModelFiles, put_in_loop, write
 from n2nsurgery.export.formats import apply_form
 from n2nsurgery.export.integers.layers import IntegerLayer, with_integers
 from n2nsurgery.export.integers.ranges import Batch, ranges
@@ -47,6 +47,10 @@ class CodingOptions(Protocol):
         """Whether values of float32 are packed."""
 
     @property
+    def sample_loop(self) -> bool:
+        """Whether a batch is computed sample by sample."""
+
+    @property
     def measure(self) -> bool:
         """Whether layers are measured."""
 
@@ -55,7 +59,7 @@ class CodingOptions(Protocol):
 class Deployment:
     """A dense model, what is to become of each of its weights, and the metadata that will say so.
 
-    `integers`: the layers that are to compute with integers.
+    `integers`: the layers that are to compute with integers. `sample_loop`: a batch is computed sample by sample.
     """
 
     model: ir.Model
@@ -64,6 +68,7 @@ class Deployment:
     codings: tuple[WeightCoding, ...]
     document: str
     integers: tuple[IntegerLayer, ...] = ()
+    sample_loop: bool = False
 
     @property
     def records(self) -> tuple[WeightRecord, ...]:
@@ -97,10 +102,17 @@ def deployment_of(  # noqa: PLR0913 - a model, what is wanted of it, and what de
         "weights": [coding.record.to_json() for coding in decided],
         "compaction": compaction.to_json(),
         **({"activations": "uint8"} if calibrated else {}),
+        **({"sample_loop": True} if wanted.sample_loop else {}),
     }
     document = metadata_document.encode({**metadata, "deployment": deployment})
     return Deployment(
-        model=model, format=wanted.format, values=wanted.values, codings=decided, document=document, integers=integers
+        model=model,
+        format=wanted.format,
+        values=wanted.values,
+        codings=decided,
+        document=document,
+        integers=integers,
+        sample_loop=wanted.sample_loop,
     )
 
 
@@ -132,6 +144,8 @@ def write_proven(
     model = apply_form(deployment.model, deployment.format, left)
     model.metadata_props[metadata_document.KEY] = deployment.document
     write(model, files)
+    if deployment.sample_loop:
+        put_in_loop(files)
 
 
 def require_measurable(wanted: CodingOptions, libraries: Sequence[Path]) -> None:

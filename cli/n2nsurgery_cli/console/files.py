@@ -12,6 +12,7 @@ from n2nsurgery_cli.console.output import Document, again, counted, size_text
 from n2nsurgery_cli.console.tables import draw_facts, draw_line, draw_table, draw_warning
 
 _MOST_REASONS = 5
+_SAMPLE_BY_SAMPLE = "computed sample by sample"
 
 
 def draw_export(console: Console, document: Document) -> None:
@@ -23,7 +24,7 @@ def draw_export(console: Console, document: Document) -> None:
             "artifact": document["artifact"],
             "ONNX file": f"{document['onnx']}{again(document)}",
             "size": f"{_size(document['bytes'], document['ideal_size'])}",
-            "format": f"{document['config']['format']}, {document['config']['values']} values",
+            "format": _form(document["config"]),
             "weights": _codes(document["weights"]),
             "parity": f"{document['max_relative_difference']:.3g} of the largest output, torch against ONNX Runtime"
             + identical.get(document["identical"], ""),
@@ -51,7 +52,7 @@ def draw_compress(console: Console, document: Document) -> None:
             "original": f"{document['source']}, {before / 1e6:.2f} MB",
             "ONNX file": f"{document['onnx']}, {after / 1e6:.2f} MB, {before / after:.1f} times smaller"
             + again(document),
-            "format": f"{document['config']['format']}, {document['config']['values']} values",
+            "format": _form(document["config"]),
             "weights": _codes(document["weights"]),
         },
     )
@@ -67,6 +68,7 @@ def draw_file(console: Console, document: Document) -> None:
     summary = (document["metadata"] or {}).get("summary") or {}
     connectivity = (document["metadata"] or {}).get("connectivity")
     source = (document["metadata"] or {}).get("source") or {}
+    deployment = (document["metadata"] or {}).get("deployment") or {}
     mac_density = document["mac_density"]
     draw_facts(
         console,
@@ -77,6 +79,7 @@ def draw_file(console: Console, document: Document) -> None:
             "opset": f"{document['opset']}, IR version {document['ir_version']}",
             "inputs": ", ".join(document["inputs"]),
             "outputs": ", ".join(document["outputs"]),
+            **({"batch": _SAMPLE_BY_SAMPLE} if deployment.get("sample_loop") else {}),
             "weights": _codes(document["weights"]),
             "MACs": f"{mac_density:.4f} of the dense model's" if mac_density is not None else "unknown",
             "masks": summary.get("mask_fingerprint", "unknown"),
@@ -116,6 +119,13 @@ def draw_verify(console: Console, document: Document) -> None:
         for line in document["parity"]
     ]
     draw_table(console, "outputs", ("computed by", "against", "output", "batch", "difference"), rows)
+
+
+def _form(config: Document) -> str:
+    """`portable, fp32 values`, and how it computes a batch where that was chosen."""
+    return f"{config['format']}, {config['values']} values" + (
+        f", a batch {_SAMPLE_BY_SAMPLE}" if config["sample_loop"] else ""
+    )
 
 
 def _draw_dense(console: Console, weights: list[Document]) -> None:

@@ -26,6 +26,7 @@ class CompressOptions(TypedDict, total=False):
     format: CodedForm
     values: Values
     packed: bool
+    sample_loop: bool
     measure: bool
     threshold: float | None
     input_shapes: Mapping[str, Any]
@@ -40,9 +41,10 @@ class CompressOptions(TypedDict, total=False):
 class CompressConfig:
     """What the small file looks like, and how it is proven.
 
-    `format`, `values`, `packed` and `measure` as in ExportConfig. `threshold`: weights of layers with a smaller
-    absolute value become zero first; None changes no weight. `input_shapes`: by the input's name, the shape that the
-    proof runs with, batch included, as sizes or as text (`1x3x224x224`); only for sizes that the file leaves open.
+    `format`, `values`, `packed`, `sample_loop` and `measure` as in ExportConfig. `threshold`: weights of layers with a
+    smaller absolute value become zero first; None changes no weight. `input_shapes`: by the input's name, the shape
+    that the proof runs with, batch included, as sizes or as text (`1x3x224x224`); only for sizes that the file leaves
+    open.
 
     Of a file that holds weights alone: `model` is the network they belong to, named as for `n2nsurgery apply`, with
     `num_classes` and `input_size`; `weights_key` and `weights_prefix` as in WeightsConfig. Raises UsageError, with the
@@ -55,6 +57,9 @@ class CompressConfig:
     values: Values = field(default="fp32", metadata=option("what coded float32 weights are stored as"))
     packed: bool = field(
         default=False, metadata=option("pack exponents of fp32 values: a smaller file that takes longer to load")
+    )
+    sample_loop: bool = field(
+        default=False, metadata=option("compute a batch sample by sample, as fast for each as a batch of one")
     )
     measure: bool = field(
         default=False, metadata=option("time each layer, sparse against dense, and keep what is faster here")

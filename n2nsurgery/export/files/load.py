@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_model
 
 from n2nsurgery.core.errors import VerificationError
+from n2nsurgery.export.files.sample_loop import without_loop
 from n2nsurgery.export.files.sound import external_tensors, require_sound
 
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
@@ -18,7 +19,7 @@ MAX_BYTES = 2**31 - 1
 
 
 def load_model(path: Path, *, weights: bool = True) -> onnx.ModelProto:
-    """The model in `path`, with its external data loaded where `weights` is set.
+    """The model in `path`, with its external data loaded where `weights` is set, out of its loop over samples.
 
     Raises VerificationError for a missing file, for one that is not an ONNX model, and for one that breaks a rule of
     sound.py: tensors of the wrong size, external data outside the model's folder, functions or inputs beyond a bound.
@@ -27,7 +28,7 @@ def load_model(path: Path, *, weights: bool = True) -> onnx.ModelProto:
     require_sound(model, path)
     if weights:
         load_external_data_for_model(model, str(path.parent))
-    return model
+    return without_loop(model)
 
 
 def _parsed(path: Path) -> onnx.ModelProto:

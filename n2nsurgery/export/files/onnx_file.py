@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
 import onnx_ir as ir
 
+from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import DISK_ERRORS, disk_errors, ensure_writable, is_same
+from n2nsurgery.export.files.sample_loop import in_loop
 
 INLINE_LIMIT = 2_000_000_000
 """Weights beyond this many bytes go to a second file: protobuf ends at 2^31 - 1 for the whole model."""
@@ -86,3 +89,17 @@ def write(model: ir.Model, files: ModelFiles) -> None:
     if weights <= INLINE_LIMIT:
         ir.external_data.load_to_model(model)
     ir.save(model, files.model, external_data=files.data.name if weights > INLINE_LIMIT else None)
+
+
+def put_in_loop(files: ModelFiles) -> None:
+    """Writes the model in `files` again, computing a batch sample by sample (sample_loop.py).
+
+    Raises UsageError where an input or output has no dynamic batch, or the weights lie in a second file.
+    """
+    if files.data.exists():
+        raise UsageError(
+            f"needs all weights in one file; here they have more than {INLINE_LIMIT:,} bytes",
+            field="sample_loop", joint=" ",
+        )  # fmt: skip
+    looped = in_loop(onnx.load_model_from_string(files.model.read_bytes()))
+    files.model.write_bytes(looped.SerializeToString())

@@ -92,7 +92,8 @@ def _weights(
         set_small_to_zero(bundle.module, config.threshold)
     report = export_plain(
         bundle.module, path, example_inputs=bundle.example_inputs,
-        config=ExportConfig(format=config.format, values=config.values, packed=config.packed, measure=config.measure),
+        config=ExportConfig(format=config.format, values=config.values, packed=config.packed,
+            sample_loop=config.sample_loop, measure=config.measure),
         source={"model": model, "file": source.name, "sha256": sha256(source), "threshold": config.threshold},
         overwrite=overwrite, progress=part_of(progress, 0.2, 1),
     )  # fmt: skip
