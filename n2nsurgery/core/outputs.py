@@ -45,6 +45,24 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     module.load_state_dict(versioned)
 
 
+def not_finite(module: nn.Module) -> str | None:
+    """How many values of which parameters are NaN or infinite, as a sentence; None where there are none.
+
+    Buffers are not asked: masks of attention hold infinities on purpose.
+    """
+    broken = {
+        name: int((~parameter.isfinite()).sum())
+        for name, parameter in module.named_parameters()
+        if parameter.is_floating_point() and not parameter.isfinite().all()
+    }
+    if not broken:
+        return None
+    first = next(iter(broken))
+    values = f"{broken[first]:,} of {module.get_parameter(first).numel():,}"
+    others = f", and some in {len(broken) - 1:,} other parameters" if len(broken) > 1 else ""
+    return f"values of '{first}' are NaN or infinite ({values}{others})"
+
+
 def map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:  # noqa: ANN401 - any nesting
     """`value` with `function` applied to every tensor in it; mappings become dicts, what is not a tensor stays."""
     if isinstance(value, Tensor):

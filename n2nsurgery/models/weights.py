@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.core.names import listed, nearest, select, strip_wrappers
-from n2nsurgery.core.outputs import load_state
+from n2nsurgery.core.outputs import load_state, not_finite
 from n2nsurgery.models.sources.source import StateDict
 
 SAFETENSORS = ".safetensors"
@@ -58,7 +58,7 @@ def read(path: Path, *, key: str | None = None, prefix: str = "") -> tuple[str, 
 def load(
     module: nn.Module, state: StateDict, *, origin: str, ignore: Sequence[str] = (), num_classes: int | None = None
 ) -> None:
-    """Copy `state` into `module`; InvalidFileError where a name or a shape differs.
+    """Copy `state` into `module`; InvalidFileError where a name or a shape differs, or a weight is NaN or infinite.
 
     `ignore`: patterns of names that may be missing, left over or of another shape, such as the head of a classifier for
     other classes (`fc`); the module keeps its own values there. `num_classes`: so does a head that was made for so many
@@ -82,6 +82,8 @@ def load(
             + _remedy(len(set(own) & set(state)) - len(differing), (differing or missing or unexpected)[0])
         )
     load_state(module, {name: own[name] if name in ignored else state[name] for name in own})
+    if broken := not_finite(module):
+        raise InvalidFileError(f"{origin}: {broken}. Take weights from before the training diverged")
 
 
 def _tied(own: StateDict, state: StateDict) -> dict[str, Tensor]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.outputs import not_finite
 from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.graph.layers.layer_graph import Rejection
@@ -65,9 +67,11 @@ def prune(
 
     `data`: the batches, loss and device that a criterion scores with; unused by criteria that look at weights only.
     `progress` is called while a criterion scores. `criterion`: the object, where no registry has the one that the plan
-    names. Raises UsageError where the criterion needs data and has none, InternalError where the counts are not exactly
-    the plan's.
+    names. Raises UsageError where the criterion needs data and has none, or a parameter is NaN or infinite;
+    InternalError where the counts are not exactly the plan's.
     """
+    if broken := not_finite(operand(trace, plan)):
+        raise UsageError(f"the model cannot be pruned: {broken}. Take weights from before its training diverged")
     draw = _draw(trace, plan, data, progress, criterion)
     module = add_skips(trace, plan)
     skips = {

@@ -43,6 +43,16 @@ def test_weights_that_do_not_fit_are_refused_with_what_differs(tmp_path, changes
         load(path)
 
 
+def test_weights_that_are_no_numbers_are_refused_where_they_are_used(tmp_path):
+    broken = state()["layers.0.weight"].clone()
+    broken[0, :2] = torch.tensor([torch.nan, -torch.inf])
+    path = tmp_path / "w.safetensors"
+    save_file(state(**{"layers.0.weight": broken}), path)
+    with pytest.raises(InvalidFileError, match=r"w\.safetensors': values of 'layers.0.weight' are NaN .*\(2 of 24\)"):
+        load(path)
+    load(path, weights_ignore=("layers.0.weight",))
+
+
 def test_a_damaged_or_missing_file_is_named(tmp_path):
     path = tmp_path / "w.safetensors"
     with pytest.raises(InvalidFileError, match=r"w\.safetensors' cannot be read"):

@@ -18,6 +18,23 @@ def skip_weights(pruned) -> dict[str, torch.Tensor]:
     return {skip.name: pruned.module.get_parameter(f"{skip.name}.weight").detach() for skip in pruned.plan.skips}
 
 
+@pytest.mark.parametrize("broken", [torch.nan, torch.inf])
+def test_a_network_with_weights_that_are_no_numbers_is_refused(plain, images, broken):
+    with torch.no_grad():
+        for parameter in plain.parameters():
+            parameter.view(-1)[0] = broken
+    others = len(list(plain.parameters())) - 1
+    with pytest.raises(
+        UsageError, match=rf"values of .* are NaN or infinite \(1 of [\d,]+, and some in {others} other"
+    ):
+        apply(plain, density=0.5, example_inputs=images)
+
+
+def test_buffers_may_hold_infinities(plain, images):
+    plain.register_buffer("mask", torch.full((2,), -torch.inf))
+    assert apply(plain, density=0.5, example_inputs=images).masks.kept
+
+
 def test_a_one_to_one_skip_holds_one_weight_of_one_for_each_target_channel(pruned):
     assert len(pruned.plan.skips) == 2
     for skip, weight in zip(pruned.plan.skips, skip_weights(pruned).values(), strict=True):
