@@ -10,8 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
+from typing import Any
 
 from markupsafe import Markup
 
@@ -19,7 +20,7 @@ from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.page import heat_figures, layer_figures
 from n2nsurgery.connectivity.page.figure import Figure
 from n2nsurgery.connectivity.page.glossary import GLOSSARY
-from n2nsurgery.connectivity.page.numbers import several, shown, tied
+from n2nsurgery.connectivity.page.numbers import rounded, several, shown, tied
 from n2nsurgery.connectivity.page.still import still
 from n2nsurgery.connectivity.report.findings import ReportedQuantity
 from n2nsurgery.connectivity.report.report import ConnectivityReport
@@ -119,4 +120,13 @@ def _hash(script: str) -> str:
 
 
 def _dumps(value: object, **_options: object) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return json.dumps(_short(value), allow_nan=False, separators=(",", ":"))
+
+
+def _short(value: Any) -> Any:  # noqa: ANN401 - a document of JSON
+    """`value` with its fractions rounded: their last digits depend on the number of threads, and the page must not."""
+    if isinstance(value, Mapping):
+        return {key: _short(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_short(item) for item in value]
+    return rounded(value) if isinstance(value, float) and not value.is_integer() else value
