@@ -12,7 +12,7 @@ namespace {
 
 struct Int8Simd {
   static constexpr int kLanes = 8;
-  static constexpr int kMaxVectors = 12;
+  static constexpr int kMaxVectors = 8;  // as with VNNI
   // Two products are added in 16 bits, which end at 32,767: 255 * 128 fits. Heavier pairs are split before.
   static constexpr int kPairLimit = 128;
   static constexpr int64_t kInterleaved = 16;

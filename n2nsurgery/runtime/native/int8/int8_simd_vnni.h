@@ -12,7 +12,7 @@ namespace {
 
 struct Int8Simd {
   static constexpr int kLanes = 16;
-  static constexpr int kMaxVectors = 16;
+  static constexpr int kMaxVectors = 10;  // more would crowd the first cache, and the registers where y is packed
   static constexpr int kPairLimit = 0;
   static constexpr int64_t kInterleaved = 16;
   using Reg = __m512i;
