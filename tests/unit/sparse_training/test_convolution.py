@@ -119,6 +119,7 @@ def test_the_gradients_of_a_convolution_are_those_of_the_dense_one(isa, case):
         ((24, 24), (1, 60), 8, (1, 5), (1, 1)),
         ((40, 40), (2, 2), 48, (3, 3), (1, 1)),
         ((16, 16), (5, 37), 16, (2, 2), (3, 4)),
+        ((2, 16), (48, 48), 64, (1, 1), (1, 1)),  # a result that is written past the caches
     ],
 )
 def test_layers_of_ordinary_sizes_agree_with_the_dense_ones(isa, channels, size, batch, kernel, stride, monkeypatch):
@@ -132,6 +133,18 @@ def test_layers_of_ordinary_sizes_agree_with_the_dense_ones(isa, channels, size,
                 "density": density, "bias": True, "empty_rows": False, "laid_out": True, "relu": False, "seed": 1,
             }
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (1, 2), (2, 1), (2, 3)])
+def test_bands_that_share_rows_with_the_ones_above_agree_with_the_dense_ones(isa, stride, dilation):
+    assert isa
+    axes = [(3, stride, 1, 1, dilation), (3, 1, 1, 1, 1)]
+    check(
+        {
+            "batch": 64, "inputs": 48, "outputs": 6, "groups": 1, "size": (21, 17), "axes": axes, "density": 0.1,
+            "bias": False, "empty_rows": False, "laid_out": True, "relu": False, "seed": 1,
+        }
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("relu", [False, True])

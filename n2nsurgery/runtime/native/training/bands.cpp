@@ -1,57 +1,15 @@
 #include "bands.h"
 
-#include <iterator>
+#include <cstring>
 
 namespace n2n::training {
 namespace {
 
 constexpr uintptr_t kVectorBytes = 64;  // what the widest loads are aligned to
 
-void pack(const PassPlan& plan, const TrainingKernels& kernels, const Band& band, int64_t batch, const float* source,
-          float* packed) {
-  const Pass& pass = plan.pass;
-  const Blocking& blocking = plan.blocking;
-  std::vector<int64_t> slices;
-  for (const int64_t offset : pass.offset[0]) {
-    const int64_t slice = band.depth * pass.source_step[0] + offset;
-    slices.push_back(slice >= 0 && slice < pass.source_size[0] ? slice : kOutsideRow);
-  }
-  std::vector<int64_t> rows;
-  for (size_t i = 0; i < blocking.needed_row.size(); ++i) {
-    const int64_t row = band.row * pass.source_step[1] + blocking.row_base + static_cast<int64_t>(i);
-    const bool inside = row >= 0 && row < pass.source_size[1];
-    rows.push_back(blocking.needed_row[i] == 0 ? kUnusedRow : inside ? row : kOutsideRow);
-  }
-  GatherJob job;
-  job.channels = pass.sources;
-  job.channel_stride = stretch(pass.source_size, batch);
-  job.source = source + band.group * pass.sources * job.channel_stride + band.batch;
-  job.packed = packed;
-  job.slice = slices.data();
-  job.slices = static_cast<int64_t>(slices.size());
-  job.slice_stride = pass.source_size[1] * pass.source_size[2] * batch;
-  job.row = rows.data();
-  job.rows = static_cast<int64_t>(rows.size());
-  job.row_stride = pass.source_size[2] * batch;
-  job.plane_column = blocking.plane_base.data();
-  job.planes = static_cast<int64_t>(blocking.plane_base.size());
-  job.plane_width = blocking.plane_width;
-  job.column_step = pass.source_step[2];
-  job.width = pass.source_size[2];
-  job.column_stride = batch;
-  job.vectors = blocking.vectors;
-  job.elements = std::min(batch - band.batch, static_cast<int64_t>(blocking.vectors) * blocking.lanes);
-  job.packed_channel = blocking.channel_floats;
-  kernels.gather(job);
-}
-
-bool is_one_zero(const std::vector<int64_t>& offsets) { return offsets.size() == 1 && offsets[0] == 0; }
-
 bool lies_packed(const PassPlan& plan, int64_t batch, const float* source) {
   const Pass& pass = plan.pass;
-  const bool pointwise = std::all_of(std::begin(pass.offset), std::end(pass.offset), is_one_zero) &&
-                         pass.source_step == Axes{1, 1, 1} && pass.source_size == pass.grid;
-  return pointwise && pass.grid[0] == 1 && plan.blocking.channel_floats == stretch(pass.source_size, batch) &&
+  return is_pointwise(pass) && pass.grid[0] == 1 && plan.blocking.channel_floats == stretch(pass.source_size, batch) &&
          reinterpret_cast<uintptr_t>(source) % kVectorBytes == 0;
 }
 
@@ -62,14 +20,76 @@ WorkSpace& buffer(int which) {
   return buffers[which];
 }
 
-const float* packed_sources(const PassPlan& plan, const TrainingKernels& kernels, const Band& band, int64_t batch,
-                            const float* source) {
-  if (lies_packed(plan, batch, source)) {
-    return source + band.group * plan.pass.sources * stretch(plan.pass.source_size, batch);
+PackedSources::PackedSources(const PassPlan& plan, const TrainingKernels& kernels, int64_t batch, const float* source)
+    : plan_(plan), kernels_(kernels), batch_(batch), source_(source), in_place_(lies_packed(plan, batch, source)) {
+  if (!in_place_) buffer_ = buffer(0).floats(plan.blocking.packed_floats + 1);
+}
+
+const float* PackedSources::of(const Band& band) {
+  if (in_place_) return source_ + band.group * plan_.pass.sources * stretch(plan_.pass.source_size, batch_);
+  const Blocking& blocking = plan_.blocking;
+  const bool below = follows(band);
+  row_ = below ? row_ + blocking.advance : 0;
+  if (row_ + static_cast<int64_t>(blocking.needed_row.size()) > blocking.row_capacity) move_to_front();
+  if (!plan_.offset.empty()) pack(band, below);
+  last_ = band;
+  return buffer_ + row_ * blocking.row_floats;
+}
+
+bool PackedSources::follows(const Band& band) const {
+  return last_ && band.group == last_->group && band.batch == last_->batch && band.depth == last_->depth &&
+         band.row == last_->row + plan_.blocking.band_rows;
+}
+
+// Begins again at row 0, with the rows that this band shares with the one above.
+void PackedSources::move_to_front() {
+  const Blocking& blocking = plan_.blocking;
+  const int64_t shared = static_cast<int64_t>(blocking.needed_row.size()) - blocking.advance;
+  for (float* channel = buffer_; shared > 0 && channel < buffer_ + blocking.packed_floats;
+       channel += blocking.channel_floats) {
+    std::memmove(channel, channel + row_ * blocking.row_floats,
+                 static_cast<size_t>(shared * blocking.row_floats) * sizeof(float));
   }
-  float* packed = buffer(0).floats(plan.blocking.packed_floats + 1);
-  if (!plan.offset.empty()) pack(plan, kernels, band, batch, source, packed);
-  return packed;
+  row_ = 0;
+}
+
+void PackedSources::pack(const Band& band, bool below) {
+  const Pass& pass = plan_.pass;
+  const Blocking& blocking = plan_.blocking;
+  std::vector<int64_t> slices;
+  for (const int64_t offset : pass.offset[0]) {
+    const int64_t slice = band.depth * pass.source_step[0] + offset;
+    slices.push_back(slice >= 0 && slice < pass.source_size[0] ? slice : kOutsideRow);
+  }
+  std::vector<int64_t> rows;
+  for (size_t i = 0; i < blocking.needed_row.size(); ++i) {
+    const int64_t row = band.row * pass.source_step[1] + blocking.row_base + static_cast<int64_t>(i);
+    const bool inside = row >= 0 && row < pass.source_size[1];
+    const size_t above = i + static_cast<size_t>(blocking.advance);
+    const bool there = below && above < blocking.needed_row.size() && blocking.needed_row[above] != 0;
+    rows.push_back(there || blocking.needed_row[i] == 0 ? kUnusedRow : inside ? row : kOutsideRow);
+  }
+  GatherJob job;
+  job.channels = pass.sources;
+  job.channel_stride = stretch(pass.source_size, batch_);
+  job.source = source_ + band.group * pass.sources * job.channel_stride + band.batch;
+  job.packed = buffer_ + row_ * blocking.row_floats;
+  job.slice = slices.data();
+  job.slices = static_cast<int64_t>(slices.size());
+  job.slice_stride = pass.source_size[1] * pass.source_size[2] * batch_;
+  job.row = rows.data();
+  job.rows = static_cast<int64_t>(rows.size());
+  job.row_stride = pass.source_size[2] * batch_;
+  job.plane_column = blocking.plane_base.data();
+  job.planes = static_cast<int64_t>(blocking.plane_base.size());
+  job.plane_width = blocking.plane_width;
+  job.column_step = pass.source_step[2];
+  job.width = pass.source_size[2];
+  job.column_stride = batch_;
+  job.vectors = blocking.vectors;
+  job.elements = std::min(batch_ - band.batch, static_cast<int64_t>(blocking.vectors) * blocking.lanes);
+  job.packed_channel = blocking.channel_floats;
+  kernels_.gather(job);
 }
 
 void place(const PassPlan& plan, const Band& band, int64_t batch, Block& block) {

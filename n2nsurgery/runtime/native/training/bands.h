@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
+#include <optional>
 
 #include "conv_plans.h"
 #include "work_space.h"
@@ -53,10 +54,28 @@ inline int64_t stretch(const Axes& size, int64_t batch) { return volume(size) * 
 // Scratch memory of the calling thread.
 WorkSpace& buffer(int which);
 
-// The sources of a band as `pack` leaves them: where they lie so in the tensor already, as those of linear layers do
-// whose batch fills whole vectors, they are read there.
-const float* packed_sources(const PassPlan& plan, const TrainingKernels& kernels, const Band& band, int64_t batch,
-                            const float* source);
+// The packed sources of bands that one thread runs one after the other. A band that follows the one above finds the rows
+// that both read where they are. Sources that lie in the tensor as they would be packed, as those of linear layers do
+// whose batch fills whole vectors, are read there.
+class PackedSources {
+ public:
+  PackedSources(const PassPlan& plan, const TrainingKernels& kernels, int64_t batch, const float* source);
+  const float* of(const Band& band);  // packed row 0 of the band, in channel 0
+
+ private:
+  bool follows(const Band& band) const;
+  void move_to_front();
+  void pack(const Band& band, bool below);
+
+  const PassPlan& plan_;
+  const TrainingKernels& kernels_;
+  int64_t batch_;
+  const float* source_;
+  bool in_place_;
+  float* buffer_ = nullptr;
+  std::optional<Band> last_;
+  int64_t row_ = 0;  // of the buffer, where the last band begins
+};
 
 struct Block {
   int64_t row;  // within the band
@@ -84,6 +103,11 @@ void each_block(const PassPlan& plan, const Band& band, int64_t batch, const flo
       visit(block);
     }
   }
+}
+
+// Into how many stretches of successive bands the bands of a group are cut, each of which is one thread's.
+inline int64_t stretches(int64_t bands, int64_t groups, int threads) {
+  return threads == 1 ? 1 : std::min(bands, ceil_div(4 * threads, groups));
 }
 
 // Into how many parts of its target channels each of `tasks` tasks is cut, so that the threads have as much to do. Each

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "stream.h"
 #include "thread_pool.h"
 #include "training_kernels.h"
 
@@ -34,7 +35,9 @@ void norm_forward(const NormShape& shape, const NormForward& norm, int threads) 
     job.scale = norm.scale[c];
     job.shift = norm.shift[c];
     job.relu = shape.relu != 0;
+    job.stream = streams(norm.y, shape.channels * shape.count, shape.count, kernels.lanes);
     kernels.normalize(job);
+    finish_streams();
   });
 }
 
@@ -60,7 +63,9 @@ void norm_backward(const NormShape& shape, const NormBackward& norm, int threads
     const double share = norm.training != 0 ? 1.0 / static_cast<double>(shape.count) : 0.0;
     job.offset = static_cast<float>(sums.dy * share);
     job.slope = static_cast<float>(sums.dy_xhat * share);
+    job.stream = streams(norm.dx, shape.channels * shape.count, shape.count, kernels.lanes);
     kernels.norm_gradient(job);
+    finish_streams();
   });
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "bands.h"
+#include "stream.h"
 #include "thread_pool.h"
 #include "weight_gradient.h"
 
@@ -20,10 +21,9 @@ struct MultiplyCall {
   float* target;
 };
 
-void multiply_band(const MultiplyCall& call, const Band& band, int64_t first, int64_t last) {
+void multiply_band(const MultiplyCall& call, const Band& band, const float* packed, int64_t first, int64_t last) {
   const Pass& pass = call.plan.pass;
   const Blocking& blocking = call.plan.blocking;
-  const float* packed = packed_sources(call.plan, call.kernels, band, call.batch, call.source);
   float* partial = nullptr;
   if (blocking.tiles > 1) partial = buffer(1).floats((last - first) * kMostVectors * blocking.lanes);
   MultiplyJob job;
@@ -36,6 +36,7 @@ void multiply_band(const MultiplyCall& call, const Band& band, int64_t first, in
   job.partial = partial;
   job.relu = call.relu;
   job.channel_stride = stretch(pass.target_size, call.batch);
+  job.stream = streams(call.target, pass.targets * pass.groups * job.channel_stride, call.batch, blocking.lanes);
   each_block(call.plan, band, call.batch, packed, [&](const Block& block) {
     job.packed = block.packed;
     job.target = call.target + band.group * pass.targets * job.channel_stride + block.target;
@@ -50,17 +51,24 @@ void multiply_band(const MultiplyCall& call, const Band& band, int64_t first, in
 }
 
 void multiply(const PassPlan& plan, const ConvPlans& plans, const ConvForward& conv, int threads) {
-  const int64_t batch = plans.shape.batch;
+  const int64_t batch = plan.batch;
   std::vector<float> ordered(plan.value.size());
   for (size_t i = 0; i < ordered.size(); ++i) ordered[i] = conv.values[plan.value[i]];
   const MultiplyCall call{plan, plans.kernels, batch, ordered.data(), conv.bias, conv.relu != 0, conv.x, conv.y};
   const Bands bands(plan, batch);
-  const int64_t tasks = bands.in_group() * plan.pass.groups;
-  const int64_t parts = channel_parts(tasks, plan.pass.targets, threads);
+  const int64_t in_group = stretches(bands.in_group(), plan.pass.groups, threads);
+  const int64_t tasks = in_group * plan.pass.groups;
+  const int64_t targets = plan.pass.targets;
+  const int64_t parts = channel_parts(tasks, targets, threads);
   parallel(threads, tasks * parts, [&](int64_t task) {
-    const Band band = bands.at(task / parts / bands.in_group(), task / parts % bands.in_group());
     const int64_t part = task % parts;
-    multiply_band(call, band, part * plan.pass.targets / parts, (part + 1) * plan.pass.targets / parts);
+    const int64_t one = task / parts % in_group;
+    PackedSources sources(plan, call.kernels, batch, call.source);
+    for (int64_t i = one * bands.in_group() / in_group; i < (one + 1) * bands.in_group() / in_group; ++i) {
+      const Band band = bands.at(task / parts / in_group, i);
+      multiply_band(call, band, sources.of(band), part * targets / parts, (part + 1) * targets / parts);
+    }
+    finish_streams();
   });
 }
 

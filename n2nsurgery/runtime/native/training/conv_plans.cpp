@@ -13,6 +13,7 @@ constexpr int64_t kMostBytes = (int64_t{1} << 31) - 1;
 // Measured: a line costs about this many times as much from the second-level cache as from the first.
 constexpr double kSecondLevelCost = 2.2;
 constexpr double kSumsCost = 1.5;  // a line of the sums between tiles, which is read or written in order
+constexpr int64_t kBandsBelow = 4;  // that find room in the buffer before its rows are moved to its front
 constexpr double kManyUses = 40;   // of a packed vector
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -26,6 +27,20 @@ Span span_of(const std::vector<int64_t>& offsets) {
   if (offsets.empty()) return {0, 0};
   const auto [low, high] = std::minmax_element(offsets.begin(), offsets.end());
   return {*low, *high};
+}
+
+// All vectors of a pointwise pass lie side by side: it is taken as that of an image whose rows are blocks of vectors, so
+// that what is packed is read in long stretches.
+void flatten(int most_vectors, PassPlan& plan) {
+  Pass& pass = plan.pass;
+  const int64_t lanes = plan.blocking.lanes;
+  if (!is_pointwise(pass) || plan.batch % lanes != 0 || plan.batch == 0) return;
+  const int64_t vectors = volume(pass.grid) * plan.batch / lanes;
+  int64_t columns = std::min<int64_t>(most_vectors, vectors);
+  while (vectors % columns != 0) --columns;
+  if (columns < vectors && 2 * columns <= most_vectors) return;
+  pass.grid = pass.source_size = pass.target_size = {1, vectors / columns, columns};
+  plan.batch = lanes;
 }
 
 // How often a packed vector is read, on average.
@@ -72,10 +87,10 @@ int64_t packed_rows(const Pass& pass, int64_t band_rows) {
   return (band_rows - 1) * pass.source_step[1] + span.high - span.low + 1;
 }
 
-// As many rows as the second-level cache holds with all their sources, at least one block.
+// As many rows as half of the second-level cache holds with all their sources, at least one block.
 void lay_rows(const Pass& pass, Blocking& blocking) {
   const auto slices = static_cast<int64_t>(pass.offset[0].size());
-  const int64_t budget = caches().l2 / 4 * 3 / static_cast<int64_t>(sizeof(float));
+  const int64_t budget = caches().l2 / 2 / static_cast<int64_t>(sizeof(float));
   const int64_t most = ceil_div(pass.grid[1], blocking.block_rows) * blocking.block_rows;
   blocking.band_rows = blocking.block_rows;
   const auto floats = [&](int64_t rows) {
@@ -92,7 +107,13 @@ void lay_rows(const Pass& pass, Blocking& blocking) {
       blocking.needed_row[static_cast<size_t>(row * pass.source_step[1] + offset - blocking.row_base)] = 1;
     }
   }
-  blocking.channel_floats = rows * blocking.row_floats;
+  blocking.advance = blocking.band_rows * pass.source_step[1];
+  blocking.row_capacity = rows;
+  const int64_t bands = ceil_div(pass.grid[1], blocking.band_rows);
+  const int64_t capacity = 4 * budget / std::max<int64_t>(1, pass.sources * slices * blocking.row_floats);
+  const int64_t below = std::min({bands - 1, kBandsBelow, (capacity - rows) / blocking.advance});
+  if (rows > blocking.advance) blocking.row_capacity += std::max<int64_t>(0, below) * blocking.advance;
+  blocking.channel_floats = blocking.row_capacity * blocking.row_floats;
   require(blocking.channel_floats <= kMostBytes / 4 / std::max<int64_t>(1, pass.sources * slices),
           "the layer's rows are too long for the sparse kernels");
   blocking.packed_floats = pass.sources * slices * blocking.channel_floats;
@@ -160,8 +181,10 @@ void lay_entries(const Rows& rows, PassPlan& plan) {
 PassPlan make_pass_plan(Pass pass, int64_t batch, int lanes, int most_vectors) {
   PassPlan plan;
   plan.pass = std::move(pass);
+  plan.batch = batch;
   plan.blocking.lanes = lanes;
-  choose_block(plan.pass, std::max<int64_t>(1, batch), most_vectors, plan.blocking);
+  flatten(most_vectors, plan);
+  choose_block(plan.pass, std::max<int64_t>(1, plan.batch), most_vectors, plan.blocking);
   lay_columns(plan.pass, plan.blocking);
   lay_rows(plan.pass, plan.blocking);
   choose_tiles(plan.pass, plan.blocking);

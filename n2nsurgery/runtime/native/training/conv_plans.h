@@ -22,6 +22,8 @@ struct Blocking {
   int64_t band_rows = 1;  // a multiple of block_rows
   // The packed buffer; positions in vectors, sizes in floats.
   std::vector<int64_t> needed_row;  // 1 where some tap reads this row of a band, counted from row_base
+  int64_t advance = 1;              // packed rows from a band's first to that of the band below
+  int64_t row_capacity = 1;         // of the buffer, in which the bands move down
   int64_t row_base = 0;             // source row of packed row 0, for a band that begins at target row 0
   std::vector<int64_t> plane_base;  // source column of each plane's first element
   int64_t plane_width = 0;
@@ -35,6 +37,7 @@ struct Blocking {
 
 struct PassPlan {
   Pass pass;  // without its rows, which are here in the order in which they are run
+  int64_t batch = 1;  // of its places
   Blocking blocking;
   std::vector<int32_t> start;   // [group][tile][target channel], one more at the end
   std::vector<int32_t> offset;  // by entry: bytes into the packed buffer

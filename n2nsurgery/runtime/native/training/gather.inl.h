@@ -1,8 +1,6 @@
 // Packs the sources of a band, and collects a block of the output's gradient. Included after a Simd.
 #pragma once
 
-#include <cstring>
-
 #include "training_kernels.h"
 
 namespace {
@@ -20,7 +18,18 @@ inline void copy_place(const float* from, float* to, int vectors, int64_t elemen
   }
 }
 
-inline void zero(float* to, int64_t floats) { std::memset(to, 0, static_cast<size_t>(floats) * sizeof(float)); }
+// `floats`: of whole vectors.
+inline void zero(float* to, int64_t floats) {
+  for (float* end = to + floats; to < end; to += Simd::kLanes) Simd::store(to, Simd::zero());
+}
+
+// `count` places of V vectors each, `step` floats apart.
+template <int V>
+inline void copy_places(const float* from, int64_t step, float* to, int64_t count) {
+  for (int64_t q = 0; q < count; ++q, from += step, to += V * Simd::kLanes) {
+    for (int v = 0; v < V; ++v) Simd::store(to + v * Simd::kLanes, Simd::load(from + v * Simd::kLanes));
+  }
+}
 
 inline void gather_plane(const GatherJob& job, const float* row, int64_t column, float* to) {
   const int64_t place = static_cast<int64_t>(job.vectors) * Simd::kLanes;
@@ -34,9 +43,11 @@ inline void gather_plane(const GatherJob& job, const float* row, int64_t column,
   const float* from = row + column * job.column_stride + low * step;
   float* target = to + low * place;
   if (whole && step == place) {
-    std::memcpy(target, from, static_cast<size_t>((high - low) * place) * sizeof(float));
+    copy_places<1>(from, Simd::kLanes, target, (high - low) * job.vectors);
   } else if (whole && job.vectors == 1) {
-    for (int64_t q = low; q < high; ++q, from += step, target += place) Simd::store(target, Simd::load(from));
+    copy_places<1>(from, step, target, high - low);
+  } else if (whole && job.vectors == 2) {
+    copy_places<2>(from, step, target, high - low);
   } else {
     for (int64_t q = low; q < high; ++q, from += step, target += place) {
       copy_place(from, target, job.vectors, job.elements);

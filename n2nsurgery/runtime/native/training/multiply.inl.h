@@ -8,6 +8,7 @@
 
 #include <utility>
 
+#include "put.inl.h"
 #include "training_kernels.h"
 
 namespace {
@@ -50,7 +51,7 @@ N2N_INLINE void end_sums(const MultiplyJob& job, int64_t channel, Simd::Reg (&su
   float* target = job.target + channel * job.channel_stride;
   if (job.places->whole) {
     N2N_UNROLL
-    for (int v = 0; v < V; ++v) Simd::store(target + job.places->at[v], sum[v]);
+    for (int v = 0; v < V; ++v) put(job.stream, target + job.places->at[v], sum[v]);
     return;
   }
   N2N_UNROLL
@@ -122,16 +123,21 @@ N2N_INLINE Simd::Reg block_product(const WeightJob& job, int32_t k, const Simd::
 template <int Rows, int Run>
 void weight_block(const WeightJob& job) {
   constexpr int V = Rows * Run;
+  constexpr int64_t kAhead = 3;  // channels whose gradients are fetched meanwhile
   alignas(64) float held[Simd::kLanes * Simd::kLanes] = {};
   int count = 0;
   float* sums = job.sums + job.start[job.first];
-  const float* block = job.gradient;
-  for (int64_t channel = job.first; channel < job.last; ++channel, block += V * Simd::kLanes) {
+  for (int64_t channel = job.first; channel < job.last; ++channel) {
+    const float* block = job.gradient + (channel - job.first) * job.channel_stride;
+    if (channel + kAhead < job.last) {
+      N2N_UNROLL
+      for (int v = 0; v < V; ++v) __builtin_prefetch(block + kAhead * job.channel_stride + job.at[v]);
+    }
     const int32_t end = job.start[channel + 1];
     if (job.start[channel] == end) continue;
     Simd::Reg gradient[V];
     N2N_UNROLL
-    for (int v = 0; v < V; ++v) gradient[v] = Simd::load(block + v * Simd::kLanes);
+    for (int v = 0; v < V; ++v) gradient[v] = Simd::load(block + job.at[v]);
     for (int32_t k = job.start[channel]; k < end; ++k) {
       Simd::store(held + count * Simd::kLanes, block_product<Rows, Run>(job, k, gradient));
       if (++count < Simd::kLanes) continue;

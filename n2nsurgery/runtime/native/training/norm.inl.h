@@ -1,6 +1,7 @@
 // Normalisation over one channel's contiguous elements. Included after a Simd.
 #pragma once
 
+#include "put.inl.h"
 #include "summed.inl.h"
 #include "training_kernels.h"
 
@@ -40,7 +41,7 @@ void normalize_channel(const NormJob& job) {
   for (; i + Simd::kLanes <= job.count; i += Simd::kLanes) {
     Simd::Reg y = Simd::fma(scale, Simd::load(job.x + i), shift);
     if (Residual) y = Simd::add(y, Simd::load(job.residual + i));
-    Simd::store(job.y + i, relu ? Simd::at_least(zero, y) : y);
+    put(job.stream, job.y + i, relu ? Simd::at_least(zero, y) : y);
   }
   for (; i < job.count; ++i) {
     const float y = job.x[i] * job.scale + job.shift + (Residual ? job.residual[i] : 0.0F);
@@ -125,7 +126,7 @@ void gradient_of_norm(const NormGradientJob& job) {
   int64_t i = 0;
   for (; i + Simd::kLanes <= job.count; i += Simd::kLanes) {
     const Simd::Reg x = Simd::load(job.x + i);
-    Simd::store(job.dx + i, Simd::fma(factors, gradient.at(i, x), Simd::fma(slopes, x, rests)));
+    put(job.stream, job.dx + i, Simd::fma(factors, gradient.at(i, x), Simd::fma(slopes, x, rests)));
   }
   for (; i < job.count; ++i) job.dx[i] = job.factor * gradient.one(i) + (by * job.x[i] + rest);
 }

@@ -52,7 +52,15 @@ Pass gradient_pass(const Pattern& pattern, const ConvShape& shape, const Axes& f
   return pass;
 }
 
+bool is_one_zero(const std::vector<int64_t>& offsets) { return offsets.size() == 1 && offsets[0] == 0; }
+
 }  // namespace
+
+bool is_pointwise(const Pass& pass) {
+  constexpr Axes kOnes{1, 1, 1};
+  return std::all_of(pass.offset.begin(), pass.offset.end(), is_one_zero) && pass.source_step == kOnes &&
+         pass.step == kOnes && pass.source_size == pass.grid && pass.target_size == pass.grid;
+}
 
 Pass forward_pass(const Pattern& pattern, const ConvShape& shape) {
   Pass pass;

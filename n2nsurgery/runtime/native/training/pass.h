@@ -22,6 +22,9 @@ struct Pass {
   Rows rows;                           // taps are numbered within `offset`
 };
 
+// Whether each target place reads one source place alone, the same one, and all are there.
+bool is_pointwise(const Pass& pass);
+
 Pass forward_pass(const Pattern& pattern, const ConvShape& shape);
 
 // The passes that together write every element of the input gradient; those without taps write zeros.

@@ -9,6 +9,7 @@ constexpr int kMultiplyVectors = 12;
 constexpr int kWeightVectors = 8;
 
 struct TrainingSimd : Simd {
+  static void stream(float* p, Reg v) { _mm256_stream_ps(p, v); }  // p: of whole vectors
   // v where x is above zero or NaN, else 0
   static Reg where_positive(Reg x, Reg v) {
     return _mm256_and_ps(_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_NLE_UQ), v);

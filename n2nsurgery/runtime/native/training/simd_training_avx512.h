@@ -9,6 +9,7 @@ constexpr int kMultiplyVectors = 16;
 constexpr int kWeightVectors = 16;
 
 struct TrainingSimd : Simd {
+  static void stream(float* p, Reg v) { _mm512_stream_ps(p, v); }  // p: of whole vectors
   // v where x is above zero or NaN, else 0
   static Reg where_positive(Reg x, Reg v) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_NLE_UQ), v);

@@ -14,6 +14,7 @@ constexpr int kWeightVectors = 8;
 #endif
 
 struct TrainingSimd : Simd {
+  static void stream(float* p, Reg v) { store(p, v); }
   // v where x is above zero or NaN, else 0
   static Reg where_positive(Reg x, Reg v) { return x <= zero() ? zero() : v; }
 };

@@ -57,7 +57,8 @@ struct MultiplyJob {
   const Places* places;
   bool first_tile;
   bool last_tile;
-  bool relu;  // behind the sums
+  bool relu;    // behind the sums
+  bool stream;  // past the caches
 };
 
 // The block's share of the gradient of each kept weight, added to sums[entry].
@@ -68,7 +69,9 @@ struct WeightJob {
   const int32_t* start;
   int64_t first;
   int64_t last;
-  const float* gradient;  // of the block, [channel - first][vectors][lanes]
+  const float* gradient;   // of the block: the first place in channel `first`
+  int64_t channel_stride;  // of the gradient
+  const int64_t* at;       // by vector of the block: its place in the gradient
   float* sums;
 };
 
@@ -92,6 +95,7 @@ struct NormJob {
   float scale;  // y = x * scale + shift + residual
   float shift;
   bool relu;
+  bool stream;  // past the caches
 };
 
 // Where a fused ReLU lets the gradient pass is known from x, or from y where a residual was added; then what passes is
@@ -111,6 +115,7 @@ struct NormGradientJob {
   float offset;
   float slope;
   bool relu;
+  bool stream;
 };
 
 // The gradient of one channel's bias, dy summed; where y is not null, the result of a ReLU, dy passes where y is above

@@ -20,35 +20,48 @@ struct WeightCall {
   const float* dy;
   float* sums;  // by share and entry
   int64_t shares;
+  int64_t collected_at[kMostVectors];  // by vector of a collected block
 };
+
+// The block's gradient where it lies, or collected: for several tiles, which read it again, and where vectors lack lanes.
+void find_gradient(const WeightCall& call, const CollectJob& collect, WeightJob& job) {
+  if (call.plan.blocking.tiles == 1 && collect.places->whole) {
+    job.gradient = collect.source + collect.first * collect.channel_stride;
+    job.channel_stride = collect.channel_stride;
+    job.at = collect.places->at;
+    return;
+  }
+  call.kernels.collect(collect);
+  job.gradient = collect.block;
+  job.channel_stride = static_cast<int64_t>(collect.vectors) * call.plan.blocking.lanes;
+  job.at = call.collected_at;
+}
 
 // The bands of one share, for target channels [first, last) of the group.
 void weight_part(const WeightCall& call, int64_t group, int64_t share, int64_t first, int64_t last) {
   const Pass& pass = call.plan.pass;
   const Blocking& blocking = call.plan.blocking;
   const Bands bands(call.plan, call.batch);
-  float* gradient = buffer(2).floats((last - first) * kMostVectors * blocking.lanes);
   WeightJob job;
   job.row_pitch = pass.source_step[1] * blocking.row_floats;
   job.offset = call.plan.offset.data();
   job.first = first;
   job.last = last;
-  job.gradient = gradient;
   job.sums = call.sums + share * static_cast<int64_t>(call.plan.value.size());
   CollectJob collect;
   collect.channel_stride = stretch(pass.target_size, call.batch);
   collect.first = first;
   collect.last = last;
-  collect.block = gradient;
+  collect.block = buffer(2).floats((last - first) * kMostVectors * blocking.lanes);
+  PackedSources sources(call.plan, call.kernels, call.batch, call.x);
   const int64_t end = (share + 1) * bands.in_group() / call.shares;
   for (int64_t index = share * bands.in_group() / call.shares; index < end; ++index) {
     const Band band = bands.at(group, index);
-    const float* packed = packed_sources(call.plan, call.kernels, band, call.batch, call.x);
-    each_block(call.plan, band, call.batch, packed, [&](const Block& block) {
+    each_block(call.plan, band, call.batch, sources.of(band), [&](const Block& block) {
       collect.source = call.dy + group * pass.targets * collect.channel_stride + block.target;
       collect.places = &block.places;
       collect.vectors = block.rows * block.columns * blocking.vectors;
-      call.kernels.collect(collect);
+      find_gradient(call, collect, job);
       job.packed = block.packed;
       for (int64_t tile = 0; tile < blocking.tiles; ++tile) {
         job.start = call.plan.starts(group, tile);
@@ -77,9 +90,10 @@ void add_shares(const WeightCall& call, float* gradient, int threads) {
 void weight_gradient(const ConvPlans& plans, const float* x, const float* dy, float* gradient, int threads) {
   const PassPlan& plan = plans.weight;
   if (plan.value.empty()) return;
-  const int64_t shares = std::clamp<int64_t>(Bands(plan, plans.shape.batch).in_group(), 1, kMostShares);
+  const int64_t shares = std::clamp<int64_t>(Bands(plan, plan.batch).in_group(), 1, kMostShares);
   std::vector<float> sums(static_cast<size_t>(shares) * plan.value.size(), 0.0F);
-  const WeightCall call{plan, plans.kernels, plans.shape.batch, x, dy, sums.data(), shares};
+  WeightCall call{plan, plans.kernels, plan.batch, x, dy, sums.data(), shares, {}};
+  for (int v = 0; v < kMostVectors; ++v) call.collected_at[v] = static_cast<int64_t>(v) * plan.blocking.lanes;
   const int64_t tasks = plan.pass.groups * shares;
   const int64_t targets = plan.pass.targets;
   const int64_t parts = channel_parts(tasks, targets, threads);
