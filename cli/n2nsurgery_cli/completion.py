@@ -16,8 +16,10 @@ _REGISTERED = re.compile(r"@register_model\((?:name=\"(\w+)\")?\).*?\ndef (\w+)\
 
 
 def models(incomplete: str) -> list[str]:
-    """Families and torchvision's models."""
-    return _starting(incomplete, [*FAMILIES.names(), *sorted(_torchvision())])
+    """Families and torchvision's models, these also behind the name of their source."""
+    prefix = "torchvision:" if incomplete.startswith("torchvision:") else ""
+    names = sorted(f"{prefix}{name}" for name in _torchvision())
+    return _starting(incomplete, [*FAMILIES.names(), *names])
 
 
 def networks(incomplete: str) -> list[str]:

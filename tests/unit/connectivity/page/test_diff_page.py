@@ -65,6 +65,13 @@ def test_the_plots_hold_the_values_of_both():
     assert [row[2] for row in overlaps(found).rows] == pytest.approx([each.overlap for each in found.layers], rel=1e-5)
 
 
+def test_a_phone_is_told_that_the_plots_go_on_beside_its_screen():
+    text = page(network(0.3, "thin"), network(0.7, "thick"))[2]
+    narrow = re.search(r"@media screen and \(max-width: 40rem\) \{(.*?)\n\}", text, re.DOTALL)[1]
+    assert "overflow-x: auto" in narrow
+    assert "Scroll the plot sideways" in narrow
+
+
 def test_names_with_markup_stay_names_and_nothing_is_loaded():
     tags = Tags(page(network(0.5, NASTY), network(0.5, "b"))[2]).found
     plain = Tags(page(network(0.5, "x" * len(NASTY)), network(0.5, "b"))[2]).found
