@@ -147,6 +147,30 @@ def test_bands_that_share_rows_with_the_ones_above_agree_with_the_dense_ones(isa
     )  # fmt: skip
 
 
+# What is packed of a channel is as long as the channel by chance. With 1 MB of second-level cache, the first three pack
+# half of the rows, and half of the lanes are unused. The others pack rows beyond the last, and a part of the batch.
+@pytest.mark.parametrize(
+    ("batch", "inputs", "size", "outputs"),
+    [
+        (8, 64, (16, 16), 8),
+        (4, 64, (32, 16), 8),
+        (2, 64, (64, 16), 8),
+        (24, 4, (4, 5), 64),
+        (18, 4, (8, 2), 4),
+        (6, 4, (4, 4), 64),
+    ],
+)
+def test_pointwise_sources_of_a_batch_that_fills_no_vectors_are_packed(isa, batch, inputs, size, outputs):
+    assert isa
+    check(
+        {
+            "batch": batch, "inputs": inputs, "outputs": outputs, "groups": 1, "size": size,
+            "axes": [(1, 1, 0, 0, 1)] * 2, "density": 1.0, "bias": False, "empty_rows": False, "laid_out": True,
+            "relu": False, "seed": 1,
+        }
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("tokens", [(), (5,), (3, 4)])
 @pytest.mark.parametrize("batch", [1, 3, 16, 50])

@@ -8,8 +8,10 @@ namespace {
 constexpr uintptr_t kVectorBytes = 64;  // what the widest loads are aligned to
 
 bool lies_packed(const PassPlan& plan, int64_t batch, const float* source) {
-  const Pass& pass = plan.pass;
-  return is_pointwise(pass) && pass.grid[0] == 1 && plan.blocking.channel_floats == stretch(pass.source_size, batch) &&
+  const Blocking& blocking = plan.blocking;
+  const Axes& grid = plan.pass.grid;
+  return is_pointwise(plan.pass) && grid[0] == 1 && grid[1] == blocking.row_capacity &&
+         batch == static_cast<int64_t>(blocking.vectors) * blocking.lanes &&
          reinterpret_cast<uintptr_t>(source) % kVectorBytes == 0;
 }
 
