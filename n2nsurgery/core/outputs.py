@@ -48,12 +48,12 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 def not_finite(module: nn.Module) -> str | None:
     """How many values of which parameters are NaN or infinite, as a sentence; None where there are none.
 
-    Buffers are not asked: masks of attention hold infinities on purpose.
+    Buffers are not asked: masks of attention hold infinities on purpose. Parameters on the meta device have no values.
     """
     broken = {
         name: int((~parameter.isfinite()).sum())
         for name, parameter in module.named_parameters()
-        if parameter.is_floating_point() and not parameter.isfinite().all()
+        if parameter.is_floating_point() and not parameter.is_meta and not parameter.isfinite().all()
     }
     if not broken:
         return None

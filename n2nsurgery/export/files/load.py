@@ -10,7 +10,7 @@ from onnx.external_data_helper import ExternalDataInfo, load_external_data_for_m
 
 from n2nsurgery.core.errors import VerificationError
 from n2nsurgery.export.files.sample_loop import without_loop
-from n2nsurgery.export.files.sound import external_tensors, require_sound
+from n2nsurgery.export.files.sound import external_tensors, require_ranks, require_sound
 
 STANDARD_DOMAINS = frozenset({"", "ai.onnx"})
 
@@ -28,7 +28,9 @@ def load_model(path: Path, *, weights: bool = True) -> onnx.ModelProto:
     require_sound(model, path)
     if weights:
         load_external_data_for_model(model, str(path.parent))
-    return without_loop(model)
+    model = without_loop(model)
+    require_ranks(model.graph, path)
+    return model
 
 
 def _parsed(path: Path) -> onnx.ModelProto:

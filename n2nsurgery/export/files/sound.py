@@ -39,7 +39,10 @@ Owner = onnx.GraphProto | onnx.FunctionProto
 
 
 def require_sound(model: onnx.ModelProto, path: Path) -> None:
-    """Raise VerificationError, naming the tensor, input or function, where `model` from `path` breaks a rule above."""
+    """Raise VerificationError, naming the tensor, input or function, where `model` from `path` breaks a rule above.
+
+    `require_ranks` is for that of convolutions.
+    """
     for tensor in tensors_in(model):
         stored = _external_bytes(tensor, path) if _is_external(tensor) else None
         _require_size(tensor, stored, path)
@@ -49,7 +52,6 @@ def require_sound(model: onnx.ModelProto, path: Path) -> None:
             raise VerificationError(
                 f"input '{value.name}' of '{path}' declares sizes {sizes}; at most {MAX_INPUT} values are read"
             )
-    _require_ranks(model.graph, path)
     _require_small(model, path)
 
 
@@ -142,7 +144,7 @@ def _external_bytes(tensor: onnx.TensorProto, model_path: Path) -> int:
 # -- nodes --------------------------------------------------------------------------------------------------------
 
 
-def _require_ranks(graph: onnx.GraphProto, path: Path) -> None:
+def require_ranks(graph: onnx.GraphProto, path: Path) -> None:
     """Raise VerificationError where a convolution's input is declared with other dimensions than its weight has."""
     ranks = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from n2nsurgery.core.outputs import device_of, evaluation_mode, load_state
+from n2nsurgery.core.outputs import device_of, evaluation_mode, load_state, not_finite
 
 
 @pytest.fixture
@@ -61,3 +61,7 @@ def test_a_state_without_versions_is_loaded_with_those_of_the_module():
     assert module(torch.ones(1)).item() == 7.0
     with pytest.raises(RuntimeError, match="bias"):
         load_state(module, {"weight": torch.tensor([[3.0]])})
+
+
+def test_parameters_that_have_no_values_yet_are_not_called_infinite():
+    assert not_finite(nn.Linear(2, 2, device="meta")) is None

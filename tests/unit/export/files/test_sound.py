@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from n2nsurgery.core.errors import UsageError, VerificationError
 from n2nsurgery.export.files.load import load_model
+from n2nsurgery.export.files.sample_loop import in_loop
 from n2nsurgery.export.proof.inspect_file import inspect_file
 from n2nsurgery.pipelines.deploy import bench, verify
 
@@ -168,12 +169,12 @@ def test_a_file_without_standard_operators_is_inspected(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["Conv", "ConvTranspose"])
 def test_a_convolution_over_an_input_of_other_dimensions_is_refused(kind: str, tmp_path: Path) -> None:
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy"]
-    values[0] = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 2, 6])
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2, 6]) for name in "xy"]
     weight = numpy_helper.from_array(np.ones((2, 2, 3, 3), np.float32), "w")
     graph = helper.make_graph(
         [helper.make_node(kind, ["x", "w"], ["y"], pads=[1, 1, 1, 1])], "g", values[:1], values[1:], [weight]
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    with pytest.raises(VerificationError, match=f"{kind} in .* reads 'x' of 3 dimensions with the weight 'w' of 4"):
-        load_model(stored(model, tmp_path))
+    for same in (model, in_loop(model)):
+        with pytest.raises(VerificationError, match=f"{kind} in .* reads 'x' of 3 dimensions with the weight 'w' of 4"):
+            load_model(stored(same, tmp_path))
