@@ -29,6 +29,7 @@ UNIFORM = "RP, uniform"
 GRASP = "GraSP"
 SYNFLOW = "SynFlow"
 GUARDED = "CSP, guarded"
+GUARDED_RESIDUAL = "ResSkip-CSP, k = 3, guarded"
 _FADING = ", fading"
 RULES: Mapping[str, str] = MappingProxyType({"SET": "set", "ITOP": "itop", "RigL": "rigl", "GMP": "gmp"})
 """Methods whose kept weights move in training, and the dynamics that move them."""
@@ -86,6 +87,7 @@ _METHODS: MappingProxyType[str, Callable[[float], SurgeryConfig]] = MappingProxy
         equal("ResSkip-RP"): lambda d: _random(d, allocation="equal", skip="residual", skip_length=_RESIDUAL_LENGTH),
         "CSP": lambda d: _sensitive(d, skip="none"),
         GUARDED: lambda d: _sensitive(d, skip="none", keep_alive=True),
+        GUARDED_RESIDUAL: lambda d: _sensitive(d, skip="residual", skip_length=_RESIDUAL_LENGTH + 1, keep_alive=True),
         SENSITIVE: _sensitive,
         "N2NSkip-CSP": lambda d: _sensitive(d, preset="paper"),
         "ResSkip-CSP": lambda d: _sensitive(d, skip="residual", skip_length=_RESIDUAL_LENGTH),
@@ -143,7 +145,7 @@ CONVENTIONS = (
     "RP: random weights, divided among layers by ERK. CSP: SNIP, one batch of 128 training samples.",
     "N2NSkip: half of the kept weights in random skips l -> l+3 with the target's kernel, Eq. 2 to the letter.",
     "One-to-one: one learnable weight for each target channel, the rest sequential; none into a sum with a shortcut.",
-    "CSP, guarded: every layer and channel keeps a weight, at the same number of kept weights.",
+    "Guarded: every layer and channel keeps a weight, at the same number of kept weights.",
     "SET, ITOP, RigL: kept weights move within each layer and skip. GMP: pruned in training from all weights.",
     "Normalized: as the paper's, with BatchNorm on the branch beside identity shortcuts, across two blocks.",
     "ResSkip: Eq. 1, l -> l+2, parameter-free.",
