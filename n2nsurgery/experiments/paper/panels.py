@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _PANEL = (6.0, 4.2)  # inches
-_STYLES = tuple(zip((*COLOURS[1:], COLOURS[0]), (*MARKERS[1:], "*"), strict=True))
+_COLOURS, _MARKERS = (*COLOURS[1:], COLOURS[0]), (*MARKERS[1:], "*")
 _FEW = 6  # points along a logarithmic axis that are named one by one
 _STEPS = (1.0, 2.0, 5.0)  # what is named of each decade where there are more
 _SEEN_THROUGH = 0.6  # opacity of points without a line, which may lie on one another
@@ -65,9 +65,15 @@ def draw(folder: Path, name: str, panels: Sequence[Panel]) -> tuple[str, ...]:
     return names
 
 
+def style(number: int) -> tuple[str, str]:
+    """The colour and the marker of a curve; where colours come again, markers are others."""
+    rounds, place = divmod(number, len(_COLOURS))
+    return _COLOURS[place], _MARKERS[(place + rounds) % len(_MARKERS)]
+
+
 def _fill(axes: Axes, panel: Panel) -> None:
     for number, curve in enumerate(panel.curves):
-        colour, marker = _STYLES[(number if curve.colour is None else curve.colour) % len(_STYLES)]
+        colour, marker = style(number if curve.colour is None else curve.colour)
         there = [place for place, y in enumerate(curve.y) if isfinite(y)]  # the others are not finished
         axes.errorbar(
             [curve.x[place] for place in there],

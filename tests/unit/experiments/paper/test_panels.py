@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from n2nsurgery.experiments.paper.panels import Panel, PanelCurve, draw
+from n2nsurgery.experiments.paper.panels import Panel, PanelCurve, draw, style
 
 
 def texts(folder, panel: Panel) -> list[str]:
@@ -38,3 +38,7 @@ def test_a_panel_without_a_run_says_so(tmp_path, curves):
     empty = Panel(title="t", x_label="x", y_label="y", curves=curves)
     assert "no run yet" in texts(tmp_path, empty)
     assert "no run yet" not in texts(tmp_path, panel((1, 2), "linear"))
+
+
+def test_curves_can_be_told_apart():
+    assert len({style(number) for number in range(30)}) == 30  # noqa: PLR2004
