@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <new>
 
 #include "training/conv_shape.h"
 
@@ -13,12 +14,18 @@ namespace n2n::training {
 
 constexpr int64_t kMostFloats = 1 << 19;
 
-// Exactly as long as asked for, so that the sanitizer sees the first float beyond.
+// Exactly as long as asked for, so that the sanitizer sees the first float beyond; `shift` floats behind a cache line.
 struct Floats {
-  explicit Floats(int64_t count) : size(count), data(new float[static_cast<size_t>(count)]) {}
+  Floats(int64_t count, int64_t shift)
+      : size(count), first(shift), data(new (kLine) float[static_cast<size_t>(count + shift)]) {}
+  static constexpr std::align_val_t kLine{64};
+  struct Free {
+    void operator()(float* pointer) const { ::operator delete[](pointer, kLine); }
+  };
   int64_t size;
-  std::unique_ptr<float[]> data;
-  float* get() const { return data.get(); }
+  int64_t first;
+  std::unique_ptr<float[], Free> data;
+  float* get() const { return data.get() + first; }
 };
 
 inline bool small(const ConvShape& shape) {

@@ -56,14 +56,17 @@ class Fuzzer {
  private:
   int threads() { return static_cast<int>(draws_.between(1, 4)); }
 
+  // As often on a cache line, as torch's memory is, as not.
+  int64_t shift() { return draws_.between(0, 1); }
+
   Floats numbers(int64_t count) {
-    Floats values(count);
+    Floats values(count, shift());
     for (int64_t i = 0; i < count; ++i) values.get()[i] = draws_.number();
     return values;
   }
 
   Floats unset(int64_t count) {
-    Floats values(count);
+    Floats values(count, shift());
     for (int64_t i = 0; i < count; ++i) values.get()[i] = std::numeric_limits<float>::quiet_NaN();
     return values;
   }

@@ -41,4 +41,4 @@ def test_a_panel_without_a_run_says_so(tmp_path, curves):
 
 
 def test_curves_can_be_told_apart():
-    assert len({style(number) for number in range(30)}) == 30  # noqa: PLR2004
+    assert len({style(number) for number in range(30)}) == 30
