@@ -102,4 +102,4 @@ def put_in_loop(files: ModelFiles) -> None:
             field="sample_loop", joint=" ",
         )  # fmt: skip
     looped = in_loop(onnx.load_model_from_string(files.model.read_bytes()))
-    files.model.write_bytes(looped.SerializeToString())
+    onnx.save_model(looped, files.model)

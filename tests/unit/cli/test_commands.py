@@ -46,7 +46,7 @@ EXPORTED = {
     "onnx": "exported/a/model.onnx",
     "bytes": 2_500_000,
     "ideal_size": 2_400_000.0,
-    "config": {"format": "portable", "values": "fp32", "compact": True},
+    "config": {"format": "portable", "values": "fp32", "sample_loop": True, "compact": True},
     "weights": [WEIGHT, {**WEIGHT, "computed": "dense", "reason": "depthwise"}],
     "identical": True,
     "removed_channels": {"conv.weight": 12},
@@ -125,7 +125,9 @@ def test_export_shows_what_was_written_and_how_close_it_is(program, pipeline, ou
     pipeline("export", lambda *values, **options: (calls.append((values, options)), outcome(document=EXPORTED))[1])
     shown = program("export").stdout
     size = "2.50 MB, 1.04 times the ideal size"
-    for text in ("exported/a/model.onnx", size, "1.2e-06", "bit for bit", "depthwise", "12 channels"):
+    for text in (
+        "exported/a/model.onnx", size, "sample by sample", "1.2e-06", "bit for bit", "depthwise", "12 channels",
+    ):  # fmt: skip
         assert text in shown
     line = "exported/a -o m.onnx --format inlined --values int8 --compact --overwrite -q"
     assert program("export", "--onnx", *line.split()).stdout == "exported/a/model.onnx\n"
