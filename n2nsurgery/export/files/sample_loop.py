@@ -6,13 +6,14 @@ sparse layers feel more than dense ones. In the loop each sample passes through 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.export.files.sound import owners
 
 LOOP = "n2nsurgery.samples"
 """The name of the Scan and of its body."""
@@ -96,16 +97,9 @@ def _require_batched(graph: onnx.GraphProto) -> None:
 
 def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
     """Give values of `graph`, and of the graphs inside of its nodes, the names that `names` has for theirs."""
-    for part in _graphs(graph):
+    for part in owners(graph):
         for value in (*part.input, *part.output, *part.value_info, *part.initializer):
             value.name = names.get(value.name, value.name)
         for node in part.node:
             node.input[:] = [names.get(name, name) for name in node.input]
             node.output[:] = [names.get(name, name) for name in node.output]
-
-
-def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    yield graph
-    for attribute in (attribute for node in graph.node for attribute in node.attribute):
-        for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
-            yield from _graphs(inner)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from math import ceil, prod
 from pathlib import Path
+from typing import TypeVar
 
 import onnx
 import onnx_ir as ir
@@ -36,6 +37,7 @@ _PARTS: dict[int, int] = {onnx.TensorProto.COMPLEX64: 2, onnx.TensorProto.COMPLE
 _BYTE = 8
 
 Owner = onnx.GraphProto | onnx.FunctionProto
+OwnerT = TypeVar("OwnerT", bound=Owner)
 
 
 def require_sound(model: onnx.ModelProto, path: Path) -> None:
@@ -58,7 +60,7 @@ def require_sound(model: onnx.ModelProto, path: Path) -> None:
 def tensors_in(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """Every tensor of the model, at any depth."""
     training = (graph for info in model.training_info for graph in (info.initialization, info.algorithm))
-    for owner in _owners(model.graph, *model.functions, *training):
+    for owner in owners(model.graph, *model.functions, *training):
         if isinstance(owner, onnx.GraphProto):
             yield from owner.initializer
             yield from (part for sparse in owner.sparse_initializer for part in _parts(sparse))
@@ -74,9 +76,9 @@ def external_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     return (tensor for tensor in tensors_in(model) if _is_external(tensor))
 
 
-def _owners(*roots: Owner) -> Iterator[Owner]:
+def owners(*roots: OwnerT) -> Iterator[OwnerT | onnx.GraphProto]:
     """Graphs and functions, with the graphs inside of their nodes."""
-    pending = list(roots)
+    pending: list[OwnerT | onnx.GraphProto] = list(roots)
     while pending:
         owner = pending.pop()
         yield owner
@@ -181,7 +183,7 @@ def _expanded(
     if len(inside) > MAX_DEPTH:
         raise VerificationError(f"'{path}' nests more than {MAX_DEPTH} functions, down to '{inside[-1][1]}'")
     total = 0
-    for node in (node for part in _owners(owner) for node in part.node):
+    for node in (node for part in owners(owner) for node in part.node):
         called = (node.domain, node.op_type, node.overload)
         if called in inside:
             raise VerificationError(f"function '{node.op_type}' of '{path}' calls itself")
