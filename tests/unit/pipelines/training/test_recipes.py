@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from n2nsurgery.core.progress import SILENT
 from n2nsurgery.data.sets.fake import Fake
+from n2nsurgery.experiments.n2nskip.methods import dynamics_of, fading_of, surgery_of
 from n2nsurgery.pipelines.training.check_recipe import check
 from n2nsurgery.pipelines.training.training_surgery import planned_surgery
 
@@ -24,6 +26,7 @@ SHAPES = {
 KEPT = {
     "smoke": 51_256,
     "cifar10-small": 51_256,
+    "cifar10-accurate": 25_628,
     "fine-tuning": 512_560,
     "morse": 64 * 512 + 1024 * 32,
     "mnist": 800 + 51_200 + 3136 * 16 + 784 * 10,
@@ -73,3 +76,35 @@ def test_the_recipes_of_the_paper_are_its_training_recipe():
         assert (train.epochs, train.batch_size) == (300, 128)
         assert (optimizer.lr, optimizer.momentum, optimizer.nesterov, optimizer.weight_decay) == (0.05, 0.9, True, 5e-4)
         assert (schedule.name, schedule.step_epochs, schedule.gamma, schedule.floor) == ("step", 30, 0.5, 5e-4)
+
+
+METHODS = (
+    "ITOP, ResSkip-CSP, k = 3, guarded",
+    "RP",
+    "N2NSkip-RP one-to-one",
+    "N2NSkip-RP",
+    "ResSkip-RP, k = 3",
+    "ResSkip-RP, k = 3, fading",
+    "SET, ResSkip-RP, k = 3",
+    "GMP, ResSkip-RP, k = 3",
+    "GraSP",
+    "CSP, guarded",
+    "dense",
+)
+
+
+def written_out(surgery):
+    """With the defaults of this network in words: ERK for random weights, and skips over three layers."""
+    if surgery is None:
+        return None
+    random = surgery.criterion == "random"
+    return replace(surgery, skip_length=3, allocation=surgery.allocation or ("erk" if random else None))
+
+
+def test_the_accurate_recipe_and_its_variants_are_the_methods_whose_accuracy_is_told():
+    file = RECIPES / "cifar10-accurate.yaml"
+    for method, values in zip(METHODS, ((), *commands(file)), strict=True):
+        recipe = check(file, values)
+        assert written_out(recipe.surgery) == written_out(surgery_of(method, 0.05)), method
+        assert recipe.train.dynamics == dynamics_of(method, 0.05), method
+        assert recipe.train.skip_fade == fading_of(method), method
