@@ -29,7 +29,7 @@ def dense(data: Dataset[tuple[torch.Tensor, torch.Tensor]], folder: Path) -> nn.
     torch.manual_seed(0)
     layers = [part for _ in range(4) for part in (nn.Linear(64, 64), nn.ReLU())]
     network = nn.Sequential(nn.Linear(16, 64), nn.ReLU(), *layers, nn.Linear(64, 2))
-    n2nsurgery.train(network, data, folder=folder / "dense", epochs=4, batch_size=32, device="cpu")
+    n2nsurgery.train(network, data, folder=folder / "dense", overwrite=True, epochs=4, batch_size=32, device="cpu")
     return network
 
 
@@ -41,8 +41,9 @@ def fine_tuned(
     pruned = n2nsurgery.apply(trained, example_inputs=torch.zeros(2, 16), density=1.0, criterion="magnitude")
     gradual = DynamicsConfig(name="gmp", final=0.1, every=4)
     n2nsurgery.train(
-        pruned, data, folder=folder / "sparse", teacher=trained, dynamics=gradual, epochs=6, batch_size=32, device="cpu"
-    )
+        pruned, data, folder=folder / "sparse", overwrite=True, teacher=trained, dynamics=gradual, epochs=6,
+        batch_size=32, device="cpu",
+    )  # fmt: skip
     return pruned.present()  # with the masks that it has now
 
 
@@ -50,7 +51,7 @@ def main(folder: Path) -> n2nsurgery.PrunedModel:
     """Train, prune, and write `sparse.onnx` into `folder`."""
     data = points()
     pruned = fine_tuned(dense(data, folder), data, folder)
-    n2nsurgery.export_onnx(pruned, folder / "sparse.onnx", example_inputs=torch.zeros(2, 16))
+    n2nsurgery.export_onnx(pruned, folder / "sparse.onnx", example_inputs=torch.zeros(2, 16), overwrite=True)
     return pruned
 
 

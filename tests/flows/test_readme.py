@@ -40,10 +40,6 @@ STAND_INS = {
     "train recipe:cifar10-vgg19 --download --set surgery.density=0.02 --gpus 4": "recipe check"
     " recipe:cifar10-vgg19 --set surgery.density=0.02",
 }
-AGAIN = {
-    "train": "is a run already",
-}
-"""What these say the second time; each then leaves everything as it is. The others do the same again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +81,8 @@ def things(here, monkeypatch, foreign_network):  # noqa: ARG001 - which lies in 
         }
 
 
-def read(program, names, again):
-    """Follow README once; `again`: it has been followed before."""
+def read(program, names):
+    """Follow README once."""
     for language, block in BLOCKS:
         if language == "python":
             exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - the text of our own README
@@ -96,26 +92,19 @@ def read(program, names, again):
                 continue
             asked = line.partition("#")[0].removeprefix(PROGRAM).strip()
             arguments = shlex.split(STAND_INS.get(asked, asked))
-            before = {path: path.stat().st_mtime_ns for path in Path().rglob("*")}
             done = program(*arguments)
-            if again and arguments[0] in AGAIN:
-                assert (done.code, AGAIN[arguments[0]] in done.stderr) == (2, True), f"{line}: {done.stderr}"
-                assert {path: path.stat().st_mtime_ns for path in Path().rglob("*")} == before
-            else:
-                assert done.code == 0, f"{line}: {done.stderr}"
+            assert done.code == 0, f"{line}: {done.stderr}"
 
 
 @pytest.mark.slow
 def test_readme_works_from_top_to_bottom_and_once_more(program, things):
-    read(program, dict(things), again=False)
+    read(program, dict(things))
     assert Path("small.onnx").is_file()
     assert Path("mine.onnx").is_file()
     assert len(list(Path("exported").glob("mlp-*.onnx"))) == 1
     assert len(list(Path().glob("*.report.html"))) == 1
     assert Path("model-sparse.onnx").stat().st_size < Path("model.onnx").stat().st_size
-    shutil.rmtree("runs/mine")  # Python trains again where a command would refuse
-    Path("mine.onnx").unlink()
-    read(program, dict(things), again=True)
+    read(program, dict(things))
 
 
 def test_the_section_on_python_runs_as_it_stands(things):

@@ -48,7 +48,7 @@ def run_page(text, program, *, again=False):
         elif language == "bash":
             for line in block.splitlines():
                 finished = program(*shlex.split(line, comments=True)[1:])
-                refused = again and finished.code == 2 and re.search("already exists|is a run already", finished.stderr)
+                refused = again and finished.code == 2 and "is a run already" in finished.stderr
                 assert finished.code == 0 or refused, f"{line}: {finished.stderr}"
                 commands += 1
     return commands

@@ -28,8 +28,8 @@ def train(
     """Train what a recipe describes.
 
     The run's folder (default: runs/RECIPE-HASH) holds the resolved recipe, checkpoints and metrics, and is taken by
-    eval, export and verify. Ctrl-C saves the state and exits with 130; --resume goes on from there, to the same bits.
-    Under torchrun this is one of its processes.
+    eval, export and verify. A finished run is not trained again. Ctrl-C saves the state and exits with 130; --resume
+    goes on from there, to the same bits. Under torchrun this is one of its processes.
     """
     request = TrainRequest(recipe=recipe_file(recipe), **asked)
     with session(quiet=quiet, verbose=verbose) as progress:

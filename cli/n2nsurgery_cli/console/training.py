@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from n2nsurgery.training.metrics.figures import metric_figure, metric_label
-from n2nsurgery_cli.console.output import Document, counted
+from n2nsurgery_cli.console.output import Document, again, counted
 from n2nsurgery_cli.console.tables import draw_facts, draw_line, draw_table, draw_warning
 
 _BESIDE = frozenset({"evaluated", "weights", "data", "split", "samples", "loss"})
@@ -43,7 +43,7 @@ def draw_train(console: Console, document: Document) -> None:
     for name, written in (("ONNX file", document["onnx"]), ("report", document["report"])):
         if written:
             draw_line(console, f"{name}: {written}")
-    draw_line(console, f"run: {document['run']}" if document["run"] else "nothing was written")
+    draw_line(console, f"run: {document['run']}{again(document)}" if document["run"] else "nothing was written")
 
 
 def draw_evaluation(console: Console, document: Document) -> None:

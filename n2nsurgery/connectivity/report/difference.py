@@ -18,6 +18,7 @@ from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph, Mat
 from n2nsurgery.connectivity.measures.measurement import Number, Quantity
 from n2nsurgery.connectivity.measures.subject import Origin, Subject
 from n2nsurgery.connectivity.metrics.heat_distance import HeatDistance, require_comparable
+from n2nsurgery.connectivity.report.notebook import html_table
 from n2nsurgery.core.errors import UsageError
 
 SCHEMA = 1
@@ -44,7 +45,7 @@ class LayerDifference:
     by_chance: Number
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ConnectivityDifference:
     """Two networks compared. `distance`: F and its companions of A against B, empty where `incomparable` says why."""
 
@@ -55,6 +56,22 @@ class ConnectivityDifference:
     distance: Mapping[str, Quantity]
     incomparable: str = ""
     schema: int = SCHEMA
+
+    def __repr__(self) -> str:
+        """One line, for whoever prints two networks of thousands of numbers."""
+        return f"ConnectivityDifference({self.a.name} against {self.b.name}, {len(self.layers)} layers, {self._f})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the totals of both, and F."""
+        totals = {
+            name: f"{_shown(a.value)} against {_shown(b.value)} {a.unit}".rstrip()
+            for name, (a, b) in self.totals.items()
+        }
+        return html_table({"networks": f"{self.a.name} against {self.b.name}", **totals, "heat": self._f})
+
+    @property
+    def _f(self) -> str:
+        return f"F = {_shown(self.distance['F'].value)}" if "F" in self.distance else f"no F: {self.incomparable}"
 
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values; every number stands beside its unit."""
@@ -99,6 +116,10 @@ def difference(a: Subject, b: Subject) -> ConnectivityDifference:
         distance=distance,
         incomparable=incomparable,
     )
+
+
+def _shown(value: Number) -> str:
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
 
 
 def _layers(graph: ChannelGraph) -> dict[str, list[Block]]:

@@ -28,6 +28,7 @@ from n2nsurgery.connectivity.report.findings import (
 )
 from n2nsurgery.connectivity.report.group_heat import Warmth, warmth
 from n2nsurgery.connectivity.report.layer_table import LayerTable, layer_table
+from n2nsurgery.connectivity.report.notebook import html_table
 from n2nsurgery.core.progress import SILENT, Progress
 
 SCHEMA = 1
@@ -71,6 +72,13 @@ class ConnectivityReport:
     def __repr__(self) -> str:
         """One line, for whoever prints a report of thousands of numbers."""
         return f"ConnectivityReport({self.headline!r})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the verdict, and every finding that is not good."""
+        told = {f"{each.severity}: {each.topic}": each.sentence for each in self.findings if each.severity != "good"}
+        good = ", ".join(each.topic for each in self.findings if each.severity == "good")
+        facts = {"network": self.subject.name, "reference": self.reference.name, "verdict": self.verdict}
+        return html_table({**facts, **told, **({"good": good} if good else {})})
 
     @property
     def verdict(self) -> str:

@@ -34,7 +34,7 @@ from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.arguments import config_of, require_object
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
 from n2nsurgery.pipelines.prune.plan_of import plan_of
-from n2nsurgery.pipelines.prune.same_artifact import same_artifact, save_or_find
+from n2nsurgery.pipelines.prune.same_artifact import artifact_of_plan, plan_decides, save_or_find
 from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
 from n2nsurgery.surgery.artifact import Artifact
 from n2nsurgery.surgery.engines.carry_out import operand
@@ -56,7 +56,7 @@ class ApplyOutcome:
     """What `apply` did: the plan; unless it was a dry run the pruned network; and where the artifact lies.
 
     `choice`: which of several drawn patterns was taken, where there were several. `found`: the artifact that was there
-    already, with the content that was asked for; then nothing was done.
+    already, with the content that was asked for; then nothing was written.
     """
 
     plan: SurgeryPlan
@@ -145,15 +145,17 @@ def run(request: ApplyRequest, progress: Progress = SILENT) -> ApplyOutcome:
     folder = request.output or ARTIFACTS / _folder_name(pruning.plan)
     if request.dry_run:
         return ApplyOutcome(plan=pruning.plan, pruned=None, artifact=None, choice=pruning.choice)
-    found = same_artifact(folder, pruning.plan, request, bundle, pruning.criterion)
-    if found is not None and not request.overwrite:
+    found = None if request.overwrite else artifact_of_plan(folder, pruning.plan)
+    if found is None:
+        ensure_writable(folder, overwrite=request.overwrite, marker=MANIFEST)
+    pruned = None
+    if found is None or not plan_decides(pruning.plan, request, bundle, pruning.criterion):
+        pruned = pruning.run(None, device=request.device)
+        progress("writing the artifact", 0.9)
+        found = save_or_find(pruned, folder, overwrite=request.overwrite)
+    if found is not None:
         with suppress(OSError):  # a folder that cannot be written keeps its place among the results
             (folder / MANIFEST).touch()  # the newest result again, which `export` and `report` take
-        return ApplyOutcome(plan=pruning.plan, pruned=None, artifact=folder, choice=pruning.choice, found=found)
-    ensure_writable(folder, overwrite=request.overwrite, marker=MANIFEST)
-    pruned = pruning.run(None, device=request.device)
-    progress("writing the artifact", 0.9)
-    found = save_or_find(pruned, folder, request, bundle, pruning.criterion)
     return ApplyOutcome(plan=pruning.plan, pruned=pruned, artifact=folder, choice=pruning.choice, found=found)
 
 

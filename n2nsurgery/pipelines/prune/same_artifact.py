@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.masks.criterion import Criterion
+from n2nsurgery.masks.granularities import GRANULARITIES
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.surgery.artifact import Artifact, read
+from n2nsurgery.surgery.artifact_files import tensor_sets
 from n2nsurgery.surgery.planning.foreign import foreign_members
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.record import versions_in_use
 
 
-def same_artifact(
-    folder: Path, plan: SurgeryPlan, request: ApplyRequest, bundle: ModelBundle, criterion: Criterion
-) -> Artifact | None:
-    """The artifact in `folder` where carrying out `request` would write the same content again, else None.
+def artifact_of_plan(folder: Path, plan: SurgeryPlan) -> Artifact | None:
+    """The artifact in `folder` where it was made of an equal plan by equal versions, else None.
 
-    That is so for an equal plan and equal versions, where the plan decides everything: a factory's code, a file of
-    weights, and sums in another order on a GPU are not part of it. An artifact that is damaged is none.
+    An artifact that is damaged is none.
     """
-    own_code = bundle.spec is None or bundle.spec.source == "factory"
-    from_file = request.weights is not None and Path(request.weights).exists()
-    scored = criterion.needs in {"inputs", "batches"} and request.device != "cpu" and torch.cuda.is_available()
-    if own_code or from_file or scored or not (folder / MANIFEST).is_file():
+    if not (folder / MANIFEST).is_file():
         return None
     try:
         artifact = read(folder)
@@ -39,18 +37,61 @@ def same_artifact(
     return artifact if same and artifact.record.versions == (*versions_in_use(), *foreign_members(plan)) else None
 
 
-def save_or_find(
-    pruned: PrunedModel, folder: Path, request: ApplyRequest, bundle: ModelBundle, criterion: Criterion
-) -> Artifact | None:
-    """Save `pruned` in `folder`; the artifact that another process wrote there meanwhile, where it has equal content.
+def plan_decides(plan: SurgeryPlan, request: ApplyRequest, bundle: ModelBundle, criterion: Criterion) -> bool:
+    """Whether equal plans and versions mean equal artifacts, so that nothing has to be carried out to know it.
+
+    Not part of a plan are the code of a user's model or plugin, what was taken from a file or folder of weights, and
+    sums in another order on a GPU.
+    """
+    own_model = bundle.spec is None or bundle.spec.source in {"factory", "hf"}
+    granularity = plan.config.all_criterion_options.get("granularity")
+    own_parts = bool(foreign_members(plan)) or (granularity is not None and GRANULARITIES.is_foreign(str(granularity)))
+    from_file = request.weights is not None and Path(request.weights).exists()
+    on_gpu = criterion.needs in {"inputs", "batches"} and request.device != "cpu" and torch.cuda.is_available()
+    return not (own_model or own_parts or from_file or on_gpu)
+
+
+def save_or_find(pruned: PrunedModel, folder: Path, *, overwrite: bool) -> Artifact | None:
+    """Save `pruned` in `folder`; the artifact that is there already, where it has equal content.
 
     Raises UsageError where it has other content, RunError where the folder cannot be written.
     """
     try:
-        pruned.save(folder, overwrite=request.overwrite)
-    except UsageError:
-        found = same_artifact(folder, pruned.plan, request, bundle, criterion)
+        pruned.save(folder, overwrite=overwrite)
+    except UsageError as error:
+        found = artifact_of_plan(folder, pruned.plan)
         if found is None:
             raise
+        if different := _differences(found, pruned):
+            raise UsageError(
+                f"'{folder}' already exists, with an equal plan and other {' and '.join(different)}: the model, a"
+                " plugin or a file of weights has changed since; choose another output, or pass --overwrite"
+            ) from error
         return found
     return None
+
+
+def _differences(artifact: Artifact, pruned: PrunedModel) -> list[str]:
+    """What of an artifact of the same plan is not as `pruned` would be saved; weights are compared bit by bit."""
+    there = tensor_sets(artifact.state, artifact.masks)
+    here = tensor_sets(pruned.module.state_dict(), pruned.masks)
+    masks, weights = artifact.masks.fingerprint != pruned.masks.fingerprint, ("model", "values")
+    found = {
+        "masks": masks,
+        "weights": not masks and any(_other_bits(there[name], here[name]) for name in weights),
+        "records": not masks and artifact.record != pruned.record,
+    }
+    return [name for name, differs in found.items() if differs]
+
+
+def _other_bits(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return one.keys() != other.keys() or any(
+        tensor.dtype != other[name].dtype
+        or tensor.shape != other[name].shape
+        or not torch.equal(_bytes(tensor), _bytes(other[name]))
+        for name, tensor in one.items()
+    )
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)

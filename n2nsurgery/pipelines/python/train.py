@@ -14,7 +14,7 @@ from torch import nn
 
 from n2nsurgery.core.config.signature import keywords_of, require_known
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.files import atomic_file
+from n2nsurgery.core.files import atomic_file, remove_folder
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.core.processes.folder_lock import locked_folder
 from n2nsurgery.core.validation import require
@@ -23,6 +23,7 @@ from n2nsurgery.data.torch_data.sources import BatchOptions, batches_of, is_exac
 from n2nsurgery.pipelines.python.parts import Metrics, measure_of_caller, require_unused
 from n2nsurgery.pipelines.saved.run_folder import RUN, SURGERY, is_run
 from n2nsurgery.pipelines.sparse_twins import sparse_twin
+from n2nsurgery.pipelines.training.run_recipe import clear_run
 from n2nsurgery.pipelines.training.train import run as run_recipe
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training.training_text import epoch_line, step_line
@@ -43,10 +44,11 @@ from n2nsurgery.training.loop.components import (
     components_of,
 )
 from n2nsurgery.training.loop.events import Callbacks, EngineEvent
-from n2nsurgery.training.loop.run import TrainOutcome, run_training
+from n2nsurgery.training.loop.run import CHECKPOINTS, TrainOutcome, run_training
 from n2nsurgery.training.metrics.measure import Measure
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.metrics.throughput import StepProgress
+from n2nsurgery.training.state.checkpoints import Checkpoints
 
 _LOG = logging.getLogger("n2nsurgery.train")
 _RECIPES = (".yaml", ".yml")
@@ -71,6 +73,7 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
     workers: int = 0,
     batches_per_epoch: int | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     allow_import: bool = False,
     download: bool = False,
     data_root: str | Path | None = None,
@@ -96,7 +99,8 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
 
     `resume` goes on from the newest checkpoint, on the CPU to the bit where the data is a map-style dataset whose items
     depend on nothing but their index and the global random generators (`data.torch_data.require_repeatable` finds out).
-    Raises UsageError for what does not fit, a source that cannot be resumed among it; and the errors of `run_training`.
+    `overwrite` trains anew in place of the run that `folder` holds. Raises UsageError for what does not fit, a source
+    that cannot be resumed and a folder that is a run already among it; and the errors of `run_training`.
 
         n2nsurgery.train(pruned, dataset, folder="runs/mine", loss=focal, epochs=10,
                          optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=1e-3))
@@ -116,8 +120,8 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
         _require_recipe(file, data)
         require_unused("a recipe says what its data is and how it is read", validation=validation, test=test,
                        collate=collate, workers=workers, batches_per_epoch=batches_per_epoch)  # fmt: skip
-        request = _request(file, folder, wanted, resume=resume, allow_import=allow_import, download=download,
-                           data_root=data_root)  # fmt: skip
+        request = _request(file, folder, wanted, resume=resume, overwrite=overwrite, allow_import=allow_import,
+                           download=download, data_root=data_root)  # fmt: skip
         return _train_recipe(request, own, callbacks)
     require_unused("only a recipe names code and data", allow_import=allow_import, download=download,
                    data_root=data_root)  # fmt: skip
@@ -133,8 +137,7 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
         )  # fmt: skip
         config.local_batch(processes.size)
         fed = _data(data, {"validation": validation, "test": test}, made, resume=resume)
-        if isinstance(model, PrunedModel):
-            on_rank_zero(processes, lambda: _begin(Path(folder), model, resume=resume))
+        on_rank_zero(processes, lambda: _begin(Path(folder), model, resume=resume, overwrite=overwrite))
         return run_training(
             _module(model), fed, config, folder=Path(folder), components=components_of(config, own),
             callbacks=_told(callbacks, config), processes=processes, resume=resume,
@@ -184,11 +187,27 @@ def _data(data: Any, splits: Mapping[str, Any], options: BatchOptions, *, resume
     return TrainData(train=batches, evaluations=given)
 
 
-def _begin(folder: Path, model: PrunedModel, *, resume: bool) -> None:
-    """Make `folder` a run that `load` reads: the artifact of the pruning, and what marks a run."""
+def _begin(folder: Path, model: PrunedModel | nn.Module, *, resume: bool, overwrite: bool) -> None:
+    """Make `folder` a run that `load` reads: the artifact of the pruning, and what marks a run.
+
+    That of another module gets checkpoints and metrics alone.
+    """
+    if overwrite and resume:
+        raise UsageError("`resume` goes on with a run and `overwrite` replaces it: leave one of the two out")
+    if overwrite and is_run(folder):
+        clear_run(folder)
+    elif (
+        overwrite and Checkpoints(folder / CHECKPOINTS).names()
+    ):  # whatever else is in a folder of a caller's own stays
+        remove_folder(folder / CHECKPOINTS)
+    if not isinstance(model, PrunedModel):
+        return
     if is_run(folder):
         if not resume:
-            raise UsageError(f"'{folder}' is a run already; go on with it by resume=True, or choose another folder")
+            raise UsageError(
+                f"'{folder}' is a run already; go on with it by resume=True, replace it by overwrite=True, or choose "
+                "another folder"
+            )
         return
     model.save(folder / SURGERY, overwrite=True)
     document = {
@@ -243,6 +262,7 @@ def _request(  # noqa: PLR0913 - each is an option of the command
     options: Mapping[str, Any],
     *,
     resume: bool,
+    overwrite: bool,
     allow_import: bool,
     download: bool,
     data_root: str | Path | None,
@@ -253,6 +273,7 @@ def _request(  # noqa: PLR0913 - each is an option of the command
         overrides=tuple(f"train.{name}={json.dumps(value, default=asdict)}" for name, value in options.items()),
         output=Path(folder) if folder is not None else None,
         resume=AUTO if resume else None,
+        overwrite=overwrite,
         allow_import=allow_import,
         download=download,
         data_root=Path(data_root) if data_root is not None else None,

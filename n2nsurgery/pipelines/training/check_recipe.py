@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from n2nsurgery.core.errors import RunError
-from n2nsurgery.pipelines.training.train import resolved
+from n2nsurgery.pipelines.training.run_recipe import resolved
 from n2nsurgery.pipelines.training.train_request import TrainRequest
 from n2nsurgery.recipe.overrides import parse_override
 from n2nsurgery.recipe.recipe import Recipe

@@ -9,18 +9,37 @@ anything else                   somebody else's folder
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.core.files import clear_staging, remove_folder, write_text
 from n2nsurgery.core.processes.folder_lock import LOCK
 from n2nsurgery.core.version import __version__
-from n2nsurgery.pipelines.saved.run_folder import RECIPE, RUN, SURGERY, is_run
+from n2nsurgery.pipelines.saved.run_folder import RECIPE, RUN, RUNS, SURGERY, is_run, newest_checkpoint
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
+from n2nsurgery.recipe.overrides import option_override, parse_override
 from n2nsurgery.recipe.recipe import Recipe, differences
 from n2nsurgery.recipe.resolve import read_recipe
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.loop.run import CHECKPOINTS
+from n2nsurgery.training.state.checkpoints import state_of
+from n2nsurgery.training.state.saved_state import SavedState
+
+
+def resolved(request: TrainRequest) -> Recipe:
+    """The recipe that a request asks for, with its overrides; errors as for `read_recipe`."""
+    overrides = [parse_override(text) for text in request.overrides]
+    if request.device is not None:
+        overrides.append(option_override("train.device", request.device, "--device"))
+    if request.data_root is not None:
+        overrides.append(option_override("data.root", str(request.data_root), "--data-root"))
+    if request.timeout is not None:
+        timeout = parse_override(f"train.distributed_timeout={request.timeout}")
+        overrides.append(replace(timeout, option=f"--timeout {request.timeout}"))
+    recipe = read_recipe(request.recipe, overrides, allow_import=request.allow_import)
+    recipe.data.require_allowed(allow_import=request.allow_import)
+    return recipe
 
 
 def recipe_of(run: Path, *, allow_import: bool = False) -> Recipe:
@@ -49,6 +68,29 @@ def require_same_recipe(run: Path, asked: Recipe, *, allow_changes: bool = False
             f"'{run}' was begun with another recipe: {'; '.join(lines)}. Give the same one, train into another folder "
             "with --output, or pass --allow-changes to go on where training permits it"
         )
+
+
+def folder_of(request: TrainRequest, recipe: Recipe) -> Path:
+    """Where the run lies that `request` asks for."""
+    if request.resume not in {None, AUTO}:
+        return Path(str(request.resume))
+    return request.output or RUNS / f"{request.recipe.stem}-{recipe.hash[:8]}"
+
+
+def is_finished(request: TrainRequest, recipe: Recipe) -> bool:
+    """Whether a new run is asked for that is there already, trained and evaluated to its last epoch.
+
+    That is never said of a run with code of a user, which may have changed since.
+    """
+    folder = folder_of(request, recipe)
+    goes_on = request.resume is not None or request.overwrite or request.dry_run
+    if goes_on or request.allow_import or not is_begun(folder):
+        return False
+    try:
+        done = SavedState.from_json(state_of(checkpoint := newest_checkpoint(folder)), f"'{checkpoint}'")
+        return done.position.epoch >= recipe.train.epochs and not differences(recipe_of(folder), recipe)
+    except InvalidFileError:
+        return False
 
 
 def is_begun(folder: Path) -> bool:
@@ -87,7 +129,7 @@ def begin(folder: Path, recipe: Recipe, pruned: PrunedModel) -> None:
 
     run.json comes first and goes last: at any moment in between the folder is one that `require_admission` knows.
     """
-    _clear(folder)
+    clear_run(folder)
     document = {
         "n2nsurgery": __version__,
         "recipe": recipe.hash,
@@ -103,7 +145,7 @@ def _visible(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
 
 
-def _clear(folder: Path) -> None:
+def clear_run(folder: Path) -> None:
     """Remove a former run but for the lock: its checkpoints first, for they mean nothing without the rest."""
     clear_staging(folder)
     for name in (CHECKPOINTS, SURGERY):

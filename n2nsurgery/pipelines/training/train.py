@@ -23,18 +23,24 @@ from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest
 from n2nsurgery.pipelines.connectivity.report import run as report_on
 from n2nsurgery.pipelines.deploy.export import export_onnx
 from n2nsurgery.pipelines.saved.load import load
-from n2nsurgery.pipelines.saved.run_folder import MODEL, REPORT, RUNS, SURGERY, content_of
+from n2nsurgery.pipelines.saved.run_folder import MODEL, REPORT, SURGERY, content_of
 from n2nsurgery.pipelines.sparse_twins import sparse_twin
 from n2nsurgery.pipelines.training.data_facts import facts_of, missing_classes
-from n2nsurgery.pipelines.training.run_recipe import begin, is_begun, require_admission, write_recipe
+from n2nsurgery.pipelines.training.run_recipe import (
+    begin,
+    folder_of,
+    is_begun,
+    is_finished,
+    require_admission,
+    resolved,
+    write_recipe,
+)
 from n2nsurgery.pipelines.training.teacher import teacher_of
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training.training_outcome import TrainingOutcome
 from n2nsurgery.pipelines.training.training_surgery import planned_surgery, sent
 from n2nsurgery.pipelines.training.training_text import epoch_line, progress_line, step_line
-from n2nsurgery.recipe.overrides import option_override, parse_override
 from n2nsurgery.recipe.recipe import ArtifactRequest, Recipe, options_of
-from n2nsurgery.recipe.resolve import read_recipe
 from n2nsurgery.surgery.artifact import Artifact
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.distributed.collectives import on_rank_zero, on_ranks, require_agreement
@@ -52,21 +58,6 @@ _STOPPED = "outside of training; nothing is lost, and the same command with --re
 _BEFORE, _AFTER, _REPORTED = 0.3, 0.9, 0.95  # parts of the whole: training begins and ends; the report begins
 
 
-def resolved(request: TrainRequest) -> Recipe:
-    """The recipe that a request asks for, with its overrides; errors as for `read_recipe`."""
-    overrides = [parse_override(text) for text in request.overrides]
-    if request.device is not None:
-        overrides.append(option_override("train.device", request.device, "--device"))
-    if request.data_root is not None:
-        overrides.append(option_override("data.root", str(request.data_root), "--data-root"))
-    if request.timeout is not None:
-        timeout = parse_override(f"train.distributed_timeout={request.timeout}")
-        overrides.append(replace(timeout, option=f"--timeout {request.timeout}"))
-    recipe = read_recipe(request.recipe, overrides, allow_import=request.allow_import)
-    recipe.data.require_allowed(allow_import=request.allow_import)
-    return recipe
-
-
 def run(  # noqa: PLR0913 - what a caller may bring beside the request
     request: TrainRequest,
     progress: Progress = SILENT,
@@ -80,15 +71,18 @@ def run(  # noqa: PLR0913 - what a caller may bring beside the request
 
     `log` is called with lines for a reader: what the data is, and the figures of every epoch. `splits` gives the data
     of the recipe where the caller has it already. `own`: loss, metrics, optimizer and scheduler in place of those of
-    the recipe. Nothing is written for a dry run. Raises the errors of reading the recipe, of `apply`
-    and of `run_training`; InterruptionError where somebody asked for the end and the state is saved.
+    the recipe. Nothing is written for a dry run, and nothing is trained where the run is finished already. Raises the
+    errors of reading the recipe, of `apply` and of `run_training`; InterruptionError
+    where somebody asked for the end and the state is saved.
     """
     recipe = resolved(request)
     with joined(recipe.train.device, timeout=recipe.train.distributed_timeout) as processes, stops_at_once(_STOPPED):
         first = processes.rank == 0
         watched = (progress, log or _no_log) if first else (SILENT, _no_log)
-        outcome = _Run(request, recipe, processes, *watched, splits, own, callbacks or Callbacks()).run()
-    return outcome if first else None
+        there = processes.all_reduce_any(first and own == NOTHING and is_finished(request, recipe))
+        asked = replace(request, resume=AUTO) if there else request
+        outcome = _Run(asked, recipe, processes, *watched, splits, own, callbacks or Callbacks()).run()
+    return replace(outcome, already_there=there) if first else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +101,7 @@ class _Run:
     @property
     def folder(self) -> Path:
         """Where the run lies."""
-        if self.request.resume not in {None, AUTO}:
-            return Path(str(self.request.resume))
-        return self.request.output or RUNS / f"{self.request.recipe.stem}-{self.recipe.hash[:8]}"
+        return folder_of(self.request, self.recipe)
 
     def run(self) -> TrainingOutcome:
         """All of it, with the run's folder held by process 0."""

@@ -17,7 +17,10 @@ from n2nsurgery.training.metrics.record import EpochRecord
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingOutcome:
-    """A run; of a dry run `run`, `pruned` and `trained` are None. `data`: the description of the data set."""
+    """A run; of a dry run `run`, `pruned` and `trained` are None. `data`: the description of the data set.
+
+    `already_there`: it was finished before, and nothing was left to train.
+    """
 
     recipe: Recipe
     run: Path | None
@@ -30,12 +33,14 @@ class TrainingOutcome:
     trained: TrainOutcome | None
     exported: ExportReport | None
     reported: Path | None
+    already_there: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The document."""
         done = (self.pruned.masks, self.pruned.record) if self.pruned is not None else (None, None)
         return {
             "run": str(self.run) if self.run is not None else None,
+            "already_there": self.already_there,
             "recipe": self.recipe.to_json(),
             "recipe_hash": self.recipe.hash,
             "data": list(self.data),

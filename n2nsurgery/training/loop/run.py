@@ -185,7 +185,9 @@ def _require_ranking(config: TrainConfig, components: Components, data: TrainDat
 def _newest(store: Checkpoints, *, resume: bool) -> SealedFiles | None:
     """The checkpoint to go on from, None for a new run; what a killed run left half-written is cleared."""
     if not resume and store.names():
-        raise UsageError(f"'{store.folder}' already holds checkpoints: resume that run, or train into another folder")
+        raise UsageError(
+            f"'{store.folder}' already holds checkpoints: resume that run, overwrite it, or choose another folder"
+        )
     return store.open()
 
 

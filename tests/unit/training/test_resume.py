@@ -326,7 +326,9 @@ def test_a_full_disk_is_said_and_the_checkpoint_before_stays(train, expected, tm
 
 @pytest.mark.usefixtures("expected")
 def test_a_folder_that_holds_a_run_is_not_trained_into_by_accident(train, tmp_path):
-    with pytest.raises(UsageError, match="already holds checkpoints: resume that run, or train into another folder"):
+    with pytest.raises(
+        UsageError, match="already holds checkpoints: resume that run, overwrite it, or choose another folder"
+    ):
         train(tmp_path / "whole")
 
 

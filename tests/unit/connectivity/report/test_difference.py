@@ -51,6 +51,21 @@ def test_networks_of_other_shapes_have_no_overlap_and_no_f():
     json.dumps(found.to_json(), allow_nan=False)
 
 
+def test_what_is_shown_of_a_difference_is_short():
+    found = difference(
+        replace(network([[1], [0]], [[1, 1]]), origin=Origin(name="<a>")),
+        replace(network([[1], [1]], [[1, 1]]), origin=B),
+    )
+    f = f"F = {found.distance['F'].value:.3g}"
+    assert repr(found) == f"ConnectivityDifference(<a> against b, 2 layers, {f})"
+    table = found._repr_html_()
+    assert "<tr><th>networks</th><td>&lt;a&gt; against b</td></tr>" in table
+    assert "<tr><th>kept</th><td>3 against 4 weights</td></tr>" in table
+    assert f"<tr><th>heat</th><td>{f}</td></tr></table>" in table
+    apart = compare(network(np.ones((2, 3))), network(np.ones((4, 3)), np.ones((1, 4))))
+    assert "no F: A has 5 channels" in repr(apart)
+
+
 def test_two_empty_layers_have_no_overlap():
     found = compare(network(np.zeros((2, 3))), network(np.zeros((2, 3))))
     assert found.layers[0].overlap is None

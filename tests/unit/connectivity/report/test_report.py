@@ -99,6 +99,16 @@ def test_a_severed_network_says_where():
     assert "no path leads from its input to its output" in found.headline
 
 
+def test_a_notebook_shows_the_verdict_and_what_is_not_good():
+    subject = Subject(graph=with_layer(DENSE.graph, 2, np.zeros((20, 30), dtype=bool)), origin=Origin(name="<net>"))
+    found = report(subject, DENSE)
+    table = found._repr_html_()
+    assert table.startswith("<table><tr><th>network</th><td>&lt;net&gt;</td></tr>")
+    assert "<tr><th>verdict</th><td>cut</td></tr><tr><th>severe: Paths</th><td>" in table
+    shown = [each for each in found.findings if each.severity != "good"]
+    assert table.count("<tr>") == 3 + len(shown) + (len(shown) < len(found.findings))
+
+
 def test_outputs_that_nothing_reaches_are_counted():
     mask = np.ones((5, 20), dtype=bool)
     mask[:2] = False

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from n2nsurgery import SurgeryConfig, apply, inspect, load
+from n2nsurgery import SurgeryConfig, apply, inspect, load, register
 from n2nsurgery.core.errors import BudgetError, RunError, TraceError, UnknownNameError, UsageError
 from n2nsurgery.graph.layers.pair_selection import PairSelection
 from n2nsurgery.masks.criteria import synflow
@@ -333,6 +334,80 @@ def test_what_is_there_is_not_taken_where_versions_differ_or_it_is_damaged(monke
             run(asked)
     (first.artifact / "values.safetensors").write_bytes(b"damaged")
     with pytest.raises(UsageError, match="already exists"):
+        run(asked)
+
+
+OWN = """
+from pathlib import Path
+
+from torch import nn
+
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(*(part for _ in range(4) for part in (nn.Linear(6, 6), nn.ReLU())))
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, float(Path(__file__).with_name("value").read_text()))
+"""
+
+
+def test_an_own_model_twice_is_already_there_unless_its_weights_differ(artifacts):
+    """The plan does not know what a factory does: what would be written is compared, bit by bit."""
+    artifacts.mkdir()
+    (artifacts / "net.py").write_text(OWN)
+    (artifacts / "value").write_text("-0.5")  # pruned to -0.0
+    asked = ApplyRequest(
+        model=f"{artifacts / 'net.py'}:Net",
+        input_size=(6,),
+        output=artifacts / "out",
+        surgery=SurgeryConfig(density=0.5),
+    )
+    first = run(asked)
+    assert run(asked).to_json() == {**first.to_json(), "already_there": True}
+    (artifacts / "value").write_text("0.5")
+    with pytest.raises(UsageError, match=r"already exists, with an equal plan and other weights: .* pass --overwrite"):
+        run(asked)
+    assert not run(replace(asked, overwrite=True)).to_json()["already_there"]
+
+
+def test_weights_of_another_key_of_one_file_are_told(artifacts):
+    """The plan knows the file by its digest, and not which part of it was taken."""
+    artifacts.mkdir()
+    state = resolve_model("cifar-tiny-resnet", seed=0).module.state_dict()
+    torch.save({"mean": state, "last": {name: 2 * value for name, value in state.items()}}, artifacts / "w.pth")
+    asked = ApplyRequest(
+        model="cifar-tiny-resnet",
+        weights=str(artifacts / "w.pth"),
+        weights_key="mean",
+        surgery=SurgeryConfig(density=0.2),
+    )
+    run(asked)
+    assert run(asked).to_json()["already_there"]
+    with pytest.raises(UsageError, match="with an equal plan and other weights"):
+        run(replace(asked, weights_key="last"))
+
+
+@pytest.mark.usefixtures("artifacts")
+def test_a_plugin_whose_code_has_changed_is_told(monkeypatch):
+    """Its name and place are as before, so the plan is."""
+
+    @register.criterion("changing-score")
+    @dataclass(frozen=True, kw_only=True)
+    class Score:
+        sign: ClassVar[int] = 1
+        scope: str = "global"
+        rounds: ClassVar[int] = 1
+        needs: ClassVar[str] = "weights"
+
+        def scores(self, context):
+            parameters = dict(context.module.named_parameters())
+            return {weight.name: self.sign * parameters[weight.name].detach() for weight in context.weights}
+
+    asked = ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05, criterion="changing-score"))
+    run(asked)
+    assert run(asked).to_json()["already_there"]
+    monkeypatch.setattr(Score, "sign", -1)
+    with pytest.raises(UsageError, match="with an equal plan and other masks"):
         run(asked)
 
 

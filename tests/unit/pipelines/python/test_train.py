@@ -283,6 +283,25 @@ def test_what_does_not_fit_is_refused(tmp_path, options, error, message):
         n2nsurgery.train(network(), samples(), folder=tmp_path, **{"epochs": 1, **CPU, **options})
 
 
+@pytest.mark.parametrize("pruned", [True, False])
+def test_a_run_is_replaced_when_asked_and_whatever_else_is_there_stays(tmp_path, pruned):
+    def run(epochs, **more):
+        model = network()
+        if pruned:
+            model = n2nsurgery.apply(model, example_inputs=torch.zeros(2, 6), density=0.5, skip="none")
+        return n2nsurgery.train(model, samples(), folder=tmp_path / "run", epochs=epochs, optimizer=sgd, **CPU, **more)
+
+    run(2)
+    (tmp_path / "run" / "thesis.tex").touch()
+    with pytest.raises(UsageError, match=r"overwrite"):
+        run(1)
+    assert len(history(tmp_path / "run")) == 2
+    assert len(run(1, overwrite=True).history) == len(history(tmp_path / "run")) == 1
+    assert (tmp_path / "run" / "thesis.tex").exists() is not pruned  # a run is replaced as a whole
+    with pytest.raises(UsageError, match="leave one of the two out"):
+        run(1, overwrite=True, resume=True)
+
+
 def test_a_data_set_without_samples_is_called_that(tmp_path):
     with pytest.raises(UsageError, match="the training split has no samples"):
         n2nsurgery.train(network(), samples(0), folder=tmp_path, epochs=1, **CPU)

@@ -22,7 +22,8 @@ from n2nsurgery.pipelines.prune.inspect import run as inspect
 from n2nsurgery.pipelines.saved.run_folder import newest_result, newest_run
 from n2nsurgery.pipelines.training.evaluate import run as evaluate
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
-from n2nsurgery.pipelines.training.train import resolved, run
+from n2nsurgery.pipelines.training.run_recipe import resolved
+from n2nsurgery.pipelines.training.train import run
 from n2nsurgery.pipelines.training.train_request import TrainRequest
 from n2nsurgery.training.state.checkpoints import trained_weights
 
@@ -100,10 +101,22 @@ def test_the_default_folder_is_named_by_recipe_and_hash_and_is_the_newest_result
     outcome = train(output=None)
     assert outcome.run == Path("runs") / f"tiny-{outcome.recipe.hash[:8]}"
     assert newest_result() == newest_run() == outcome.run
-    with pytest.raises(UsageError, match="is a run already; go on with it by --resume"):
-        train(output=None)
     before = weights(str(outcome.run))
     assert equal(weights(str(train("data.workers=2", output=None, overwrite=True).run)), before)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_finished_run_is_already_there_and_another_is_refused():
+    first, events = train(), []
+    document = train(progress=lambda stage, _: events.append(stage)).to_json()
+    assert document == {**first.to_json(), "already_there": True, "engine": document["engine"]}  # it says why it stays
+    assert not [stage for stage in events if stage.startswith("epoch")]
+    for other in ({"allow_import": True}, {"text": RECIPE.replace("epochs: 3", "epochs: 4")}):
+        with pytest.raises(UsageError, match="is a run already; go on with it by --resume"):
+            train(**other)
+    shutil.rmtree(max(Path("run/checkpoints").glob("e*")))  # as if it had been interrupted in the last epoch
+    with pytest.raises(UsageError, match="is a run already"):
+        train()
 
 
 @pytest.mark.usefixtures("here")
