@@ -6,7 +6,7 @@
 #define N2NSURGERY_SOURCES "unknown"
 #endif
 
-#define N2N_PUBLIC extern "C" __attribute__((visibility("default"), used))
+#define N2N_PUBLIC extern "C" __attribute__((visibility("default")))
 
 // The fingerprint of the sources: the build finds it in the file and knows that the library is up to date.
 N2N_PUBLIC const char n2nsurgery_sources[];

@@ -10,6 +10,7 @@
 #include "division.h"
 #include "error.h"
 #include "patch_shape.h"
+#include "rounding.h"
 
 namespace n2n {
 namespace {
@@ -26,8 +27,6 @@ double computing_cycles(const Effort& effort) {
 }
 
 double cycles_of(const Effort& effort) { return computing_cycles(effort) + packing_cycles(effort); }
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Where a tile's pixels are when they are loaded: shares of the loads.
 struct Residence {
@@ -46,7 +45,7 @@ Residence residence(double footprint) {
 double window_floats(const ConvProblem& problem, const Tiling& tiling, const PatchShape& shape, int lanes) {
   const PatchGroup& whole = shape.groups[0];
   const double vectors = static_cast<double>(whole.vectors) /
-                         static_cast<double>(divide_up(whole.vectors, tiling.registers));
+                         static_cast<double>(ceil_div(whole.vectors, tiling.registers));
   if (tiling.direct) return vectors * lanes;
   const auto pitch = static_cast<double>(shape.layout.pitch);
   const auto packed_rows = static_cast<double>(shape.layout.row.size());
@@ -68,7 +67,7 @@ WindowCount count_windows(const ConvProblem& problem, const Tiling& tiling, cons
   WindowCount count;
   count.registers = tiling.registers;
   for (const PatchGroup& group : shape.groups) {
-    count.windows += group.patches * static_cast<double>(group.segments * divide_up(group.vectors, tiling.registers));
+    count.windows += group.patches * static_cast<double>(group.segments * ceil_div(group.vectors, tiling.registers));
   }
   count.floats = window_floats(problem, tiling, shape, lanes);
   return count;
@@ -85,7 +84,7 @@ double lost_partials(const ConvProblem& problem, const Tiling& tiling, const Pat
 Effort effort_of(const Workload& workload, const Tiling& tiling, const PatchShape& shape, const WindowCount& count,
                  int lanes) {
   const ConvProblem& problem = workload.problem;
-  const auto tiles = static_cast<double>(divide_up(problem.group_inputs * problem.kernel[0], tiling.channels));
+  const auto tiles = static_cast<double>(ceil_div(problem.group_inputs * problem.kernel[0], tiling.channels));
   const auto groups = static_cast<double>(problem.groups);
   const auto outputs = static_cast<double>(problem.group_outputs) * groups;
   const auto nnz = static_cast<double>(workload.nnz);
@@ -143,7 +142,7 @@ class Search {
   // Tries this patch with several numbers of channels and registers.
   void consider(Tiling tiling, int least_registers, int most_registers) {
     const PatchShape shape = make_shape(workload_.problem, tiling, kernels_.lanes);
-    if (divide_up(shape.layout.pitch, kernels_.lanes) > kMaxRowVectors && !tiling.direct) return;
+    if (ceil_div(shape.layout.pitch, kernels_.lanes) > kMaxRowVectors && !tiling.direct) return;
     count_all_windows(tiling, shape, least_registers, most_registers);
     const int64_t depth_taps = workload_.problem.kernel[0];
     const int64_t all = workload_.problem.group_inputs * depth_taps;
@@ -151,7 +150,7 @@ class Search {
     for (const int64_t channels : {all, int64_t{1024}, int64_t{512}, int64_t{256}, int64_t{128}, int64_t{96},
                                    int64_t{64}, int64_t{48}, int64_t{32}, int64_t{24}, int64_t{16}, int64_t{8},
                                    int64_t{4}, int64_t{1}}) {
-      tiling.channels = std::min(all, divide_up(channels, depth_taps) * depth_taps);
+      tiling.channels = std::min(all, ceil_div(channels, depth_taps) * depth_taps);
       if (tiling.channels == previous || !offsets_fit(shape.layout, tiling, kernels_.lanes)) continue;
       previous = tiling.channels;
       if (try_registers(tiling, shape)) break;
@@ -180,7 +179,7 @@ class Search {
       tiling.registers = count.registers;
       const Effort effort = effort_of(workload_, tiling, shape, count, kernels_.lanes);
       near = near && effort.loads_l2 + effort.loads_l2_together + effort.loads_far + effort.block_loads_far == 0.0;
-      const int64_t tiles = divide_up(workload_.problem.group_inputs * workload_.problem.kernel[0], tiling.channels);
+      const int64_t tiles = ceil_div(workload_.problem.group_inputs * workload_.problem.kernel[0], tiling.channels);
       const Division division = division_of(workload_, shape, count, effort, tiles, kernels_.lanes);
       tiling.chunks = choose_chunks(division, workload_.threads, workload_.problem.group_outputs);
       const double cycles = estimate_makespan(division, workload_.threads, tiling.chunks);
@@ -216,9 +215,9 @@ void consider_rows(Search& search, const ConvProblem& problem, int lanes, int mo
 // Patches of one window each, as even as whole vectors allow; and, of a small image, the whole.
 void consider_pixels(Search& search, const ConvProblem& problem, int lanes, int most, bool may_be_direct) {
   const int64_t pixels = problem.output[2];
-  const int64_t vectors = divide_up(pixels, lanes);
+  const int64_t vectors = ceil_div(pixels, lanes);
   for (int at_most = most; at_most >= 1; --at_most) {
-    const auto registers = static_cast<int>(divide_up(vectors, divide_up(vectors, at_most)));
+    const auto registers = static_cast<int>(ceil_div(vectors, ceil_div(vectors, at_most)));
     if (registers != at_most) continue;
     const int64_t columns = std::min(pixels, int64_t{registers} * lanes);
     if (may_be_direct && pixels % lanes == 0) {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "error.h"
+#include "rounding.h"
 #include "tiles.h"
 
 namespace n2n {
@@ -15,11 +16,9 @@ constexpr int64_t kWideRow = 512;        // results; longer rows are cut
 constexpr int64_t kMostRows = 256;
 constexpr int64_t kMostChannels = 32;
 
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // Memory for one patch of one channel before its rows are copied.
 int64_t staged_floats(const Plan& plan, const Kernels& kernels) {
-  return divide_up(plan.tiling.rows * plan.layout.pitch, kernels.lanes) * kernels.lanes + kernels.lanes;
+  return round_up(plan.tiling.rows * plan.layout.pitch, kernels.lanes) + kernels.lanes;
 }
 
 // One patch of neighbouring channels, whose packed input begins at `tile`.
@@ -96,14 +95,14 @@ Plan make_depthwise_plan(const ConvProblem& problem, const Kernels& kernels) {
   Tiling& tiling = plan.tiling;
   tiling.columns = std::min(problem.output[2], kWideRow);
   tiling.aligned = tiling.columns != problem.output[2];
-  for (tiling.rows = std::min(problem.output[1], kMostRows);; tiling.rows = divide_up(tiling.rows, 2)) {
+  for (tiling.rows = std::min(problem.output[1], kMostRows);; tiling.rows = ceil_div(tiling.rows, 2)) {
     plan.layout = make_layout(problem, tiling, kernels.lanes);
     if (plan.layout.packed_size <= kPackedFloats || tiling.rows == 1) break;
   }
   require(plan.layout.pitch <= int64_t{kMaxRowVectors} * kernels.lanes, "the kernel is too wide");
   tiling.channels = std::clamp<int64_t>(kPackedFloats / plan.layout.packed_size, 1, kMostChannels);
-  plan.patch_rows = divide_up(problem.output[1], tiling.rows);
-  plan.patch_columns = divide_up(problem.output[2], tiling.columns);
+  plan.patch_rows = ceil_div(problem.output[1], tiling.rows);
+  plan.patch_columns = ceil_div(problem.output[2], tiling.columns);
   plan.packed_floats = plan.layout.lead + tiling.channels * plan.layout.packed_size +
                        int64_t{kMaxRegisters + 1} * kernels.lanes;
   return plan;

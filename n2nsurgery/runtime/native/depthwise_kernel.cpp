@@ -6,6 +6,7 @@
 #include "error.h"
 #include "expected_input.h"
 #include "processor.h"
+#include "rounding.h"
 #include "sparse_input.h"
 #include "tiles.h"
 
@@ -58,7 +59,7 @@ void DepthwiseKernel::compute(const ort::Invocation& invocation) {
   const int64_t channels = problem.batch * problem.groups;
   const int64_t work = problem.output_pixels() * attributes_.weight_shape().taps;
   const int64_t per_task = std::max<int64_t>(1, kTaskWork / work);
-  const int64_t tasks = (channels + per_task - 1) / per_task;
+  const int64_t tasks = ceil_div(channels, per_task);
   run_tasks(invocation, {0, tasks}, work * channels >= kWorthProducts, threads_, [&](int64_t task) {
     run_depthwise(*plan, kernels_, tensors, task * per_task, std::min(channels, (task + 1) * per_task));
   });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "rounding.h"
 #include "tiles.h"
 
 namespace n2n {
@@ -76,7 +77,7 @@ Staged stage_patch(const Plan& plan, const Kernels& kernels, const Task& task) {
   staged.row_stride = output[2];
   staged.first = (task.slice * output[1] + row) * output[2] + column;
   const int64_t floats = (staged.rows - 1) * staged.row_stride + staged.columns;
-  staged.channel_stride = ((floats + kernels.lanes - 1) / kernels.lanes | 1) * kernels.lanes;
+  staged.channel_stride = (ceil_div(floats, kernels.lanes) | 1) * kernels.lanes;
   staged.results = scratch().staged.floats(plan.problem.group_outputs * staged.channel_stride + kernels.lanes);
   return staged;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "rounding.h"
 #include "tiles.h"
 
 namespace n2n {
@@ -46,7 +47,7 @@ void pack_rows(const Plan& plan, const Kernels& kernels, const GemmTensors& tens
   const int64_t first_row = piece * tensors.piece_rows;
   const int64_t rows = std::min(tensors.piece_rows, tensors.rows - first_row);
   float* packed = tile + first % plan.tiling.channels * pitch;
-  const int64_t filled = (rows + kernels.lanes - 1) / kernels.lanes * kernels.lanes;
+  const int64_t filled = round_up(rows, kernels.lanes);
   if (rows < filled) {
     for (int64_t c = 0; c < last - first; ++c) std::fill(packed + c * pitch + rows, packed + c * pitch + filled, 0.0F);
   }
@@ -83,7 +84,7 @@ void run_gemm_task(const Plan& plan, const Kernels& kernels, const GemmTensors& 
   const int64_t chunk = (number - packs) % plan.tiling.chunks;
   const int64_t piece = (number - packs) / plan.tiling.chunks;
   const int64_t rows = std::min(tensors.piece_rows, tensors.rows - piece * tensors.piece_rows);
-  const auto vectors = static_cast<size_t>((rows + kernels.lanes - 1) / kernels.lanes);
+  const auto vectors = static_cast<size_t>(ceil_div(rows, kernels.lanes));
   float* partial = plan.partial_floats != 0 ? scratch().partial.floats(plan.partial_floats) : nullptr;
   float* own = plan.pack_parts != 0 ? nullptr : packed_tile(plan);
   const int64_t pitch = staged_pitch(plan, kernels);

@@ -5,6 +5,7 @@
 
 #include "kernels.h"
 #include "plan.h"
+#include "rounding.h"
 #include "tiles.h"
 
 namespace n2n {
@@ -19,7 +20,7 @@ struct GemmTensors {
   int64_t piece_rows = 0;  // rows of a piece, at most those of the plan's patch
   Activation activation;
 
-  int64_t pieces() const { return (rows + piece_rows - 1) / piece_rows; }
+  int64_t pieces() const { return ceil_div(rows, piece_rows); }
 };
 
 // A plan for pieces of up to `vectors` vectors of rows, however many rows there are, cut into `chunks` of outputs.

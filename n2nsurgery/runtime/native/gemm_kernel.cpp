@@ -7,6 +7,7 @@
 #include "expected_input.h"
 #include "gemm_executor.h"
 #include "processor.h"
+#include "rounding.h"
 
 namespace n2n {
 namespace {
@@ -36,10 +37,10 @@ GemmKernel::GemmKernel(const ort::KernelSetup& setup, const OpVariant& variant)
 }
 
 GemmKernel::Cut GemmKernel::cut(int64_t rows, int64_t threads) const {
-  const int64_t vectors = (rows + kernels_.lanes - 1) / kernels_.lanes;
-  const int64_t least_pieces = (vectors + most_vectors_ - 1) / most_vectors_;
-  const int64_t piece_vectors = (vectors + least_pieces - 1) / least_pieces;
-  const int64_t pieces = (vectors + piece_vectors - 1) / piece_vectors;
+  const int64_t vectors = ceil_div(rows, kernels_.lanes);
+  const int64_t least_pieces = ceil_div(vectors, most_vectors_);
+  const int64_t piece_vectors = ceil_div(vectors, least_pieces);
+  const int64_t pieces = ceil_div(vectors, piece_vectors);
   const int64_t most_chunks = std::max<int64_t>(1, input_.weights.shape.outputs / kLeastOutputs);
   int64_t chunks = 1;
   while (chunks < most_chunks && pieces * chunks % threads != 0 && pieces * chunks < kEvenTasks * threads) ++chunks;

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "large_pages.h"
+#include "rounding.h"
 
 namespace n2n {
 namespace {
@@ -237,7 +238,7 @@ PackedWeights pack_weights(const SparseWeights& weights, const BlockMap& blocks,
                            const Tiling& tiling, const Layout& layout, int lanes) {
   PackedWeights packed;
   const int64_t packed_channels = problem.group_inputs * problem.kernel[0];
-  packed.tiles = (packed_channels + tiling.channels - 1) / tiling.channels;
+  packed.tiles = ceil_div(packed_channels, tiling.channels);
   packed.chunks = tiling.chunks;
   Packer packer(weights, blocks, problem, tiling, layout, lanes, packed);
   packer.reserve();

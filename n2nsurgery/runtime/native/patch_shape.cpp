@@ -1,9 +1,9 @@
 #include "patch_shape.h"
 
+#include "rounding.h"
+
 namespace n2n {
 namespace {
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // The share of vector loads that straddle cache lines.
 double split_share(const ConvProblem& problem, const Tiling& tiling, const Layout& layout, int lanes) {
@@ -19,12 +19,12 @@ double split_share(const ConvProblem& problem, const Tiling& tiling, const Layou
 PatchGroup make_group(const Tiling& tiling, const Layout& layout, int lanes, int64_t rows, int64_t columns) {
   PatchGroup group;
   const int64_t pitch = tiling.direct ? tiling.columns : layout.pitch;
-  const int64_t used = divide_up(columns, lanes);
+  const int64_t used = ceil_div(columns, lanes);
   if (pitch % lanes == 0 && used < pitch / lanes) {
     group.segments = rows;
     group.vectors = used;
   } else {
-    group.vectors = divide_up((rows - 1) * pitch + columns, lanes);
+    group.vectors = ceil_div((rows - 1) * pitch + columns, lanes);
   }
   return group;
 }
@@ -57,7 +57,7 @@ PatchShape make_shape(const ConvProblem& problem, const Tiling& tiling, int lane
   if (!tiling.direct) {
     const auto rows = static_cast<double>(shape.layout.row.size() * shape.layout.plane_phase.size());
     shape.packed_rows = static_cast<double>(problem.group_inputs * problem.kernel[0]) * rows * patches;
-    shape.packed_vectors = shape.packed_rows * static_cast<double>(divide_up(shape.layout.pitch, lanes));
+    shape.packed_vectors = shape.packed_rows * static_cast<double>(ceil_div(shape.layout.pitch, lanes));
   }
   return shape;
 }

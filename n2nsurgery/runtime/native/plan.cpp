@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "error.h"
+#include "rounding.h"
 
 namespace n2n {
 namespace {
@@ -33,8 +34,8 @@ Plan make_plan(const SparseWeights& weights, const BlockMap& blocks, const ConvP
   require(tiling.direct || plan.layout.pitch <= int64_t{kMaxRowVectors} * kernels.lanes,
           "the tiling's packed rows are too long");
   plan.weights = pack_weights(weights, blocks, problem, tiling, plan.layout, kernels.lanes);
-  plan.patch_rows = (problem.output[1] + tiling.rows - 1) / tiling.rows;
-  plan.patch_columns = (problem.output[2] + tiling.columns - 1) / tiling.columns;
+  plan.patch_rows = ceil_div(problem.output[1], tiling.rows);
+  plan.patch_columns = ceil_div(problem.output[2], tiling.columns);
   const int64_t last_rows = last_piece(problem.output[1], tiling.rows);
   const int64_t last_columns = last_piece(problem.output[2], tiling.columns);
   int64_t vectors = 0;
@@ -55,7 +56,7 @@ Plan make_plan(const SparseWeights& weights, const BlockMap& blocks, const ConvP
   }
   if (!tiling.direct && tiling.chunks > 1) {
     const int64_t channels = problem.group_inputs * problem.kernel[0];
-    plan.pack_parts = std::min(channels, (kPackTasks * threads + plan.patches(1) - 1) / plan.patches(1));
+    plan.pack_parts = std::min(channels, ceil_div(kPackTasks * threads, plan.patches(1)));
   }
   if (plan.weights.tiles > 1) plan.partial_floats = problem.group_outputs * vectors * kernels.lanes;
   return plan;

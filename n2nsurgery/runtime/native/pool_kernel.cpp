@@ -5,6 +5,7 @@
 
 #include "error.h"
 #include "processor.h"
+#include "rounding.h"
 
 namespace n2n {
 namespace {
@@ -65,7 +66,7 @@ void PoolKernel::compute(const ort::Invocation& invocation) {
   float* y = invocation.output(shape);
   const int64_t results = problem.output_pixels();
   const int64_t per_task = std::max<int64_t>(1, kTaskResults / results);
-  const int64_t tasks = (problem.batch + per_task - 1) / per_task;
+  const int64_t tasks = ceil_div(problem.batch, per_task);
   run_tasks(invocation, {0, tasks}, results * problem.batch >= kWorthThreads, threads_, [&](int64_t task) {
     run_pool(problem, kernels_, x.floats(), y, task * per_task, std::min(problem.batch, (task + 1) * per_task));
   });

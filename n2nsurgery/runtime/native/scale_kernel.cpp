@@ -9,6 +9,7 @@
 
 #include "error.h"
 #include "processor.h"
+#include "rounding.h"
 
 namespace n2n {
 namespace {
@@ -78,7 +79,7 @@ void run_planes(const ort::Invocation& invocation, int64_t planes, int64_t pixel
                 const Body& body) {
   if (planes == 0 || pixels == 0) return;
   const int64_t per_task = std::max<int64_t>(1, kTaskResults / pixels);
-  const int64_t tasks = (planes + per_task - 1) / per_task;
+  const int64_t tasks = ceil_div(planes, per_task);
   run_tasks(invocation, {0, tasks}, planes * pixels >= kWorthThreads, threads, [&](int64_t task) {
     body(task * per_task, std::min(planes - task * per_task, per_task));
   });

@@ -4,12 +4,10 @@
 #include <map>
 #include <set>
 
+#include "rounding.h"
+
 namespace n2n {
 namespace {
-
-int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
-
-int64_t round_up(int64_t value, int64_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 // Where kernel position k of an axis reads: input index = (output index + step) * stride + phase.
 struct TapPlace {
@@ -159,9 +157,9 @@ bool offsets_fit(const Layout& layout, const Tiling& tiling, int lanes) {
 
 std::vector<Window> make_windows(const ConvProblem& problem, const Tiling& tiling, const Layout& layout, int lanes,
                                  int64_t rows, int64_t columns) {
-  const int64_t vectors = (rows * layout.pitch + lanes - 1) / lanes;
+  const int64_t vectors = ceil_div(rows * layout.pitch, lanes);
   std::vector<Target> targets;
-  const int64_t last = tiling.direct ? (columns + lanes - 1) / lanes : vectors;
+  const int64_t last = tiling.direct ? ceil_div(columns, lanes) : vectors;
   for (int64_t v = 0; v < last; ++v) targets.push_back(make_target(problem, layout, lanes, v, rows, columns));
   std::vector<Window> windows;
   for (int64_t v = 0; v < last;) {
@@ -171,11 +169,11 @@ std::vector<Window> make_windows(const ConvProblem& problem, const Tiling& tilin
     }
     int64_t end = v;
     while (end < last && targets[static_cast<size_t>(end)].mask != 0) ++end;
-    const int64_t pieces = (end - v + tiling.registers - 1) / tiling.registers;
+    const int64_t pieces = ceil_div(end - v, tiling.registers);
     for (int64_t piece = pieces; piece > 0; --piece) {
       Window window;
       window.first_vector = v;
-      window.registers = static_cast<int>((end - v + piece - 1) / piece);
+      window.registers = static_cast<int>(ceil_div(end - v, piece));
       for (int r = 0; r < window.registers; ++r) window.targets[r] = targets[static_cast<size_t>(v + r)];
       window.contiguous = is_contiguous(window, lanes);
       windows.push_back(window);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "error.h"
+#include "rounding.h"
 
 namespace n2n {
 namespace {
@@ -11,8 +12,6 @@ namespace {
 constexpr int64_t kMaxExtent = int64_t{1} << 30;
 constexpr int64_t kMaxPhases = int64_t{1} << 12;
 constexpr int64_t kMaxReach = int64_t{1} << 12;  // positions of the input, of all axes together
-
-int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
 // Where kernel position k of an axis goes: to the outputs of that phase, from input (place of the output) + step.
 struct Landing {
@@ -87,7 +86,7 @@ Axes output_extents(const TransposedAttributes& attributes, const Axes& input) {
 Axes places_of(const TransposedAttributes& attributes, const Axes& output) {
   Axes places{1, 1, 1};
   for (size_t axis = 0; axis < 3; ++axis) {
-    places[axis] = (output[axis] + attributes.conv.stride[axis] - 1) / attributes.conv.stride[axis];
+    places[axis] = ceil_div(output[axis], attributes.conv.stride[axis]);
   }
   return places;
 }

@@ -5,6 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "../rounding.h"
+
 namespace n2n {
 namespace {
 
@@ -172,8 +174,8 @@ void Int8Kernel::compute_rows(const ort::Invocation& invocation, const ort::Tens
   run.batch = x.size() / weight.inputs;
   if (run.batch == 0) return;
   const bool large = 4 * static_cast<int64_t>(weights_.blocks.size()) * run.batch >= kWorthThreads;
-  const int64_t vectors = std::min<int64_t>((run.batch + kernels_.lanes - 1) / kernels_.lanes, kernels_.max_vectors);
-  const int64_t pieces = (run.batch + vectors * kernels_.lanes - 1) / (vectors * kernels_.lanes);
+  const int64_t vectors = std::min<int64_t>(ceil_div(run.batch, kernels_.lanes), kernels_.max_vectors);
+  const int64_t pieces = ceil_div(run.batch, vectors * kernels_.lanes);
   const int64_t threads = large && pieces < threads_.seen() ? threads_.seen() : 1;
   const ConvProblem problem = problem_of_rows(weight, vectors * kernels_.lanes);
   const std::shared_ptr<const Int8Plan> plan =

@@ -5,14 +5,13 @@
 
 #include "../error.h"
 #include "../processor.h"
+#include "../rounding.h"
 
 namespace n2n {
 namespace {
 
-int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // Never zero: a last piece that is not cut off is a whole one.
-int64_t last_piece(int64_t extent, int64_t piece) { return extent - (ceil_divide(extent, piece) - 1) * piece; }
+int64_t last_piece(int64_t extent, int64_t piece) { return extent - (ceil_div(extent, piece) - 1) * piece; }
 
 int64_t reach(const ConvProblem& problem, size_t axis) {
   return (problem.kernel[axis] - 1) * problem.dilation[axis] / problem.stride[axis];
@@ -45,22 +44,22 @@ void cut_patches(Int8Plan& plan, const Int8Kernels& kernels, int64_t threads) {
   if (problem.output[1] > 1) {
     plan.rows = problem.output[1];
     while (plan.rows > 1 && (packed_size(plan, plan.rows, plan.columns) > room ||
-                             ceil_divide(problem.output[1], plan.rows) < threads)) {
+                             ceil_div(problem.output[1], plan.rows) < threads)) {
       --plan.rows;
     }
   } else {
     const int64_t window = int64_t{kernels.lanes} * kernels.max_vectors;
-    int64_t windows = ceil_divide(problem.output[2], window);
+    int64_t windows = ceil_div(problem.output[2], window);
     while (windows > 1 && (packed_size(plan, 1, windows * window) > room ||
-                           ceil_divide(problem.output[2], windows * window) < threads)) {
+                           ceil_div(problem.output[2], windows * window) < threads)) {
       --windows;
     }
     plan.columns = std::min(plan.columns, windows * window);
   }
-  plan.rows = ceil_divide(problem.output[1], ceil_divide(problem.output[1], plan.rows));  // patches of about one size
-  plan.patch_rows = ceil_divide(problem.output[1], plan.rows);
-  plan.patch_columns = ceil_divide(problem.output[2], plan.columns);
-  plan.chunks = std::min(problem.group_outputs / plan.together(), ceil_divide(threads, plan.patches()));
+  plan.rows = ceil_div(problem.output[1], ceil_div(problem.output[1], plan.rows));  // patches of about one size
+  plan.patch_rows = ceil_div(problem.output[1], plan.rows);
+  plan.patch_columns = ceil_div(problem.output[2], plan.columns);
+  plan.chunks = std::min(problem.group_outputs / plan.together(), ceil_div(threads, plan.patches()));
 }
 
 // The last vector moves back until it ends where the window's results do, and computes some of them twice.
@@ -69,15 +68,13 @@ void end_with_a_whole_vector(Int8Window& window, int64_t lanes) {
   window.last_pixel = all.count - lanes;
   window.whole = true;
   const int64_t before = (window.vectors - 1) * lanes;
-  window.stretches.clear();
-  if (before > 0) window.stretches.push_back({0, before, all.to});
-  window.stretches.push_back({before, lanes, all.to + window.last_pixel});
+  window.stretches = {{0, before, all.to}, {before, lanes, all.to + window.last_pixel}};
 }
 
 std::vector<Int8Window> make_windows(const Int8Plan& plan, const Int8Kernels& kernels, int64_t rows, int64_t columns) {
   const int64_t pixels = (rows - 1) * plan.pitch + columns;
-  const int64_t vectors = ceil_divide(pixels, kernels.lanes);
-  const int64_t count = ceil_divide(vectors, kernels.max_vectors);
+  const int64_t vectors = ceil_div(pixels, kernels.lanes);
+  const int64_t count = ceil_div(vectors, kernels.max_vectors);
   std::vector<Int8Window> windows;
   for (int64_t w = 0; w < count; ++w) {
     Int8Window window;
@@ -131,7 +128,7 @@ Int8Plan make_int8_plan(const Int8Weights& weights, const ConvProblem& problem, 
   Int8Plan plan;
   plan.problem = problem;
   plan.packed = packed;
-  plan.input_groups = ceil_divide(problem.group_inputs, 4);
+  plan.input_groups = ceil_div(problem.group_inputs, 4);
   find_phases(plan);
   cut_patches(plan, kernels, threads);
   plan.plane_rows = plan.rows + reach(problem, 1);

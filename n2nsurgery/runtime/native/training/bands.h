@@ -6,12 +6,11 @@
 #include <numeric>
 #include <optional>
 
+#include "../rounding.h"
 #include "conv_plans.h"
 #include "work_space.h"
 
 namespace n2n::training {
-
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // One stretch of the work whose sources are packed together: a part of the batch, a depth, a band of rows, a group.
 struct Band {

@@ -5,6 +5,7 @@
 
 #include "../error.h"
 #include "../processor.h"
+#include "../rounding.h"
 
 namespace n2n::training {
 namespace {
@@ -15,8 +16,6 @@ constexpr double kSecondLevelCost = 2.2;
 constexpr double kSumsCost = 1.5;  // a line of the sums between tiles, which is read or written in order
 constexpr int64_t kBandsBelow = 4;  // that find room in the buffer before its rows are moved to its front
 constexpr double kManyUses = 40;   // of a packed vector
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 struct Span {
   int64_t low;

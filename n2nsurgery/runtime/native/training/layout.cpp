@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "../processor.h"
+#include "../rounding.h"
 #include "thread_pool.h"
 
 namespace n2n::training {
@@ -15,7 +16,7 @@ constexpr int64_t kStretch = 1024;  // columns of one task
 
 void transpose(const float* source, float* target, int64_t rows, int64_t columns, int threads) {
   const Kernels& kernels = n2n::select_kernels();
-  parallel(threads, rows == 0 ? 0 : (columns + kStretch - 1) / kStretch, [&](int64_t task) {
+  parallel(threads, rows == 0 ? 0 : ceil_div(columns, kStretch), [&](int64_t task) {
     const int64_t end = std::min(columns, (task + 1) * kStretch);
     for (int64_t row = 0; row < rows; row += kTile) {
       for (int64_t column = task * kStretch; column < end; column += kTile) {
