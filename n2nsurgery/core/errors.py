@@ -92,6 +92,11 @@ class InternalError(N2NSurgeryError):
     """A promise of ours does not hold; this is a bug to report, never the caller's mistake."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of its message that says something, or the name of its class."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 @contextmanager
 def about(field: str) -> Iterator[None]:
     """Inside, a UsageError is about `field`, or about its part that the error names already."""

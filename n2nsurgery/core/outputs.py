@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from n2nsurgery.core.errors import UsageError
 
@@ -48,13 +49,15 @@ def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
 def not_finite(module: nn.Module) -> str | None:
     """How many values of which parameters are NaN or infinite, as a sentence; None where there are none.
 
-    Buffers are not asked: masks of attention hold infinities on purpose. Parameters on the meta device have no values.
+    Buffers are not asked: masks of attention hold infinities on purpose. Neither are parameters without values, which
+    are lazy or on the meta device, and those of torch's sparse layouts.
     """
-    broken = {
-        name: int((~parameter.isfinite()).sum())
+    held = {
+        name: parameter
         for name, parameter in module.named_parameters()
-        if parameter.is_floating_point() and not parameter.is_meta and not parameter.isfinite().all()
+        if not (is_lazy(parameter) or parameter.is_meta or parameter.layout != torch.strided)
     }
+    broken = {name: int((~values.isfinite()).sum()) for name, values in held.items() if not values.isfinite().all()}
     if not broken:
         return None
     first = next(iter(broken))

@@ -17,12 +17,12 @@ from n2nsurgery.export.codec.values import LARGEST_INT8, LARGEST_MULTIPLIED
 from n2nsurgery.export.compaction.channel_folding import Compaction
 from n2nsurgery.export.config import Form, Values
 from n2nsurgery.export.files import metadata as metadata_document
-from n2nsurgery.export.files.onnx_file import ModelFiles, put_in_loop, write
+from n2nsurgery.export.files.onnx_file import ModelFiles, write
 from n2nsurgery.export.formats import apply_form
 from n2nsurgery.export.integers.layers import IntegerLayer, with_integers
 from n2nsurgery.export.integers.ranges import Batch, ranges
 from n2nsurgery.export.integers.rewriting import rewrite_integers
-from n2nsurgery.export.proof.parity import rounding_tolerance
+from n2nsurgery.export.proof.parity import ROUNDING
 from n2nsurgery.export.proof.proofs import Proofs
 from n2nsurgery.export.sparse.layer_race import race_with
 from n2nsurgery.export.sparse.weight_coding import WeightCoding, codings, rounded
@@ -133,7 +133,7 @@ def write_proven(
         if deployment.values != "fp32":
             rounded(deployment.codings)
             name = f"the dense form in {deployment.values}"
-            proofs.dense_form(deployment.model, files, name, rounding_tolerance(deployment.values))
+            proofs.dense_form(deployment.model, files, name, ROUNDING[deployment.values])
     left = deployment.codings
     if deployment.integers:
         names = dict.fromkeys(name for layer in deployment.integers for name in layer.tensors)
@@ -143,9 +143,7 @@ def write_proven(
         left = tuple(coding for coding in left if coding.record.name not in done)
     model = apply_form(deployment.model, deployment.format, left)
     model.metadata_props[metadata_document.KEY] = deployment.document
-    write(model, files)
-    if deployment.sample_loop:
-        put_in_loop(files)
+    write(model, files, sample_loop=deployment.sample_loop)
 
 
 def require_measurable(wanted: CodingOptions, libraries: Sequence[Path]) -> None:

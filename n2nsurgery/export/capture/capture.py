@@ -17,7 +17,7 @@ from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 from torch import Tensor, nn
 from torch.export.dynamic_shapes import refine_dynamic_shapes_from_suggested_fixes
 
-from n2nsurgery.core.errors import RunError, TraceError
+from n2nsurgery.core.errors import RunError, TraceError, first_line
 from n2nsurgery.core.version import __version__
 from n2nsurgery.export.capture.exporter_log import exporter_messages_logged
 from n2nsurgery.export.capture.outputs import FlatOutputs, distinct, names_of
@@ -65,7 +65,7 @@ def capture(module: nn.Module, inputs: Sequence[Tensor], input_names: Sequence[s
     _restore_names(model, module)
     _fold_transposed_parameters(model)
     with exporter_messages_logged():
-        model = _optimized(model)
+        model = onnxscript.optimizer.optimize(model)
     return Captured(model=_canonical(model), branch=branch)
 
 
@@ -79,13 +79,13 @@ def _exported(
     except torch._dynamo.exc.UserError as error:  # noqa: SLF001 - the only name this exception has
         largest = _largest(error, len(inputs[0]))
         if largest is None:
-            raise TraceError(f"the model does not work for every batch size: {_first_line(error)}") from error
+            raise TraceError(f"the model does not work for every batch size: {_cause(error)}") from error
     except Exception as error:
-        raise TraceError(f"torch.export cannot capture the model: {_first_line(error)}") from error
+        raise TraceError(f"torch.export cannot capture the model: {_cause(error)}") from error
     try:
         return _program(flat, inputs, torch.export.Dim(BATCH, max=largest)), largest + 1
     except Exception as error:
-        raise TraceError(f"torch.export cannot capture the model: {_first_line(error)}") from error
+        raise TraceError(f"torch.export cannot capture the model: {_cause(error)}") from error
 
 
 def _program(flat: nn.Module, inputs: Sequence[Tensor], batch: torch.export.Dim) -> torch.export.ExportedProgram:
@@ -121,7 +121,7 @@ def _translated(
             verbose=False,
         )
     except torch.onnx.OnnxExporterError as error:
-        raise RunError(f"the model has no counterpart in ONNX opset {OPSET}: {_first_line(error)}") from error
+        raise RunError(f"the model has no counterpart in ONNX opset {OPSET}: {_cause(error)}") from error
     if onnx_program is None:
         raise RunError("torch.onnx.export returned nothing; this version of torch is not supported")
     for value in onnx_program.model.graph.inputs:
@@ -130,11 +130,11 @@ def _translated(
     return onnx_program.model
 
 
-def _first_line(error: BaseException) -> str:
+def _cause(error: BaseException) -> str:
     """What went wrong at the bottom of the chain of causes, in one line."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return first_line(error)
 
 
 def _restore_names(model: ir.Model, module: nn.Module) -> None:
@@ -165,10 +165,6 @@ def _fold_transposed_parameters(model: ir.Model) -> None:
             model.graph.register_initializer(value)
         node.outputs[0].replace_all_uses_with(model.graph.initializers[name])
         model.graph.remove(node, safe=True)
-
-
-def _optimized(model: ir.Model) -> ir.Model:
-    return onnxscript.optimizer.optimize(model)
 
 
 def _canonical(model: ir.Model) -> ir.Model:

@@ -17,6 +17,7 @@ from onnx.reference import ReferenceEvaluator
 
 from n2nsurgery.core.errors import VerificationError
 from n2nsurgery.export.capture.capture import TRANSPOSED
+from n2nsurgery.export.files.load import STANDARD_DOMAINS
 
 Array = NDArray[Any]
 
@@ -95,7 +96,7 @@ def evaluated(
 
 def describe(node: onnx.NodeProto) -> str:
     """The node for messages."""
-    domain = f"{node.domain}." if node.domain not in {"", "ai.onnx"} else ""
+    domain = f"{node.domain}." if node.domain not in STANDARD_DOMAINS else ""
     return f"{domain}{node.op_type} '{node.name or node.output[0]}'"
 
 

@@ -16,7 +16,7 @@ from n2nsurgery.export.channels.constants import Array, attribute
 from n2nsurgery.export.channels.operators import RECORDERS
 from n2nsurgery.export.channels.recording import Recording
 from n2nsurgery.export.files import metadata as metadata_document
-from n2nsurgery.export.files.load import load_model
+from n2nsurgery.export.files.load import STANDARD_DOMAINS, load_model
 from n2nsurgery.export.proof.verify import require_valid
 from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
 from n2nsurgery.graph.channels.following import follow
@@ -77,7 +77,7 @@ def _recorded(model: onnx.ModelProto) -> Recording:
             recording.constants.set(node.output[0], np.array(np.prod(recording.shape(node.input[0])), np.int64))
         else:
             recording.infer(node)
-            record = RECORDERS.get(node.op_type) if node.domain in {"", "ai.onnx"} else None
+            record = RECORDERS.get(node.op_type) if node.domain in STANDARD_DOMAINS else None
             if record is None or not record(recording, node):
                 recording.add(Opaque, node, carried)
     return recording

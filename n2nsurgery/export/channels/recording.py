@@ -12,6 +12,7 @@ from onnx import defs, helper, numpy_helper, shape_inference
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.export.channels.constants import Array, Constants, describe
+from n2nsurgery.export.files.load import STANDARD_DOMAINS
 from n2nsurgery.graph.channels.labels import Shape
 from n2nsurgery.graph.channels.steps import AnyStep, Input, LayerStep, Program
 from n2nsurgery.graph.weight_layout import WeightLayout
@@ -34,7 +35,7 @@ class Recording:
         self.steps: list[AnyStep] = []
         self._types: dict[str, onnx.TypeProto] = {}
         self._declared = {value.name: value.type for value in (*model.graph.value_info, *model.graph.output)}
-        self._version = next(entry.version for entry in self.opsets if entry.domain in {"", "ai.onnx"})
+        self._version = next(entry.version for entry in self.opsets if entry.domain in STANDARD_DOMAINS)
         self.inputs = tuple(self._input(value) for value in model.graph.input if value.name not in self.constants)
         self._outputs = [value.name for value in model.graph.output]
 
@@ -111,7 +112,7 @@ class Recording:
     def infer(self, node: onnx.NodeProto) -> None:
         """The types of a node's outputs, from ONNX's own inference; else those that the file declares."""
         found: dict[str, onnx.TypeProto] = {}
-        if node.domain in {"", "ai.onnx"} and defs.has(node.op_type, self._version, ""):
+        if node.domain in STANDARD_DOMAINS and defs.has(node.op_type, self._version, ""):
             schema = defs.get_schema(node.op_type, self._version, "")
             types = {name: self._type(name) for name in node.input if name}
             data = {

@@ -56,7 +56,7 @@ class ChannelConstraints:
 
 
 def channel_constraints(graph: ir.Graph) -> ChannelConstraints:
-    """The ChannelGraph of `graph`, constants propagated from its inputs to its outputs."""
+    """The ChannelConstraints of `graph`, constants propagated from its inputs to its outputs."""
     found = ChannelConstraints()
     found.pin((*graph.inputs, *graph.outputs))
     for node in graph:

@@ -18,7 +18,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor
 
-from n2nsurgery.core.errors import UsageError, VerificationError
+from n2nsurgery.core.errors import UsageError, VerificationError, first_line
 from n2nsurgery.core.files import sha256
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.compress.config import CompressConfig
@@ -170,10 +170,6 @@ def _checked(source: Path, written: Path) -> tuple[str, ...]:
     try:
         onnx.checker.check_model(str(source), full_check=True)
     except Exception as error:  # noqa: BLE001 - checker and shape inference raise unrelated classes
-        return (f"ONNX's checker refuses the original, so the file was not checked with it: {_first_line(error)}",)
+        return (f"ONNX's checker refuses the original, so the file was not checked with it: {first_line(error)}",)
     require_valid(written)
     return ()
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -9,7 +9,7 @@ import onnx
 import onnx_ir as ir
 from onnx import version_converter
 
-from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.errors import UsageError, first_line
 from n2nsurgery.export.capture.capture import IR_VERSION
 from n2nsurgery.export.compress.normal_form import normalize
 from n2nsurgery.export.files import metadata
@@ -79,7 +79,7 @@ def _converted(proto: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProt
     try:
         return version_converter.convert_version(proto, LEAST_OPSET)
     except Exception as error:  # the converter raises unrelated classes
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise UsageError(
             f"'{path}' has operator set {opset}, which ONNX cannot convert to {LEAST_OPSET} ({reason}): {advice}"
         ) from error

@@ -83,23 +83,21 @@ def _publish(staging: ModelFiles, files: ModelFiles) -> None:
         files.data.unlink(missing_ok=True)
 
 
-def write(model: ir.Model, files: ModelFiles) -> None:
-    """Writes `model`; its weights go to `files.data` where they exceed INLINE_LIMIT, and none stay in other files."""
+def write(model: ir.Model, files: ModelFiles, *, sample_loop: bool = False) -> None:
+    """Writes `model`; its weights go to `files.data` where they exceed INLINE_LIMIT, and none stay in other files.
+
+    `sample_loop`: a batch is computed sample by sample (sample_loop.py). Raises UsageError where an input or output has
+    no dynamic batch for that, or the weights need a second file.
+    """
     weights = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
     if weights <= INLINE_LIMIT:
         ir.external_data.load_to_model(model)
-    ir.save(model, files.model, external_data=files.data.name if weights > INLINE_LIMIT else None)
-
-
-def put_in_loop(files: ModelFiles) -> None:
-    """Writes the model in `files` again, computing a batch sample by sample (sample_loop.py).
-
-    Raises UsageError where an input or output has no dynamic batch, or the weights lie in a second file.
-    """
-    if files.data.exists():
+    elif sample_loop:
         raise UsageError(
             f"needs all weights in one file; here they have more than {INLINE_LIMIT:,} bytes",
             field="sample_loop", joint=" ",
         )  # fmt: skip
-    looped = in_loop(onnx.load_model_from_string(files.model.read_bytes()))
-    onnx.save_model(looped, files.model)
+    if sample_loop:
+        onnx.save_model(in_loop(ir.to_proto(model)), files.model)
+    else:
+        ir.save(model, files.model, external_data=files.data.name if weights > INLINE_LIMIT else None)

@@ -10,7 +10,7 @@ from typing import Literal
 
 import onnx_ir as ir
 
-from n2nsurgery.export.integers.packing import PACKED
+from n2nsurgery.export.integers.interleaving import PACKED
 from n2nsurgery.export.sparse.functions import decoding, parsed
 from n2nsurgery.export.sparse.operators import GEOMETRY
 

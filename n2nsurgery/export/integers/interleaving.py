@@ -1,8 +1,8 @@
-"""Tensors between integer convolutions whose levels lie packed: four neighbouring channels of a pixel side by side.
+"""Tensors between integer convolutions that are interleaved: four neighbouring channels of a pixel lie side by side.
 
 The kernels of the sparse runtime multiply fours of channels. Where only such layers read a tensor that such a layer
-gives, the attribute `packed` of all of them says that its bytes are in that order, so that none has to be rearranged.
-Whoever computes the functions' bodies, as stock ONNX Runtime, knows nothing of it and needs not.
+gives, the attribute `packed` of all of them says that its bytes are in that order, and none has to be rearranged.
+Stock ONNX Runtime computes the functions' bodies, which do not depend on the attribute.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from n2nsurgery.export.integers.layers import BLOCK
 from n2nsurgery.export.sparse.operators import DOMAIN
 
 PACKED = "packed"
-"""Name of the attribute: which of X, the residual and Y are packed, three of 0 or 1."""
+"""Name of the attribute: which of X, the residual and Y are interleaved, three of 0 or 1."""
 
 PLAIN = (0, 0, 0)
 _X, _RESIDUAL, _Y = range(3)
@@ -21,10 +21,10 @@ _PLACES = {0: _X, 9: _RESIDUAL}
 """The element of the attribute that is for an input, by the input's index."""
 
 
-def pack_between(graph: ir.Graph) -> None:
+def interleave_between(graph: ir.Graph) -> None:
     """Set the attribute `packed` of the integer convolutions in `graph`, all of which carry it."""
-    packed = {node: list(PLAIN) for node in graph if _is_integer_convolution(node)}
-    for node, places in packed.items():
+    interleaved = {node: list(PLAIN) for node in graph if _is_integer_convolution(node)}
+    for node, places in interleaved.items():
         result = node.outputs[0]
         uses = result.uses()
         if result.is_graph_output() or not uses or _outputs(node) % BLOCK:
@@ -32,13 +32,13 @@ def pack_between(graph: ir.Graph) -> None:
         if all(_takes(use.node, use.idx) for use in uses):
             places[_Y] = 1
             for use in uses:
-                packed[use.node][_PLACES[use.idx]] = 1
-    for node, places in packed.items():
+                interleaved[use.node][_PLACES[use.idx]] = 1
+    for node, places in interleaved.items():
         node.attributes[PACKED] = ir.AttrInt64s(PACKED, places)
 
 
 def _takes(node: ir.Node, index: int) -> bool:
-    """Whether the node can read a packed tensor as this input."""
+    """Whether the node can read an interleaved tensor as this input."""
     if not _is_integer_convolution(node) or index not in _PLACES:
         return False
     channels = node.attributes.get_ints("weight_shape")[1] if _PLACES[index] == _X else _outputs(node)

@@ -17,9 +17,9 @@ from onnx_ir.convenience import replace_nodes_and_values
 
 from n2nsurgery.export.codec.coded import CodedWeight
 from n2nsurgery.export.integers.functions import IntegerOperator, integer_function
+from n2nsurgery.export.integers.interleaving import interleave_between
 from n2nsurgery.export.integers.layers import IntegerLayer
 from n2nsurgery.export.integers.levels import Levels, levels_of
-from n2nsurgery.export.integers.packing import pack_between
 from n2nsurgery.export.integers.ranges import Range
 from n2nsurgery.export.integers.widened_ranges import bias_of, moves, widened
 from n2nsurgery.export.sparse.operators import DOMAIN, VERSION
@@ -154,7 +154,7 @@ def rewrite_integers(model: ir.Model, layers: Sequence[IntegerLayer], ranges: Ma
     for layer in layers:
         model.graph.initializers.pop(str(layer.coding.initializer.name), None)
     _drop_unread(model.graph)
-    pack_between(model.graph)
+    interleave_between(model.graph)
     model.opset_imports[DOMAIN] = VERSION
 
 

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from n2nsurgery.core.errors import VerificationError
 from n2nsurgery.export.capture.outputs import called, flatten
-from n2nsurgery.export.config import Values
 from n2nsurgery.export.ort.providers import session
 from n2nsurgery.export.proof.report import Parity
 
@@ -126,11 +125,6 @@ def tolerance_of(module: nn.Module) -> float:
     """The largest accepted difference between `module` and its file: that of halves where it computes with any."""
     tensors = (*module.parameters(), *module.buffers())
     return ROUNDING["fp16"] if any(tensor.dtype == torch.float16 for tensor in tensors) else TOLERANCE
-
-
-def rounding_tolerance(values: Values) -> float:
-    """The largest accepted difference between a network and itself with its weights stored as `values`."""
-    return ROUNDING[values]
 
 
 def compare(actual: Array, expected: Array) -> tuple[float, float]:

@@ -19,10 +19,10 @@ from n2nsurgery.export.proof.inspect_file import FileInspection, inspect_file
 from n2nsurgery.export.proof.parity import (
     ONE_LEVEL_EACH,
     QUANTIZED,
+    ROUNDING,
     TOLERANCE,
     file_outputs,
     require_parity,
-    rounding_tolerance,
     tolerance_of,
     torch_outputs,
 )
@@ -89,7 +89,7 @@ def verify_file(
     if original is None:
         return FileVerification(path=path, weights=len(found.weights), parity=parity)
     masked, unchecked = _require_masks(found, original)
-    rounding = QUANTIZED if integers else rounding_tolerance(_deployment(found).get("values", "fp32"))
+    rounding = QUANTIZED if integers else ROUNDING[_deployment(found).get("values", "fp32")]
     parity += require_parity(
         stock, torch_outputs(original.module, batches, found.inputs), outputs=found.outputs, batches=batches,
         subject="the file", reference="torch", tolerance=max(rounding, tolerance_of(original.module)),

@@ -1,4 +1,4 @@
-"""Sites: where a graph multiplies by a stored weight, and what directly follows and can be fused.
+"""Fusion matches: where a graph multiplies by a stored weight, and what directly follows and can be fused.
 
     Conv [-> Add residual] [-> activation]        Gemm | MatMul [-> Add bias] [-> Add residual] [-> activation]
     ConvTranspose [-> activation]

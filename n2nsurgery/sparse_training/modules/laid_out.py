@@ -5,6 +5,7 @@ A twin shares parameters and buffers with its original. Where a call is not serv
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 import torch
@@ -182,7 +183,4 @@ def laid_out_twin(module: Any) -> nn.Module | None:  # noqa: ANN401 - fields of 
 
 
 def _taps(kernel: int | tuple[int, ...], rank: int) -> int:
-    taps = 1
-    for size in _each(kernel, rank):
-        taps *= size
-    return taps
+    return math.prod(_each(kernel, rank))

@@ -31,7 +31,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 from torch.nn.parallel import DistributedDataParallel
 
-from n2nsurgery.core.errors import InterruptionError, LostProcessError, RunError, VerificationError
+from n2nsurgery.core.errors import InterruptionError, LostProcessError, RunError, VerificationError, first_line
 from n2nsurgery.core.processes.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.training.config.device import choose_device
 from n2nsurgery.training.distributed.environment import RankEnvironment, place_among_processes
@@ -168,7 +168,7 @@ def _group(device: str, place: RankEnvironment, timeout: float) -> TorchDistribu
     except RuntimeError as error:  # a DistError of the store or of NCCL, or gloo in plain words
         raise RunError(
             f"{place.size} processes cannot meet at {place.address} (MASTER_ADDR, MASTER_PORT) within {timeout:g} "
-            f"seconds: {_first_line(error)}"
+            f"seconds: {first_line(error)}"
         ) from error
     return TorchDistributedContext(chosen, control, place.local_rank)
 
@@ -193,7 +193,7 @@ def _losses_named(timeout: float) -> Iterator[None]:
     except RuntimeError as error:
         if not _lost(error):
             raise
-        reason = _first_line(error)
+        reason = first_line(error)
         if "timed out" in reason.lower() or "timeout" in reason.lower():
             raise RunError(
                 f"another process did not answer within {timeout:g} seconds: it was stopped, is much slower or does "
@@ -207,7 +207,3 @@ def _losses_named(timeout: float) -> Iterator[None]:
 def _lost(error: RuntimeError) -> bool:
     """Whether this is what NCCL (a type of its own) or gloo (plain words) say of a process that is gone."""
     return isinstance(error, distributed.DistError) or "gloo" in str(error).lower()
-
-
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -63,5 +63,12 @@ def test_a_state_without_versions_is_loaded_with_those_of_the_module():
         load_state(module, {"weight": torch.tensor([[3.0]])})
 
 
-def test_parameters_that_have_no_values_yet_are_not_called_infinite():
-    assert not_finite(nn.Linear(2, 2, device="meta")) is None
+@pytest.mark.parametrize(
+    "parameter",
+    [nn.Parameter(torch.empty(2, device="meta")), nn.UninitializedParameter(), nn.Parameter(torch.eye(2).to_sparse())],
+    ids=["meta", "lazy", "sparse"],
+)
+def test_parameters_without_values_in_a_dense_tensor_are_not_called_infinite(parameter):
+    module = nn.Module()
+    module.weight = parameter
+    assert not_finite(module) is None
