@@ -39,7 +39,7 @@ class Network:
     """How a network is made, the shape of one sample, and the ratio that is aimed at with 5 % of the weights."""
 
     make: Callable[[], nn.Module]
-    bar: float
+    target: float
     sample: tuple[int, ...] = (3, 224, 224)
 
 
@@ -103,18 +103,18 @@ class Encoder(nn.Module):
 
 
 NETWORKS = {
-    "unet": Network(make=TransposedUNet, bar=5.5),
-    "unet-resnet34": Network(make=unet, bar=5.5),
-    "mobilenet_v2": Network(make=partial(torchvision, "mobilenet_v2"), bar=2.5),
-    "mobilenet_v3_large": Network(make=partial(torchvision, "mobilenet_v3_large"), bar=2.5),
-    "efficientnet_b0": Network(make=partial(torchvision, "efficientnet_b0"), bar=2.5),
-    "convnext_tiny": Network(make=partial(torchvision, "convnext_tiny"), bar=4),
-    "resnet50": Network(make=partial(torchvision, "resnet50"), bar=7),
-    "densenet121": Network(make=partial(torchvision, "densenet121"), bar=5.5),
-    "encoder": Network(make=Encoder, bar=4.5, sample=(128, 768)),
-    "vit_b_16": Network(make=partial(torchvision, "vit_b_16"), bar=4.5),
-    "swin_t": Network(make=partial(torchvision, "swin_t"), bar=3.5),
-    "vgg19": Network(make=partial(torchvision, "vgg19"), bar=7),
+    "unet": Network(make=TransposedUNet, target=5.5),
+    "unet-resnet34": Network(make=unet, target=5.5),
+    "mobilenet_v2": Network(make=partial(torchvision, "mobilenet_v2"), target=2.5),
+    "mobilenet_v3_large": Network(make=partial(torchvision, "mobilenet_v3_large"), target=2.5),
+    "efficientnet_b0": Network(make=partial(torchvision, "efficientnet_b0"), target=2.5),
+    "convnext_tiny": Network(make=partial(torchvision, "convnext_tiny"), target=4),
+    "resnet50": Network(make=partial(torchvision, "resnet50"), target=7),
+    "densenet121": Network(make=partial(torchvision, "densenet121"), target=5.5),
+    "encoder": Network(make=Encoder, target=4.5, sample=(128, 768)),
+    "vit_b_16": Network(make=partial(torchvision, "vit_b_16"), target=4.5),
+    "swin_t": Network(make=partial(torchvision, "swin_t"), target=3.5),
+    "vgg19": Network(make=partial(torchvision, "vgg19"), target=7),
 }
 
 
@@ -179,7 +179,7 @@ def row(name: str, options: argparse.Namespace) -> str:
     sparse, other = take_turns([partial(turn, ours, x), partial(turn, theirs, x)], seconds=0, rounds=options.rounds)
     low, middle, high = np.percentile(other / sparse, [25, 50, 75])
     least = other.min() / sparse.min()
-    ratio = f"{middle:.2f} [{low:.2f}, {high:.2f}] | {least:.2f} | {network.bar:g}"
+    ratio = f"{middle:.2f} [{low:.2f}, {high:.2f}] | {least:.2f} | {network.target:g}"
     times = f"{np.median(other) * 1e3:.1f} | {np.median(sparse) * 1e3:.1f}"
     return f"| {name} | {ratio} | {times} | {error:.0e} |\n<!-- {dict(counts)} -->"
 
@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "n2nsurgery-networks")
     options = parser.parse_args()
-    print("| network | times as fast | of the least times | bar | dense ms | sparse ms | largest error |")
+    print("| network | times as fast | of the least times | target | dense ms | sparse ms | largest error |")
     print("|---|---|---|---|---|---|---|")
     for name in options.names or NETWORKS:
         print(row(name, options), flush=True)
