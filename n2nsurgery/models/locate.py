@@ -17,6 +17,7 @@ from __future__ import annotations
 import ast
 import importlib
 from pathlib import Path
+from shlex import quote
 from typing import cast
 
 from n2nsurgery.core.errors import UnknownNameError, UsageError
@@ -64,16 +65,16 @@ def source_of(source: SourceName) -> ModelSource:
 def _instead(path: Path) -> str:
     """What a path is, and what to write to use it."""
     if path.suffix == ".py":
-        return f"is a file of code: name the class or function that makes the model, as in {path}:{_first_of(path)}"
+        return f"is a file of code: name the class or function that makes the model, as in {_first_of(path)}"
     if path.suffix in {SAFETENSORS, *TORCH}:
         return (
             "is a file of weights, which does not say what network they are of: name the model, and the file with"
-            f" --weights, as in: resnet50 --weights {path}"
+            f" --weights, as in: resnet50 --weights {quote(str(path))}"
         )
     if path.suffix == ".onnx":
         return "is an ONNX file, which inspect, report, verify and bench read; here the PyTorch model is needed"
     if (path / "config.json").is_file():
-        return f"is a folder; if Transformers saved it, write hf:{path}"
+        return f"is a folder; if Transformers saved it, write {quote(f'hf:{path}')}"
     if path.exists():
         return f"is a {'folder' if path.is_dir() else 'file'} without a model that can be read; {_OWN}"
     return (
@@ -83,15 +84,15 @@ def _instead(path: Path) -> str:
 
 
 def _first_of(path: Path) -> str:
-    """The classes and functions that a file defines, of which none is run; `MyNet` where it cannot be read."""
+    """A class or function that a file defines, as a model is named, and the others, of which none is run."""
     try:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
-        return "MyNet"
+        return quote(f"{path}:MyNet")
     kinds = (ast.ClassDef, ast.FunctionDef)
     found = [each.name for each in tree.body if isinstance(each, kinds) and not each.name.startswith("_")]
     more = f" (it defines {', '.join(found[:_SHOWN])}{', ...' if len(found) > _SHOWN else ''})" if found[1:] else ""
-    return (found[0] if found else "MyNet") + more
+    return quote(f"{path}:{found[0] if found else 'MyNet'}") + more
 
 
 def require_import_allowed(source: SourceName, name: str, *, allowed: bool) -> None:

@@ -10,7 +10,7 @@ from n2nsurgery.core.errors import BudgetError, UsageError
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.masks import clash_free, draw_masks, expander, fan_out_settings, fixed_fan
 from n2nsurgery.masks.criteria.fixed_fan import FixedFan
-from n2nsurgery.masks.patterns.fans import fan_in_of, fan_out_at, fan_out_step
+from n2nsurgery.masks.patterns.fans import fan_in_of, fan_out_at, fan_out_step, nearest_edges
 
 SEEDS = st.integers(0, 2**31)
 
@@ -92,6 +92,10 @@ def test_settings_are_all_whole_fan_outs_with_so_many_edges(junctions, edges):
         and sum((fo + 1) * n_in for fo, (_, n_in) in zip(fans, junctions, strict=True)) == edges
     ]
     assert found == [tuple(fo + 1 for fo in fans) for fans in everything]
+    if not found:
+        reachable = [other for other in range(200) if next(fan_out_settings(junctions, other), None)]
+        below, above = [e for e in reachable if e < edges], [e for e in reachable if e > edges]
+        assert nearest_edges(junctions, edges) == (*below[-1:], *above[:1])
 
 
 def test_the_sweeps_of_the_morse_network_have_31_and_63_settings():

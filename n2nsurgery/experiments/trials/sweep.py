@@ -24,7 +24,7 @@ from n2nsurgery.experiments.trials.trial import Trial, splits_of
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.graph.layers.layering import layer_graph
 from n2nsurgery.graph.tracing.trace import trace
-from n2nsurgery.masks.patterns.fans import Junction, fan_in_of, fan_out_settings
+from n2nsurgery.masks.patterns.fans import Junction, fan_in_of, fan_out_settings, nearest_edges
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.pipelines.prune.apply import inputs_of
@@ -141,10 +141,11 @@ def _settings(shapes: Sequence[Junction], edges: int, request: SweepRequest) -> 
     every = tuple(fan_out_settings(shapes, edges))
     if not every:
         dense = sum(n_out * n_in for n_out, n_in in shapes)
+        nearest = " and ".join(f"{near / dense:.8g} ({near:,} edges)" for near in nearest_edges(shapes, edges))
         raise BudgetError(
-            f"no whole fan-outs have {edges:,} of {dense:,} edges (density {request.density:g}): try one that gives"
-            " each layer a multiple of its smallest count"
-        )
+            f"is {request.density:g}: no whole fan-outs have {edges:,} of {dense:,} edges; nearest are {nearest}",
+            field="density", joint=" ",
+        )  # fmt: skip
     return every if request.count is None else evenly(every, request.count)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped] # protobuf ships no types
@@ -36,10 +37,10 @@ def load_model(path: Path, *, weights: bool = True) -> onnx.ModelProto:
 def _parsed(path: Path) -> onnx.ModelProto:
     if path.is_dir():
         raise VerificationError(
-            f"'{path}' is not a file: it is a folder; `n2nsurgery export {path}` makes an .onnx file"
+            f"'{path}' is not a file: it is a folder; `n2nsurgery export {quote(str(path))}` makes an .onnx file"
         )
     if not path.is_file():
-        raise VerificationError(f"'{path}' is not a file")
+        raise VerificationError(f"there is no file '{path}'; paths begin in the current folder '{Path.cwd()}'")
     if (size := path.stat().st_size) > MAX_BYTES:
         raise VerificationError(f"'{path}' holds {size} bytes; an ONNX file has at most {MAX_BYTES}")
     try:

@@ -7,7 +7,9 @@ Source: "Characterizing sparse connectivity patterns in neural networks", sectio
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
+from functools import reduce
 from math import gcd
 
 import numpy as np
@@ -94,6 +96,24 @@ def fan_out_settings(junctions: Sequence[Junction], edges: int) -> Iterator[tupl
         left = edges - n_in * fan_out
         if least <= left <= most:
             yield from ((fan_out, *others) for others in fan_out_settings(rest, left))
+
+
+def nearest_edges(junctions: Sequence[Junction], edges: int) -> tuple[int, ...]:
+    """The numbers of edges next to `edges`, below and above, that whole fan-outs of all `junctions` can have.
+
+    >>> nearest_edges([(4, 6), (2, 4)], 15)
+    (16,)
+    """
+    steps = [(n_in * fan_out_step(n_out, n_in), n_out // fan_out_step(n_out, n_in)) for n_out, n_in in junctions]
+    unit = gcd(*(step for step, _ in steps))
+    reached = 1  # bit i: i units of edges
+    for step, most in steps:
+        reached = reduce(operator.or_, (reached << number * step // unit for number in range(1, most + 1)))
+    here = edges // unit
+    below = (reached & ((1 << here + 1) - 1)).bit_length() - 1
+    above = reached >> here + 1
+    found = (below, here + (above & -above).bit_length() if above else -1)
+    return tuple(number * unit for number in found if number >= 0)
 
 
 def _require_sizes(n_out: int, n_in: int) -> None:

@@ -60,7 +60,7 @@ def test_a_sweep_trains_its_settings_once_and_names_the_best(tmp_path):
         ({"count": 1}, UsageError, "count is 1; it must be a whole number from 2"),
         ({"layer": ("9",)}, UnknownNameError, "linear layer pattern '9'"),
         ({"layer": ("0",)}, UsageError, "there are 1 of them"),
-        ({"density": 0.3}, BudgetError, "no whole fan-outs have 39,322 of 131,072"),
+        ({"density": 0.3}, BudgetError, "no whole fan-outs have 39,322 of 131,072 edges; nearest are "),
     ],
 )
 def test_what_cannot_be_swept_is_one_error(options, error, message):

@@ -101,6 +101,7 @@ def test_a_missing_shape_is_an_error_with_the_option_and_an_example_that_works()
         ("net_of_mine.py", "as in net_of_mine.py:Net (it defines Net, make, Needy)"),
         ("model.pt", "which does not say what network they are of: name the model, and the file with --weights"),
         ("weights/best.safetensors", "as in: resnet50 --weights weights/best.safetensors"),
+        ("my best.pth", "as in: resnet50 --weights 'my best.pth'"),
         ("net.onnx", "is an ONNX file, which inspect, report, verify and bench read"),
         ("microsoft/resnet-50", "is not a file or folder on this computer. Models of a hub are not fetched"),
         ("saved", "is a folder; if Transformers saved it, write hf:saved"),

@@ -267,7 +267,7 @@ def test_what_cannot_be_read_is_said_clearly(tmp_path):
     (tmp_path / "text.onnx").write_text("no network")
     with pytest.raises(VerificationError, match="not an ONNX file"):
         subject_of(tmp_path / "text.onnx")
-    with pytest.raises(VerificationError, match="is not a file"):
+    with pytest.raises(VerificationError, match="there is no file"):
         subject_of(tmp_path / "none.onnx")
     with pytest.raises(UnknownNameError, match="mlp"):
         subject_of("mlpp")
