@@ -65,7 +65,8 @@ def run_all(jobs: Sequence[Job], folder: Path, at: Sequence[WorkerSlot], progres
                 raise stopped_error(f"'{job.key}' was stopped")
             documents[job.key] = document
     if failures and not documents:
-        raise RunError(next(iter(failures.values())))
+        key, reason = next(iter(failures.items()))
+        raise RunError(f"all {len(failures)} trainings failed; '{key}': {reason}" if len(failures) > 1 else reason)
     return Finished(documents=documents, failures=failures)
 
 

@@ -60,6 +60,8 @@ def test_a_job_that_fails_is_noted_and_the_others_go_on(tmp_path):
 def test_a_failure_of_all_jobs_and_a_mistake_of_the_caller_end_the_series(tmp_path):
     with pytest.raises(RunError, match="no space"):
         run_all([Counted("a", RunError("no space"))], tmp_path, HERE, silent)
+    with pytest.raises(RunError, match="all 2 trainings failed; 'a': no space"):
+        run_all([Counted("a", RunError("no space")), Counted("c", RunError("late"))], tmp_path, HERE, silent)
     jobs = [Counted("b", UsageError("no data")), Counted("c")]
     with pytest.raises(UsageError, match="no data"):
         run_all(jobs, tmp_path, HERE, silent)
