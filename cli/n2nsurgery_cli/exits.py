@@ -13,9 +13,13 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import typer
@@ -36,6 +40,11 @@ def exit_code_of(run: Callable[[], object]) -> int:
     An integer that `run` returns is its exit code. The traceback is shown only where `-vv` set the log level to debug.
     SystemExit passes through.
     """
+    with _noted_interrupts() as interrupts:
+        return _exit_code(run, interrupts)
+
+
+def _exit_code(run: Callable[[], object], interrupts: list[int]) -> int:
     try:
         code = run()
     except _MISREAD as error:
@@ -44,15 +53,40 @@ def exit_code_of(run: Callable[[], object]) -> int:
         return int(error.exit_code)
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except N2NSurgeryError as error:
-        return _fail(_told(error), error.exit_code, _option(error))
-    except OSError as error:
-        return _fail(_describe(error), FAILED)
     except Exception as error:  # noqa: BLE001 - the last stop before the interpreter's own traceback
-        return _fail(_unexpected(error), FAILED)
+        if not interrupts:
+            return _failed(error)
+        code = INTERRUPTED  # an import that Ctrl-C has broken off ends in any error, an AttributeError of numpy's
     if code == INTERRUPTED:  # here, or in a command, whose Ctrl-C the parser turns into this code
         return _fail("interrupted", INTERRUPTED)
     return code if isinstance(code, int) else 0
+
+
+def _failed(error: Exception) -> int:
+    """Tell an error; its exit code."""
+    if isinstance(error, N2NSurgeryError):
+        return _fail(_told(error), error.exit_code, _option(error))
+    return _fail(_describe(error) if isinstance(error, OSError) else _unexpected(error), FAILED)
+
+
+@contextmanager
+def _noted_interrupts() -> Iterator[list[int]]:
+    """The interrupts (Ctrl-C) that have come inside; each raises KeyboardInterrupt, which a library may catch."""
+    seen: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        signal.default_int_handler(number, frame)
+
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield seen
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _misread_option(error: Any) -> str | None:  # noqa: ANN401 - an error of the option parser

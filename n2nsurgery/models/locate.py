@@ -54,7 +54,9 @@ def locate(name: str) -> tuple[SourceName, str]:
     if len(path.parts) > 1 or path.exists() or path.suffix in {".py", ".onnx", SAFETENSORS, *TORCH}:
         raise UnknownNameError(f"'{name}' {_instead(path)}")
     error = unknown("model", name, [known for source in _LISTED for known in source_of(source).names()])
-    raise UnknownNameError(f"{error} A{_OWN[1:]}" if str(error).endswith("?") else f"{error}; {_OWN}")
+    if str(error).endswith("?"):
+        raise UnknownNameError(f"{error} A{_OWN[1:]}")
+    raise UnknownNameError(f"{error}, and '{Path.cwd()}' has no file or folder of that name; {_OWN}")
 
 
 def source_of(source: SourceName) -> ModelSource:

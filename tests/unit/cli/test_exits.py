@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
+import sys
+from contextlib import suppress
 
 import pytest
 
@@ -44,6 +47,25 @@ def test_the_callers_mistake_is_one_message_and_its_code(program, pipeline, erro
     pipeline("apply", raising(error))
     finished = program(*APPLY)
     assert (finished.code, finished.stdout, finished.stderr) == (code, "", f"error: {error}\n")
+
+
+def test_an_interrupt_that_a_library_turns_into_another_error_is_one(monkeypatch, capsys):
+    """As an import of numpy does that is broken off."""
+    monkeypatch.setattr(sys, "argv", ["n2nsurgery"])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def broken_off():
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise AttributeError("module 'numpy' has no attribute 'matrix'")
+
+    try:
+        assert exit_code_of(broken_off) == 130
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == "error: interrupted\n"
+    assert exit_code_of(raising(AttributeError("no matrix"))) == 1  # without an interrupt it is a bug
 
 
 def test_an_error_is_a_document_where_json_is_asked_for(program, pipeline):

@@ -119,7 +119,7 @@ def test_a_path_is_never_taken_for_a_misspelled_name(here, name, message):
 
 
 def test_an_unknown_name_tells_how_own_models_are_named():
-    with pytest.raises(UnknownNameError, match=r"as in my_file\.py:MyNet"):
+    with pytest.raises(UnknownNameError, match=r"has no file or folder of that name; .* as in my_file\.py:MyNet"):
         resolve_model("MyNet", seed=0)
 
 
