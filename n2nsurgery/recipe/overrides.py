@@ -22,9 +22,9 @@ class Override:
     option: str
 
 
-def parse_override(text: str, option: str | None = None) -> Override:
+def parse_override(text: str) -> Override:
     """The override that `KEY=VALUE` asks for, its value read as YAML; raises UsageError."""
-    shown = option or f"--set {text}"
+    shown = f"--set {text}"
     path, equals, value = text.partition("=")
     if not equals or not _PATH.fullmatch(path):
         raise UsageError(f"{shown}: give KEY=VALUE with a dotted key, like --set train.optimizer.lr=0.1")

@@ -24,12 +24,6 @@ def check_allocation(allocation: Allocation | type[Any]) -> None:
     keeps_all(instance(allocation), ALLOCATION_CHECKS)
 
 
-def says_whether_it_clips(allocation: Allocation) -> None:
-    """`clips` is True or False."""
-    clips = getattr(allocation, "clips", None)
-    expect(isinstance(clips, bool), f"has clips = {clips!r}; it must be True or False")
-
-
 def gives_every_item_a_share(allocation: Allocation) -> None:
     """One integer from 0 for each shape, for totals from nothing to everything."""
     for total in (0, 1, 100, sum(_SIZES)):
@@ -61,7 +55,6 @@ def _generator() -> np.random.Generator:
 
 ALLOCATION_CHECKS: tuple[Callable[[Allocation], None], ...] = (
     is_a_frozen_value,
-    says_whether_it_clips,
     gives_every_item_a_share,
     divides_every_total_exactly,
     depends_on_the_generator_alone,

@@ -120,12 +120,10 @@ def _any_edge(mask: Matrix, reached: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(mask.astype(np.float32) @ reached.astype(np.float32) > 0)
 
 
-def identity_block(name: str, sources: Nodes, targets: Nodes, conductance: float = 1.0) -> Block:
+def identity_block(name: str, sources: Nodes, targets: Nodes) -> Block:
     """Edges from sources[k] to targets[k], as a residual sum makes them: no weight stands behind them."""
     diagonal = sp.eye_array(len(targets), len(sources), format="csr")
-    return Block(
-        name=name, sources=sources, targets=targets, weights=diagonal * conductance, kept=diagonal.astype(int), size=0
-    )
+    return Block(name=name, sources=sources, targets=targets, weights=diagonal, kept=diagonal.astype(int), size=0)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

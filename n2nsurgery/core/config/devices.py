@@ -15,7 +15,7 @@ def is_device_name(name: object) -> bool:
     return isinstance(name, str) and _NAMES.fullmatch(name) is not None
 
 
-def require_device(name: object, field: str = "device") -> None:
+def require_device(name: object) -> None:
     """Return where `name` is that of a device; raises UsageError."""
     if not is_device_name(name):
-        raise UsageError(f"is {name!r}; it must be {ALLOWED}", field=field, joint=" ")
+        raise UsageError(f"is {name!r}; it must be {ALLOWED}", field="device", joint=" ")

@@ -78,13 +78,13 @@ class SampleStats:
         deviation = self.deviation
         return f"{self.mean:.{digits}f}" + ("" if deviation is None else f" ± {deviation:.{digits}f}")
 
-    def signed(self, digits: int = 2) -> str:
+    def signed(self) -> str:
         """`+4.1 [+1.6, +6.6]`: the mean and its interval."""
         if not self.values:
             return "no run"
         interval = self.interval
-        reach = "" if interval is None else f" [{interval[0]:+.{digits}f}, {interval[1]:+.{digits}f}]"
-        return f"{self.mean:+.{digits}f}{reach}"
+        reach = "" if interval is None else f" [{interval[0]:+.2f}, {interval[1]:+.2f}]"
+        return f"{self.mean:+.2f}{reach}"
 
 
 def paired(one: Mapping[int, float], other: Mapping[int, float]) -> SampleStats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -12,12 +12,7 @@ from n2nsurgery.core.registry import Registry
 
 
 class Allocation(Protocol):
-    """A rule that gives every item a share; shares are integers, so that the division is exact everywhere.
-
-    `clips`: the rule itself says that an item whose share is over its size becomes full, so this is not an error.
-    """
-
-    clips: ClassVar[bool]
+    """A rule that gives every item a share; shares are integers, so that the division is exact everywhere."""
 
     def shares(self, shapes: Sequence[tuple[int, ...]], total: int, generator: np.random.Generator | None) -> list[int]:
         """The relative share of each item, >= 0."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -12,8 +11,6 @@ import numpy as np
 @dataclass(frozen=True, kw_only=True)
 class Equal:
     """The same share for all."""
-
-    clips: ClassVar[bool] = False
 
     def shares(
         self,

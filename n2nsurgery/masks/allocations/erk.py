@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -19,8 +18,6 @@ import numpy as np
 @dataclass(frozen=True, kw_only=True)
 class ErdosRenyiKernel:
     """Shares proportional to the sum of the dimensions."""
-
-    clips: ClassVar[bool] = True
 
     def shares(
         self,

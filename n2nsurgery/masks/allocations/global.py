@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
 
 import numpy as np
 
@@ -24,8 +23,6 @@ _LARGEST = 10**9  # the limit of numpy's sampler
 @dataclass(frozen=True, kw_only=True)
 class Global:
     """Shares drawn at random; the only rule that needs a generator."""
-
-    clips: ClassVar[bool] = False
 
     def shares(self, shapes: Sequence[tuple[int, ...]], total: int, generator: np.random.Generator | None) -> list[int]:
         """The number of weights drawn from each item; they sum to `total`."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
 
 import numpy as np
 
@@ -20,8 +19,6 @@ import numpy as np
 @dataclass(frozen=True, kw_only=True)
 class LaterDenser:
     """Shares proportional to the size times 1, 3, 5, ..."""
-
-    clips: ClassVar[bool] = True
 
     def shares(
         self,

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import ClassVar
 
 import numpy as np
 
@@ -18,8 +17,6 @@ import numpy as np
 @dataclass(frozen=True, kw_only=True)
 class Uniform:
     """Shares proportional to the size."""
-
-    clips: ClassVar[bool] = False
 
     def shares(
         self,

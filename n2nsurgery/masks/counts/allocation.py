@@ -13,14 +13,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import prod
-from typing import Literal
 
 import numpy as np
 
 from n2nsurgery.core.errors import BudgetError
 from n2nsurgery.masks.allocations import AllocationRule, allocation_of
-
-_LISTED = 5  # how many crowded items a message names
 
 
 def allocate(  # noqa: PLR0913 - each is a separate question
@@ -30,26 +27,20 @@ def allocate(  # noqa: PLR0913 - each is a separate question
     *,
     capacities: Mapping[str, int] | None = None,
     least: Mapping[str, int] | None = None,
-    exceeds: Literal["redistribute", "error"] = "redistribute",
     generator: np.random.Generator | None = None,
 ) -> dict[str, int]:
     """How many of `total` weights each item (name -> shape of its weight) gets by `rule`, a name or an object.
 
     `capacities` is the most an item may hold (its size, where not given), `least` what it gets in any case (0). An
-    item whose share is over its capacity becomes full and the others get the surplus; with `exceeds="error"` this
-    raises BudgetError with the numbers instead, except for rules of which it is a part (`erk`). Also raises
-    BudgetError where `total` does not fit between the sums of `least` and `capacities`. Only the rule `global`
-    needs the `generator`. Each rule names its source in its own file; `erk` is that of Evci et al. 2020, "Rigging the
-    Lottery", section 3.
+    item whose share is over its capacity becomes full and the others get the surplus. Raises BudgetError where `total`
+    does not fit between the sums of `least` and `capacities`. Only the rule `global` needs the `generator`. Each rule
+    names its source in its own file.
     """
     most = {name: prod(shape) if capacities is None else capacities[name] for name, shape in shapes.items()}
     floors = {name: min((least or {}).get(name, 0), most[name]) for name in shapes}
     if not sum(floors.values()) <= total <= sum(most.values()):
         raise BudgetError(_misfit(total, sum(floors.values()), sum(most.values())))
-    allocation = allocation_of(rule)
-    shares = allocation.shares(list(shapes.values()), total, generator)
-    if exceeds == "error" and not allocation.clips:
-        _require_room(shapes, total, shares, most)
+    shares = allocation_of(rule).shares(list(shapes.values()), total, generator)
     counts = apportion(total, shares, list(floors.values()), list(most.values()))
     return dict(zip(shapes, counts, strict=True))
 
@@ -83,17 +74,6 @@ def apportion(total: int, shares: Sequence[int], least: Sequence[int], most: Seq
     for i in by_remainder[: total - sum(counts)]:
         counts[i] += 1
     return counts
-
-
-def _require_room(shapes: Mapping[str, object], total: int, shares: Sequence[int], most: Mapping[str, int]) -> None:
-    unbounded = apportion(total, shares, [0] * len(shares), [total] * len(shares))
-    crowded = [(name, share) for name, share in zip(shapes, unbounded, strict=True) if share > most[name]]
-    if crowded:
-        numbers = "; ".join(f"'{name}' would get {share:,} of {most[name]:,}" for name, share in crowded[:_LISTED])
-        rest = f"; and {len(crowded) - _LISTED} more" if len(crowded) > _LISTED else ""
-        raise BudgetError(
-            f"{total:,} weights do not fit as divided: {numbers}{rest}. Lower the count, or allow redistribution"
-        )
 
 
 def _misfit(total: int, least: int, most: int) -> str:

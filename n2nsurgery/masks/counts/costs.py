@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -33,8 +32,6 @@ class ByCost:
     rule: AllocationRule
     uses: Sequence[int]
     power: int
-
-    clips: ClassVar[bool] = True
 
     def shares(self, shapes: Sequence[tuple[int, ...]], total: int, generator: np.random.Generator | None) -> list[int]:
         """The rule's share of each item, weighed."""

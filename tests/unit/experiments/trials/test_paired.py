@@ -67,7 +67,7 @@ def test_a_statement_of_several_parts_needs_all_of_them():
 def test_a_spread_is_shown_with_its_deviation_and_a_difference_with_its_interval():
     stats = SampleStats(values=(1.0, 2.0, 3.0))
     assert stats.text(1) == "2.0 ± 1.0"
-    assert stats.signed(1) == "+2.0 [-0.5, +4.5]"  # t(0.975, 2) = 4.303, 4.303 / sqrt(3) = 2.48
+    assert stats.signed() == "+2.00 [-0.48, +4.48]"  # t(0.975, 2) = 4.303, 4.303 / sqrt(3) = 2.48
     assert (SampleStats(values=(1.0,)).text(), SampleStats(values=()).signed()) == ("1.00", "no run")
 
 

@@ -50,14 +50,8 @@ def test_bounds_on_both_sides_are_settled_together():
     assert apportion(20, [10, 2, 8], [0, 5, 0], [5, 9, 20]) == [5, 5, 10]
 
 
-def test_clipping_is_an_error_where_it_was_not_allowed():
-    with pytest.raises(BudgetError, match=r"300 weights do not fit as divided: 'head' would get 100 of 80\. "):
-        allocate(SHAPES, 300, "equal", exceeds="error")
-    assert allocate(SHAPES, 240, "equal", exceeds="error") == {"stem": 80, "body": 80, "head": 80}
-
-
-def test_clipping_is_part_of_erk():
-    assert allocate(SHAPES, 300, "erk", exceeds="error")["head"] == 80
+def test_an_item_whose_share_is_over_its_size_becomes_full():
+    assert allocate(SHAPES, 300, "erk")["head"] == allocate(SHAPES, 300, "equal")["head"] == 80
 
 
 @pytest.mark.parametrize(

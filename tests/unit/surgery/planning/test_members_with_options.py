@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
-from typing import ClassVar
 
 import pytest
 import torch
@@ -27,7 +26,6 @@ class Power:
     """Shares proportional to a power of the size."""
 
     exponent: float = 1.0
-    clips: ClassVar[bool] = True
 
     def shares(self, shapes, _total, _generator):
         return [round(1000 * prod(shape) ** self.exponent) for shape in shapes]
