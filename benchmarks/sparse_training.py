@@ -62,6 +62,8 @@ ROWS = {
         options={"skip_pattern": "random", "skip_kernel": "target", "skip_ratio": 0.5, "skip_length": 3},
         targets=(1, 1, 1),
     ),
+    "basic-resnet": Row(model="cifar-basic-resnet", batch=128, targets=(1, 1, 1)),
+    "tiny-resnet": Row(model="cifar-tiny-resnet", batch=128, targets=(1, 1, 1)),
     "mlp": Row(model="mlp", allocation="uniform", batch=128, shape=(3072,), targets=(3, 5, 8)),
 }
 DENSITIES = (0.1, 0.05, 0.02)

@@ -9,8 +9,8 @@ Predicted seconds of all three passes of one step, with M output elements and I 
 A linear layer reads a batch of up to 256 samples where it lies, without packing.
 A layer is sparse where that is faster than dense among sparse neighbours; and the whole network stays dense where the
 sum over its layers is not below that of dense layers alone. The rates are those of one thread of an AVX-512 core,
-fitted to the layers of CIFAR's ResNet50 and VGG19 and to a perceptron; what counts are their quotients, which differ
-less between machines than the rates do. `measured` times random numbers instead.
+fitted to the convolutions of CIFAR's VGG19 and of three small networks, two of them with shortcuts, and to a
+perceptron; what counts are their quotients, which differ less between machines than the rates do. `measured` times random numbers instead.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from n2nsurgery.sparse_training.modules.dense_neighbours import turned
 
 Engine = Literal["sparse", "dense"]
 
-_DENSE_RATE = 170e9  # floating-point operations a second in torch's dense convolutions
-_NARROW_RATE = 40e9  # with few input channels
+_DENSE_RATE = 140e9  # floating-point operations a second in torch's dense convolutions
+_NARROW_RATE = 25e9  # with few input channels
 _DEPTHWISE_RATE = 8e9  # with several groups of few channels
 _LINEAR_RATE = 85e9
 _FEW_CHANNELS = 8
-_WEIGHT_SECONDS = 12e-9  # of a dense convolution's weight, which is brought into the order of its blocks
+_WEIGHT_SECONDS = 6e-9  # of a dense convolution's weight, which is brought into the order of its blocks
 _SPARSE_RATE = 60e9
-_PACK_RATE = 0.6e9  # elements a second
-_TURN_RATE = 0.3e9  # elements a second into the other layout and through new memory
-_MOVE_RATE = 1e9  # elements a second through new memory
+_PACK_RATE = 3e9  # elements a second
+_TURN_RATE = 0.45e9  # elements a second into the other layout and through new memory
+_MOVE_RATE = 0.6e9  # elements a second through new memory
 _DENSE_CALLS = 0.1e-3  # seconds of what does not depend on sizes
-_SPARSE_CALLS = 0.25e-3
+_SPARSE_CALLS = 0.3e-3
 _LINEAR_CALLS = 0.18e-3  # of a linear layer whose inputs are read where they lie
 _ONE_BLOCK = 256  # elements of a channel up to which that is so
 _MOST_DENSITY = 0.3  # without sizes: beyond this share of kept weights a layer stays dense
