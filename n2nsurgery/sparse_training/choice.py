@@ -10,7 +10,8 @@ A linear layer reads a batch of up to 256 samples where it lies, without packing
 A layer is sparse where that is faster than dense among sparse neighbours; and the whole network stays dense where the
 sum over its layers is not below that of dense layers alone. The rates are those of one thread of an AVX-512 core,
 fitted to the convolutions of CIFAR's VGG19 and of three small networks, two of them with shortcuts, and to a
-perceptron; what counts are their quotients, which differ less between machines than the rates do. `measured` times random numbers instead.
+perceptron. What counts are their quotients, which differ less between machines than the rates do. `measured` times
+random numbers instead.
 """
 
 from __future__ import annotations
