@@ -71,7 +71,7 @@ def test_values_are_completed(offered, line, expected):
     [
         (["n2nsurgery", "train", "recipe", ":", "cifar10-s"], 4, "cifar10-small"),
         (["n2nsurgery", "apply", "torchvision", ":", "wide_resnet5"], 4, "wide_resnet50_2"),
-        (["n2nsurgery", "recipe", "check", "recipe", ":"], 4, "cifar10-resnet50 cifar10-small"),
+        (["n2nsurgery", "recipe", "check", "recipe", ":"], 4, "cifar10-accurate cifar10-resnet50 cifar10-small"),
         (["n2nsurgery", "train", "recipe", ":", "smoke", "--dev"], 5, "--device"),
     ],
 )

@@ -65,7 +65,7 @@ def windows(draw: st.DrawFn) -> tuple[Window, tuple[int, int]]:
     return {"kernel_shape": kernel, "strides": strides, "pads": pads}, (sides[0], sides[1])
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(windows(), st.integers(0, 2), st.integers(1, 3), st.integers(0, 2**32))
 def test_every_result_is_that_of_its_window_read_row_by_row(make_session, isa, case, batch, channels, seed):
     window, sides = case
