@@ -18,9 +18,9 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh_tridiagonal
 
 from n2nsurgery.connectivity.heat.laplacian import Vector
+from n2nsurgery.connectivity.heat.tridiagonal import tridiagonal_eigensystem
 
 CHUNK = 64
 """Vectors that are stored together: products with the basis become matrix products, and growing copies nothing."""
@@ -48,10 +48,7 @@ class Krylov:
 
     def ritz(self) -> tuple[Vector, NDArray[np.float64]]:
         """Eigenvalues of T_m, ascending, and its eigenvectors in columns."""
-        if self.steps == 1:
-            return np.array(self.alphas), np.ones((1, 1))
-        values, vectors = eigh_tridiagonal(self.alphas, self.betas[:-1])
-        return values, vectors
+        return tridiagonal_eigensystem(self.alphas, self.betas[:-1])
 
     def combine(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
         """(k, n): for each row of the (k, m) `coefficients` the sum over m of coefficient times basis vector."""

@@ -18,11 +18,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh, eigh_tridiagonal
+from scipy.linalg import eigh
 
 from n2nsurgery.connectivity.heat.components import GraphComponents
 from n2nsurgery.connectivity.heat.laplacian import Laplacian, Vector
 from n2nsurgery.connectivity.heat.low_modes import LowModes
+from n2nsurgery.connectivity.heat.tridiagonal import tridiagonal_eigensystem
 from n2nsurgery.core.seeds import numpy_generator
 
 STEPS = 40
@@ -112,7 +113,5 @@ def _lanczos_of_columns(
 
 def _quadrature(alphas: Vector, betas: Vector) -> tuple[Vector, Vector]:
     """Gauss points, clipped to the positive axis, and their weights, which add up to 1."""
-    if len(alphas) == 1:
-        return alphas, np.ones(1)
-    points, vectors = eigh_tridiagonal(alphas, betas[:-1])
+    points, vectors = tridiagonal_eigensystem(alphas, betas[:-1])
     return np.clip(points, 0, None), vectors[0] ** 2

@@ -103,7 +103,9 @@ def check(case) -> None:
 
 
 @given(case=cases())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_the_gradients_of_a_convolution_are_those_of_the_dense_one(isa, case):
     assert isa
     check(case)
