@@ -19,8 +19,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from n2nsurgery.connectivity.heat.laplacian import Vector
-from n2nsurgery.connectivity.heat.tridiagonal import tridiagonal_eigensystem
+from n2nsurgery.connectivity.heat.laplacian import Vector, tridiagonal_eigensystem
 
 CHUNK = 64
 """Vectors that are stored together: products with the basis become matrix products, and growing copies nothing."""

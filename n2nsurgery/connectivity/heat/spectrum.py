@@ -21,9 +21,8 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from n2nsurgery.connectivity.heat.components import GraphComponents
-from n2nsurgery.connectivity.heat.laplacian import Laplacian, Vector
+from n2nsurgery.connectivity.heat.laplacian import Laplacian, Vector, tridiagonal_eigensystem
 from n2nsurgery.connectivity.heat.low_modes import LowModes
-from n2nsurgery.connectivity.heat.tridiagonal import tridiagonal_eigensystem
 from n2nsurgery.core.seeds import numpy_generator
 
 STEPS = 40

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from n2nsurgery.connectivity.heat import tridiagonal
-from n2nsurgery.connectivity.heat.tridiagonal import tridiagonal_eigensystem
+from n2nsurgery.connectivity.heat import laplacian
+from n2nsurgery.connectivity.heat.laplacian import tridiagonal_eigensystem
 
 
 @pytest.fixture(params=["stemr converges", "stemr gives up"])
@@ -16,7 +16,7 @@ def converges(request, monkeypatch):
         return scipy.linalg.eigh_tridiagonal(*matrix, lapack_driver=lapack_driver)
 
     if request.param == "stemr gives up":
-        monkeypatch.setattr(tridiagonal, "eigh_tridiagonal", giving_up)
+        monkeypatch.setattr(laplacian, "eigh_tridiagonal", giving_up)
 
 
 @pytest.mark.usefixtures("converges")
