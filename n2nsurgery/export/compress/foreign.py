@@ -79,7 +79,7 @@ def _converted(proto: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProt
     try:
         return version_converter.convert_version(proto, LEAST_OPSET)
     except Exception as error:  # the converter raises unrelated classes
-        reason = first_line(error)
         raise UsageError(
-            f"'{path}' has operator set {opset}, which ONNX cannot convert to {LEAST_OPSET} ({reason}): {advice}"
+            f"'{path}' has operator set {opset}, which ONNX cannot convert to {LEAST_OPSET} ({first_line(error)}):"
+            f" {advice}"
         ) from error

@@ -196,10 +196,8 @@ def _begin(folder: Path, model: PrunedModel | nn.Module, *, resume: bool, overwr
         raise UsageError("`resume` goes on with a run and `overwrite` replaces it: leave one of the two out")
     if overwrite and is_run(folder):
         clear_run(folder)
-    elif (
-        overwrite and Checkpoints(folder / CHECKPOINTS).names()
-    ):  # whatever else is in a folder of a caller's own stays
-        remove_folder(folder / CHECKPOINTS)
+    elif overwrite and Checkpoints(folder / CHECKPOINTS).names():
+        remove_folder(folder / CHECKPOINTS)  # whatever else is in a folder of a caller's own stays
     if not isinstance(model, PrunedModel):
         return
     if is_run(folder):
