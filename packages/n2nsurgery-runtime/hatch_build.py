@@ -19,11 +19,18 @@ class RuntimeBuildHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatchling's signature
         """Compile the library, unless it is up to date; an error of the compiler ends the build."""
-        builder = load_builder(Path(self.root).parents[1] / "n2nsurgery" / "runtime" / "build.py")
-        library = builder.build_if_changed(Path(self.root) / "build")
-        build_data["force_include"][str(library)] = f"n2nsurgery_runtime/{library.name}"
+        sources = runtime_sources(Path(self.root))
+        library = load_builder(sources / "build.py").build_if_changed(Path(self.root) / "build")
+        for file in (library, sources / "registration.py"):
+            build_data["force_include"][str(file)] = f"n2nsurgery_runtime/{file.name}"
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{own_platform()}"
+
+
+def runtime_sources(root: Path) -> Path:
+    """The sources of the runtime: in a source distribution below its root, else those of the repository."""
+    own = root / "n2nsurgery" / "runtime"
+    return own if own.is_dir() else root.parents[1] / "n2nsurgery" / "runtime"
 
 
 def own_platform() -> str:
