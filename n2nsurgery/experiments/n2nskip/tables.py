@@ -161,10 +161,13 @@ def grows(results: GridResults, subject: NetworkUnderStudy, comparison: Comparis
 
 
 def by_density(spreads: dict[float, SampleStats]) -> str:
-    """`10 %: +4.1 [+1.6, +6.6]; 5 %: ...`, each with its number of seeds where these differ."""
-    parts = [f"{100 * density:g} %: {stats.signed()}" for density, stats in spreads.items()]
-    seeds = sorted({len(stats.values) for stats in spreads.values()})
-    return f"{'; '.join(parts)} points ({' to '.join(map(str, seeds))} seeds)"
+    """`10 %: +4.1 [+1.6, +6.6] points, 3 seeds; 5 %: no run`."""
+    return "; ".join(f"{100 * density:g} %: {_points(stats)}" for density, stats in spreads.items())
+
+
+def _points(stats: SampleStats) -> str:
+    seeds = len(stats.values)
+    return f"{stats.signed()} points, {seeds} seed{'s'[: seeds != 1]}" if seeds else stats.signed()
 
 
 def at_scale(outcome: Outcome, scale: Scale) -> Outcome:

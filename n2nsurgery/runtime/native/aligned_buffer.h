@@ -1,4 +1,4 @@
-// Uninitialised float storage on cache-line boundaries that only ever grows; one per thread and purpose.
+// Uninitialised float storage on given boundaries that only ever grows; one per thread and purpose.
 #pragma once
 
 #include <cstddef>
@@ -7,21 +7,24 @@
 #include <memory>
 #include <new>
 
+#include "large_pages.h"
+#include "rounding.h"
+
 namespace n2n {
 
-constexpr size_t kCacheLine = 64;
-
-class AlignedBuffer {
+template <size_t boundary>
+class GrowingBuffer {
  public:
   // At least `count` floats; earlier contents are lost when the buffer grows.
   float* floats(int64_t count) {
     if (count > capacity_) {
-      const size_t bytes = (static_cast<size_t>(count) * sizeof(float) + kCacheLine - 1) / kCacheLine * kCacheLine;
+      const size_t bytes = round_up_bytes(static_cast<size_t>(count) * sizeof(float), boundary);
       storage_.reset();
       capacity_ = 0;
-      storage_.reset(static_cast<float*>(std::aligned_alloc(kCacheLine, bytes)));
+      storage_.reset(static_cast<float*>(std::aligned_alloc(boundary, bytes)));
       if (storage_ == nullptr) throw std::bad_alloc();
-      capacity_ = count;
+      if constexpr (boundary == kLargePage) prefer_large_pages(storage_.get(), bytes);
+      capacity_ = static_cast<int64_t>(bytes / sizeof(float));
     }
     return storage_.get();
   }
@@ -33,5 +36,7 @@ class AlignedBuffer {
   std::unique_ptr<float, Free> storage_;
   int64_t capacity_ = 0;
 };
+
+using AlignedBuffer = GrowingBuffer<kCacheLine>;
 
 }  // namespace n2n

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "aligned_buffer.h"
 #include "division.h"
 #include "error.h"
+#include "large_pages.h"
 #include "patch_shape.h"
 #include "rounding.h"
 

@@ -7,14 +7,10 @@
 #include <mutex>
 #include <new>
 
-#include "aligned_buffer.h"
+#include "rounding.h"
 
 namespace n2n {
 namespace {
-
-constexpr size_t kLargePage = size_t{1} << 21;
-
-size_t round_up(size_t value, size_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
 std::shared_ptr<char> allocate_aligned(size_t alignment, size_t bytes) {
   auto* memory = static_cast<char*>(std::aligned_alloc(alignment, bytes));
@@ -36,7 +32,7 @@ struct Supply {
 }  // namespace
 
 std::shared_ptr<void> allocate_piece(size_t bytes) {
-  const size_t length = round_up(bytes + 1, kCacheLine);  // never nothing
+  const size_t length = round_up_bytes(bytes + 1, kCacheLine);  // never nothing
 #if defined(__SANITIZE_ADDRESS__)
   return allocate_aligned(kCacheLine, length);  // apart from each other, so that overruns are seen
 #else
@@ -44,7 +40,7 @@ std::shared_ptr<void> allocate_piece(size_t bytes) {
   const std::lock_guard<std::mutex> guard(supply.mutex);
   std::shared_ptr<char> pages = supply.pages.lock();
   if (pages == nullptr || supply.size - supply.used < length) {
-    supply.size = round_up(length, kLargePage);
+    supply.size = round_up_bytes(length, kLargePage);
     pages = allocate_aligned(kLargePage, supply.size);
     supply.pages = pages;
     supply.used = 0;
@@ -58,7 +54,7 @@ std::shared_ptr<void> allocate_piece(size_t bytes) {
 void prefer_large_pages([[maybe_unused]] void* memory, [[maybe_unused]] size_t bytes) {
 #if defined(MADV_HUGEPAGE)
   const auto begin = reinterpret_cast<uintptr_t>(memory);
-  const uintptr_t first = round_up(begin, kLargePage);  // whole large pages only: what is around belongs to others
+  const uintptr_t first = round_up_bytes(begin, kLargePage);  // whole large pages only: what is around belongs to others
   const uintptr_t last = (begin + bytes) / kLargePage * kLargePage;
   if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
 #endif

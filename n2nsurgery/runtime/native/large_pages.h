@@ -6,6 +6,9 @@
 
 namespace n2n {
 
+constexpr size_t kCacheLine = 64;
+constexpr size_t kLargePage = size_t{1} << 21;
+
 // Uninitialised memory on a cache line's boundary. Its pages are freed with the last piece that lies in them.
 // Thread-safe; throws std::bad_alloc.
 std::shared_ptr<void> allocate_piece(size_t bytes);

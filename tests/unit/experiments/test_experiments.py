@@ -273,6 +273,21 @@ def test_a_gain_is_measured_against_the_points_that_are_asked_for(tmp_path, gain
     assert better(results, subject, (ONE_TO_ONE, "RP"), "smoke", margin=5.0).outcome == "needs full scale"
 
 
+def test_a_statement_on_some_densities_reads_the_runs_of_all(tmp_path):
+    subject = basic_subject(ExperimentConfig(folder=tmp_path), (0.05, 0.02), ("RP",))
+    points = {
+        subject.at(method, density): {seed: trained(accuracy + seed) for seed in range(2)}
+        for method, density, accuracy in ((DENSE, 1.0, 80.0), ("RP", 0.05, 79.0))
+    }
+    results = GridResults(points=points, failures=())
+    at_five = replace(subject, densities=(0.05,), methods=())
+    found = better(results, at_five, ("RP", DENSE), "small", margin=-2.0)
+    assert found.outcome == "reproduced"
+    assert found.evidence == "5 %: -1.00 [-1.00, -1.00] points, 2 seeds"
+    both = better(results, subject, ("RP", DENSE), "small")
+    assert both.evidence.endswith("; 2 %: no run")
+
+
 def test_an_unknown_method_is_refused():
     with pytest.raises(UnknownNameError, match="did you mean 'N2NSkip-RP'"):
         surgery_of("N2NSkip-RPP", 0.1)

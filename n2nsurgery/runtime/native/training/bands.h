@@ -6,9 +6,9 @@
 #include <numeric>
 #include <optional>
 
+#include "../aligned_buffer.h"
 #include "../rounding.h"
 #include "conv_plans.h"
-#include "work_space.h"
 
 namespace n2n::training {
 
@@ -49,6 +49,9 @@ class Bands {
 };
 
 inline int64_t stretch(const Axes& size, int64_t batch) { return volume(size) * batch; }  // floats of a channel
+
+// A pass reads its scratch memory channel by channel: each small page would need another entry of the page tables.
+using WorkSpace = GrowingBuffer<kLargePage>;
 
 // Scratch memory of the calling thread.
 WorkSpace& buffer(int which);
