@@ -99,8 +99,9 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
 
     `resume` goes on from the newest checkpoint, on the CPU to the bit where the data is a map-style dataset whose items
     depend on nothing but their index and the global random generators (`data.torch_data.require_repeatable` finds out).
-    `overwrite` trains anew in place of the run that `folder` holds. Raises UsageError for what does not fit, a source
-    that cannot be resumed and a folder that is a run already among it; and the errors of `run_training`.
+    `overwrite` trains anew in place of the run that `folder` holds; other files there stay. Raises UsageError for what
+    does not fit, a source that cannot be resumed and a folder that is a run already among it; and the errors of
+    `run_training`.
 
         n2nsurgery.train(pruned, dataset, folder="runs/mine", loss=focal, epochs=10,
                          optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=1e-3))

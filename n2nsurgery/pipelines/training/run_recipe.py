@@ -14,17 +14,32 @@ from pathlib import Path
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.core.files import clear_staging, remove_folder, write_text
-from n2nsurgery.core.processes.folder_lock import LOCK
 from n2nsurgery.core.version import __version__
-from n2nsurgery.pipelines.saved.run_folder import RECIPE, RUN, RUNS, SURGERY, is_run, newest_checkpoint
+from n2nsurgery.pipelines.saved.run_folder import (
+    MODEL,
+    RECIPE,
+    REPORT,
+    RUN,
+    RUNS,
+    SURGERY,
+    is_run,
+    newest_checkpoint,
+)
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
+from n2nsurgery.recipe.foreign import has_own_parts
 from n2nsurgery.recipe.overrides import option_override, parse_override
 from n2nsurgery.recipe.recipe import Recipe, differences
 from n2nsurgery.recipe.resolve import read_recipe
+from n2nsurgery.surgery.artifact import read
 from n2nsurgery.surgery.pruned_model import PrunedModel
+from n2nsurgery.surgery.record import versions_in_use
 from n2nsurgery.training.loop.run import CHECKPOINTS
+from n2nsurgery.training.metrics.metrics import CSV, JSONL, TENSORBOARD
 from n2nsurgery.training.state.checkpoints import state_of
 from n2nsurgery.training.state.saved_state import SavedState
+
+_CONTENT = (CHECKPOINTS, SURGERY, JSONL, CSV, TENSORBOARD, RECIPE, REPORT, MODEL, f"{MODEL}.data", RUN)
+"""What a run writes into its folder, in the order in which it is removed."""
 
 
 def resolved(request: TrainRequest) -> Recipe:
@@ -78,17 +93,18 @@ def folder_of(request: TrainRequest, recipe: Recipe) -> Path:
 
 
 def is_finished(request: TrainRequest, recipe: Recipe) -> bool:
-    """Whether a new run is asked for that is there already, trained and evaluated to its last epoch.
+    """Whether a new run is asked for that is there already, trained to its last epoch by the versions in use.
 
-    That is never said of a run with code of a user, which may have changed since.
+    That is never said of a run with code or files of a user's own, which may have changed since.
     """
     folder = folder_of(request, recipe)
     goes_on = request.resume is not None or request.overwrite or request.dry_run
-    if goes_on or request.allow_import or not is_begun(folder):
+    if goes_on or request.allow_import or not is_begun(folder) or has_own_parts(recipe):
         return False
     try:
         done = SavedState.from_json(state_of(checkpoint := newest_checkpoint(folder)), f"'{checkpoint}'")
-        return done.position.epoch >= recipe.train.epochs and not differences(recipe_of(folder), recipe)
+        trained = done.position.epoch >= recipe.train.epochs and not differences(recipe_of(folder), recipe)
+        return trained and read(folder / SURGERY).record.versions == versions_in_use()
     except InvalidFileError:
         return False
 
@@ -146,14 +162,13 @@ def _visible(folder: Path) -> list[str]:
 
 
 def clear_run(folder: Path) -> None:
-    """Remove a former run but for the lock: its checkpoints first, for they mean nothing without the rest."""
+    """Remove a former run: its checkpoints first, for they mean nothing without the rest.
+
+    Whatever else is in `folder` stays.
+    """
     clear_staging(folder)
-    for name in (CHECKPOINTS, SURGERY):
-        if (folder / name).is_dir():
-            remove_folder(folder / name)
-    others = sorted((path for path in folder.iterdir() if path.name not in {LOCK, RUN}), key=lambda path: path.name)
-    for path in [*others, *([folder / RUN] if is_run(folder) else [])]:
+    for path in (folder / name for name in _CONTENT):
         if path.is_dir() and not path.is_symlink():
             remove_folder(path)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)

@@ -32,7 +32,7 @@ from n2nsurgery.training.loop.events import Callbacks, EngineEvent
 from n2nsurgery.training.loop.train_state import TrainState
 from n2nsurgery.training.loop.trainer import Trainer
 from n2nsurgery.training.metrics.digests import digest
-from n2nsurgery.training.metrics.metrics import show, tensorboard, write_metrics
+from n2nsurgery.training.metrics.metrics import TENSORBOARD, show, tensorboard, write_metrics
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.schedules import Span
 from n2nsurgery.training.state.checkpoints import MASKS, STATE, Checkpoints, trained_weights
@@ -230,7 +230,7 @@ def _go_on(trainer: Trainer, files: SealedFiles, state: SavedState, *, allow_cha
 
 def _shown(stack: ExitStack, folder: Path, step: int, callbacks: Callbacks) -> Callbacks:
     """`callbacks` that are told of an epoch after TensorBoard was shown it; the writer is closed with `stack`."""
-    board = tensorboard(folder / "tensorboard", step)
+    board = tensorboard(folder / TENSORBOARD, step)
     stack.callback(board.close)
 
     def shown(record: EpochRecord) -> None:

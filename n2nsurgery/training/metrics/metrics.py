@@ -19,6 +19,7 @@ from n2nsurgery.training.metrics.record import EpochRecord
 
 JSONL = "metrics.jsonl"
 CSV = "metrics.csv"
+TENSORBOARD = "tensorboard"
 
 
 def write_metrics(folder: Path, history: Sequence[EpochRecord]) -> None:

@@ -293,11 +293,12 @@ def test_a_run_is_replaced_when_asked_and_whatever_else_is_there_stays(tmp_path,
 
     run(2)
     (tmp_path / "run" / "thesis.tex").touch()
+    (tmp_path / "run" / ".git").mkdir()
     with pytest.raises(UsageError, match=r"overwrite"):
         run(1)
     assert len(history(tmp_path / "run")) == 2
     assert len(run(1, overwrite=True).history) == len(history(tmp_path / "run")) == 1
-    assert (tmp_path / "run" / "thesis.tex").exists() is not pruned  # a run is replaced as a whole
+    assert {"thesis.tex", ".git"} < {path.name for path in (tmp_path / "run").iterdir()}
     with pytest.raises(UsageError, match="leave one of the two out"):
         run(1, overwrite=True, resume=True)
 

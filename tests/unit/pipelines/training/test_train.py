@@ -20,6 +20,7 @@ from n2nsurgery.core.processes.folder_lock import locked_folder
 from n2nsurgery.core.progress import SILENT
 from n2nsurgery.pipelines.prune.inspect import run as inspect
 from n2nsurgery.pipelines.saved.run_folder import newest_result, newest_run
+from n2nsurgery.pipelines.training import run_recipe
 from n2nsurgery.pipelines.training.evaluate import run as evaluate
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
 from n2nsurgery.pipelines.training.run_recipe import resolved
@@ -117,6 +118,21 @@ def test_a_finished_run_is_already_there_and_another_is_refused():
     shutil.rmtree(max(Path("run/checkpoints").glob("e*")))  # as if it had been interrupted in the last epoch
     with pytest.raises(UsageError, match="is a run already"):
         train()
+
+
+@pytest.mark.usefixtures("here")
+def test_a_finished_run_is_not_there_already_where_weights_or_versions_may_be_others(monkeypatch):
+    asked = ("train.epochs=1", "surgery.skip=none")
+    train(*asked)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_recipe, "versions_in_use", lambda: (("torch", "1.0"),))
+        with pytest.raises(UsageError, match="'run' is a run already"):
+            train(*asked)
+    torch.save(n2nsurgery.load("run").module.state_dict(), "w.pth")
+    own = (*asked, "model.weights=w.pth")
+    train(*own, output=Path("own"))
+    with pytest.raises(UsageError, match="'own' is a run already"):
+        train(*own, output=Path("own"))
 
 
 @pytest.mark.usefixtures("here")
@@ -305,8 +321,9 @@ def test_a_run_killed_at_any_moment_of_its_beginning_begins_again(monkeypatch, f
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("options", [{}, {"resume": "auto"}, {"output": None, "resume": "run"}])
 def test_an_empty_folder_is_a_place_for_a_run(options):
-    Path("run").mkdir()
+    Path("run/.git").mkdir(parents=True)  # what is hidden takes no place, and stays
     assert train("train.epochs=1", **options).run == Path("run")
+    assert Path("run/.git").is_dir()
 
 
 @pytest.mark.usefixtures("here")
