@@ -11,15 +11,16 @@ from n2nsurgery.core.errors import InvalidFileError, VerificationError
 from n2nsurgery.export.deployment import CodingOptions
 from n2nsurgery.export.files import metadata as metadata_document
 from n2nsurgery.export.files.load import load_model
-from n2nsurgery.export.files.onnx_file import ModelFiles, require_free
+from n2nsurgery.export.files.onnx_file import ModelFiles, require_free, require_suffix
 
 
 def may_be_equal(files: ModelFiles, metadata: Mapping[str, Any], wanted: CodingOptions, *, overwrite: bool) -> bool:
     """Whether a model is there that says it was made of the same, so that the new one has to equal it.
 
     False where nothing is there, or may be replaced. `metadata`: the sections that are known so far. Raises UsageError
-    for any other model, and where layers are measured, because two measurements differ.
+    for any other model, for a name without `.onnx`, and where layers are measured, because two measurements differ.
     """
+    require_suffix(files.model)
     if files.model.is_file() and not overwrite and not wanted.measure:
         document = _document(files.model)
         known = {**metadata, "deployment": {"format": wanted.format, "values": wanted.values}}

@@ -73,7 +73,7 @@ def _instead(path: Path) -> str:
             "is a file of weights, which does not say what network they are of: name the model, and the file with"
             f" --weights, as in: resnet50 --weights {quote(str(path))}"
         )
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         return "is an ONNX file, which inspect, report, verify and bench read; here the PyTorch model is needed"
     if (path / "config.json").is_file():
         return f"is a folder; if Transformers saved it, write {quote(f'hf:{path}')}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from n2nsurgery.recipe.overrides import option_override, overridden
 from n2nsurgery.recipe.recipe import VERSION
 from n2nsurgery.recipe.resolve import resolve
 from n2nsurgery.recipe.yaml_text import parse_yaml
@@ -28,7 +29,7 @@ _SURGERY_OPTIONS = ("density", "sparsity", "compression")
 
 
 def starter(model: str, data: str) -> str:
-    """The text of a recipe for `model` on `data`; raises InvalidFileError or UsageError for names that are unknown."""
+    """The text of a recipe for `model` on `data`; raises UsageError for names that are unknown."""
     chosen: dict[str, Any] = {
         "version": VERSION,
         "seed": 0,
@@ -39,7 +40,8 @@ def starter(model: str, data: str) -> str:
         "export": {"format": "portable"},
         "report": {"conductance": "l1"},
     }
-    whole = resolve(parse_yaml(json.dumps(chosen), "the starter")).to_json()
+    named = option_override("data.name", data, "--data")
+    whole = resolve(overridden(parse_yaml(json.dumps(chosen), "the starter"), [named])).to_json()
     return "\n".join([_HEAD, *_lines(whole, chosen, 0)]) + "\n"
 
 

@@ -34,7 +34,15 @@ def library_path() -> Path:
     )  # here, so that `python -m n2nsurgery.runtime.build` loads it once
 
     override = os.environ.get(LIBRARY_VARIABLE)
-    path = Path(override) if override else Path(__file__).resolve().parent / LIBRARY_NAME
+    if override:
+        named = Path(override).absolute()  # a name without a folder would be sought on the loader's own path
+        if not named.is_file():
+            raise LibraryNotBuiltError(
+                f"{LIBRARY_VARIABLE} is '{override}', and there is no such file: correct it, or unset it to take the "
+                "library that `python -m n2nsurgery.runtime.build` builds"
+            )
+        return named
+    path = Path(__file__).resolve().parent / LIBRARY_NAME
     if not path.is_file():
         raise LibraryNotBuiltError(
             f"the sparse runtime is not built: {path} does not exist. "
@@ -49,9 +57,19 @@ def register(session_options: AcceptsCustomOps) -> None:
 
     The kernels run on the CPU provider, in the threads that the session has (`intra_op_num_threads`). A session on
     another provider should not get them: it would copy every input of a sparse layer to the CPU. A second call for the
-    same options does nothing. Raises LibraryNotBuiltError if the library is not there.
+    same options does nothing. Raises LibraryNotBuiltError if the library is not there or does not load.
     """
-    register_library(session_options, library_path())
+    add_to(session_options, library_path())
+
+
+def add_to(session_options: AcceptsCustomOps, library: Path) -> None:
+    """Adds the kernels in `library` to a session's options; raises LibraryNotBuiltError if it does not load."""
+    try:
+        register_library(session_options, library.absolute())
+    except Exception as error:  # ONNX Runtime's exceptions share no other base class
+        raise LibraryNotBuiltError(
+            f"the sparse runtime does not load: {error}. `python -m n2nsurgery.runtime.build` builds it anew."
+        ) from error
 
 
 def instruction_set() -> str:

@@ -24,16 +24,29 @@ def data_root(root: Path | None) -> Path:
         raise UsageError(f"'{chosen}' names no home folder: {error}; give the data folder in full") from error
 
 
+def located(path: str, root: Path) -> Path | None:
+    """The file or folder `path`: below the data folder `root`, else in the current folder, else None; `~` is expanded.
+
+    Raises UsageError like `data_root`.
+    """
+    given = data_root(Path(path))
+    return next((each for each in (root / given, given) if each.exists()), None)
+
+
 def first_present(root: Path, names: Sequence[str]) -> Path | None:
     """The first of `names` that exists below `root`, as a path, or None."""
     return next((path for path in (root / name for name in names) if path.exists()), None)
 
 
-def missing(data_set: str, root: Path, names: Sequence[str], advice: str) -> UsageError:
-    """The error for a data set of which none of `names` is below `root`; `advice` says how to get it."""
+def missing(data_set: str, root: Path, names: Sequence[str], advice: str, *, here: bool = False) -> UsageError:
+    """The error for a data set of which none of `names` is below `root`, nor in the current folder where `here`.
+
+    `advice` says how to get it.
+    """
     places = ", ".join(names)
     there = "" if root.is_dir() else " (no such folder)"
+    current = f", nor in the current folder '{Path.cwd()}'" if here else ""
     return UsageError(
-        f"{data_set} was not found in '{root.absolute()}'{there}; looked for: {places}. {advice} "
+        f"{data_set} was not found in '{root.absolute()}'{there}{current}; looked for: {places}. {advice} "
         f"Another folder is taken with --data-root or from the environment's {ROOT_VARIABLE}."
     )

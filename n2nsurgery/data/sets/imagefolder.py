@@ -12,13 +12,13 @@ from n2nsurgery.core.config.options import option
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.data.assembly.image_splits import ImageLayout, image_splits, images_at
 from n2nsurgery.data.assembly.options import Augment, ImageOptions
-from n2nsurgery.data.files.location import data_root, missing
+from n2nsurgery.data.files.location import data_root, located, missing
 from n2nsurgery.data.pipeline.splits import DataSplits
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageFolder(ImageOptions):
-    """`path` is the folder or archive, below the data folder or in full; without it, the data folder itself.
+    """`path` is the folder or archive, below the data folder or the current one; without it, the data folder itself.
 
     Images of up to 64 pixels are decoded once, held, and normalized by what is measured on the training images. Larger
     ones are decoded when they are read and normalized as ImageNet. Without `size`, small images stay as they are and
@@ -28,7 +28,7 @@ class ImageFolder(ImageOptions):
     augment: Augment = field(default="standard", metadata=option("what training images go through"))
     path: str | None = field(
         default=None,
-        metadata=option("a folder or archive; default: the data folder"),
+        metadata=option("a folder or archive, below the data folder or the current one; default: the data folder"),
     )
     test: float = field(default=0.2, metadata=option("part that is tested on where there are no splits"))
 
@@ -41,10 +41,10 @@ class ImageFolder(ImageOptions):
     def load(self, root: Path | None, *, download: bool, seed: int) -> DataSplits:  # noqa: ARG002 - nothing to fetch
         """The splits; see `DataSet.load`."""
         folder = data_root(root)
-        path = folder if self.path is None else folder / data_root(Path(self.path))
-        if not path.exists():
+        path = folder if self.path is None else located(self.path, folder)
+        if path is None or not path.exists():
             advice = "It cannot be downloaded: lay images out as train|val|test/class/image or class/image."
-            raise missing("imagefolder", path.parent, (path.name,), advice)
+            raise missing("imagefolder", folder, (self.path or ".",), advice, here=self.path is not None)
         return image_splits(images_at(path), self, ImageLayout(test_share=self.test), seed=seed)
 
 

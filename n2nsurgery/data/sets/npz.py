@@ -18,7 +18,7 @@ from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.data.assembly import describe
 from n2nsurgery.data.assembly.assembly import Part, assemble
 from n2nsurgery.data.assembly.options import ImageOptions, require_count
-from n2nsurgery.data.files.location import data_root, missing
+from n2nsurgery.data.files.location import data_root, located, missing
 from n2nsurgery.data.files.npz_file import read_npz
 from n2nsurgery.data.pipeline.in_memory import InMemoryDataset, padding_of, resized
 from n2nsurgery.data.pipeline.normalization import Normalization, measured, unit
@@ -32,14 +32,14 @@ _VECTORS, _GRAY, _IMAGES = 2, 3, 4  # dimensions with the batch's
 
 @dataclass(frozen=True, kw_only=True)
 class Npz(ImageOptions):
-    """`path` is the file, below the data folder or in full; `classes` is one more than the largest target by default.
+    """`path` is the file; `classes` is one more than the largest target by default.
 
     With `normalize`, channels (all features of vectors together) get mean 0 and deviation 1 over the training samples;
     without it, uint8 is divided by 255 and floats stay as they are. `augment` and `size` are for images, `size` for
     those in uint8.
     """
 
-    path: str = field(default="data.npz", metadata=option("the file, below the data folder or in full"))
+    path: str = field(default="data.npz", metadata=option("the file, below the data folder or the current one"))
     classes: int | None = field(default=None, metadata=option("number of classes; default: those of the targets"))
 
     def __post_init__(self) -> None:
@@ -50,10 +50,10 @@ class Npz(ImageOptions):
     def load(self, root: Path | None, *, download: bool, seed: int) -> DataSplits:  # noqa: ARG002 - nothing to fetch
         """The splits; see `DataSet.load`."""
         folder = data_root(root)
-        path = folder / data_root(Path(self.path))
-        if not path.is_file():
+        path = located(self.path, folder)
+        if path is None or not path.is_file():
             advice = f"It cannot be downloaded: write {', '.join(_NEEDED)} with numpy.savez and name the file as path."
-            raise missing("npz", folder, (self.path,), advice)
+            raise missing("npz", folder, (self.path,), advice, here=True)
         arrays = read_npz(path, _NEEDED, _OPTIONAL)
         if ("x_val" in arrays) != ("y_val" in arrays):
             raise InvalidFileError(f"'{path}' has only one of x_val and y_val")

@@ -16,6 +16,7 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import DISK_ERRORS, disk_errors, ensure_writable, is_same
 from n2nsurgery.export.files.sample_loop import in_loop
 
+SUFFIX = ".onnx"
 INLINE_LIMIT = 2_000_000_000
 """Weights beyond this many bytes go to a second file: protobuf ends at 2^31 - 1 for the whole model."""
 
@@ -35,6 +36,12 @@ class ModelFiles:
     def size(self) -> int:
         """Bytes of both files."""
         return sum(path.stat().st_size for path in (self.model, self.data) if path.exists())
+
+
+def require_suffix(path: Path) -> None:
+    """Raises UsageError where the name of an ONNX file does not end in `.onnx`, by which other commands know it."""
+    if path.suffix.lower() != SUFFIX:
+        raise UsageError(f"an ONNX file ends in {SUFFIX}: name it '{path}{SUFFIX}' in place of '{path}'")
 
 
 def require_free(files: ModelFiles, *, overwrite: bool) -> None:

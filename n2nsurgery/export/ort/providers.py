@@ -14,6 +14,7 @@ from pathlib import Path
 from n2nsurgery.core.errors import RunError, VerificationError
 from n2nsurgery.core.names import unknown
 from n2nsurgery.imports import extra
+from n2nsurgery.runtime import add_to
 
 with extra("cpu", "an ONNX Runtime session"):
     import onnxruntime
@@ -46,8 +47,8 @@ def session(
     inside one operator, all cores where None. `libraries`: custom operator libraries to register.
     `profile`: how the name of the profile begins that `end_profiling` writes; none is kept where None.
 
-    Raises UnknownNameError for another device, RunError where its provider does not load, VerificationError where
-    ONNX Runtime refuses the model.
+    Raises UnknownNameError for another device, RunError where its provider or a library does not load,
+    VerificationError where ONNX Runtime refuses the model.
     """
     provider, settings = _provider(device)
     if provider not in available_providers():
@@ -95,7 +96,7 @@ def _options(threads: int | None, libraries: Sequence[Path]) -> onnxruntime.Sess
     if threads is not None:
         options.intra_op_num_threads = threads
     for library in libraries:
-        options.register_custom_ops_library(str(library))
+        add_to(options, library)
     return options
 
 

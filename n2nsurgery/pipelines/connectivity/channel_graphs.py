@@ -58,7 +58,7 @@ def subject_of(  # noqa: PLR0913 - every argument is an option of the command
     elif isinstance(given, nn.Module):
         origin = Origin(name=type(given).__name__, origin="model")
         network, notes = _of_bundle(bundle_of(given, example_inputs, seed)), ()
-    elif Path(given).suffix == ".onnx":
+    elif Path(given).suffix.lower() == ".onnx":
         progress(f"reading {given}", 0.2)
         origin, network = _origin("onnx", given), channel_network_of_onnx(Path(given))
         notes = (_FOLDED,) if options.batchnorm == "ignored" else ()

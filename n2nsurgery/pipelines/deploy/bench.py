@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 
 from n2nsurgery.core.errors import UsageError
@@ -29,11 +30,15 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     `library`: the sparse runtime's; the installed one where None. Other devices than the CPU have no sparse kernels
     and run the same file densely. `threads`: 0 for all cores. Turns are taken for `seconds`, `rounds` at least.
     """
-    for name, value in (("--batch", batch), ("--seconds", seconds), ("--rounds", rounds), ("--threads", threads + 1)):
-        if value <= 0:
-            raise UsageError(f"{name} has to be positive")
-    if library is not None and (device != "cpu" or not library.is_file()):
-        raise UsageError(f"--library '{library}' needs an existing file and --device cpu")
+    for name, count, least in (("batch", batch, 1), ("rounds", rounds, 1), ("threads", threads, 0)):
+        if count < least:
+            raise UsageError(f"is {count}; it must be a whole number from {least}", field=name, joint=" ")
+    if not 0 < seconds < inf:
+        raise UsageError(f"is {seconds}; it must be a finite number above 0", field="seconds", joint=" ")
+    if library is not None and not library.is_file():
+        raise UsageError(f"is '{library}', and there is no such file", field="library", joint=" ")
+    if library is not None and device != "cpu":
+        raise UsageError(f"is for the CPU, and the device is '{device}': leave one out", field="library", joint=" ")
     for path in filter(None, (model, against)):
         load_model(path, weights=False)  # before a session of ONNX Runtime opens it
     libraries = () if device != "cpu" else (library,) if library is not None else sparse_runtime()

@@ -14,12 +14,11 @@ from n2nsurgery.export.compress.compressor import DEFAULT, compress_file
 from n2nsurgery.export.compress.config import CompressConfig, CompressOptions
 from n2nsurgery.export.compress.report import CompressReport
 from n2nsurgery.export.config import ExportConfig
+from n2nsurgery.export.files.onnx_file import SUFFIX
 from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.pipelines.deploy.export import export_plain
 from n2nsurgery.pipelines.deploy.plain_module import set_small_to_zero
 from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
-
-ONNX = ".onnx"
 
 
 @keywords_of(CompressConfig, CompressOptions)
@@ -63,10 +62,11 @@ def run(
     progress: Progress = SILENT,
 ) -> CompressReport:
     """Compress `source` into `output`; see `compress`."""
-    path = output or source.with_name(f"{source.stem}-sparse{ONNX}")
-    if source.suffix == ONNX:
-        if config.model is not None:
-            raise UsageError(f"is for files of weights, and '{source}' is a whole network: leave it out", field="model")
+    path = output or source.with_name(f"{source.stem}-sparse{SUFFIX}")
+    whole = source.suffix.lower() == SUFFIX
+    if whole and config.model is not None:
+        raise UsageError(f"is for files of weights, and '{source}' is a whole network: leave it out", field="model")
+    if whole or source.is_dir():  # reading says what is wrong with a folder
         return compress_file(
             source, path, config=config, libraries=sparse_runtime(), overwrite=overwrite, progress=progress
         )
@@ -80,7 +80,7 @@ def _weights(
     model = config.model
     if model is None:
         raise UsageError(
-            f"is needed: '{source}' is no {ONNX} file, and weights alone do not say which network they belong to",
+            f"is needed: '{source}' is no {SUFFIX} file, and weights alone do not say which network they belong to",
             field="model", joint=" ",
         )  # fmt: skip
     progress(f"building {model}", 0.0)

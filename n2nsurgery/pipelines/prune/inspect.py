@@ -108,7 +108,7 @@ def run(  # noqa: PLR0913 - the options of the command
     """
     wanted = SurgeryConfig.from_preset(density=1.0, seed=seed, **options)
     folder = Path(model)
-    is_file, is_artifact = folder.suffix == ".onnx", (folder / MANIFEST).is_file() or is_run(folder)
+    is_file, is_artifact = folder.suffix.lower() == ".onnx", (folder / MANIFEST).is_file() or is_run(folder)
     if is_file or is_artifact:
         of_model = {
             "download": download,

@@ -161,6 +161,22 @@ def test_npz_holds_images_or_vectors(tmp_path, changes, options, shape):
         assert abs(float(inputs.mean())) < 1e-5
 
 
+def test_a_path_is_found_below_the_data_folder_and_else_in_the_current_one(monkeypatch, tmp_path):
+    here, data = tmp_path / "here", tmp_path / "data"
+    here.mkdir()
+    data.mkdir()
+    monkeypatch.chdir(here)
+    np.savez(here / "mine.npz", **arrays())
+    assert load("npz", data, path="mine.npz").description[0] == "arrays in 'mine.npz'"
+    np.savez(data / "mine.npz", **arrays())
+    assert load("npz", data, path="mine.npz").description[0] == f"arrays in '{data / 'mine.npz'}'"
+    with pytest.raises(UsageError, match=r"nor in the current folder '.*here'; looked for: pictures"):
+        load("imagefolder", data, path="pictures")
+    (here / "pictures").mkdir()
+    with pytest.raises(InvalidFileError, match="'pictures' is not laid out as"):
+        load("imagefolder", data, path="pictures")
+
+
 def test_npz_vectors_keep_their_values_without_normalization(tmp_path):
     np.savez(tmp_path / "data.npz", **arrays(x_train=vectors(30), x_test=vectors(10)))
     inputs, _ = load("npz", tmp_path, normalize=False).train.batch(torch.arange(30))

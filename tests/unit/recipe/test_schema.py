@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.core.errors import UsageError
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.recipe.resolve import resolve
 from n2nsurgery.recipe.schema import json_schema
@@ -61,5 +61,5 @@ def test_the_defaults_of_a_starter_are_the_defaults(name):
 
 
 def test_a_starter_for_unknown_data_is_refused():
-    with pytest.raises(InvalidFileError, match="unknown data set 'cifar11'"):
+    with pytest.raises(UsageError, match=r"^--data cifar11: .*unknown data set 'cifar11'"):
         starter("mlp", "cifar11")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 
+import onnxruntime
 import pytest
 
 from n2nsurgery import runtime
@@ -22,6 +23,15 @@ def test_a_file_that_is_not_a_library_is_said_with_what_to_do(monkeypatch, tmp_p
     monkeypatch.setenv(runtime.LIBRARY_VARIABLE, str(file))
     with pytest.raises(runtime.LibraryNotBuiltError, match="does not load"):
         runtime.instruction_set()
+    with pytest.raises(runtime.LibraryNotBuiltError, match="does not load"):
+        runtime.register(onnxruntime.SessionOptions())
+
+
+def test_a_library_is_named_from_the_current_folder(monkeypatch, tmp_path):
+    (tmp_path / "lib.so").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(runtime.LIBRARY_VARIABLE, "lib.so")
+    assert runtime.library_path() == tmp_path / "lib.so"
 
 
 @pytest.mark.usefixtures("library")

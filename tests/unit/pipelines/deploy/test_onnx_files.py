@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import n2nsurgery
 from n2nsurgery import runtime
 from n2nsurgery.core.errors import UnknownNameError, UsageError, VerificationError
 from n2nsurgery.export.config import ExportConfig
-from n2nsurgery.pipelines.deploy import bench, export, sparse_runtime, verify
+from n2nsurgery.pipelines.deploy import bench, compress, export, sparse_runtime, verify
 from n2nsurgery.pipelines.prune import inspect
 
 
@@ -57,14 +58,16 @@ def test_bench_compares_with_another_file(artifact, file, tmp_path):
     assert bench.run(file, seconds=0.01).other is None or sparse_runtime.sparse_runtime()
 
 
-@pytest.mark.parametrize(("name", "value"), [("batch", 0), ("threads", -1), ("seconds", 0), ("rounds", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("batch", 0), ("threads", -1), ("seconds", 0), ("seconds", math.nan), ("rounds", 0)]
+)
 def test_bench_refuses_numbers_that_mean_nothing(file, name, value):
-    with pytest.raises(UsageError, match=f"--{name}"):
+    with pytest.raises(UsageError, match=f"{name} is {value}"):
         bench.run(file, **{name: value})
 
 
 def test_bench_refuses_a_library_that_is_not_there(file, tmp_path):
-    with pytest.raises(UsageError, match="--library"):
+    with pytest.raises(UsageError, match=r"library is .*no such file"):
         bench.run(file, library=tmp_path / "none.so")
 
 
@@ -75,6 +78,31 @@ def test_an_unknown_format_is_refused_before_anything_is_loaded(tmp_path):
 
 def test_the_sparse_runtime_is_used_where_it_is_built(monkeypatch, tmp_path):
     monkeypatch.setenv(runtime.LIBRARY_VARIABLE, str(tmp_path / "lib.so"))
-    assert sparse_runtime.sparse_runtime() == ()
+    with pytest.raises(runtime.LibraryNotBuiltError, match="there is no such file"):
+        sparse_runtime.sparse_runtime()
     (tmp_path / "lib.so").touch()
     assert sparse_runtime.sparse_runtime() == (tmp_path / "lib.so",)
+
+
+def test_without_the_sparse_runtime_files_are_made_all_the_same(monkeypatch):
+    monkeypatch.delenv(runtime.LIBRARY_VARIABLE, raising=False)
+    monkeypatch.setattr("n2nsurgery.runtime.build.LIBRARY_NAME", "none.so")
+    assert sparse_runtime.sparse_runtime() == ()
+
+
+def test_a_library_that_does_not_load_is_no_bug_of_ours(file, tmp_path):
+    broken = tmp_path / "broken.so"
+    broken.write_text("no library")
+    with pytest.raises(runtime.LibraryNotBuiltError, match="does not load"):
+        bench.run(file, library=broken)
+
+
+@pytest.mark.parametrize("name", ["net", "net-d0.05", "net.txt"])
+def test_a_file_that_no_command_would_know_as_onnx_is_not_written(tmp_path, name):
+    with pytest.raises(UsageError, match=rf"{name}\.onnx"):
+        export.run(tmp_path / "nowhere", tmp_path / name)
+
+
+def test_a_folder_is_no_file_of_weights(tmp_path):
+    with pytest.raises(VerificationError, match="n2nsurgery export"):
+        compress.compress(tmp_path)
