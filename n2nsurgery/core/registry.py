@@ -131,18 +131,23 @@ class Registry(Generic[T]):
 
         Registering what has the same module and qualified name again replaces it, so a notebook's cell can run twice.
         The origin names the calling module where that is not the member's own: importing it is what registers.
-        Raises UsageError for a name that is not a valid one, or that another origin has taken.
+        Raises UsageError for a name that is not a valid one, or that another origin has taken; and for what is not a
+        class, since a member is made with its options before it is used.
         """
         caller = inspect.currentframe()
         registrar = caller.f_back.f_globals.get("__name__") if caller is not None and caller.f_back else None
 
         def add(member: M) -> M:
             known = self._free_name(name)
-            module = getattr(member, "__module__", type(member).__module__)
+            if not isinstance(member, type):
+                raise UsageError(
+                    f"the {self.kind} '{known}' is a {type(member).__name__}; register a class: a frozen dataclass"
+                    " whose fields are its options"
+                )
             place = _Place(
-                module=module,
-                attribute=getattr(member, "__qualname__", type(member).__qualname__),
-                source=f"registered by {registrar}" if registrar != module else "registered in this process",
+                module=member.__module__,
+                attribute=member.__qualname__,
+                source=f"registered by {registrar}" if registrar != member.__module__ else "registered in this process",
                 value=member,
             )
             for other in self._places(known):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 from n2nsurgery.core.errors import UsageError
@@ -20,7 +20,7 @@ def made(registry: Registry[type[T]], name: str, options: Mapping[str, Any], fie
     UsageError for a value that it refuses or one that is missing.
     """
     member: Any = registry.get(name)
-    known = tuple(entry.name for entry in fields(member))
+    known = tuple(entry.name for entry in fields(member)) if is_dataclass(member) else ()
     for option in options:
         if option not in known:
             raise unknown(f"option of the {registry.kind} '{name}' in {field}", option, known)

@@ -105,6 +105,16 @@ def test_a_name_is_letters_and_digits(fruits, name):
         fruits.register(name)(BlackCherry)
 
 
+def test_what_is_no_class_is_refused(fruits):
+    with pytest.raises(UsageError, match="the fruit 'plum' is a function; register a class: a frozen dataclass whose"):
+
+        @fruits.register("plum")
+        def plum():
+            """A loss as a function, say."""
+
+    assert "plum" not in fruits.names()
+
+
 def test_an_installed_member_is_listed_without_importing_it(fruits, installed):
     installed("market", {"fig": "market:Fig"}, "class Fig: pass")
     assert fruits.names() == ("apple", "blood-orange", "fig")

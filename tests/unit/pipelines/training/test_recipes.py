@@ -9,7 +9,9 @@ import pytest
 
 from n2nsurgery.core.progress import SILENT
 from n2nsurgery.data.sets.fake import Fake
+from n2nsurgery.experiments.n2nskip.grid import at_full_training, plain_subject
 from n2nsurgery.experiments.n2nskip.methods import dynamics_of, fading_of, surgery_of
+from n2nsurgery.experiments.paper.reproduction import ExperimentConfig
 from n2nsurgery.pipelines.training.check_recipe import check
 from n2nsurgery.pipelines.training.training_surgery import planned_surgery
 
@@ -103,8 +105,12 @@ def written_out(surgery):
 
 def test_the_accurate_recipe_and_its_variants_are_the_methods_whose_accuracy_is_told():
     file = RECIPES / "cifar10-accurate.yaml"
+    config = ExperimentConfig(folder=Path())
+    told = at_full_training(plain_subject(config), config)
     for method, values in zip(METHODS, ((), *commands(file)), strict=True):
         recipe = check(file, values)
         assert written_out(recipe.surgery) == written_out(surgery_of(method, 0.05)), method
         assert recipe.train.dynamics == dynamics_of(method, 0.05), method
         assert recipe.train.skip_fade == fading_of(method), method
+        assert (recipe.model.name, recipe.data) == (told.model, told.data)
+        assert replace(recipe.train, dynamics=None, skip_fade=None, keep_last=told.train.keep_last) == told.train
