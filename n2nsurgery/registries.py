@@ -6,8 +6,10 @@ before anything slow is loaded. What a member of each kind has to offer is the P
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from n2nsurgery.core.names import leaves
 from n2nsurgery.core.registry import Registry
 
 CRITERIA: Registry[Any] = Registry(
@@ -61,3 +63,11 @@ TRAINING_METRICS: Registry[Any] = Registry(
     group="n2nsurgery.training_metrics",
     aliases={"accuracy": "top1", "map": "mean-average-precision", "miou": "mean-iou"},
 )
+
+
+def names_foreign(values: Mapping[str, Any]) -> bool:
+    """Whether a text in the nested mapping, or in a list in it, is the name of a member that is not built in."""
+    known = [each for each in globals().values() if isinstance(each, Registry)]
+    found = [value for _, value in leaves(values)]
+    texts = {str(each) for value in found for each in (value if isinstance(value, list) else [value])}
+    return any(registry.is_foreign(name) for registry in known for name in texts.intersection(registry.names()))

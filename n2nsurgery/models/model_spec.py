@@ -1,4 +1,4 @@
-"""ModelRecipe: how to build a named model again, as a value that is stored as JSON text."""
+"""ModelSpec: how to build a named model again, as a value that is stored as JSON text."""
 
 from __future__ import annotations
 

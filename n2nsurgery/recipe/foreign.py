@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from n2nsurgery import registries
-from n2nsurgery.core.names import leaves
-from n2nsurgery.core.registry import Registry
 from n2nsurgery.plugins import import_plugins, imported_plugins
 from n2nsurgery.recipe.node import Node
 from n2nsurgery.recipe.reading import Problems, read_value
 from n2nsurgery.recipe.recipe import ArtifactRequest, Recipe
+from n2nsurgery.registries import names_foreign
 
 
 def plugins_of(node: Node, problems: Problems) -> tuple[str, ...]:
@@ -47,7 +45,7 @@ def import_named(root: Node, *, allow_import: bool) -> None:
 
 def has_own_parts(recipe: Recipe) -> bool:
     """Whether code or a file of a user's own is part of what is trained: it may change, and the recipe does not."""
-    return bool(recipe.plugins) or _reads_files(recipe) or _names_own_members(recipe)
+    return bool(recipe.plugins) or _reads_files(recipe) or names_foreign(recipe.trained())
 
 
 def _reads_files(recipe: Recipe) -> bool:
@@ -59,11 +57,3 @@ def _reads_files(recipe: Recipe) -> bool:
     if distillation is not None:
         named += [distillation.teacher, distillation.weights]
     return any(name is not None and (name.startswith("hf:") or Path(name).exists()) for name in named)
-
-
-def _names_own_members(recipe: Recipe) -> bool:
-    """Whether a name in the recipe is that of a member that is not built in."""
-    known = [registry for registry in vars(registries).values() if isinstance(registry, Registry)]
-    own = {name for registry in known for name in registry.names() if registry.is_foreign(name)}
-    values = [value for _, value in leaves(recipe.trained())]
-    return any(str(each) in own for value in values for each in (value if isinstance(value, list) else [value]))

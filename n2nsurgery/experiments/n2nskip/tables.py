@@ -167,7 +167,7 @@ def by_density(spreads: dict[float, SampleStats]) -> str:
 
 def _points(stats: SampleStats) -> str:
     seeds = len(stats.values)
-    return f"{stats.signed()} points, {seeds} seed{'s'[: seeds != 1]}" if seeds else stats.signed()
+    return f"{stats.signed()} points, {seeds} {'seed' if seeds == 1 else 'seeds'}" if seeds else stats.signed()
 
 
 def at_scale(outcome: Outcome, scale: Scale) -> Outcome:

@@ -11,9 +11,9 @@ from torch import Tensor
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.masks.criterion import Criterion
-from n2nsurgery.masks.granularities import GRANULARITIES
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
+from n2nsurgery.registries import names_foreign
 from n2nsurgery.surgery.artifact import Artifact, read
 from n2nsurgery.surgery.artifact_files import tensor_sets
 from n2nsurgery.surgery.planning.foreign import foreign_members
@@ -44,8 +44,7 @@ def plan_decides(plan: SurgeryPlan, request: ApplyRequest, bundle: ModelBundle, 
     sums in another order on a GPU.
     """
     own_model = bundle.spec is None or bundle.spec.source in {"factory", "hf"}
-    granularity = plan.config.all_criterion_options.get("granularity")
-    own_parts = bool(foreign_members(plan)) or (granularity is not None and GRANULARITIES.is_foreign(str(granularity)))
+    own_parts = names_foreign({**plan.to_json()["config"], "model": bundle.spec and bundle.spec.name})
     from_file = request.weights is not None and Path(request.weights).exists()
     on_gpu = criterion.needs in {"inputs", "batches"} and request.device != "cpu" and torch.cuda.is_available()
     return not (own_model or own_parts or from_file or on_gpu)

@@ -14,6 +14,8 @@ from n2nsurgery.core.errors import BudgetError, RunError, TraceError, UnknownNam
 from n2nsurgery.graph.layers.pair_selection import PairSelection
 from n2nsurgery.masks.criteria import synflow
 from n2nsurgery.models.catalog import resolve_model
+from n2nsurgery.models.families.mlp import Mlp
+from n2nsurgery.models.family import FAMILIES
 from n2nsurgery.pipelines.prune import apply as pipeline
 from n2nsurgery.pipelines.prune import same_artifact
 from n2nsurgery.pipelines.prune.apply import ApplyOutcome, run
@@ -408,6 +410,29 @@ def test_a_plugin_whose_code_has_changed_is_told(monkeypatch):
     assert run(asked).to_json()["already_there"]
     monkeypatch.setattr(Score, "sign", -1)
     with pytest.raises(UsageError, match="with an equal plan and other masks"):
+        run(asked)
+
+
+@pytest.mark.usefixtures("artifacts")
+def test_a_model_family_of_a_plugin_whose_code_has_changed_is_told(monkeypatch):
+    @register.family("changing-mlp")
+    @dataclass(frozen=True, kw_only=True)
+    class Changing(Mlp):
+        scale: ClassVar[float] = 1.0
+
+        def build(self):
+            module = super().build()
+            with torch.no_grad():
+                module.layers[0].weight.mul_(self.scale)
+            return module
+
+    made = FAMILIES._registered
+    monkeypatch.setitem(made, "changing-mlp", made.pop("changing-mlp"))  # forgotten after the test
+    asked = ApplyRequest(model="changing-mlp", surgery=SurgeryConfig(density=0.05))
+    run(asked)
+    assert run(asked).to_json()["already_there"]
+    monkeypatch.setattr(Changing, "scale", 2.0)
+    with pytest.raises(UsageError, match="with an equal plan and other weights"):
         run(asked)
 
 
