@@ -40,7 +40,7 @@ from n2nsurgery_cli.main import app
 ADR = "adr"
 _EXIT_CODES = (
     "Exit codes: 0 done, 1 the run failed, 2 wrong usage, 3 invalid file, 4 verification failed, 5 model not "
-    "traceable, 130 interrupted."
+    "traceable, 130 interrupted, 141 nobody reads stdout any more."
 )
 _ABOUT_RECIPES = (
     "`n2nsurgery recipe init` writes a recipe to start from, `recipe check` reads one and prints it with every default "

@@ -1,7 +1,7 @@
 """Exit codes: what a script that calls us can rely on.
 
     0 done   1 the run failed   2 wrong usage   3 invalid file   4 verification failed   5 model not traceable
-    130 interrupted
+    130 interrupted   141 whoever read stdout has gone, as `head` does
 
 Codes 1 to 5 belong to the classes of n2nsurgery/core/errors.py; 2 is also what the option parser returns.
 """
@@ -29,6 +29,8 @@ from n2nsurgery_cli.config_options import flag_of
 
 FAILED = 1
 INTERRUPTED = 130
+READER_GONE = 141
+"""As a shell tells it of a program that SIGPIPE ended: 128 + 13."""
 
 _MISREAD: Any = typer.BadParameter.__base__  # the base of all errors of the option parser; it has no public name
 _BUG = "this is a bug in n2nsurgery, not in what you asked for; run again with -vv and report what it prints"
@@ -38,10 +40,20 @@ def exit_code_of(run: Callable[[], object]) -> int:
     """Call `run` and return its exit code, after one message on stderr where it failed, with `--json` on stdout, too.
 
     An integer that `run` returns is its exit code. The traceback is shown only where `-vv` set the log level to debug.
-    SystemExit passes through.
+    SystemExit passes through. Nothing is said where stdout is a pipe whose reader has gone.
     """
-    with _noted_interrupts() as interrupts:
-        return _exit_code(run, interrupts)
+    try:
+        with _noted_interrupts() as interrupts:
+            code = _exit_code(run, interrupts)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what the interpreter flushes at its end
+    except SystemExit as ending:
+        if not isinstance(ending.__context__, BrokenPipeError):  # rich and the option parser make an exit of it
+            raise
+    else:
+        return code
+    return READER_GONE
 
 
 def _exit_code(run: Callable[[], object], interrupts: list[int]) -> int:

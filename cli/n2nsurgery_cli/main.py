@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from n2nsurgery.core.version import __version__
-from n2nsurgery_cli.bash_words import whole_words
 from n2nsurgery_cli.commands.apply import apply
 from n2nsurgery_cli.commands.bench import bench
 from n2nsurgery_cli.commands.compress import compress
@@ -25,12 +24,14 @@ from n2nsurgery_cli.commands.sweep import sweep
 from n2nsurgery_cli.commands.train import spelled_out, train
 from n2nsurgery_cli.commands.verify import verify
 from n2nsurgery_cli.exits import exit_code_of
-from n2nsurgery_cli.grouped import GroupedCommand, WholeLines
+from n2nsurgery_cli.grouped import GroupedCommand
 from n2nsurgery_cli.plugin_option import takes_plugins
+from n2nsurgery_cli.shells.bash_words import whole_words
+from n2nsurgery_cli.shells.named_shell import Program
 
 # Plain help: rich markup would triple the time of `--help`, and turn brackets in a model's name into colours.
 app = typer.Typer(
-    name="n2nsurgery", cls=WholeLines, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
+    name="n2nsurgery", cls=Program, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
 )
 _COMMANDS = (
     apply, train, evaluate, export, compress, inspect, report, diff, verify, bench, sweep, reproduce, models, doctor,

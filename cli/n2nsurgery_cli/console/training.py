@@ -11,7 +11,7 @@ from n2nsurgery.training.metrics.figures import metric_figure, metric_label
 from n2nsurgery_cli.console.output import Document, again, counted
 from n2nsurgery_cli.console.tables import draw_facts, draw_line, draw_table, draw_warning
 
-_BESIDE = frozenset({"evaluated", "weights", "data", "split", "samples", "loss"})
+_BESIDE = frozenset({"evaluated", "weights", "data", "classes", "split", "samples", "loss"})
 
 
 def draw_train(console: Console, document: Document) -> None:
@@ -47,7 +47,8 @@ def draw_train(console: Console, document: Document) -> None:
 
 
 def draw_evaluation(console: Console, document: Document) -> None:
-    """The scores of one split."""
+    """The scores of one split; top 5 only where there are more than five classes."""
+    names = [name for name in _metrics(document) if name != "top5" or document["classes"] > 5]  # noqa: PLR2004
     draw_facts(
         console,
         {
@@ -56,7 +57,7 @@ def draw_evaluation(console: Console, document: Document) -> None:
             "data": "; ".join(document["data"]),
             "split": f"{document['split']}, {document['samples']:,} samples",
             "loss": "not finite" if document["loss"] is None else f"{document['loss']:.4f}",
-            **{metric_label(name): metric_figure(name, document[name], digits=2) for name in _metrics(document)},
+            **{metric_label(name): metric_figure(name, document[name], digits=2) for name in names},
         },
     )
 

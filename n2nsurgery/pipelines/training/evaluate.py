@@ -30,11 +30,12 @@ from n2nsurgery.training.metrics.record import EvaluationRecord, evaluation_reco
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What was measured, on which split of which data; `weights`: the folder that the weights came from."""
+    """What was measured, on which split of which data of how many classes; `weights`: the folder they came from."""
 
     folder: Path
     weights: Path
     data: tuple[str, ...]
+    classes: int
     scores: EvaluationRecord
 
     def to_json(self) -> dict[str, Any]:
@@ -43,6 +44,7 @@ class Evaluation:
             "evaluated": str(self.folder),
             "weights": str(self.weights),
             "data": list(self.data),
+            "classes": self.classes,
             "split": self.scores.split,
             **self.scores.to_json(),
         }
@@ -70,6 +72,7 @@ def run(request: EvaluationRequest, progress: Progress = SILENT) -> Evaluation:
         folder=request.folder,
         weights=content_of(request.folder, last=request.last).folder,
         data=splits.description,
+        classes=splits.classes,
         scores=evaluation_record(request.split, score),
     )
 

@@ -110,3 +110,21 @@ def test_a_pattern_in_the_text_is_not_an_error():
 
 def test_an_absolute_path_is_completed(here):
     assert completion.artifacts(f"{here}/exported/t") == [f"{here}/exported/two"]
+
+
+@pytest.mark.parametrize(
+    ("shell", "begins"), [("bash", "_n2nsurgery_completion()"), ("zsh", "#compdef"), ("fish", "complete ")]
+)
+def test_the_completion_of_a_named_shell_is_shown_and_installed(program, tmp_path, monkeypatch, shell, begins):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shown = program("--show-completion", shell)
+    assert (shown.code, shown.stdout[: len(begins)]) == (0, begins)
+    installed = program("--install-completion", shell)
+    assert (installed.code, installed.stdout.split()[0]) == (0, shell)
+    assert any(path.is_file() and shown.stdout.strip() in path.read_text() for path in tmp_path.rglob("*"))
+
+
+def test_a_shell_without_completion_is_named_with_those_that_have_it(program):
+    finished = program("--show-completion", "tcsh")
+    assert finished.code == 2
+    assert "no completion for 'tcsh'; there is for bash, zsh, fish, powershell, pwsh" in finished.stderr

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
+import subprocess
 import sys
 from contextlib import suppress
 
@@ -176,6 +178,29 @@ def test_an_interrupt_is_130(program, pipeline):
 def test_an_interrupt_outside_of_a_command_is_130(capsys):
     assert exit_code_of(raising(KeyboardInterrupt())) == 130
     assert capsys.readouterr().err == "error: interrupted\n"
+
+
+def test_an_interrupt_while_modules_are_imported_is_130(tmp_path):
+    (tmp_path / "typer.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    paths = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    for asked, stdout in (("--version", ""), ("--json", '{"error": {"message": "interrupted", "option": null')):
+        finished = subprocess.run(
+            [sys.executable, "-m", "n2nsurgery", asked], env=os.environ | {"PYTHONPATH": paths},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (finished.returncode, finished.stderr) == (130, "error: interrupted\n")
+        assert finished.stdout.startswith(stdout)
+
+
+@pytest.mark.parametrize("arguments", [("recipe", "list"), ("apply", "--help"), ("recipe", "list", "--json")])
+def test_a_reader_that_has_gone_is_no_error_to_tell(arguments):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        finished = subprocess.run(
+            [sys.executable, "-m", "n2nsurgery", *arguments], stdout=pipe, stderr=subprocess.PIPE, check=False
+        )
+    assert (finished.returncode, finished.stderr) == (141, b"")
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ EVALUATED = {
     "evaluated": "runs/tiny",
     "weights": "runs/tiny/checkpoints/e00003-b0000000",
     "data": ["cats"],
+    "classes": 10,
     "split": "test",
     **SCORES,
 }
@@ -159,6 +160,9 @@ def test_eval_shows_the_scores(program, pipeline, outcome):
     assert calls == [(asked, SILENT)]
     for text in ("45.67 %", "90.00 %", "test, 100 samples", "1.0000", "e00003-b0000000"):
         assert text in shown
+    pipeline("evaluate", lambda *_: outcome(document=EVALUATED | {"classes": 5}))
+    assert "top 5" in shown
+    assert "top 5" not in program("eval", "runs/tiny").stdout
     pipeline("evaluate", lambda *_: outcome(document=EVALUATED | {"loss": None}))
     assert "not finite" in program("eval", "runs/tiny").stdout
     assert program("eval", "runs/tiny", "--split", "tests").code == 2

@@ -1,0 +1,1 @@
+"""What shells ask of the program, and how it answers each of them."""
