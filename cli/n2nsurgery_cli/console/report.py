@@ -36,6 +36,8 @@ def draw_report(console: Console, document: Document) -> None:
         text = Text.assemble((f"{finding['topic']}: ", "bold"), plain(finding["sentence"]))
         if finding["remedy"]:
             text.append_text(plain(f"\n{finding['remedy']}", "dim"))
+        if finding["command"]:
+            text.append_text(plain(f"\n{finding['command']}", "cyan"))
         findings.append((Text(severity, style=SEVERITIES[severity]), text))
     draw_grid(console, findings)
     rows = [

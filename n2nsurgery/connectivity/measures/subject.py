@@ -18,6 +18,7 @@ from n2nsurgery.connectivity.heat.laplacian import Laplacian, laplacian
 from n2nsurgery.connectivity.heat.low_modes import LowModes, low_modes
 from n2nsurgery.connectivity.heat.scree_curves import DEFLATED
 from n2nsurgery.connectivity.heat.spectrum import Spectrum, estimated_spectrum, exact_spectrum
+from n2nsurgery.connectivity.measures.making import Making
 from n2nsurgery.connectivity.measures.self_checks import require_known, require_sane
 from n2nsurgery.connectivity.paths.reach import Reach, marked, reach
 from n2nsurgery.core.errors import InternalError, UsageError
@@ -42,6 +43,7 @@ class Subject:
     `skips`: the kind of each grafted skip, by its block's name. What a skip could hold is not part of the network that
     density is a share of. `dense`: the graph of the same network with every weight and without skips, on the same
     nodes; None where nobody made it. `conventions` and `notes`: sentences on how the graphs were made.
+    `making`: how the network was pruned, None where that is not known.
     Everything else is computed when first asked for, and kept.
     """
 
@@ -51,6 +53,7 @@ class Subject:
     dense: ChannelGraph | None = None
     conventions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    making: Making | None = None
 
     @cached_property
     def dense_reference(self) -> Subject:

@@ -66,7 +66,8 @@ GLOSSARY = (
     Term(
         word="Limits heat",
         meaning="A block's share in the settling time: if its connections were 1 % stronger, heat would settle so many"
-        " hundredths of 1 % sooner. The shares add up to 100 %, and a layer that holds most of it is a bottleneck.",
+        " hundredths of 1 % sooner. The shares add up to 100 %, and a layer that holds most of it is a bottleneck."
+        " Where the share is negative, heat would settle later.",
         source=DUHAMEL,
     ),
     Term(

@@ -22,6 +22,7 @@ from n2nsurgery.connectivity.page.figure import Figure
 from n2nsurgery.connectivity.page.glossary import GLOSSARY
 from n2nsurgery.connectivity.page.numbers import rounded, several, shown, tied
 from n2nsurgery.connectivity.page.still import still
+from n2nsurgery.connectivity.report.answers import answers
 from n2nsurgery.connectivity.report.findings import ReportedQuantity
 from n2nsurgery.connectivity.report.report import ConnectivityReport
 from n2nsurgery.imports import extra
@@ -62,6 +63,7 @@ def render(report: ConnectivityReport, graph: ChannelGraph, reference: ChannelGr
         .get_template("page.html.j2")
         .render(
             report=report,
+            answers=answers(report.findings),
             figures={figure.id: figure for figure in figures},
             highlights=[report.quantity(key) for key in HIGHLIGHTS],
             others=_others(report.quantities),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from n2nsurgery.connectivity.measures.measurement import Number, Quantity
@@ -25,7 +25,8 @@ class Finding:
     """One sentence with its evidence.
 
     `clause`: the same in a few words for the headline, "" where it does not belong there. `remedy`: what to try, ""
-    where nothing has to be done. `verdict`: the one on the network as a whole, where this finding decides it.
+    where nothing has to be done. `command`: one that does it, "" where none is known. `verdict`: the one on the network
+    as a whole, where this finding decides it.
     """
 
     severity: Severity
@@ -34,6 +35,7 @@ class Finding:
     clause: str = ""
     evidence: Mapping[str, Quantity] = field(default_factory=dict)
     remedy: str = ""
+    command: str = ""
     verdict: str = ""
 
     def to_json(self) -> dict[str, Any]:
@@ -95,9 +97,14 @@ Rule = Callable[[Evidence], Finding | None]
 
 
 def findings(evidence: Evidence, rules: Iterable[Rule]) -> tuple[Finding, ...]:
-    """What the `rules` find, the worst first, in the order of the rules among equals."""
+    """What the `rules` find, the worst first, in the order of the rules among equals; a command is said once."""
     found = [each for rule in rules if (each := rule(evidence)) is not None]
-    return tuple(sorted(found, key=lambda each: ORDER.index(each.severity)))
+    first: dict[str, str] = {}
+    said = []
+    for each in sorted(found, key=lambda each: ORDER.index(each.severity)):
+        topic = first.setdefault(each.command, each.topic) if each.command else each.topic
+        said.append(each if topic == each.topic else replace(each, remedy=f"As for '{topic}'.", command=""))
+    return tuple(said)
 
 
 def verdict(found: Iterable[Finding]) -> str:

@@ -12,7 +12,8 @@ from math import isfinite
 
 from n2nsurgery.connectivity.measures.measurement import Quantity
 from n2nsurgery.connectivity.report.findings import Evidence, Finding, Severity, percent, times
-from n2nsurgery.connectivity.report.layer_table import IDENTITY, LAYER
+from n2nsurgery.connectivity.report.layer_table import IDENTITY, LAYER, LayerRow
+from n2nsurgery.connectivity.report.remedies import NO_REMEDY, Remedy, more_alive, more_weights_in, with_skips
 
 LEVEL = 1.2
 """Times as long as the reference below which both are said to settle about as fast."""
@@ -51,7 +52,8 @@ def components(evidence: Evidence) -> Finding:
         sentence=f"The network falls into {parts:,.0f} parts{alone} that no connection strong enough to"
         f" conduct joins, and none of value 0; {percent(outside)} of the channels are outside the largest.{silent}",
         evidence=shown,
-        remedy="Keep at least one weight for every channel (--floor-channel 1).",
+        remedy=(remedy := more_alive(evidence)).sentence,
+        command=remedy.command,
     )
 
 
@@ -79,13 +81,15 @@ def saturation(evidence: Evidence) -> Finding:
     else:
         clause = f"heat takes {times(ratio)} times as long as in the reference"
         sentence = f"H{clause[1:]} to settle. {_reason(evidence, ratio, lost)}"
+    remedy = with_skips(evidence) if ratio >= VERY_SLOW else NO_REMEDY
     return Finding(
         severity=severity,
         topic="Heat",
         sentence=sentence,
         clause=clause,
         evidence=shown,
-        remedy="Skips that lead over slow layers shorten the way (--skip n2n)." if ratio >= VERY_SLOW else "",
+        remedy=remedy.sentence,
+        command=remedy.command,
     )
 
 
@@ -137,9 +141,8 @@ def heat_bottleneck(evidence: Evidence) -> Finding | None:
         return None
     largest = max(rows, key=lambda row: row.values["heat_share"] or 0)
     share = float(largest.values["heat_share"] or 0)
-    limits = evidence.subject.limits
     groups = [group.name for group in evidence.subject.graph.groups]
-    waiting, where = max(zip(limits.waiting, groups, strict=True))
+    waiting, where = max(zip(evidence.subject.limits.waiting, groups, strict=True))
     shown = {
         "share": Quantity(
             value=share, unit="", meaning=f"How much sooner heat settles, in percent, per percent in '{largest.name}'"
@@ -147,7 +150,8 @@ def heat_bottleneck(evidence: Evidence) -> Finding | None:
         "waiting": Quantity(value=waiting, unit="", meaning=f"Share of '{where}' in the heat that settles last"),
     }
     ends = f" ({largest.sources[-1]} to {largest.targets[-1]})" if largest.kind != LAYER and largest.sources else ""
-    name = f"'{largest.name}'{ends}"
+    is_skip = largest in evidence.layers.skips
+    name = f"{'the skip ' if is_skip else ''}'{largest.name}'{ends}"
     fixed = sum(float(row.values["heat_share"] or 0) for row in every if row.kind == IDENTITY)
     beside = f" Additions of shortcuts hold {percent(fixed)}, which no weight changes." if fixed else ""
     if share < BOTTLENECK:
@@ -159,16 +163,35 @@ def heat_bottleneck(evidence: Evidence) -> Finding | None:
             clause="no single layer limits it",
             evidence=shown,
         )
+    severity = _severity_of_bottleneck(evidence, share)
+    remedy = NO_REMEDY if severity == "good" else _more_around(largest, evidence)
     return Finding(
-        severity=_severity_of_bottleneck(evidence, share),
+        severity=severity,
         topic="Bottleneck of heat",
-        sentence=f"{name} limits the heat: it holds {percent(share)} of the settling time; the"
-        f" last heat waits in '{where}' ({percent(waiting)}).{beside}",
-        clause=f"its heat is limited by {name}",
+        sentence=_limit(name, share, is_skip=is_skip)
+        + f" The last heat waits in '{where}' ({percent(waiting)} of it).{beside}",
+        clause=f"its heat depends most on {name}" if is_skip else f"its heat is limited by {name}",
         evidence=shown,
-        remedy=f"Stronger or more connections there, or skips over it, help most; elsewhere they help"
-        f" {percent(1 - share)} at most.",
+        remedy=remedy.sentence,
+        command=remedy.command,
     )
+
+
+def _more_around(row: LayerRow, evidence: Evidence) -> Remedy:
+    """What makes a block matter less: more weights in it, or where it is a skip in what it leads around."""
+    if row in evidence.layers.skips:
+        return Remedy(sentence="More weights in the layers that the skip leads around help, or more skips over them.")
+    return more_weights_in(evidence, row)
+
+
+def _limit(name: str, share: float, *, is_skip: bool) -> str:
+    """What a block has to do with the delay; a skip is not to blame for what it carries."""
+    if is_skip:
+        return (
+            f"Heat depends most on {name}, because the layers that it leads around conduct little: were it 10 %"
+            f" stronger, heat would settle about {percent(share / 10)} sooner."
+        )
+    return f"{name} limits the heat: it holds {percent(share)} of the settling time."
 
 
 def _severity_of_bottleneck(evidence: Evidence, share: float) -> Severity:

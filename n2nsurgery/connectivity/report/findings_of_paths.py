@@ -15,7 +15,8 @@ import numpy as np
 
 from n2nsurgery.connectivity.measures.measurement import Quantity
 from n2nsurgery.connectivity.report.findings import Evidence, Finding, Severity, percent
-from n2nsurgery.connectivity.report.layer_table import LayerRow
+from n2nsurgery.connectivity.report.layer_table import BESIDE, LAYER, LayerRow
+from n2nsurgery.connectivity.report.remedies import left_dense, more_alive
 
 MANY, SOME = 0.5, 0.01
 """Shares of dead channels, or wasted weights, that are severe and that deserve a warning.
@@ -26,12 +27,15 @@ THIN, VERY_THIN = 3, 1
 """Weights for each channel: 3 leave one in twenty channels without any, below 1 layers fall apart."""
 MOSTLY, NEARLY_ALL = 0.5, 0.9
 """Shares of the paths, or of a layer's channels, that count as most and as nearly all of them."""
+NAMED = 3
+"""Layers that a sentence names."""
 
 
 def reachability(evidence: Evidence) -> Finding:
     """Whether every output can be reached."""
     outputs, dead = len(evidence.subject.graph.sinks), int(evidence.value("dead-channels.dead_outputs"))
     shown = evidence.shown("dead-channels.dead_outputs", "path-count.paths", "path-count.paths_lost")
+    remedy = more_alive(evidence)
     if dead == outputs:
         return Finding(
             severity="severe",
@@ -40,8 +44,8 @@ def reachability(evidence: Evidence) -> Finding:
             clause="no path leads from its input to its output",
             verdict="cut",
             evidence=shown,
-            remedy="Keep more weights in the layers around the cut (--floor-layer, --ignore), or lead skips over it"
-            " (--skip n2n).",
+            remedy=remedy.sentence,
+            command=remedy.command,
         )
     if dead:
         return Finding(
@@ -51,7 +55,8 @@ def reachability(evidence: Evidence) -> Finding:
             clause=f"{dead:,} of its {outputs:,} outputs cannot be reached",
             verdict="partly cut",
             evidence=shown,
-            remedy="Keep at least one weight for every channel (--floor-channel 1).",
+            remedy=remedy.sentence,
+            command=remedy.command,
         )
     paths, lost = evidence.value("path-count.paths"), evidence.value("path-count.paths_lost")
     left = f", one for every 10^{lost:.0f} of the reference" if lost >= 1 else ""
@@ -72,6 +77,28 @@ def _severed(evidence: Evidence) -> str:
     row = next((row for row in evidence.layers.rows if row.name == empty[0]), None)
     held = f", with {row.values['kept']:,} of its {row.values['weights']:,} weights" if row else ""
     return f"'{empty[0]}' is the first layer that nothing reaches{held}."
+
+
+def empty_layers(evidence: Evidence) -> Finding | None:
+    """The layers that keep no weight; None where every layer keeps one."""
+    layers = [row for row in evidence.layers.of_kind(LAYER, BESIDE) if row.values["weights"]]
+    empty = [row.name for row in layers if not row.values["kept"]]
+    if not empty:
+        return None
+    named = ", ".join(f"'{name}'" for name in empty[:NAMED])
+    more = f" and {len(empty) - NAMED} more" if len(empty) > NAMED else ""
+    holds = "layer keeps" if len(empty) == 1 else "layers keep"
+    passed = " Nothing passes them but what shortcuts and skips lead around them."
+    remedy = more_alive(evidence)
+    return Finding(
+        severity="warning",
+        topic="Empty layers",
+        sentence=f"{len(empty)} of {len(layers)} {holds} no weight: {named}{more}.{passed}",
+        clause=f"{len(empty)} of its {len(layers)} layers keep no weight",
+        evidence={"empty": Quantity(value=len(empty), unit="layers", meaning="Layers that keep no weight")},
+        remedy=remedy.sentence,
+        command=remedy.command,
+    )
 
 
 def dead_channels(evidence: Evidence) -> Finding:
@@ -95,6 +122,7 @@ def dead_channels(evidence: Evidence) -> Finding:
             evidence=shown,
         )
     worst, lost, size = _hit_hardest(evidence)
+    remedy = more_alive(evidence)
     worst_share = lost / size
     severity: Severity = (
         "severe"
@@ -111,15 +139,17 @@ def dead_channels(evidence: Evidence) -> Finding:
         clause=f"{percent(share)} of its channels are dead",
         evidence=shown
         | {"worst": Quantity(value=worst_share, unit="", meaning=f"Share of dead channels in '{worst}'")},
-        remedy=""
-        if severity == "notice"
-        else "Keep at least one weight for every channel (--floor-channel 1), or"
-        f" more in '{worst}' (--allocation erk, --ignore).",
+        remedy="" if severity == "notice" else remedy.sentence,
+        command="" if severity == "notice" else remedy.command,
     )
 
 
 def _hit_hardest(evidence: Evidence) -> tuple[str, int, int]:
-    """The group with the largest share of dead channels, their number, its size; the input only where it is alone."""
+    """The group with the largest share of dead channels, their number, its size; the input only where it is alone.
+
+    Among equals it is the one whose layer keeps the smallest share of its weights, which may be the cause.
+    """
+    density = {row.name: _number(row, "direct") for row in evidence.layers.rows}
     alive, first = evidence.subject.reach.alive, set(evidence.subject.graph.sources.tolist())
     found = [
         (group.name, int(np.count_nonzero(~alive[group.start : group.stop])), group.stop - group.start)
@@ -127,7 +157,7 @@ def _hit_hardest(evidence: Evidence) -> tuple[str, int, int]:
         if group.stop > group.start
     ]
     starts = {group.name: group.start in first for group in evidence.subject.graph.groups}
-    return max(found, key=lambda each: (each[1] > 0, not starts[each[0]], each[1] / each[2]))
+    return max(found, key=lambda each: (each[1] > 0, not starts[each[0]], each[1] / each[2], -density.get(each[0], 1)))
 
 
 def wasted_weights(evidence: Evidence) -> Finding | None:
@@ -136,7 +166,7 @@ def wasted_weights(evidence: Evidence) -> Finding | None:
     if not direct:
         return Finding(
             severity="severe", topic="Wasted weights", sentence="No weight is kept.",
-            evidence=evidence.shown("effective-density.direct"), remedy="Ask for a larger --density.",
+            evidence=evidence.shown("effective-density.direct"), remedy="Keep more weights (--density).",
         )  # fmt: skip
     share = 1 - effective / direct
     severity: Severity = "severe" if share >= MANY else "warning" if share >= SOME else "good"
@@ -149,9 +179,7 @@ def wasted_weights(evidence: Evidence) -> Finding | None:
         if wasted
         else f"No kept weight is wasted: direct and effective density are both {percent(direct)}.",
         evidence=evidence.shown("effective-density.direct", "effective-density.effective", "effective-density.wasted"),
-        remedy="Let layers keep both of their sides alive: another criterion, or --floor-channel 1."
-        if severity in {"severe", "warning"}
-        else "",
+        remedy="What keeps the channels alive keeps these weights in use." if severity in {"severe", "warning"} else "",
     )
 
 
@@ -162,7 +190,7 @@ def thinnest_layer(evidence: Evidence) -> Finding | None:
     if not crossed:
         return None
     thinnest = min(crossed, key=_fan)
-    fan, share = _fan(thinnest), _number(thinnest, "path_share")
+    fan, share, remedy = _fan(thinnest), _number(thinnest, "path_share"), left_dense(evidence, thinnest)
     severity: Severity = "warning" if fan < VERY_THIN else "notice" if fan < THIN else "good"
     holds = f"{fan:.2g} weights on paths for each of its channels"
     alone = f"random connections would leave {percent(exp(-fan))} of them without any"
@@ -180,9 +208,8 @@ def thinnest_layer(evidence: Evidence) -> Finding | None:
             ),
             "crossing": Quantity(value=share, unit="", meaning=f"Share of paths that cross '{thinnest.name}'"),
         },
-        remedy=f"Give it more weights (--floor-channel 3, --ignore {thinnest.name}), or lead skips over it."
-        if severity != "good"
-        else "",
+        remedy=remedy.sentence if severity != "good" else "",
+        command=remedy.command if severity != "good" else "",
     )
 
 

@@ -38,6 +38,7 @@ OF_TWIN = ("effective-density", "dead-channels", "components", "saturation", "pl
 POINTS = 61
 RULES: tuple[Rule, ...] = (
     findings_of_paths.reachability,
+    findings_of_paths.empty_layers,
     findings_of_paths.dead_channels,
     findings_of_paths.wasted_weights,
     findings_of_heat.components,

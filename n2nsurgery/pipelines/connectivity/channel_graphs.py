@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from n2nsurgery.graph.channels.from_torch.network import channel_network
 from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model
+from n2nsurgery.pipelines.connectivity.making_of import making_of
 from n2nsurgery.pipelines.prune.apply import bundle_of, inputs_of
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.surgery.example_inputs import examples
@@ -53,8 +55,10 @@ def subject_of(  # noqa: PLR0913 - every argument is an option of the command
     folder or file that is none), TraceError.
     """
     require_network(given)
+    making = None
     if isinstance(given, PrunedModel):
         origin, network, notes = Origin(name=given.plan.model_class, origin="pruned model"), *_of_pruned(given)
+        making = making_of(given.plan)
     elif isinstance(given, nn.Module):
         origin = Origin(name=type(given).__name__, origin="model")
         network, notes = _of_bundle(bundle_of(given, example_inputs, seed)), ()
@@ -65,13 +69,14 @@ def subject_of(  # noqa: PLR0913 - every argument is an option of the command
     elif Path(given).is_dir():
         progress(f"loading {given}", 0.2)
         origin = _origin("artifact", given)
-        network, notes = _of_pruned(load(given, allow_import=allow_import, last=last))
+        pruned = load(given, allow_import=allow_import, last=last)
+        (network, notes), making = _of_pruned(pruned), making_of(pruned.plan, Path(given))
     else:
         progress(f"building {given}", 0.2)
         origin = _origin("model", given)
         network = _of_bundle(resolve_model(str(given), num_classes=num_classes, input_size=input_size, seed=seed))
         notes = ()
-    return _subject(origin, network, options, notes, max_nodes)
+    return replace(_subject(origin, network, options, notes, max_nodes), making=making)
 
 
 def require_network(given: object) -> None:

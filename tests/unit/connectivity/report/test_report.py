@@ -128,7 +128,7 @@ def test_dead_channels_are_counted_where_they_are():
     assert found.verdict == "weakly connected"  # and not badly: every output is reached
     assert "20 of 78 channels" in dead.sentence
     assert "'1' is hit hardest, with 20 of its 30" in dead.sentence
-    assert "--floor-channel 1" in dead.remedy
+    assert "--keep-alive" in dead.remedy
     row = next(row for row in found.layers.rows if row.name == "1")
     assert (row.values["dead_in"], row.values["dead_out"]) == (0, 20)
     assert finding(found, "Wasted weights").evidence["effective-density.wasted"].value == 20 * 20
@@ -152,7 +152,29 @@ def test_a_planted_bottleneck_of_paths_is_named():
     thin = finding(about(with_layer(DENSE.graph, 1, mask)), "Thinnest layer")
     assert thin.severity == "warning"
     assert thin.sentence.startswith("'1' is the bottleneck of paths: it has only 0.5 weights")
-    assert "--ignore 1" in thin.remedy
+    assert "--keep-alive" in thin.remedy
+
+
+def test_layers_without_any_weight_are_named_before_all_that_they_cost():
+    found = about(
+        with_layer(
+            with_layer(with_skip(DENSE.graph, weights=True), 1, np.zeros((30, 20), bool)), 2, np.zeros((20, 30), bool)
+        ),
+        skips={"skips.a": "n2n"},
+    )
+    empty = finding(found, "Empty layers")
+    assert empty.severity == "warning"
+    assert empty.sentence.startswith("2 of 4 layers keep no weight: '1', '2'. Nothing passes them but what shortcuts")
+    assert "2 of its 4 layers keep no weight" in found.headline
+    assert not [each for each in about(GRAPHS["pruned"]).findings if each.topic == "Empty layers"]
+
+
+def test_of_layers_that_lose_the_same_share_the_one_of_lowest_density_is_named():
+    half, few = np.zeros((30, 20), dtype=bool), np.zeros((20, 30), dtype=bool)
+    half[:15] = True
+    few[np.arange(15) % 10, np.arange(15)] = True
+    dead = finding(about(with_layer(with_layer(DENSE.graph, 1, half), 2, few)), "Dead channels")
+    assert "'2' is hit hardest, with 10 of its 20" in dead.sentence  # and not '1', with 15 of its 30
 
 
 def test_a_large_layer_of_low_density_is_not_thin():
