@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from n2nsurgery.core.errors import InvalidFileError
+from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.core.files import atomic_folder, require_space, sha256
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.core.version import __version__
@@ -71,11 +71,12 @@ def write_sealed(
     """Write everything into `folder`, which appears whole or not at all.
 
     Tensors that are the same memory are stored once. Raises UsageError where `folder` exists (with `overwrite`:
-    where it is not a sealed folder), RunError where the disk is full or the folder cannot be written.
+    where it is more than a sealed folder), RunError where the disk is full or the folder cannot be written.
     """
     require_space(folder, sum(tensor.nbytes for named in tensors.values() for tensor in named.values()))
     aliases: dict[str, dict[str, str]] = {}
     with atomic_folder(folder, overwrite=overwrite, marker=MANIFEST) as staging:
+        require_nothing_else(folder)
         for name, document in documents.items():
             _write_json(staging / f"{name}.json", document)
         for name, named in tensors.items():
@@ -86,6 +87,16 @@ def write_sealed(
         }
         manifest = {"schema": SCHEMA, "n2nsurgery": __version__, "files": files, "aliases": aliases}
         _write_json(staging / MANIFEST, {**manifest, "sha256": fingerprint(manifest)})
+
+
+def require_nothing_else(folder: Path) -> None:
+    """Return where all names in `folder` are those of a sealed one's files; else UsageError, manifest.json or not."""
+    there = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    if others := sorted(name for name in there if not _FILE_NAME.fullmatch(name)):
+        raise UsageError(
+            f"'{folder}' also holds '{others[0]}', so --overwrite does not replace it; move that away or choose "
+            "another output"
+        )
 
 
 def read_sealed(folder: Path, kind: str) -> SealedFiles:

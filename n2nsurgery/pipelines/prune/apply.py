@@ -17,7 +17,7 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable
 from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import SILENT, Progress, part_of
-from n2nsurgery.core.sealed_folder import MANIFEST
+from n2nsurgery.core.sealed_folder import MANIFEST, require_nothing_else
 from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.batch import batches as batches_of
 from n2nsurgery.data.pipeline.noise import noise_batches
@@ -148,6 +148,7 @@ def run(request: ApplyRequest, progress: Progress = SILENT) -> ApplyOutcome:
     found = None if request.overwrite else artifact_of_plan(folder, pruning.plan)
     if found is None:
         ensure_writable(folder, overwrite=request.overwrite, marker=MANIFEST)
+        require_nothing_else(folder)
     pruned = None
     if found is None or not plan_decides(pruning.plan, request, bundle, pruning.criterion):
         pruned = pruning.run(None, device=request.device)

@@ -130,6 +130,10 @@ def test_an_existing_folder_is_kept_unless_it_may_be_replaced(pruned, folder):
     with pytest.raises(UsageError, match="already exists"):
         pruned.save(folder)
     assert pruned.save(folder, overwrite=True) == folder
+    (folder / "small.onnx").touch()
+    with pytest.raises(UsageError, match=r"also holds 'small\.onnx'"):
+        pruned.save(folder, overwrite=True)
+    assert (folder / "small.onnx").exists()
 
 
 def test_weights_that_an_optimizer_has_revived_are_not_saved(pruned, tmp_path):

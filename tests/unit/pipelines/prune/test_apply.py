@@ -294,6 +294,9 @@ def test_an_existing_output_is_refused_before_the_work_starts(artifacts, monkeyp
     (artifacts / "thesis" / "chapter.tex").touch()
     with pytest.raises(UsageError, match=r"does not hold a manifest\.json"):
         run(ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05), output=artifacts / "thesis", overwrite=True))
+    (artifacts / "thesis" / "manifest.json").touch()  # as a browser's extension has
+    with pytest.raises(UsageError, match=r"thesis' also holds 'chapter\.tex', so --overwrite does not replace it"):
+        run(ApplyRequest(model="mlp", surgery=SurgeryConfig(density=0.05), output=artifacts / "thesis", overwrite=True))
     assert (first.artifact / "model.safetensors").stat().st_mtime_ns == before
 
 
