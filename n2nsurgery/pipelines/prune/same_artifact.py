@@ -64,7 +64,8 @@ def save_or_find(pruned: PrunedModel, folder: Path, *, overwrite: bool) -> Artif
         if different := _differences(found, pruned):
             raise UsageError(
                 f"'{folder}' already exists, with an equal plan and other {' and '.join(different)}: the model, a"
-                " plugin or a file of weights has changed since; choose another output, or pass --overwrite"
+                " plugin or a file of weights has changed since, or a GPU has added up scores in another order; choose"
+                " another output, or pass --overwrite"
             ) from error
         return found
     return None
