@@ -23,6 +23,8 @@ QUANTITIES = {
     "scatter": ("scatter", "scatter"),
 }
 WORST = 8
+SHARE = "share"
+"""The unit of numbers in [0, 1] that are shown in percent."""
 
 
 def draw_report(console: Console, document: Document) -> None:
@@ -41,7 +43,7 @@ def draw_report(console: Console, document: Document) -> None:
         findings.append((Text(severity, style=SEVERITIES[severity]), text))
     draw_grid(console, findings)
     rows = [
-        (title, _number(found["value"]), _number(found["reference"]), _number(found["without_skips"]))
+        (title, *(_number(found[which], found["unit"]) for which in ("value", "reference", "without_skips")))
         for title, (metric, name) in QUANTITIES.items()
         if (found := document["quantities"].get(metric, {}).get(name)) is not None
     ]
@@ -66,10 +68,10 @@ def _draw_worst(console: Console, layers: list[Document]) -> None:
         (
             row["name"] if row["kind"] == "layer" else f"{row['name']}\n{row['sources'][-1]} to {row['targets'][-1]}",
             f"{row['kept']:,}",
-            _number(row["direct"]),
-            _number(row["effective"]),
+            _number(row["direct"], SHARE),
+            _number(row["effective"], SHARE),
             f"{row['dead_out']:,} of {row['out']:,}",
-            f"{100 * (row['heat_share'] or 0):.1f} %",
+            f"{round(100 * (row['heat_share'] or 0), 1) or 0.0:.1f} %",
         )
         for row in worst
     ]
@@ -91,7 +93,7 @@ def draw_diff(console: Console, document: Document) -> None:
     """Totals, F, and the layers in which two networks differ."""
     draw_facts(console, {"A": _origin(document["a"]), "B": _origin(document["b"])})
     rows = [
-        (_TOTALS.get(name, name), _number(both["a"]["value"]), _number(both["b"]["value"]))
+        (_TOTALS.get(name, name), *(_number(both[side]["value"], both[side]["unit"]) for side in ("a", "b")))
         for name, both in document["totals"].items()
     ]
     draw_table(console, "in all", ("", "A", "B"), rows)
@@ -109,8 +111,8 @@ def draw_diff(console: Console, document: Document) -> None:
                 for key in ("kept", "dead")
                 for which in ("a", "b")
             ),
-            _number(layer["overlap"]),
-            _number(layer["by_chance"]),
+            _number(layer["overlap"], SHARE),
+            _number(layer["by_chance"], SHARE),
         )
         for layer in document["layers"]
     ]
@@ -124,7 +126,9 @@ def _origin(named: Document) -> str:
     return f"{named['name']} ({named['origin']})" if named["origin"] else str(named["name"])
 
 
-def _number(value: float | None) -> str:
+def _number(value: float | None, unit: str = "") -> str:
     if value is None:
         return "-"
+    if unit == SHARE:
+        return f"{100 * value:.4g} %"
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -12,11 +12,16 @@ from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.core.registry import Registry
 
 Number = int | float | None
+SHARE = "share"
+"""The unit of parts of a whole, which are numbers in [0, 1] and shown in percent."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """One number. `unit`: "" for pure numbers; `meaning`: one sentence. None where the number is infinite."""
+    """One number, None where it is infinite. `meaning`: one sentence.
+
+    `unit`: "" for pure numbers, SHARE for parts of a whole.
+    """
 
     value: Number
     unit: str

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from n2nsurgery.connectivity.measures.measurement import Measurement, Quantity
+from n2nsurgery.connectivity.measures.measurement import SHARE, Measurement, Quantity
 from n2nsurgery.connectivity.measures.subject import Subject
 
 
@@ -42,7 +42,7 @@ class ComponentCount:
             "components": (parts.count, "parts", "Parts that no edge joins; those too weak to conduct join none"),
             "isolated": (parts.isolated, "channels", "Channels without any edge"),
             "giant": (giant, "channels", "Channels in the largest component"),
-            "giant_share": (giant / subject.graph.nodes, "", "Share of the channels in the largest component"),
+            "giant_share": (giant / subject.graph.nodes, SHARE, "Share of the channels in the largest component"),
         }
         return Measurement(
             quantities={

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from n2nsurgery.connectivity.measures.measurement import Column, Measurement, Quantity
+from n2nsurgery.connectivity.measures.measurement import SHARE, Column, Measurement, Quantity
 from n2nsurgery.connectivity.measures.subject import Subject
 
 
@@ -33,7 +33,7 @@ class DeadChannels:
         return Measurement(
             quantities={
                 "dead": Quantity(value=total, unit="channels", meaning="Channels on no path from input to output"),
-                "dead_share": Quantity(value=total / dead.size, unit="", meaning="Their share of all channels"),
+                "dead_share": Quantity(value=total / dead.size, unit=SHARE, meaning="Their share of all channels"),
                 "dead_outputs": Quantity(value=unreached, unit="channels", meaning="Outputs that no input reaches"),
                 "dead_inputs": Quantity(value=unread, unit="channels", meaning="Inputs that reach no output"),
             },

@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.connectivity.measures.measurement import Column, Measurement, Quantity
+from n2nsurgery.connectivity.measures.measurement import SHARE, Column, Measurement, Quantity
 from n2nsurgery.connectivity.measures.subject import Subject
 
 DIRECT = "Share of the weights that are kept"
@@ -38,13 +38,13 @@ class EffectiveDensity:
         total = max(own, 1)
         return Measurement(
             quantities={
-                "direct": Quantity(value=kept.total() / total, unit="", meaning=DIRECT),
-                "effective": Quantity(value=effective.total() / total, unit="", meaning=EFFECTIVE),
+                "direct": Quantity(value=kept.total() / total, unit=SHARE, meaning=DIRECT),
+                "effective": Quantity(value=effective.total() / total, unit=SHARE, meaning=EFFECTIVE),
                 "wasted": Quantity(value=wasted, unit="weights", meaning="Kept weights on no path"),
             },
             columns={
-                "direct": Column(values={n: kept[n] / sizes[n] for n in sizes}, unit="", meaning=DIRECT),
-                "effective": Column(values={n: effective[n] / sizes[n] for n in sizes}, unit="", meaning=EFFECTIVE),
+                "direct": Column(values={n: kept[n] / sizes[n] for n in sizes}, unit=SHARE, meaning=DIRECT),
+                "effective": Column(values={n: effective[n] / sizes[n] for n in sizes}, unit=SHARE, meaning=EFFECTIVE),
             },
         )
 

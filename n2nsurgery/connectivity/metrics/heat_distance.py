@@ -19,7 +19,7 @@ from typing import ClassVar
 import numpy as np
 
 from n2nsurgery.connectivity.heat.laplacian import Vector
-from n2nsurgery.connectivity.measures.measurement import Curve, Measurement, Quantity, numbers
+from n2nsurgery.connectivity.measures.measurement import SHARE, Curve, Measurement, Quantity, numbers
 from n2nsurgery.connectivity.measures.self_checks import require_bounded
 from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.core.errors import UsageError
@@ -56,7 +56,11 @@ class HeatDistance:
             "F_inf": (at_inf, "", "F after any time: 0 unless a part is cut off"),
             "F_giant": (giant, "", "F at t* on the largest component of this network"),
             "F_equal_volume": (equal_volume, "", "F at t* if all weights were scaled to the reference's total"),
-            "F_share": (at_star / (2 * sources) ** 0.5, "", "F at t* as a share of the largest possible, sqrt(2 n_in)"),
+            "F_share": (
+                at_star / (2 * sources) ** 0.5,
+                SHARE,
+                "F at t* as a share of the largest possible, sqrt(2 n_in)",
+            ),
         }
         return Measurement(
             quantities={

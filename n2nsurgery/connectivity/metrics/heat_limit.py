@@ -13,7 +13,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.connectivity.measures.measurement import Column, Measurement, Quantity
+from n2nsurgery.connectivity.measures.measurement import SHARE, Column, Measurement, Quantity
 from n2nsurgery.connectivity.measures.subject import Subject
 
 
@@ -39,26 +39,26 @@ class HeatLimit:
             quantities={
                 "largest_share": Quantity(
                     value=max((share for share in shares.values() if share is not None), default=None),
-                    unit="",
+                    unit=SHARE,
                     meaning="Largest share of a layer in what limits the heat",
                 ),
                 "stragglers": Quantity(
                     value=limits.stragglers, unit="channels", meaning="Channels in which the last heat waits to settle"
                 ),
                 "identity_share": Quantity(
-                    value=identity, unit="", meaning="Share of the identity edges in what limits the heat"
+                    value=identity, unit=SHARE, meaning="Share of the identity edges in what limits the heat"
                 ),
             },
             columns={
                 "heat_share": Column(
                     values=shares,
-                    unit="",
+                    unit=SHARE,
                     meaning="How much sooner heat would settle, in percent, for each percent"
                     " that the layer's connections were stronger",
                 ),
                 "waiting": Column(
                     values={group.name: waiting.get(group.name) for group in graph.groups},
-                    unit="",
+                    unit=SHARE,
                     meaning="Share of the layer in the heat that is still to settle at t_sat",
                 ),
             },

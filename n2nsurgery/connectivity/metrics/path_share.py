@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.connectivity.measures.measurement import Column, Measurement, Quantity
+from n2nsurgery.connectivity.measures.measurement import SHARE, Column, Measurement, Quantity
 from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.connectivity.paths.path_shares import path_shares
 
@@ -35,7 +35,7 @@ class PathShare:
             },
             columns={
                 "path_share": Column(
-                    values=dict(shares), unit="", meaning="Share of all paths from input to output that cross it"
+                    values=dict(shares), unit=SHARE, meaning="Share of all paths from input to output that cross it"
                 )
             },
         )

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from n2nsurgery.connectivity.measures.measurement import Column, Measurement, Quantity, finite
+from n2nsurgery.connectivity.measures.measurement import SHARE, Column, Measurement, Quantity, finite
 from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.connectivity.paths.paths import log10_edge_paths
 from n2nsurgery.connectivity.paths.reach import connections
@@ -53,9 +53,13 @@ class ScatterOfLayers:
             "ratio": (ratios, "The smaller of both, divided by that of a random layer of the same density"),
         }
         return Measurement(
-            quantities={n: Quantity(value=finite(value), unit="", meaning=m) for n, (value, m) in named.items()},
-            columns={n: Column(values=values, unit="", meaning=m) for n, (values, m) in columns.items()},
+            quantities={n: Quantity(value=finite(value), unit=_unit(n), meaning=m) for n, (value, m) in named.items()},
+            columns={n: Column(values=values, unit=_unit(n), meaning=m) for n, (values, m) in columns.items()},
         )
+
+
+def _unit(name: str) -> str:
+    return SHARE if name.endswith("ratio") else ""
 
 
 def _scatter(junction: JunctionMask, fan_in: float, fan_out: float) -> tuple[float, float]:

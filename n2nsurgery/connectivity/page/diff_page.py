@@ -85,7 +85,7 @@ def densities(difference: ConnectivityDifference) -> Figure:
         draw="dots",
         title="What counts in each layer",
         caption="Share of the layer's weights that is kept and lies on a path from input to output.",
-        spec=_dots(rows, "effective density (share of the weights, logarithmic)"),
+        spec=_dots(rows, "effective density (% of the weights, logarithmic)"),
         columns=("layer", "A", "B"),
         rows=rows,
         legend=(("ring", "A"), ("spot", "B"), ("cross", "nothing gets through in B, or it has no such layer")),
@@ -95,13 +95,13 @@ def densities(difference: ConnectivityDifference) -> Figure:
 def overlaps(difference: ConnectivityDifference) -> Figure:
     """How far the masks of each layer agree, beside chance."""
     layers = [each for each in difference.layers if each.overlap is not None]
-    rows = tuple((each.name, rounded(each.by_chance), rounded(each.overlap)) for each in layers)
+    rows = tuple((each.name, _in_percent(each.by_chance), _in_percent(each.overlap)) for each in layers)
     return Figure(
         id="overlaps",
         draw="dots",
         title="How far the masks agree",
         caption="Of the pairs of channels that are connected in A or in B, the share that is connected in both.",
-        spec=_dots(rows, "overlap (share of the pairs, logarithmic)"),
+        spec=_dots(rows, "overlap (% of the pairs, logarithmic)"),
         columns=("layer", "by chance", "overlap"),
         rows=rows,
         legend=(("ring", "what random masks would share"), ("spot", "shared"), ("cross", "nothing in common")),
@@ -113,7 +113,11 @@ def _both(a: ConnectivityReport, b: ConnectivityReport) -> tuple[tuple[str, Conn
 
 
 def _effective(side: Mapping[str, Number] | None) -> Number:
-    return rounded(side["effective"]) if side is not None else None
+    return _in_percent(side["effective"]) if side is not None else None
+
+
+def _in_percent(share: Number) -> Number:
+    return None if share is None else rounded(100.0 * share)
 
 
 def _dots(rows: Sequence[tuple[str, Number, Number]], title: str) -> dict[str, Any]:

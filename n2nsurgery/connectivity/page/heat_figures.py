@@ -135,7 +135,9 @@ def limits(report: ConnectivityReport) -> Figure:
     if not with_weights:
         title = "No heat flows, so nothing limits it"
     elif largest >= BOTTLENECK:
-        title = f"'{with_weights[0].name}' limits the heat: it holds {percent(largest)} of the settling time"
+        name, is_skip = with_weights[0].name, with_weights[0] in report.layers.skips
+        what = f"Heat depends most on the skip '{name}'" if is_skip else f"'{name}' limits the heat"
+        title = f"{what}: it holds {percent(largest)} of the settling time"
     else:
         title = f"No single layer limits the heat: the largest share is {percent(largest)}"
     shown = rows[:LISTED]

@@ -25,8 +25,8 @@ def density(report: ConnectivityReport) -> Figure:
     dots = [
         {
             "label": row.name,
-            "from": rounded(row.values["direct"]),
-            "to": rounded(row.values["effective"]),
+            "from": rounded(100 * (row.values["direct"] or 0.0)),
+            "to": rounded(100 * (row.values["effective"] or 0.0)),
             "kept": row.values["kept"],
         }
         for row in rows
@@ -37,8 +37,8 @@ def density(report: ConnectivityReport) -> Figure:
         title=title,
         caption="Share of each layer's weights that is kept (ring) and that also lies on a path from input to output"
         " (dot). Where the two differ, weights are wasted on dead channels.",
-        spec={"x": "density (share of the weights, logarithmic)", "dots": dots, "from": "direct", "to": "effective"},
-        columns=("layer", "density", "effective density", "kept weights"),
+        spec={"x": "density (% of the weights, logarithmic)", "dots": dots, "from": "direct", "to": "effective"},
+        columns=("layer", "density (%)", "effective density (%)", "kept weights"),
         rows=tuple((d["label"], d["from"], d["to"], d["kept"]) for d in dots),
         legend=(
             ("ring", "direct density"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-from n2nsurgery.connectivity.measures.measurement import Number
+from markupsafe import Markup, escape
+
+from n2nsurgery.connectivity.measures.measurement import SHARE, Number
 
 MISSING = "\N{EN DASH}"
 DIGITS = 6
@@ -15,6 +17,8 @@ def shown(value: Number, unit: str = "") -> str:
     """`value` in at most four significant digits, or as a whole number, with its unit; a dash for None."""
     if value is None:
         return MISSING
+    if unit == SHARE:
+        return f"{shown(100 * value)}\N{NO-BREAK SPACE}%"
     if unit == "log10":
         return f"10{f'{value:.0f}'.translate(_SUPERSCRIPT)}"
     if isinstance(value, int) or (float(value).is_integer() and abs(value) < 1e9):  # noqa: PLR2004 - readable
@@ -32,6 +36,11 @@ def tied(text: str) -> str:
     """`text` with its percent signs tied to their numbers, and with powers of ten set as such."""
     powers = re.sub(r"10\^(-?\d+)", lambda power: f"10{power[1].translate(_SUPERSCRIPT)}", text)
     return powers.replace(" %", "\N{NO-BREAK SPACE}%")
+
+
+def unbroken(text: str) -> Markup:
+    """`text`, escaped, with its options (`--keep-alive`) marked, which a line must not end inside of."""
+    return Markup(re.sub(r"--[a-z][a-z-]*", r'<span class="option">\g<0></span>', str(escape(text))))  # noqa: S704 - escaped
 
 
 def rounded(value: Number) -> Number:

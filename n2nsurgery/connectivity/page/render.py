@@ -20,7 +20,7 @@ from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.page import heat_figures, layer_figures
 from n2nsurgery.connectivity.page.figure import Figure
 from n2nsurgery.connectivity.page.glossary import GLOSSARY
-from n2nsurgery.connectivity.page.numbers import rounded, several, shown, tied
+from n2nsurgery.connectivity.page.numbers import rounded, several, shown, tied, unbroken
 from n2nsurgery.connectivity.page.still import still
 from n2nsurgery.connectivity.report.answers import answers
 from n2nsurgery.connectivity.report.findings import ReportedQuantity
@@ -106,7 +106,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"shown": shown, "several": several, "tied": tied, "still": still}
+    found.filters |= {"shown": shown, "several": several, "tied": tied, "unbroken": unbroken, "still": still}
     return found
 
 

@@ -138,8 +138,8 @@ def _bars(spec: Spec) -> str:
 
 def _dots(spec: Spec) -> str:
     values = [value for dot in spec["dots"] for value in (dot["from"], dot["to"]) if value]
-    low = min([*values, 1.0])
-    domain = (low / 2, min(1.0, max([*values, low * 10]) * 1.2))
+    low = min([*values, 100.0])
+    domain = (low / 2, min(100.0, max([*values, low * 10]) * 1.2))
 
     def mark(dot: Spec, x: Scale, y: float, left: float) -> Iterator[str]:
         first, last = (x(dot[key]) if dot[key] else left for key in ("from", "to"))

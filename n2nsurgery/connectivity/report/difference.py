@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from n2nsurgery.connectivity.graph.channel_graph import Block, ChannelGraph, Matrix
-from n2nsurgery.connectivity.measures.measurement import Number, Quantity
+from n2nsurgery.connectivity.measures.measurement import SHARE, Number, Quantity
 from n2nsurgery.connectivity.measures.subject import Origin, Subject
 from n2nsurgery.connectivity.metrics.heat_distance import HeatDistance, require_comparable
 from n2nsurgery.connectivity.report.notebook import html_table
@@ -25,8 +25,8 @@ SCHEMA = 1
 UNITS = {
     "weights": ("weights", "Weights of the layer when dense"),
     "kept": ("weights", "Weights that the mask keeps"),
-    "density": ("", "Share of the weights that are kept"),
-    "effective": ("", "Share of the weights that are kept and lie on a path from input to output"),
+    "density": (SHARE, "Share of the weights that are kept"),
+    "effective": (SHARE, "Share of the weights that are kept and lie on a path from input to output"),
     "dead": ("channels", "Channels it writes that lie on no path from input to output"),
 }
 
@@ -82,8 +82,8 @@ class ConnectivityDifference:
             "totals": {name: {"a": asdict(a), "b": asdict(b)} for name, (a, b) in self.totals.items()},
             "columns": {key: {"unit": unit, "meaning": meaning} for key, (unit, meaning) in UNITS.items()}
             | {
-                "overlap": {"unit": "", "meaning": "Connected pairs of channels in both, of those in either"},
-                "by_chance": {"unit": "", "meaning": "The overlap of random masks that connect as many pairs"},
+                "overlap": {"unit": SHARE, "meaning": "Connected pairs of channels in both, of those in either"},
+                "by_chance": {"unit": SHARE, "meaning": "The overlap of random masks that connect as many pairs"},
             },
             "layers": [asdict(layer) for layer in self.layers],
             "distance": {name: asdict(each) for name, each in self.distance.items()},

@@ -97,12 +97,12 @@ Rule = Callable[[Evidence], Finding | None]
 
 
 def findings(evidence: Evidence, rules: Iterable[Rule]) -> tuple[Finding, ...]:
-    """What the `rules` find, the worst first, in the order of the rules among equals; a command is said once."""
+    """What the `rules` find, the worst first, in the order of the rules among equals; a remedy is said once."""
     found = [each for rule in rules if (each := rule(evidence)) is not None]
     first: dict[str, str] = {}
     said = []
     for each in sorted(found, key=lambda each: ORDER.index(each.severity)):
-        topic = first.setdefault(each.command, each.topic) if each.command else each.topic
+        topic = first.setdefault(each.command or each.remedy, each.topic) if each.remedy else each.topic
         said.append(each if topic == each.topic else replace(each, remedy=f"As for '{topic}'.", command=""))
     return tuple(said)
 

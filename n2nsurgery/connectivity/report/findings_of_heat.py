@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from math import isfinite
 
-from n2nsurgery.connectivity.measures.measurement import Quantity
+from n2nsurgery.connectivity.measures.measurement import SHARE, Quantity
 from n2nsurgery.connectivity.report.findings import Evidence, Finding, Severity, percent, times
 from n2nsurgery.connectivity.report.layer_table import IDENTITY, LAYER, LayerRow
 from n2nsurgery.connectivity.report.remedies import NO_REMEDY, Remedy, more_alive, more_weights_in, with_skips
@@ -144,10 +144,8 @@ def heat_bottleneck(evidence: Evidence) -> Finding | None:
     groups = [group.name for group in evidence.subject.graph.groups]
     waiting, where = max(zip(evidence.subject.limits.waiting, groups, strict=True))
     shown = {
-        "share": Quantity(
-            value=share, unit="", meaning=f"How much sooner heat settles, in percent, per percent in '{largest.name}'"
-        ),
-        "waiting": Quantity(value=waiting, unit="", meaning=f"Share of '{where}' in the heat that settles last"),
+        "share": Quantity(value=share, unit=SHARE, meaning=f"Share of '{largest.name}' in the settling time"),
+        "waiting": Quantity(value=waiting, unit=SHARE, meaning=f"Share of '{where}' in the heat that settles last"),
     }
     ends = f" ({largest.sources[-1]} to {largest.targets[-1]})" if largest.kind != LAYER and largest.sources else ""
     is_skip = largest in evidence.layers.skips

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 
-from n2nsurgery.connectivity.measures.measurement import Quantity
+from n2nsurgery.connectivity.measures.measurement import SHARE, Quantity
 from n2nsurgery.connectivity.report.findings import Evidence, Finding, percent, times
 from n2nsurgery.connectivity.report.remedies import NO_REMEDY, spread, without_skips
 
@@ -57,7 +57,9 @@ def spreading(evidence: Evidence) -> Finding | None:
         topic="Spreading",
         sentence=f"The connections of '{clumped}' are clumped: its scatter is {percent(ratios[clumped])} of a random"
         " pattern's.",
-        evidence={"ratio": Quantity(value=ratios[clumped], unit="", meaning=f"Scatter of '{clumped}' to a random one")},
+        evidence={
+            "ratio": Quantity(value=ratios[clumped], unit=SHARE, meaning=f"Scatter of '{clumped}' to a random one")
+        },
         remedy=remedy.sentence,
         command=remedy.command,
     )
@@ -83,10 +85,8 @@ def skips(evidence: Evidence) -> Finding | None:
         sentence=f"{holders} {held:,} weights ({percent(weights)} of those kept).{compared}",
         evidence={
             "held": Quantity(value=held, unit="weights", meaning="Kept weights of the skips"),
-            "held_share": Quantity(value=weights, unit="", meaning="Their share of all kept weights"),
-            "heat_share": Quantity(
-                value=share, unit="", meaning="How much sooner heat settles, in percent, per percent in the skips"
-            ),
+            "held_share": Quantity(value=weights, unit=SHARE, meaning="Their share of all kept weights"),
+            "heat_share": Quantity(value=share, unit=SHARE, meaning="Their share in the settling time of heat"),
         },
         remedy=remedy.sentence,
         command=remedy.command,

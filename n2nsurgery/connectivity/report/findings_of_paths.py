@@ -13,7 +13,7 @@ from math import exp
 
 import numpy as np
 
-from n2nsurgery.connectivity.measures.measurement import Quantity
+from n2nsurgery.connectivity.measures.measurement import SHARE, Quantity
 from n2nsurgery.connectivity.report.findings import Evidence, Finding, Severity, percent
 from n2nsurgery.connectivity.report.layer_table import BESIDE, LAYER, LayerRow
 from n2nsurgery.connectivity.report.remedies import left_dense, more_alive
@@ -138,7 +138,7 @@ def dead_channels(evidence: Evidence) -> Finding:
         f" path from input to output; '{worst}' is hit hardest, with {lost:,} of its {size:,}.",
         clause=f"{percent(share)} of its channels are dead",
         evidence=shown
-        | {"worst": Quantity(value=worst_share, unit="", meaning=f"Share of dead channels in '{worst}'")},
+        | {"worst": Quantity(value=worst_share, unit=SHARE, meaning=f"Share of dead channels in '{worst}'")},
         remedy="" if severity == "notice" else remedy.sentence,
         command="" if severity == "notice" else remedy.command,
     )
@@ -206,7 +206,7 @@ def thinnest_layer(evidence: Evidence) -> Finding | None:
             "fan": Quantity(
                 value=fan, unit="weights", meaning=f"Weights on paths for each channel of '{thinnest.name}'"
             ),
-            "crossing": Quantity(value=share, unit="", meaning=f"Share of paths that cross '{thinnest.name}'"),
+            "crossing": Quantity(value=share, unit=SHARE, meaning=f"Share of paths that cross '{thinnest.name}'"),
         },
         remedy=remedy.sentence if severity != "good" else "",
         command=remedy.command if severity != "good" else "",

@@ -41,10 +41,9 @@ def more_alive(evidence: Evidence) -> Remedy:
     """What keeps more channels on paths."""
     making = evidence.subject.making
     if making is None:
-        return Remedy(
-            sentence="Prune again with a weight in every layer and in every output channel (--keep-alive), with --skip"
-            " n2n if it has no skips, or with a larger --density."
-        )
+        skips = "" if evidence.layers.skips else ", with skips (--skip n2n)"
+        alive = "Prune again with a weight in every layer and in every output channel (--keep-alive)"
+        return Remedy(sentence=f"{alive}{skips}, or with more weights (--density).")
     if _single_layers(making):
         return _larger_junctions(making, evidence)
     return _even(making) or _floor(making, evidence) or _denser(making, evidence)

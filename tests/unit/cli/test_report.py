@@ -70,6 +70,7 @@ def test_a_report_shows_findings_numbers_and_layers_in_80_columns(program, repor
         "[bold]net[/bold]\N{REPLACEMENT CHARACTER}[2J",
         "dead",
         "effective density",
+        f"{100 * DOCUMENT['quantities']['effective-density']['direct']['value']:.4g} %",
         "[red]a gate",
     ):
         assert text in shown

@@ -131,16 +131,16 @@ DRAW.bars = (canvas, spec, figure) => {
 
 DRAW.dots = (canvas, spec, figure) => {
   const values = spec.dots.flatMap((d) => [d.from, d.to]).filter((v) => v > 0);
-  const low = Math.min(...values, 1), high = Math.max(...values, low * 10);
+  const low = Math.min(...values, 100), high = Math.max(...values, low * 10);
   const floor = low / 2;
-  columnsOf(canvas, spec.dots, (cell, dots) => rowsOf(cell, figure, dots, 18, spec.x, [floor, Math.min(1, high * 1.2)], true, (root, d, x, y, left) => {
+  columnsOf(canvas, spec.dots, (cell, dots) => rowsOf(cell, figure, dots, 18, spec.x, [floor, Math.min(100, high * 1.2)], true, (root, d, x, y, left) => {
     const [a, b] = [d.from > 0 ? x(d.from) : left, d.to > 0 ? x(d.to) : left];
     svg("line", { x1: left, x2: a, y1: y, y2: y, class: "grid" }, root);
     svg("line", { x1: a, x2: b, y1: y, y2: y, class: "s-subject", "stroke-width": 2 }, root);
     if (d.from > 0) svg("circle", { cx: a, cy: y, r: 5.5, class: "s-subject dot", "stroke-width": 1.5 }, root);
     if (d.to > 0) svg("circle", { cx: b, cy: y, r: 3.5, class: "f-subject dot" }, root);
     else svg("path", { d: `M${left - 4} ${y - 4}l8 8m0 -8l-8 8`, class: "s-dead dot", "stroke-width": 2 }, root);
-  }, (d) => [`${spec.from} ${show(d.from)}`, `${spec.to} ${show(d.to)}`, `${show(d.kept)} weights kept`]));
+  }, (d) => [`${spec.from} ${show(d.from)} %`, `${spec.to} ${show(d.to)} %`, `${show(d.kept)} weights kept`]));
 };
 
 // The layers on a line, and an arc for everything that leads around some of them: a horizontal line where there is room

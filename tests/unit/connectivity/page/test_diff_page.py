@@ -62,7 +62,9 @@ def test_the_plots_hold_the_values_of_both():
     for line, each in zip(lines, (a, b), strict=True):
         assert line["values"] == pytest.approx(each.curves["residual"].lines["this network"], rel=1e-5)  # six digits
     assert [row[0] for row in densities(found).rows] == [layer.name for layer in found.layers]
-    assert [row[2] for row in overlaps(found).rows] == pytest.approx([each.overlap for each in found.layers], rel=1e-5)
+    assert [row[2] for row in overlaps(found).rows] == pytest.approx(
+        [100 * each.overlap for each in found.layers], rel=1e-5
+    )
 
 
 def test_a_phone_is_told_that_the_plots_go_on_beside_its_screen():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from n2nsurgery.connectivity import ChannelGraph, Origin, Subject
-from n2nsurgery.connectivity.page.numbers import shown, tied
+from n2nsurgery.connectivity.page.numbers import shown, tied, unbroken
 from n2nsurgery.connectivity.page.render import render
 from n2nsurgery.connectivity.paths.reach import chain
 from n2nsurgery.connectivity.report.report import report
@@ -97,6 +97,23 @@ def test_the_page_holds_the_whole_report_and_every_row():
     assert body.count("<tr") - 1 == len(found.layers.rows)
     for finding in found.findings:
         assert finding.topic in text
+
+
+def test_shares_are_in_percent_wherever_they_stand():
+    found, text = page(network(0.4))
+    direct = found.quantity("effective-density.direct")
+    percent = f"{shown(100 * direct.value)}\N{NO-BREAK SPACE}%"
+    assert (direct.unit, shown(direct.value, direct.unit)) == ("share", percent)
+    row = found.layers.rows[0].values["direct"]
+    for each in (percent, f"{shown(100 * row)}\N{NO-BREAK SPACE}%"):
+        assert f">{each}</td>" in text
+    [dots] = [figure for figure in payload(text)["figures"] if figure["id"] == "density"]
+    assert dots["rows"][0][1] == pytest.approx(100 * row, rel=1e-5)
+
+
+def test_options_in_commands_are_not_broken_and_names_stay_names():
+    marked = unbroken("apply '<b>' --keep-alive")
+    assert marked == 'apply &#39;&lt;b&gt;&#39; <span class="option">--keep-alive</span>'
 
 
 @pytest.mark.parametrize("density", [1.0, 0.1, 0.0])
