@@ -16,12 +16,14 @@ _MOST_BYTES = 16 << 30
 def read_npz(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
     """The arrays named in `needed` and, where they are there, in `optional`.
 
-    InvalidFileError for a file that is not a zip archive, is damaged or too large, lacks an array, or holds objects.
+    InvalidFileError for a file that is missing, no zip archive, damaged or too large, lacks an array, or holds objects.
     """
     try:
         chosen = _chosen(path, needed, optional)
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in chosen}
+    except FileNotFoundError:
+        raise InvalidFileError(f"there is no file '{path}'; paths begin in the current folder '{Path.cwd()}'") from None
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise InvalidFileError(f"'{path}' is not a whole .npz file: {error}; write it with numpy.savez") from error
     except MemoryError as error:  # a damaged header asks for more than any machine has

@@ -81,11 +81,22 @@ def _exported(
         if largest is None:
             raise TraceError(f"the model does not work for every batch size: {_cause(error)}") from error
     except Exception as error:
-        raise TraceError(f"torch.export cannot capture the model: {_cause(error)}") from error
+        raise _uncaptured(error) from error
     try:
         return _program(flat, inputs, torch.export.Dim(BATCH, max=largest)), largest + 1
     except Exception as error:
-        raise TraceError(f"torch.export cannot capture the model: {_cause(error)}") from error
+        raise _uncaptured(error) from error
+
+
+def _uncaptured(error: Exception) -> TraceError:
+    cause = _cause(error)
+    advice = (
+        "; which code runs may not depend on the values of a tensor: torch.where does without an `if`, and a submodule "
+        "without that code can be exported alone"
+        if "data-dependent" in cause
+        else ""
+    )
+    return TraceError(f"torch.export cannot capture the model: {cause}{advice}")
 
 
 def _program(flat: nn.Module, inputs: Sequence[Tensor], batch: torch.export.Dim) -> torch.export.ExportedProgram:

@@ -15,6 +15,7 @@ the masks have moved in training, the checkpoint has those of its own; where the
 from __future__ import annotations
 
 from pathlib import Path
+from time import sleep
 
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.core.sealed_folder import check_sealed
@@ -33,6 +34,7 @@ RUN = "run.json"
 SURGERY = "surgery"
 MODEL = "model.onnx"
 REPORT = "report.html"
+_REPLACED = 0.1  # seconds in which a checkpoint that is being replaced is gone
 
 
 def is_run(folder: Path) -> bool:
@@ -43,7 +45,8 @@ def is_run(folder: Path) -> bool:
 def content_of(folder: Path, *, last: bool = False) -> Artifact:
     """The artifact in `folder`; of a run the one with its best weights, or with `last` its newest.
 
-    Raises InvalidFileError, naming the file, for whatever is missing or wrong.
+    A run may be training: where a checkpoint goes while it is read, one of those that are there then is taken. Raises
+    InvalidFileError, naming the file, for whatever is missing or wrong.
     """
     if not is_run(folder):
         if (folder / CHECKPOINTS).is_dir():
@@ -52,6 +55,19 @@ def content_of(folder: Path, *, last: bool = False) -> Artifact:
                 "what `n2nsurgery.train` returned are its weights"
             )
         return read(folder)
+    store = Checkpoints(folder / CHECKPOINTS)
+    while True:
+        names = store.names()
+        try:
+            return _trained(folder, last=last)
+        except (FileNotFoundError, InvalidFileError):
+            sleep(_REPLACED)
+            if store.names() == names:
+                raise
+
+
+def _trained(folder: Path, *, last: bool) -> Artifact:
+    """The artifact of the run in `folder`."""
     checkpoint = newest_checkpoint(folder) if last else best_checkpoint(folder)
     pruned, moved = read(folder / SURGERY), trained_masks(checkpoint)
     masks = pruned.masks if moved is None else unpack(moved, {name: mask.shape for name, mask in pruned.masks.items()})

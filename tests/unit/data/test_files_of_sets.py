@@ -177,6 +177,11 @@ def test_a_path_is_found_below_the_data_folder_and_else_in_the_current_one(monke
         load("imagefolder", data, path="pictures")
 
 
+def test_an_npz_file_that_is_missing_is_said_to_be(tmp_path):
+    with pytest.raises(InvalidFileError, match=r"there is no file '.*none\.npz'"):
+        read_npz(tmp_path / "none.npz", ("x",))
+
+
 def test_npz_vectors_keep_their_values_without_normalization(tmp_path):
     np.savez(tmp_path / "data.npz", **arrays(x_train=vectors(30), x_test=vectors(10)))
     inputs, _ = load("npz", tmp_path, normalize=False).train.batch(torch.arange(30))

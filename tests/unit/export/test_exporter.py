@@ -307,6 +307,18 @@ class Branching(nn.Module):
         return y.contiguous() * self.factor if x.shape[0] >= self.largest else y
 
 
+class Choosing(nn.Module):
+    """A model whose code depends on the values of its input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 if x.sum() > 0 else x
+
+
+def test_code_that_depends_on_values_is_refused_with_what_to_do(tmp_path):
+    with pytest.raises(TraceError, match=r"torch\.where does without an `if`"):
+        export_module(Choosing().eval(), [torch.randn(2, 4)], ["x"], path=tmp_path / "a.onnx", metadata={})
+
+
 def test_code_for_large_batches_that_computes_the_same_is_compared_there(tmp_path):
     report = export_module(Branching(64, 1.0).eval(), [torch.randn(2, 4)], ["x"], path=tmp_path / "a.onnx", metadata={})
     assert {line.batch for line in report.parity} >= {1, 3, 64}

@@ -7,12 +7,14 @@ from types import ModuleType
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import TensorDataset
 
-from n2nsurgery import apply, load
+from n2nsurgery import apply, load, train
 from n2nsurgery.core.errors import InvalidFileError, UnknownNameError, UsageError
 from n2nsurgery.models.families.mlp import Perceptron
 from n2nsurgery.pipelines.prune.apply import run
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
+from n2nsurgery.pipelines.saved import run_folder as run_folders
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 
 
@@ -174,3 +176,35 @@ def test_inputs_of_any_type_are_known_again(tmp_path):
     ]
     pruned.save(tmp_path / "artifact")
     assert torch.equal(load(tmp_path / "artifact", model).module(**inputs), pruned.module(**inputs))
+
+
+def trained_run(folder: Path) -> Path:
+    """The run of two epochs of a pruned network."""
+    pruned = apply(Tiny(), density=0.5, example_inputs=X, skip="none")
+    train(pruned, TensorDataset(X, X.argmax(1)), folder=folder, epochs=2, batch_size=2, device="cpu")
+    return folder
+
+
+def test_a_checkpoint_that_goes_while_it_is_read_is_no_error(monkeypatch, tmp_path):
+    run_folder = trained_run(tmp_path / "run")
+    read = run_folders.trained_weights
+    taken = []
+
+    def replaced(checkpoint: Path) -> object:
+        taken.append(checkpoint.name)
+        if len(taken) == 1:
+            checkpoint.rename(checkpoint.with_name("e00003-b0000000"))
+        return read(checkpoint)
+
+    monkeypatch.setattr(run_folders, "trained_weights", replaced)
+    assert load(run_folder, Tiny(), last=True).masks.kept == 90
+    assert taken == ["e00002-b0000000", "e00003-b0000000"]
+
+
+def test_a_checkpoint_that_is_damaged_is_told_once(monkeypatch, tmp_path):
+    monkeypatch.setattr(run_folders, "_REPLACED", 0)
+    run_folder = trained_run(tmp_path / "run")
+    for weights in run_folder.glob("checkpoints/*/*.safetensors"):
+        weights.unlink()
+    with pytest.raises(InvalidFileError, match="holds no checkpoint that is whole"):
+        load(run_folder, Tiny(), last=True)
