@@ -6,7 +6,7 @@ from n2nsurgery.connectivity import METRICS, Subject
 from n2nsurgery.testing.metrics import METRIC_CHECKS, graphs, reference
 
 every_metric = pytest.mark.parametrize("name", METRICS.names())
-UNITS = {"", "channels", "edges", "parts", "layers", "weights", "log10", "conductance", "1/conductance"}
+UNITS = {"", "share", "channels", "edges", "parts", "layers", "weights", "log10", "conductance", "1/conductance"}
 
 
 @every_metric
