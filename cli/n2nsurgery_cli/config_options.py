@@ -34,6 +34,8 @@ _OTHERWISE = {
     "overrides": "--set",
     "list_only": "--list",
     "calibration": "--calibrate",
+    "example_inputs": "--example",
+    **{key: f"train.{key}" for key in ("dynamics", "gradient_checkpointing", "skip_fade")},  # of a recipe
 }  # fields whose option is not called as they are
 
 

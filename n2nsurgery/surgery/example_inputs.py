@@ -19,27 +19,33 @@ def examples(inputs: Iterable[InputSpec]) -> list[Tensor]:
     return [_example(spec) for spec in inputs]
 
 
-def given_examples(inputs: Sequence[InputSpec], given: Tensor | Sequence[Any] | Mapping[str, Any]) -> list[Tensor]:
+def given_examples(
+    inputs: Sequence[InputSpec],
+    given: Tensor | Sequence[Any] | Mapping[str, Any],
+    *,
+    field: str = "example_inputs",
+) -> list[Tensor]:
     """The example that was `given` for every input, on the CPU: a tensor, tensors in the inputs' order, or by name.
 
-    Raises UsageError where names, types or shapes are not those of `inputs`; the batch is free.
+    Raises UsageError, of the argument `field`, where names, types or shapes are not those of `inputs`; the batch is
+    free.
     """
     values = (given,) if isinstance(given, Tensor) else given
     named = values if isinstance(values, Mapping) else dict(zip((spec.name for spec in inputs), values, strict=False))
     wanted = [spec.name for spec in inputs]
     if sorted(named) != sorted(wanted) or len(values) != len(wanted):
         seen = listed(list(named)) if isinstance(values, Mapping) else f"{len(values)} inputs"
-        raise UsageError(f"has {seen}; needed are {listed(wanted)}", field="example_inputs", joint=" ")
-    return [_fitting(spec, torch.as_tensor(named[spec.name]).detach().cpu()) for spec in inputs]
+        raise UsageError(f"has {seen}; needed are {listed(wanted)}", field=field, joint=" ")
+    return [_fitting(spec, torch.as_tensor(named[spec.name]).detach().cpu(), field) for spec in inputs]
 
 
-def _fitting(spec: InputSpec, value: Tensor) -> Tensor:
+def _fitting(spec: InputSpec, value: Tensor, field: str) -> Tensor:
     dtype = str(value.dtype).removeprefix("torch.")
     if (dtype, tuple(value.shape[1:])) != (spec.dtype, spec.shape[1:]) or not value.dim():
         raise UsageError(
             f"has '{spec.name}' as {dtype} of shape {tuple(value.shape)}; the network takes {spec.dtype} of shape"
             f" (batch, {', '.join(map(str, spec.shape[1:]))})",
-            field="example_inputs",
+            field=field,
             joint=" ",
         )
     return value

@@ -103,7 +103,9 @@ def export_onnx(  # noqa: PLR0913 - what to export, where to, compared on what, 
         masks=masks,
         config=config,
         libraries=sparse_runtime(),
-        calibration=None if calibration is None else (given_examples(inputs, batch) for batch in calibration),
+        calibration=None
+        if calibration is None
+        else (given_examples(inputs, batch, field="calibration") for batch in calibration),
         overwrite=overwrite,
         progress=progress,
     )

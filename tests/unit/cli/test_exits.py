@@ -3,13 +3,17 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
+import typer
 
+import n2nsurgery
 from n2nsurgery.core.errors import (
     BudgetError,
     InternalError,
@@ -22,6 +26,7 @@ from n2nsurgery.core.errors import (
 )
 from n2nsurgery_cli.config_options import flag_of
 from n2nsurgery_cli.exits import exit_code_of
+from n2nsurgery_cli.main import app
 
 APPLY = ("apply", "resnet18", "--density", "0.1")
 
@@ -81,6 +86,22 @@ def test_an_error_is_a_document_where_json_is_asked_for(program, pipeline):
 def test_a_message_names_options_as_they_are_on_the_command_line():
     flags = [flag_of(field) for field in ("calibration", "weights_key", "overrides", "criterion_options.mode")]
     assert flags == ["--calibrate", "--weights-key", "--set", "--criterion-option mode"]
+
+
+def test_an_error_names_an_option_that_there_is():
+    commands = [*typer.main.get_command(app).commands.values()]
+    commands += [inner for each in commands for inner in getattr(each, "commands", {}).values()]
+    options = {flag for each in commands for parameter in each.params for flag in parameter.opts}
+    sources = Path(n2nsurgery.__file__).parent
+    fields = {
+        field
+        for file in sources.rglob("*.py")
+        if not file.is_relative_to(sources / "masks" / "criteria")  # the criterion's own options
+        for field in re.findall(r'field="([a-z_]+)"', file.read_text(encoding="utf-8"))
+    }
+    assert len(fields) > 20
+    named = {field: flag_of(field) for field in fields - {"inplace"}}  # `inplace` is Python's alone
+    assert {field: flag for field, flag in named.items() if flag.startswith("--") and flag not in options} == {}
 
 
 @pytest.mark.parametrize(

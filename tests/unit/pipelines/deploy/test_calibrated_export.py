@@ -136,6 +136,11 @@ def test_no_samples_are_refused():
         CalibrationRequest(source="run", samples=0)
 
 
+def test_calibration_samples_of_another_shape_are_refused_as_calibration(pruned, tmp_path):
+    with pytest.raises(UsageError, match=r"^calibration has .* of shape \(4, 5\); the network takes"):
+        export_onnx(pruned, tmp_path / "a.onnx", values="int8", calibration=[torch.zeros(4, 5)])
+
+
 def test_a_percentile_is_for_calibrated_integers_alone(pruned, tmp_path):
     with pytest.raises(UsageError, match="percentile is for layers with integers, not for fp32"):
         ExportConfig(percentile=99)
