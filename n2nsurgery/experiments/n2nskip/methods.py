@@ -30,6 +30,7 @@ GRASP = "GraSP"
 SYNFLOW = "SynFlow"
 GUARDED = "CSP, guarded"
 GUARDED_RESIDUAL = "ResSkip-CSP, k = 3, guarded"
+GUARDED_ONE_TO_ONE = f"{SENSITIVE}, guarded"
 _FADING = ", fading"
 RULES: Mapping[str, str] = MappingProxyType({"SET": "set", "ITOP": "itop", "RigL": "rigl", "GMP": "gmp"})
 """Methods whose kept weights move in training, and the dynamics that move them."""
@@ -88,6 +89,7 @@ _METHODS: MappingProxyType[str, Callable[[float], SurgeryConfig]] = MappingProxy
         "CSP": lambda d: _sensitive(d, skip="none"),
         GUARDED: lambda d: _sensitive(d, skip="none", keep_alive=True),
         GUARDED_RESIDUAL: lambda d: _sensitive(d, skip="residual", skip_length=_RESIDUAL_LENGTH + 1, keep_alive=True),
+        GUARDED_ONE_TO_ONE: lambda d: _sensitive(d, keep_alive=True),
         SENSITIVE: _sensitive,
         "N2NSkip-CSP": lambda d: _sensitive(d, preset="paper"),
         "ResSkip-CSP": lambda d: _sensitive(d, skip="residual", skip_length=_RESIDUAL_LENGTH),

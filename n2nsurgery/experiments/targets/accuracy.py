@@ -26,6 +26,7 @@ from n2nsurgery.experiments.n2nskip.methods import (
     DENSE,
     GRASP,
     GUARDED,
+    GUARDED_ONE_TO_ONE,
     GUARDED_RESIDUAL,
     LONGER_RESIDUAL,
     ONE_TO_ONE,
@@ -44,10 +45,12 @@ from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Reproduc
 _DENSITIES = (0.05, 0.02)
 _FIRST = ("RP", ONE_TO_ONE, LONGER_RESIDUAL)  # a grid that is stopped after them has answered the first question
 _SECOND, _THIRD = (with_rule(rule, LONGER_RESIDUAL) for rule in ("ITOP", "SET"))
-_BEST = with_rule("ITOP", GUARDED_RESIDUAL)  # the most accurate that was found
+_BEST, _BEST_LEARNABLE = (  # the most accurate that was found, and its twin with learnable skips
+    with_rule("ITOP", method) for method in (GUARDED_RESIDUAL, GUARDED_ONE_TO_ONE)
+)
 _MOVING = tuple(with_rule(rule, method) for method in _FIRST for rule in RULES)
 _FADED = (fading(LONGER_RESIDUAL), fading(ONE_TO_ONE))
-_SCORED = ("CSP", GUARDED, GUARDED_RESIDUAL, _BEST, GRASP, SYNFLOW)
+_SCORED = ("CSP", GUARDED, GUARDED_RESIDUAL, _BEST, _BEST_LEARNABLE, GRASP, SYNFLOW)
 _METHODS = (*_FIRST, "ResSkip-RP", SHORTER, "N2NSkip-RP", UNIFORM, *_SCORED, *_MOVING, *_FADED)
 _SMOKE = _FIRST[:2]
 # of which it is asked how they do beside RP and the dense network
@@ -66,6 +69,7 @@ _COMPARISONS: tuple[Comparison, ...] = (
     *((method, other) for method in (_THIRD, _SECOND, _BEST) for other in ("RP", LONGER_RESIDUAL, DENSE)),
     (_SECOND, _THIRD),
     (_BEST, _SECOND),
+    (_BEST_LEARNABLE, _BEST),
     (GUARDED, "RP"),
     (GUARDED_RESIDUAL, GUARDED),
     (GUARDED_RESIDUAL, LONGER_RESIDUAL),
