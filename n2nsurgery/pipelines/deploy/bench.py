@@ -11,6 +11,8 @@ from n2nsurgery.export.bench.bench import BenchReport, BenchSettings, Side, benc
 from n2nsurgery.export.files.load import load_model
 from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
 
+_MOST_THREADS = 1024  # a session starts as many at once, each with a stack of its own
+
 
 def run(  # noqa: PLR0913 - every argument is an option of the command
     model: Path,
@@ -28,11 +30,14 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     """Time `model` against the file `against`, or else against itself without the sparse runtime.
 
     `library`: the sparse runtime's; the installed one where None. Other devices than the CPU have no sparse kernels
-    and run the same file densely. `threads`: 0 for all cores. Turns are taken for `seconds`, `rounds` at least.
+    and run the same file densely. `threads`: up to 1024, 0 for all cores. Turns are taken for `seconds`, for `rounds`
+    at least.
     """
     for name, count, least in (("batch", batch, 1), ("rounds", rounds, 1), ("threads", threads, 0)):
         if count < least:
             raise UsageError(f"is {count}; it must be a whole number from {least}", field=name, joint=" ")
+    if threads > _MOST_THREADS:
+        raise UsageError(f"is {threads}; it must be at most {_MOST_THREADS}", field="threads", joint=" ")
     if not 0 < seconds < inf:
         raise UsageError(f"is {seconds}; it must be a finite number above 0", field="seconds", joint=" ")
     if library is not None and not library.is_file():

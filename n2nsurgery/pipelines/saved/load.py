@@ -41,17 +41,16 @@ def load(
         >>> n2nsurgery.load(folder).masks == pruned.masks
         True
     """
-    content = content_of(Path(folder), last=last)
-    if model is None and content.plan.model is None:
-        raise UsageError(
-            f"'{folder}' was made from a {content.plan.model_class} object: pass the dense model, "
-            "load(folder, model=...)"
-        )
-    return revived(content, model, allow_import=allow_import)
+    return revived(content_of(Path(folder), last=last), model, allow_import=allow_import)
 
 
 def revived(content: Artifact, model: nn.Module | None = None, *, allow_import: bool = False) -> PrunedModel:
-    """The pruned network of an artifact that was read; `model` as for `load`, where the plan names none."""
+    """The pruned network of an artifact that was read. `model` and errors are those of `load`."""
+    if model is None and content.plan.model is None:
+        raise UsageError(
+            f"'{content.folder}' was made from a {content.plan.model_class} object: pass the dense model, "
+            "load(folder, model=...)"
+        )
     return revive(content, lambda plan: _dense(plan, model, allow_import))
 
 

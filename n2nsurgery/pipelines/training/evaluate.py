@@ -12,7 +12,7 @@ from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.data.config import DataConfig
 from n2nsurgery.data.pipeline.splits import DataSplits, Split
 from n2nsurgery.data.torch_data.split_batches import split_batches
-from n2nsurgery.pipelines.saved.load import load
+from n2nsurgery.pipelines.saved.load import revived
 from n2nsurgery.pipelines.saved.run_folder import RECIPE, content_of, is_run
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
 from n2nsurgery.pipelines.training.fitted import require_fit
@@ -57,7 +57,8 @@ def run(request: EvaluationRequest, progress: Progress = SILENT) -> Evaluation:
     wanted.require_allowed(allow_import=request.allow_import)
     device = choose_device(request.device)
     progress(f"loading {request.folder.name}", 0.1)
-    pruned = load(request.folder, allow_import=request.allow_import, last=request.last)
+    content = content_of(request.folder, last=request.last)  # once: a run that is training replaces its checkpoints
+    pruned = revived(content, allow_import=request.allow_import)
     progress(f"reading {wanted.name}", 0.3)
     seed = request.seed if request.seed is not None else recipe.seed if recipe is not None else 0
     splits = wanted.load(download=request.download, seed=seed)
@@ -70,7 +71,7 @@ def run(request: EvaluationRequest, progress: Progress = SILENT) -> Evaluation:
     score = evaluate(pruned.module.to(device), batches, components, processes=SingleProcess(device=device))
     return Evaluation(
         folder=request.folder,
-        weights=content_of(request.folder, last=request.last).folder,
+        weights=content.folder,
         data=splits.description,
         classes=splits.classes,
         scores=evaluation_record(request.split, score),

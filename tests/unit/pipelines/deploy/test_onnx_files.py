@@ -59,7 +59,8 @@ def test_bench_compares_with_another_file(artifact, file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("batch", 0), ("threads", -1), ("seconds", 0), ("seconds", math.nan), ("rounds", 0)]
+    ("name", "value"),
+    [("batch", 0), ("threads", -1), ("threads", 99_999_999), ("seconds", 0), ("seconds", math.nan), ("rounds", 0)],
 )
 def test_bench_refuses_numbers_that_mean_nothing(file, name, value):
     with pytest.raises(UsageError, match=f"{name} is {value}"):
