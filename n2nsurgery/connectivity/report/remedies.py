@@ -2,7 +2,7 @@
 
 The next step is the first of these that has not been taken: shares by the size of a layer where patterns are drawn, a
 weight in every output channel, three in each, more weights. Each step is one that the planner takes:
-`tests/unit/pipelines/connectivity/test_remedies.py` runs the commands.
+`tests/unit/cli/test_remedies.py` runs the commands.
 """
 
 from __future__ import annotations
