@@ -1,9 +1,10 @@
-"""What every test shares: the hypothesis profile, Ctrl-C's signal, and what a missing tool does to a test."""
+"""What all tests share: hypothesis' profile, torch's seed, Ctrl-C's signal; and what a missing tool does to a test."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -32,7 +33,9 @@ def pytest_configure() -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test marked `gpu` where CUDA is not available."""
+    """Begin every test at one seed, whatever ran before; skip one marked `gpu` where CUDA is not available."""
+    if "torch" in sys.modules:  # else it is not imported for this
+        sys.modules["torch"].manual_seed(0)
     if item.get_closest_marker("gpu") is None:
         return
     import torch
