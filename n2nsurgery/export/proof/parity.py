@@ -47,14 +47,16 @@ def torch_outputs(module: nn.Module, batches: ExampleBatches, input_names: Seque
     """What `module` returns for each batch of the inputs `input_names`, flattened.
 
     A model may begin in place, so it gets copies. Raises VerificationError where it does not repeat what it returned
-    for the first batch.
+    for the largest batch.
     """
+    largest = max(range(len(batches)), key=lambda number: sum(tensor.numel() for tensor in batches[number]))
     with torch.no_grad():
         returned = [
-            called(module, [tensor.clone() for tensor in inputs], input_names) for inputs in (*batches, batches[0])
+            called(module, [tensor.clone() for tensor in inputs], input_names)
+            for inputs in (*batches, batches[largest])
         ]
     *computed, again = [[tensor.numpy() for _, tensor in flatten(value)] for value in returned]
-    if any(compare(second, first)[1] > TOLERANCE for first, second in zip(computed[0], again, strict=True)):
+    if any(compare(second, first)[1] > TOLERANCE for first, second in zip(computed[largest], again, strict=True)):
         raise VerificationError(
             f"{type(module).__name__} returns something else every time (random numbers in eval mode, or state that"
             " its forward keeps), so nothing can be proven of a file: make it an input, or wrap the model without it"
