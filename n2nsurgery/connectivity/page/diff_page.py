@@ -10,7 +10,7 @@ from markupsafe import Markup
 from n2nsurgery.connectivity.measures.measurement import Number
 from n2nsurgery.connectivity.page.figure import Figure
 from n2nsurgery.connectivity.page.heat_figures import FLOOR, TIME
-from n2nsurgery.connectivity.page.numbers import rounded
+from n2nsurgery.connectivity.page.numbers import in_percent, rounded
 from n2nsurgery.connectivity.page.render import HIGHLIGHTS, LEVELS, environment, text_of
 from n2nsurgery.connectivity.report.difference import UNITS, ConnectivityDifference
 from n2nsurgery.connectivity.report.report import ConnectivityReport
@@ -95,7 +95,7 @@ def densities(difference: ConnectivityDifference) -> Figure:
 def overlaps(difference: ConnectivityDifference) -> Figure:
     """How far the masks of each layer agree, beside chance."""
     layers = [each for each in difference.layers if each.overlap is not None]
-    rows = tuple((each.name, _in_percent(each.by_chance), _in_percent(each.overlap)) for each in layers)
+    rows = tuple((each.name, in_percent(each.by_chance), in_percent(each.overlap)) for each in layers)
     return Figure(
         id="overlaps",
         draw="dots",
@@ -113,11 +113,7 @@ def _both(a: ConnectivityReport, b: ConnectivityReport) -> tuple[tuple[str, Conn
 
 
 def _effective(side: Mapping[str, Number] | None) -> Number:
-    return _in_percent(side["effective"]) if side is not None else None
-
-
-def _in_percent(share: Number) -> Number:
-    return None if share is None else rounded(100.0 * share)
+    return in_percent(side["effective"]) if side is not None else None
 
 
 def _dots(rows: Sequence[tuple[str, Number, Number]], title: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from n2nsurgery.connectivity.graph.channel_graph import ChannelGraph
 from n2nsurgery.connectivity.page.adjacency_picture import adjacency_picture
 from n2nsurgery.connectivity.page.figure import Figure, legend_of
-from n2nsurgery.connectivity.page.numbers import rounded, several
+from n2nsurgery.connectivity.page.numbers import in_percent, rounded, several
 from n2nsurgery.connectivity.report.findings import percent
 from n2nsurgery.connectivity.report.layer_table import BESIDE, IDENTITY, LAYER, LayerRow
 from n2nsurgery.connectivity.report.report import ConnectivityReport
@@ -25,8 +25,8 @@ def density(report: ConnectivityReport) -> Figure:
     dots = [
         {
             "label": row.name,
-            "from": rounded(100 * (row.values["direct"] or 0.0)),
-            "to": rounded(100 * (row.values["effective"] or 0.0)),
+            "from": in_percent(row.values["direct"]),
+            "to": in_percent(row.values["effective"]),
             "kept": row.values["kept"],
         }
         for row in rows

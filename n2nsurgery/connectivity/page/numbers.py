@@ -53,3 +53,8 @@ def several(names: tuple[str, ...]) -> str:
     if len(names) <= 3:  # noqa: PLR2004 - what fits into a cell
         return ", ".join(names)
     return f"{names[0]}, {names[1]} and {len(names) - 2} more"
+
+
+def in_percent(share: Number) -> Number:
+    """A part of a whole, in [0, 1], as a plot in percent has it."""
+    return None if share is None else rounded(100.0 * share)

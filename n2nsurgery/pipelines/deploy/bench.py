@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from math import inf
 from pathlib import Path
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.progress import SILENT, Progress
+from n2nsurgery.core.validation import above, is_count, require
 from n2nsurgery.export.bench.bench import BenchReport, BenchSettings, Side, bench
 from n2nsurgery.export.files.load import load_model
 from n2nsurgery.pipelines.deploy.sparse_runtime import sparse_runtime
@@ -34,12 +34,9 @@ def run(  # noqa: PLR0913 - every argument is an option of the command
     at least.
     """
     for name, count, least in (("batch", batch, 1), ("rounds", rounds, 1), ("threads", threads, 0)):
-        if count < least:
-            raise UsageError(f"is {count}; it must be a whole number from {least}", field=name, joint=" ")
-    if threads > _MOST_THREADS:
-        raise UsageError(f"is {threads}; it must be at most {_MOST_THREADS}", field="threads", joint=" ")
-    if not 0 < seconds < inf:
-        raise UsageError(f"is {seconds}; it must be a finite number above 0", field="seconds", joint=" ")
+        require(is_count(count, least), name, count, f"a whole number from {least}")
+    require(threads <= _MOST_THREADS, "threads", threads, f"at most {_MOST_THREADS}")
+    require(above(seconds, 0), "seconds", seconds, "a finite number above 0")
     if library is not None and not library.is_file():
         raise UsageError(f"is '{library}', and there is no such file", field="library", joint=" ")
     if library is not None and device != "cpu":
