@@ -30,6 +30,8 @@ from n2nsurgery.surgery.planning.config import WITH_OPTIONS, SurgeryConfig
 from n2nsurgery.training.config.config import TrainConfig
 
 VERSION: Final = 2
+TRAIN_MEMBERS: Final = ("optimizer", "schedule", "dynamics")
+"""Keys of `train` with a member's name and options; without options the name may stand alone."""
 # Where a run computes, where its data and its plugins lie, and what is made of it afterwards: not what is trained.
 _PLACES = (
     ("data", "root"),

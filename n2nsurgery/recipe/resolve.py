@@ -28,7 +28,7 @@ from n2nsurgery.recipe.reading import (
     read_values,
     refuse_key,
 )
-from n2nsurgery.recipe.recipe import VERSION, ArtifactRequest, Recipe
+from n2nsurgery.recipe.recipe import TRAIN_MEMBERS, VERSION, ArtifactRequest, Recipe
 from n2nsurgery.recipe.version_1 import renamed, upgraded
 from n2nsurgery.recipe.yaml_text import read_yaml
 from n2nsurgery.surgery.planning.config import WITH_OPTIONS, SurgeryConfig
@@ -44,6 +44,7 @@ _SURGERY_KEYS = ("preset", "artifact", *WITH_OPTIONS)
 _REGISTRIES: dict[str, Registry[Any]] = {
     each.name: each.option.registry for each in config_fields(SurgeryConfig) if each.option.registry is not None
 }
+_NAMED = (("model",), ("data",), *(("train", member) for member in TRAIN_MEMBERS))
 _AROUND = tuple(each.name for each in config_fields(DataConfig))
 
 
@@ -54,14 +55,16 @@ def read_recipe(path: Path, overrides: Iterable[Override] = (), *, allow_import:
     Raises InvalidFileError with file, line, column and key of everything that is wrong in the file, UsageError where
     only the overrides are.
     """
-    document = overridden(_with_data_named(upgraded(read_yaml(path))), map(renamed, overrides))
+    document = _with_names(upgraded(read_yaml(path)))
+    for override in map(renamed, overrides):
+        document = _with_names(overridden(document, (override,)))
     import_named(document, allow_import=allow_import)
     return resolve(document)
 
 
 def resolve(root: Node) -> Recipe:
     """The recipe that a document describes; errors as for `read_recipe`."""
-    root = _with_data_named(upgraded(root))
+    root = _with_names(upgraded(root))
     problems = Problems()
     recipe = None
     with problems.collected():
@@ -83,12 +86,21 @@ def resolve_data(root: Node) -> DataConfig:
     return data
 
 
-def _with_data_named(root: Node) -> Node:
-    """`root` with `data: mnist` as `data: {name: mnist}`, so that options can be set beside the name."""
-    data = (root.members or {}).get("data")
-    if data is None or not isinstance(data.content, str):
-        return root
-    return replace(root, content={**(root.members or {}), "data": replace(data, content={"name": data})})
+def _with_names(root: Node) -> Node:
+    """`root` with `data: mnist` as `data: {name: mnist}`, and so on, so that options can be set beside the names."""
+    for path in _NAMED:
+        root = _with_name(root, path)
+    return root
+
+
+def _with_name(node: Node, path: tuple[str, ...]) -> Node:
+    if not path:
+        return replace(node, content={"name": node}) if isinstance(node.content, str) else node
+    first, *rest = path
+    members = node.members or {}
+    if first not in members:
+        return node
+    return replace(node, content={**members, first: _with_name(members[first], tuple(rest))})
 
 
 def _recipe(root: Node, problems: Problems) -> Recipe:

@@ -17,7 +17,7 @@ from n2nsurgery.data.config import DataConfig, MixingConfig
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.models.config import ModelConfig
-from n2nsurgery.recipe.recipe import VERSION, ArtifactRequest
+from n2nsurgery.recipe.recipe import TRAIN_MEMBERS, VERSION, ArtifactRequest
 from n2nsurgery.surgery.planning.config import WITH_OPTIONS, SurgeryConfig
 from n2nsurgery.surgery.planning.presets import PRESET_HELP, Preset
 from n2nsurgery.training.config.config import TrainConfig
@@ -35,10 +35,10 @@ def json_schema() -> Schema:
         "version": {"const": VERSION},
         "seed": {"type": "integer", "minimum": 0, "default": 0},
         "plugins": {"type": "array", "items": {"type": "string"}, "default": []},
-        "model": {"anyOf": [_section(ModelConfig, shared), _NULL]},
+        "model": {"anyOf": [_section(ModelConfig, shared), {"type": "string"}, _NULL]},
         "data": {"oneOf": [*(_data_set(name, shared) for name in DATA_SETS.names()), _factory(shared), _NAME]},
         "surgery": {"anyOf": surgery},
-        "train": _section(TrainConfig, shared, without=("seed",)),
+        "train": _train(shared),
         "export": {"anyOf": [_section(ExportConfig, shared), _NULL]},
         "report": {"anyOf": [_section(ReportConfig, shared), _NULL]},
     }
@@ -48,6 +48,16 @@ def json_schema() -> Schema:
         **_object(properties, ("version", "data", "train")),
         "$defs": shared,
     }
+
+
+def _train(shared: Schema) -> Schema:
+    """The schema of the train section; where a member needs no options, its name may stand alone."""
+    schema = _section(TrainConfig, shared, without=("seed",))
+    for name in TRAIN_MEMBERS:
+        described = schema["properties"][name]
+        reference = {key: described.pop(key) for key in ("$ref",) if key in described}
+        described["anyOf"] = [*described.get("anyOf", [reference]), {"type": "string"}]
+    return schema
 
 
 def _surgery(shared: Schema) -> Schema:

@@ -23,6 +23,7 @@ from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest, Networ
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationOptions, EvaluationRequest
 from n2nsurgery.pipelines.training.train_request import TrainRequest
+from n2nsurgery.recipe.recipe import TRAIN_MEMBERS
 from n2nsurgery.recipe.resolve import resolve
 from n2nsurgery.recipe.schema import json_schema
 from n2nsurgery.recipe.yaml_text import parse_yaml
@@ -61,6 +62,8 @@ def keyword(each: ConfigField) -> Any:
     """The type of a field as a caller may give it: any sequence for a tuple, an object for the name of a member."""
     if each.option.registry is not None:
         return each.hint | object
+    if each.name in TRAIN_MEMBERS:
+        return each.hint | str
     return Sequence[str] if each.hint == tuple[str, ...] else each.hint
 
 
@@ -218,7 +221,7 @@ def test_the_options_of_a_compression_are_the_same_everywhere():
 
 
 def test_the_weights_of_a_model_are_named_the_same_everywhere():
-    (section, _none) = json_schema()["properties"]["model"]["anyOf"]
+    (section, _name, _none) = json_schema()["properties"]["model"]["anyOf"]
     described = {each.name: each for each in config_fields(WeightsConfig)}
     assert get_type_hints(WeightsOptions) == {name: each.hint for name, each in described.items()}
     for command in (apply_command, inspect_command):
@@ -310,7 +313,7 @@ OBJECTS = {"loss", "metrics", "optimizer"}
 )  # fmt: skip
 def test_every_field_of_a_section_says_what_it_means_in_the_schema(config):
     schema = json_schema()
-    model, _none = schema["properties"]["model"]["anyOf"]
+    model, _name, _none = schema["properties"]["model"]["anyOf"]
     sections = {**schema["$defs"], "TrainConfig": schema["properties"]["train"], "ModelConfig": model}
     properties = sections[config.__name__]
     described = {each.name: each for each in config_fields(config)}

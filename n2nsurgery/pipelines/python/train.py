@@ -30,6 +30,7 @@ from n2nsurgery.pipelines.training.training_text import epoch_line, step_line
 from n2nsurgery.recipe.shipped import recipe_file
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.config.dynamics import DynamicsConfig
 from n2nsurgery.training.config.keywords import TrainOptions
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
@@ -52,6 +53,7 @@ from n2nsurgery.training.state.checkpoints import Checkpoints
 
 _LOG = logging.getLogger("n2nsurgery.train")
 _RECIPES = (".yaml", ".yml")
+_MEMBERS = {"optimizer": OptimizerConfig, "schedule": ScheduleConfig, "dynamics": DynamicsConfig}
 
 
 @keywords_of(TrainConfig, TrainOptions)
@@ -64,7 +66,7 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
     test: Any = None,  # noqa: ANN401
     loss: LossFunction | str | None = None,
     metrics: Metrics | Sequence[str] | None = None,
-    optimizer: OptimizerFactory | OptimizerConfig | None = None,
+    optimizer: OptimizerFactory | OptimizerConfig | str | None = None,
     scheduler: SchedulerFactory | None = None,
     scheduler_interval: Literal["epoch", "step"] = "epoch",
     callbacks: Callbacks | None = None,
@@ -83,8 +85,9 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
 
     `folder` gets checkpoints, metrics.jsonl and metrics.csv; that of a pruned model is a run, which `load` reads.
     Pruned weights stay at exactly zero under any optimizer. `options` are the fields of `TrainConfig`: epochs,
-    batch_size, task, amp, patience, ...; of a recipe they replace what the file says. `allow_import` (run code that it
-    names), `download` and `data_root` are for a recipe, as at the command line.
+    batch_size, task, amp, patience, ...; of a recipe they replace what the file says. `schedule="step"` stands for
+    `ScheduleConfig(name="step")`, and so for `dynamics`. `allow_import` (run code that it names), `download` and
+    `data_root` are for a recipe, as at the command line.
 
     `data`, `validation`, `test`: a map-style `torch.utils.data.Dataset` of (inputs, targets), which is shuffled here;
     or a DataLoader or another iterable of such batches, `batches_per_epoch` of them where it has no length. Inputs are
@@ -94,8 +97,8 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
     `loss`: a function of what the model returns and the targets, the mean over the samples; or a registered name.
     `metrics`: functions of the same two by name, or objects as in `training.training_metrics`; or registered names.
     With a loss of your own and no metrics, the loss alone is measured. `optimizer`: makes an optimizer from parameters,
-    or is an OptimizerConfig. `scheduler` makes a scheduler from the optimizer. `teacher`: a network whose scores are
-    learned from, see `DistillationConfig`. `callbacks`: see `training.loop.events`.
+    or is an OptimizerConfig or its name. `scheduler` makes a scheduler from the optimizer. `teacher`: a network whose
+    scores are learned from, see `DistillationConfig`. `callbacks`: see `training.loop.events`.
 
     `resume` goes on from the newest checkpoint, on the CPU to the bit where the data is a map-style dataset whose items
     depend on nothing but their index and the global random generators (`data.torch_data.require_repeatable` finds out).
@@ -107,10 +110,10 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
                          optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=1e-3))
     """
     require_known(options, TrainOptions, "train")
-    wanted: dict[str, Any] = {**options, **_named(loss, metrics, optimizer)}
+    wanted = _wanted(options, loss, metrics, optimizer)
     own = OwnParts(
         loss=None if isinstance(loss, str) else loss, measure=_measure(loss, metrics, options),
-        optimizer=None if isinstance(optimizer, OptimizerConfig) else optimizer, scheduler=scheduler,
+        optimizer=None if isinstance(optimizer, OptimizerConfig | str) else optimizer, scheduler=scheduler,
         scheduler_interval=scheduler_interval, teacher=_module(teacher) if teacher is not None else None,
     )  # fmt: skip
     callbacks = callbacks if callbacks is not None else Callbacks()
@@ -157,13 +160,17 @@ def _measure(loss: object, metrics: object, options: Mapping[str, Any]) -> Measu
     return measure_of_caller(metrics if isinstance(metrics, Mapping) else None, alone=alone)
 
 
-def _named(loss: object, metrics: object, optimizer: object) -> dict[str, Any]:
-    """The parts that are given as a config names them: registered names, and an optimizer with its values."""
+def _wanted(options: Mapping[str, Any], loss: object, metrics: object, optimizer: object) -> dict[str, Any]:
+    """The fields of the config: `options`, and the parts that are given as it names them, not as a caller's own."""
     chosen: dict[str, Any] = {"loss": loss} if isinstance(loss, str) else {}
     if metrics is not None and not isinstance(metrics, Mapping):
         require(isinstance(metrics, list | tuple), "metrics", metrics, "registered names, or a dict of functions")
         chosen["metrics"] = tuple(cast("Sequence[str]", metrics))
-    return chosen | ({"optimizer": optimizer} if isinstance(optimizer, OptimizerConfig) else {})
+    if isinstance(optimizer, OptimizerConfig | str):
+        chosen["optimizer"] = optimizer
+    chosen = {**options, **chosen}
+    named = {key: value for key, value in chosen.items() if key in _MEMBERS and isinstance(value, str)}
+    return chosen | {key: _MEMBERS[key](name=name) for key, name in named.items()}
 
 
 def _config(options: Mapping[str, Any], own: OwnParts) -> TrainConfig:

@@ -17,7 +17,7 @@ from n2nsurgery.training.config.task import TaskName
 
 
 class TrainOptions(TypedDict, total=False):
-    """Every field of TrainConfig but its loss, metrics and optimizer; lists may be any sequence."""
+    """Fields of TrainConfig but loss, metrics and optimizer; any sequence for a list, a name for a member."""
 
     task: TaskName
     loss_options: Mapping[str, Any]
@@ -25,13 +25,13 @@ class TrainOptions(TypedDict, total=False):
     patience: int | None
     freeze: Sequence[str]
     distillation: DistillationConfig | None
-    dynamics: DynamicsConfig | None
+    dynamics: DynamicsConfig | str | None
     skip_fade: FadingConfig | None
     log_every: int | None
     epochs: int
     batch_size: int
     accumulate: int
-    schedule: ScheduleConfig
+    schedule: ScheduleConfig | str
     label_smoothing: float
     clip_norm: float | None
     ema_decay: float | None

@@ -162,6 +162,28 @@ def test_what_single_layers_keep_is_a_mapping():
     assert read(recipe.to_yaml()) == recipe
 
 
+def test_a_name_may_stand_alone_where_it_has_no_options(tmp_path):
+    short = tmp_path / "short.yaml"
+    short.write_text(
+        "version: 2\nmodel: mlp\ndata: cifar10\nsurgery: {density: 0.1}\n"
+        "train: {optimizer: adamw, schedule: step, dynamics: set}\n",
+        encoding="utf-8",
+    )
+    recipe = read_recipe(short)
+    assert (recipe.model.name, recipe.data.name) == ("mlp", "cifar10")
+    assert (recipe.train.optimizer.name, recipe.train.schedule.name, recipe.train.dynamics.name) == (
+        "adamw", "step", "set",
+    )  # fmt: skip
+    every = [parse_override(text) for text in ("train.dynamics.every=3", "train.dynamics=itop", "model.num_classes=10")]
+    changed = read_recipe(short, [*every, parse_override("train.dynamics.fraction=0.2")])
+    assert (changed.train.dynamics.name, changed.train.dynamics.every, changed.train.dynamics.fraction) == (
+        "itop", None, 0.2,
+    )  # fmt: skip
+    assert changed.model.num_classes == 10
+    with pytest.raises(InvalidFileError, match=r"r.yaml:3:8: model.name: unknown model 'mlpp'; did you mean 'mlp'"):
+        read(RECIPE.replace("model:\n  name: cifar-plain17", "model: mlpp"))
+
+
 def test_an_artifact_brings_its_weights():
     with pytest.raises(UsageError, match=r"model.weights is given, but surgery.artifact brings its own"):
         read(RECIPE, "surgery={artifact: a}", "model.weights=DEFAULT")

@@ -13,7 +13,9 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import n2nsurgery
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, UnknownNameError, UsageError
+from n2nsurgery.training.config.dynamics import DynamicsConfig
 from n2nsurgery.training.config.optimizer import OptimizerConfig
+from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery.training.loop.events import Callbacks
 
 CPU = {"device": "cpu", "batch_size": 8}
@@ -255,7 +257,9 @@ def test_callbacks_are_told_of_steps_epochs_and_checkpoints(tmp_path):
         ({"metrics": {"a": 3}}, UsageError, r"metrics\['a'\] is 3; it must be a function of \(outputs, targets\)"),
         ({"metrics": {"a": lambda *_: "x"}}, UsageError, "gave a str; it must give one number"),
         ({"metrics": {"a": lambda o, _: o}}, UsageError, r"gave a tensor of shape \(8, 3\); it must give one number"),
-        ({"optimizer": "adam"}, UsageError, "optimizer is 'adam'; it must be a function of the parameters"),
+        ({"optimizer": 3}, UsageError, "optimizer is 3; it must be a function of the parameters"),
+        ({"optimizer": "adm"}, UnknownNameError, "optimizer.name is 'adm'; .*did you mean 'adam'"),
+        ({"dynamics": {"name": "itop"}}, UsageError, "dynamics is .*; it must be a DynamicsConfig"),
         ({"scheduler": "cosine"}, UsageError, "scheduler is 'cosine'; it must be a function of the optimizer"),
         ({"scheduler_interval": "steps"}, UsageError, "scheduler_interval is 'steps'; it must be one of epoch, step"),
         ({"teacher": "resnet18"}, UsageError, "teacher is 'resnet18'; it must be a module or a pruned model"),
@@ -374,6 +378,25 @@ def test_parts_may_be_given_as_a_recipe_names_them(tmp_path):
     )  # fmt: skip
     assert [name for name, _ in outcome.history[0].metrics] == ["top1", "top5"]
     assert outcome.history[0].lr == pytest.approx(1e-3)
+
+
+def test_a_name_stands_for_a_part_with_its_own_values(tmp_path):
+    options = {"epochs": 2, **CPU}
+    named, made = (
+        n2nsurgery.train(
+            n2nsurgery.apply(network(), example_inputs=torch.zeros(2, 6), density=0.5, skip="none"),
+            samples(), folder=tmp_path / folder, **parts, **options,
+        )
+        for folder, parts in {
+            "named": {"optimizer": "adam", "schedule": "constant", "dynamics": "set"},
+            "made": {
+                "optimizer": OptimizerConfig(name="adam"),
+                "schedule": ScheduleConfig(name="constant"),
+                "dynamics": DynamicsConfig(name="set"),
+            },
+        }.items()
+    )  # fmt: skip
+    assert [epoch.loss for epoch in named.history] == [epoch.loss for epoch in made.history]
 
 
 def test_the_training_of_a_module_that_was_not_pruned_is_not_an_artifact(tmp_path):
