@@ -77,6 +77,7 @@ def verify_file(
             f"the tensors of {len(found.disagreements)} weights do not hold what the metadata says, first '{name}': "
             f"{found.recounted[name][0]} non-zeros in {found.recounted[name][1]} bytes"
         )
+    masked, unchecked = ((), ()) if original is None else _require_masks(found, original)
     stock = file_outputs(path, batches)
     integers = "activations" in _deployment(found)
     parity: tuple[Parity, ...] = ()
@@ -88,7 +89,6 @@ def verify_file(
         )  # fmt: skip
     if original is None:
         return FileVerification(path=path, weights=len(found.weights), parity=parity)
-    masked, unchecked = _require_masks(found, original)
     rounding = QUANTIZED if integers else ROUNDING[_deployment(found).get("values", "fp32")]
     parity += require_parity(
         stock, torch_outputs(original.module, batches, found.inputs), outputs=found.outputs, batches=batches,

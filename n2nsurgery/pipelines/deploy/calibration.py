@@ -57,8 +57,11 @@ def calibration_batches(
     `folder`: of the artifact or run that is exported, by `plan`. Raises UsageError where the data is not known or does
     not fit the network, InvalidFileError for a damaged file.
     """
-    if request.source.endswith(_FILE):
-        return _of_file(Path(request.source), request.samples, tuple(spec.name for spec in plan.inputs))
+    path = Path(request.source)
+    if path.suffix == _FILE:
+        return _of_file(path, request.samples, tuple(spec.name for spec in plan.inputs))
+    if path.is_file():
+        raise UsageError(f"is the file '{path}'; a file of inputs is an {_FILE} file", field="calibrate", joint=" ")
     return _of_data(request, folder, plan, allow_import=allow_import)
 
 

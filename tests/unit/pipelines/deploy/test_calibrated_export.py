@@ -123,6 +123,7 @@ def test_the_first_samples_of_a_file_can_be_taken(trained, tmp_path):
     [
         ("run", "calibrate is 'run', and what is exported does not say which data it was trained on"),
         ("mnistt", "did you mean 'mnist'"),
+        (__file__, "calibrate is the file '.*'; a file of inputs is an .npz file"),
         ("fake", r"calibrate is 'fake', whose samples have the shape \(3, 32, 32\); the network takes \[\(3072,\)\]"),
     ],
 )

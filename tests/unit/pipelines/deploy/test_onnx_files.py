@@ -44,8 +44,9 @@ def test_inspect_recounts_the_budget(artifact, file):
     assert found.mac_density == pytest.approx(summary["mac_density"], rel=1e-9)
 
 
-def test_another_artifact_is_not_the_one(file, tmp_path):
-    other = n2nsurgery.apply("mlp", density=0.1, skip="none", skip_ratio=0.0, seed=1).save(tmp_path / "other")
+@pytest.mark.parametrize("model", ["mlp", "cifar-tiny-resnet"])
+def test_another_artifact_is_not_the_one(file, tmp_path, model):
+    other = n2nsurgery.apply(model, density=0.1, skip="none", skip_ratio=0.0, seed=1).save(tmp_path / "other")
     with pytest.raises(VerificationError, match="was made with masks"):
         verify.run(file, against=other)
 
