@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import ceil, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +18,8 @@ _PANEL = (6.0, 4.2)  # inches
 _COLOURS, _MARKERS = (*COLOURS[1:], COLOURS[0]), (*MARKERS[1:], "*")
 _FEW = 6  # points along a logarithmic axis that are named one by one
 _STEPS = (1.0, 2.0, 5.0)  # what is named of each decade where there are more
+_WITHIN = 8  # curves whose legend has room among the points
+_LEGEND_COLUMNS, _LEGEND_LINE = 2, 0.16  # of a legend below the axes; a line in inches
 _SEEN_THROUGH = 0.6  # opacity of points without a line, which may lie on one another
 
 
@@ -58,11 +60,21 @@ def draw(folder: Path, name: str, panels: Sequence[Panel]) -> tuple[str, ...]:
     for file in names:
         with (
             mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "font.size": 9}),
-            figure_file(folder / file, width=_PANEL[0] * len(panels), height=_PANEL[1]) as figure,
+            figure_file(folder / file, width=_PANEL[0] * len(panels), height=_height(panels)) as figure,
         ):
             for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
                 _fill(axes, panel)
     return names
+
+
+def _height(panels: Sequence[Panel]) -> float:
+    """In inches, with room for the longest legend below its axes."""
+    below = max((len(panel.curves) for panel in panels if _is_crowded(panel)), default=0)
+    return _PANEL[1] + _LEGEND_LINE * ceil(below / _LEGEND_COLUMNS)
+
+
+def _is_crowded(panel: Panel) -> bool:
+    return len(panel.curves) > _WITHIN
 
 
 def style(number: int) -> tuple[str, str]:
@@ -107,7 +119,10 @@ def _fill(axes: Axes, panel: Panel) -> None:
     if not any(isfinite(y) for curve in panel.curves if not curve.paper for y in curve.y):
         axes.text(0.5, 0.5, "no run yet", transform=axes.transAxes, ha="center", va="center", backgroundcolor="white")
     if any(curve.label for curve in panel.curves):
-        axes.legend(fontsize=7)
+        if _is_crowded(panel):
+            axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=_LEGEND_COLUMNS)
+        else:
+            axes.legend(fontsize=7)
 
 
 def _place_ticks(axes: Axes, panel: Panel) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -42,3 +43,17 @@ def test_a_panel_without_a_run_says_so(tmp_path, curves):
 
 def test_curves_can_be_told_apart():
     assert len({style(number) for number in range(30)}) == 30
+
+
+@pytest.mark.parametrize(("number", "below"), [(3, False), (13, True)])
+def test_the_legend_of_many_curves_stands_below_the_points(tmp_path, number, below):
+    curves = tuple(PanelCurve(label=f"method {each}", x=(1, 2), y=(each, each)) for each in range(number))
+    _, svg = draw(tmp_path, "figure", [Panel(title="t", x_label="label of x", y_label="y", curves=curves)])
+    words = {text.text: text for text in ET.parse(tmp_path / svg).iter() if text.tag.endswith("text")}  # noqa: S314
+    label, *entries = (height(words[name]) for name in ("label of x", *(f"method {each}" for each in range(number))))
+    assert all((entry > label) is below for entry in entries)
+
+
+def height(text: ET.Element) -> float:
+    """How far from the top of the page `text` stands."""
+    return float(text.get("y") or re.search(r"translate\([-\d.]+ ([-\d.]+)\)", text.get("transform"))[1])
