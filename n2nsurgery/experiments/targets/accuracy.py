@@ -44,17 +44,17 @@ from n2nsurgery.experiments.paper.reproduction import ExperimentConfig, Reproduc
 
 _DENSITIES = (0.05, 0.02)
 _FIRST = ("RP", ONE_TO_ONE, LONGER_RESIDUAL)  # a grid that is stopped after them has answered the first question
-_SECOND, _THIRD = (with_rule(rule, LONGER_RESIDUAL) for rule in ("ITOP", "SET"))
-_BEST, _BEST_LEARNABLE = (  # the most accurate of those sparse from the start, and its twin with learnable skips
-    with_rule("ITOP", method) for method in (GUARDED_RESIDUAL, GUARDED_ONE_TO_ONE)
-)
+_ITOP, _SET = (with_rule(rule, LONGER_RESIDUAL) for rule in ("ITOP", "SET"))
+_SNIP_ITOP, _SNIP_ITOP_LEARNABLE = (with_rule("ITOP", method) for method in (GUARDED_RESIDUAL, GUARDED_ONE_TO_ONE))
+_GRADUAL, _GRADUAL_LEARNABLE = (with_rule("GMP", method) for method in (LONGER_RESIDUAL, ONE_TO_ONE))
 _MOVING = tuple(with_rule(rule, method) for method in _FIRST for rule in RULES)
 _FADED = (fading(LONGER_RESIDUAL), fading(ONE_TO_ONE))
-_SCORED = ("CSP", GUARDED, GUARDED_RESIDUAL, _BEST, _BEST_LEARNABLE, GRASP, SYNFLOW)
+_SCORED = ("CSP", GUARDED, GUARDED_RESIDUAL, _SNIP_ITOP, _SNIP_ITOP_LEARNABLE, GRASP, SYNFLOW)
 _METHODS = (*_FIRST, "ResSkip-RP", SHORTER, "N2NSkip-RP", UNIFORM, *_SCORED, *_MOVING, *_FADED)
 _SMOKE = _FIRST[:2]
+_CHANGING = (_SET, _ITOP, _SNIP_ITOP, _GRADUAL)
 # of which it is asked how they do beside RP and the dense network
-_CANDIDATES = (ONE_TO_ONE, LONGER_RESIDUAL, _THIRD, _SECOND, _BEST)
+_CANDIDATES = (ONE_TO_ONE, LONGER_RESIDUAL, *_CHANGING)
 _AHEAD = 3.0  # points of percent over RP: the bar of the best sparse network
 _NEAR = -2.0  # points of percent from the dense network at 5 %
 _COMPARISONS: tuple[Comparison, ...] = (
@@ -66,11 +66,12 @@ _COMPARISONS: tuple[Comparison, ...] = (
     ("N2NSkip-RP", "RP"),
     (ONE_TO_ONE, DENSE),
     (LONGER_RESIDUAL, DENSE),
-    *((method, other) for method in (_THIRD, _SECOND, _BEST) for other in ("RP", LONGER_RESIDUAL, DENSE)),
-    (_SECOND, _THIRD),
-    (_BEST, _SECOND),
-    (_BEST_LEARNABLE, _BEST),
-    (_BEST, with_rule("GMP", LONGER_RESIDUAL)),
+    *((method, other) for method in _CHANGING for other in ("RP", LONGER_RESIDUAL, DENSE)),
+    (_ITOP, _SET),
+    (_SNIP_ITOP, _ITOP),
+    (_SNIP_ITOP_LEARNABLE, _SNIP_ITOP),
+    (_GRADUAL, _SNIP_ITOP),
+    (_GRADUAL_LEARNABLE, _GRADUAL),
     (GUARDED, "RP"),
     (GUARDED_RESIDUAL, GUARDED),
     (GUARDED_RESIDUAL, LONGER_RESIDUAL),
