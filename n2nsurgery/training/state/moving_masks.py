@@ -60,10 +60,14 @@ class MovingMasks:
         """The masks of now."""
         return MaskSet({name: _mask(self._places[name], shape) for name, shape in self.shapes.items()})
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        """How many weights are kept when the run begins and when it ends."""
+        return self._start, self.rule.kept(self._start, self.span.steps, self.span)
+
     def is_final(self, step: int) -> bool:
         """Whether as many weights are kept after `step` steps as at the end of the run."""
-        steps = self.span.steps
-        return self.rule.kept(self._start, step, self.span) == self.rule.kept(self._start, steps, self.span)
+        return self.rule.kept(self._start, step, self.span) == self.ends[1]
 
     def is_due(self, step: int) -> bool:
         """Whether masks move once `step` steps are done."""

@@ -33,6 +33,21 @@ def train(train_recipe):
 
 
 @pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ((GMP,), "384 weights that are kept at the start: 38 are left at the end"),
+        ((GMP, "surgery.density=1"), ""),
+        ((GMP, "surgery=null"), ""),
+        ((RIGL,), ""),
+    ],
+)
+def test_gradual_pruning_that_begins_with_few_weights_is_warned_of(overrides, told, train, caplog):
+    train(*overrides)
+    found = [record.getMessage() for record in caplog.records if "dynamics.final" in record.getMessage()]
+    assert [told in each for each in found] == ([True] if told else [])
+
+
+@pytest.mark.parametrize(
     ("overrides", "kept"),
     [
         ((RIGL,), 384),
