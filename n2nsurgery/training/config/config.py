@@ -157,8 +157,8 @@ class TrainConfig:
         require(is_device_name(self.device), "device", self.device, ALLOWED)
         smoothed = not self.label_smoothing or (self.loss or TASKS[self.task].loss) == "cross-entropy"
         require(smoothed, "label_smoothing", self.label_smoothing, "0 for a loss other than cross-entropy")
-        lr = self.optimizer.lr
-        require(self.schedule.floor <= lr, "schedule.floor", self.schedule.floor, f"at most optimizer.lr, {lr}")
+        lr, floor = self.optimizer.lr or 0.0, self.schedule.floor or 0.0
+        require(floor <= lr, "schedule.floor", self.schedule.floor, f"at most optimizer.lr, {lr}")
         shorter = self.schedule.warm_up_epochs < self.epochs
         require(shorter, "schedule.warm_up_epochs", self.schedule.warm_up_epochs, f"below the {self.epochs} epochs")
 

@@ -16,8 +16,6 @@ from n2nsurgery.training.config.member import made
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.optimizers import OPTIMIZERS
 
-# which of the fields of a config are for which optimizer, besides the learning rate and the weight decay
-_FIELDS = {"sgd": ("momentum", "nesterov"), "adam": ("betas", "eps"), "adamw": ("betas", "eps")}
 _NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
 
 
@@ -33,9 +31,7 @@ def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Op
     ]
     groups = [group for group in groups if group["params"]]
     require_trained(groups)
-    names = ("lr", "weight_decay", *_FIELDS.get(config.name, ()))
-    own = {name: getattr(config, name) for name in names}
-    return made(OPTIMIZERS, config.name, {**own, **config.options}, "optimizer.options")(groups)
+    return made(OPTIMIZERS, config.name, config.own(), "optimizer.options")(groups)
 
 
 def require_trained(parameters: Sized) -> None:

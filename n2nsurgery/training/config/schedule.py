@@ -25,16 +25,21 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    """How the learning rate goes down; the defaults halve it every 30 epochs, never below 5e-4.
+    """How the learning rate goes down; the defaults halve it every 30 epochs.
 
     `name`: any registered schedule; `options`: parameters of one that has no fields here, by name.
-    `floor`: a learning rate. `step_epochs`, `gamma`: of `step`; `milestones` (epochs), `gamma`: of `multistep`.
-    `warm_up_epochs` may be a fraction; `warm_up_from`: the first step's part of the learning rate.
+    `floor`: a learning rate; None for 5e-4, or a hundredth of the first one where that is less. `step_epochs`, `gamma`:
+    of `step`; `milestones` (epochs), `gamma`: of `multistep`. `warm_up_epochs` may be a fraction; `warm_up_from`: the
+    first step's part of the learning rate.
     """
 
     name: str = field(default="step", metadata=option("any registered schedule", registry=SCHEDULES))
-    floor: float = field(
-        default=5e-4, metadata=option("a learning rate, below which it does not go", within=Range(least=0))
+    floor: float | None = field(
+        default=None,
+        metadata=option(
+            "a learning rate, below which it does not go; default: 5e-4, at most optimizer.lr / 100",
+            within=Range(least=0),
+        ),
     )
     step_epochs: int = field(default=30, metadata=option("of step: epochs between two reductions", within=COUNT))
     gamma: float = field(

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 from n2nsurgery import registries
 from n2nsurgery.core.registry import Registry
+from n2nsurgery.core.validation import at_least, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,4 +37,15 @@ class Schedule(Protocol):
         ...
 
 
+_FLOOR = 5e-4
 SCHEDULES: Registry[type[Schedule]] = registries.SCHEDULES
+
+
+def floor_of(floor: float | None, lr: float) -> float:
+    """`floor`; where it is None 5e-4, as in the N2NSkip paper, or a hundredth of `lr` where that is less."""
+    return min(_FLOOR, lr / 100) if floor is None else floor
+
+
+def require_floor(floor: float | None) -> None:
+    """Return where `floor` is None, or 0 or more; raises UsageError."""
+    require(floor is None or at_least(floor, 0), "schedule.floor", floor, "0 or more")

@@ -11,25 +11,25 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from n2nsurgery.core.validation import at_least, require
-from n2nsurgery.training.schedules import Span
+from n2nsurgery.training.schedules import Span, floor_of, require_floor
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine:
-    """`floor`: the learning rate at the end, 0 or more."""
+    """`floor`: the learning rate at the end, 0 or more; see `floor_of`."""
 
-    floor: float = 5e-4
+    floor: float | None = None
 
     def __post_init__(self) -> None:
         """Raise UsageError for a floor out of range."""
-        require(at_least(self.floor, 0), "schedule.floor", self.floor, "0 or more")
+        require_floor(self.floor)
 
     def __call__(self, lr: float, step: int, span: Span) -> float:
         """The learning rate of step `step`."""
         length = max(1, span.steps - span.warm_up)
         turn = min(1.0, max(0, step - span.warm_up) / length)
-        return self.floor + (lr - self.floor) * (1 + math.cos(math.pi * turn)) / 2
+        floor = floor_of(self.floor, lr)
+        return floor + (lr - floor) * (1 + math.cos(math.pi * turn)) / 2
 
 
 MEMBER = Cosine

@@ -12,7 +12,7 @@ from n2nsurgery.core.errors import UnknownNameError, UsageError
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.parameter_groups import make_optimizer
-from n2nsurgery.training.config.schedule import ScheduleConfig
+from n2nsurgery.training.config.schedule import ScheduleConfig, learning_rate
 from n2nsurgery.training.loop.components import components_of
 
 
@@ -99,6 +99,38 @@ def test_any_registered_optimizer_takes_its_options_by_name():
     assert (made.param_groups[0]["alpha"], made.param_groups[0]["lr"]) == (0.9, 0.01)
     with pytest.raises(UnknownNameError, match=r"unknown option of the optimizer 'rmsprop' .*'beta'"):
         make_optimizer(nn.Linear(2, 2), OptimizerConfig(name="rmsprop", options={"beta": 0.9}))
+
+
+@pytest.mark.parametrize(
+    ("name", "lr", "weight_decay"),
+    [("sgd", 0.05, 5e-4), ("adam", 1e-3, 0), ("adamw", 1e-3, 0.01), ("nadam", 1e-3, 0), ("rmsprop", 1e-2, 0)],
+)
+def test_a_name_brings_the_optimizers_own_values(name, lr, weight_decay):
+    config = OptimizerConfig(name=name)
+    assert (config.lr, config.weight_decay) == (lr, weight_decay)
+    (group,) = make_optimizer(nn.Linear(2, 2), config).param_groups
+    assert (group["lr"], group["weight_decay"]) == (lr, weight_decay)
+    assert decode(OptimizerConfig, asdict(config), "here") == config
+
+
+def test_hyper_parameters_reach_every_optimizer_that_has_them_and_no_other():
+    made = make_optimizer(nn.Linear(2, 2), OptimizerConfig(name="rmsprop", momentum=0.8, eps=1e-3))
+    assert (made.param_groups[0]["momentum"], made.param_groups[0]["eps"]) == (0.8, 1e-3)
+    made = make_optimizer(nn.Linear(2, 2), OptimizerConfig(name="nadam", betas=(0.5, 0.6), eps=1e-3))
+    assert (made.param_groups[0]["betas"], made.param_groups[0]["eps"]) == ((0.5, 0.6), 1e-3)
+    with pytest.raises(UsageError, match=r"optimizer.momentum is 0.8; it must be left out: adam has none"):
+        OptimizerConfig(name="adam", momentum=0.8)
+
+
+@pytest.mark.parametrize("name", ["step", "cosine", "multistep"])
+@pytest.mark.parametrize(("lr", "floor"), [(0.1, 5e-4), (0.05, 5e-4), (1e-4, 1e-6)])
+def test_without_a_floor_of_its_own_a_schedule_never_raises_the_learning_rate(name, lr, floor):
+    options = {"milestones": (1,)} if name == "multistep" else {}
+    config = ScheduleConfig(name=name, gamma=1e-6, step_epochs=1, **options)
+    rates = [learning_rate(config, lr, step, steps_per_epoch=10, epochs=20) for step in range(201)]
+    assert rates[0] == lr
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(floor)
 
 
 def test_the_loss_takes_options_by_name():
