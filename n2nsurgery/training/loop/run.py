@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
@@ -37,13 +36,11 @@ from n2nsurgery.training.metrics.metrics import TENSORBOARD, show, tensorboard, 
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.schedules import Span
 from n2nsurgery.training.state.checkpoints import MASKS, STATE, Checkpoints, trained_weights
-from n2nsurgery.training.state.moving_masks import MovingMasks
 from n2nsurgery.training.state.randomness import own_randomness
 from n2nsurgery.training.state.saved_state import Identity, Position, SavedState, require_same_run
 
 _LOG = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"
-_MANY = 0.3  # of all places of weights, also in skips: what gradual pruning begins with at least, where it was meant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,8 +139,8 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
         if files is not None and saved is not None:
             _go_on(trainer, files, saved, allow_changes=allow_changes)
         _tell_engine(trainer, saved)
-        if train_state.moving is not None:
-            _warn_of_few(train_state.moving)
+        for doubt in train_state.moving.doubts() if train_state.moving is not None else ():
+            _LOG.warning(doubt)
         if config.tensorboard and processes.rank == 0:
             trainer.callbacks = _shown(stack, folder, position.step, callbacks)
         stack.enter_context(_gpu_errors_named(config, processes))
@@ -214,17 +211,6 @@ def _tell_engine(trainer: Trainer, saved: SavedState | None) -> None:
         )
     if trainer.processes.rank == 0:
         trainer.callbacks.on_engine(EngineEvent(record=engine.record, measured_gain=engine.measured_gain))
-
-
-def _warn_of_few(moving: MovingMasks) -> None:
-    """Warn of gradual pruning that begins with few weights: a part of those is easily taken for a part of all."""
-    begun, left = moving.ends
-    if left < begun < _MANY * sum(map(math.prod, moving.shapes.values())):
-        _LOG.warning(
-            "dynamics.final is a part of the %s weights that are kept at the start: %s are left at the end",
-            f"{begun:,}",
-            f"{left:,}",
-        )
 
 
 def _go_on(trainer: Trainer, files: SealedFiles, state: SavedState, *, allow_changes: bool) -> None:

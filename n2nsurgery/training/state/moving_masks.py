@@ -6,7 +6,9 @@ weights). New weights start at zero, and so does what the optimizer and the aver
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +24,8 @@ from n2nsurgery.masks.patterns.exchange import carried
 from n2nsurgery.training.config.dynamics import DynamicsConfig
 from n2nsurgery.training.dynamics import Dynamics, KeptWeight, Moment
 from n2nsurgery.training.schedules import Span
+
+_MANY = 0.3  # of all places of weights, also in skips: what gradual pruning begins with at least, where it was meant
 
 
 class MovingMasks:
@@ -68,6 +72,23 @@ class MovingMasks:
     def is_final(self, step: int) -> bool:
         """Whether as many weights are kept after `step` steps as at the end of the run."""
         return self.rule.kept(self._start, step, self.span) == self.ends[1]
+
+    def doubts(self) -> Iterator[str]:
+        """What is easily asked for by mistake: a rule that is never due, and a small part of few weights."""
+        (start, end), steps = self.ends, self.span.steps
+        due = list(islice((step for step in range(1, steps + 1) if self.rule.is_due(step, self.span)), 2))
+        if not due:
+            yield f"dynamics moves nothing: no exchange is due in the {steps:,} steps of the run; lower dynamics.every"
+        if end < start and len(due) == 1:
+            yield (
+                f"dynamics prunes {start:,} weights to {end:,} at once, after step {due[0]:,} of {steps:,}, not"
+                " gradually; lower dynamics.every"
+            )
+        if end < start < _MANY * sum(map(math.prod, self.shapes.values())):
+            yield (
+                f"dynamics.final is a part of the {start:,} weights that are kept at the start: {end:,} are left at the"
+                " end"
+            )
 
     def is_due(self, step: int) -> bool:
         """Whether masks move once `step` steps are done."""
