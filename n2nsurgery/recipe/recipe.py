@@ -14,6 +14,7 @@ Nothing here has a default of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -113,6 +114,24 @@ class Recipe:
     def hash(self) -> str:
         """SHA-256 (64 hex digits) of what is trained and how, see `trained`."""
         return fingerprint(self.trained())
+
+    def contradictions(self) -> Iterator[tuple[tuple[str, str], str]]:
+        """What only several sections together show to be impossible: section and key, and what is wrong with it."""
+        if self.model is not None and self.model.weights is not None and (own := _brings_values(self.surgery)):
+            yield ("model", "weights"), f"model.weights is given, but {own}; leave one of them out"
+        whole = self.surgery.granularity if isinstance(self.surgery, SurgeryConfig) else None
+        if self.train.dynamics is not None and whole not in {None, "weight"}:
+            keeps = f"surgery.granularity keeps '{whole}' whole"
+            yield ("train", "dynamics"), f"train.dynamics moves single weights, and {keeps}; leave one of them out"
+
+
+def _brings_values(surgery: SurgeryConfig | ArtifactRequest | None) -> str | None:
+    """Why pruned weights begin with other values than those that the model has; None where they do not."""
+    if isinstance(surgery, ArtifactRequest):
+        return "surgery.artifact brings its own"
+    if surgery is not None and surgery.start != "dense":
+        return f"surgery.start '{surgery.start}' is for new networks and would change them"
+    return None
 
 
 def differences(one: Recipe, other: Recipe) -> tuple[str, ...]:

@@ -130,7 +130,10 @@ def _recipe(root: Node, problems: Problems) -> Recipe:
         export=export,
         report=report,
     )
-    _require_agreement(recipe, sections, problems)
+    for (section, key), problem in recipe.contradictions():
+        problems.note((sections[section].members or {})[key].place, problem)
+    if problems.found:
+        raise BrokenError
     return recipe
 
 
@@ -277,18 +280,3 @@ def _named(field: str, node: Node, problems: Problems) -> dict[str, Any]:
     options = read_values(kind, rest, path, problems, also=("name",))
     problems.made(lambda: kind(**options), rest, path)
     return {field: name, f"{field}_options": options}
-
-
-def _require_agreement(recipe: Recipe, sections: dict[str, Node], problems: Problems) -> None:
-    """Note what only several sections together show to be impossible."""
-    if recipe.model is None or recipe.model.weights is None:
-        return
-    own = None
-    if isinstance(recipe.surgery, ArtifactRequest):
-        own = "surgery.artifact brings its own"
-    elif recipe.surgery is not None and recipe.surgery.start != "dense":
-        own = f"surgery.start '{recipe.surgery.start}' is for new networks and would change them"
-    if own is not None:
-        weights = (sections["model"].members or {})["weights"]
-        problems.note(weights.place, f"model.weights is given, but {own}; leave one of them out")
-        raise BrokenError

@@ -189,6 +189,12 @@ def test_an_artifact_brings_its_weights():
         read(RECIPE, "surgery={artifact: a}", "model.weights=DEFAULT")
 
 
+def test_rules_that_move_single_weights_are_refused_beside_blocks():
+    with pytest.raises(UsageError, match=r"train.dynamics moves single weights, .*granularity keeps 'block4'"):
+        read(RECIPE, "train.dynamics=set", "surgery.granularity=block4")
+    assert read(RECIPE, "train.dynamics=set", "surgery.granularity=weight").train.dynamics is not None
+
+
 def test_a_recipe_is_read_from_a_file(tmp_path):
     (tmp_path / "r.yaml").write_text(RECIPE, encoding="utf-8")
     assert read_recipe(tmp_path / "r.yaml") == read()
