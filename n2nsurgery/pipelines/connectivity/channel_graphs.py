@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from n2nsurgery.connectivity.graph.graph_options import DEFAULT, MAX_NODES, Grap
 from n2nsurgery.connectivity.graph.network_graph import channel_graph, dense_reference, require_size
 from n2nsurgery.connectivity.measures.subject import Origin, Subject
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.names import listed
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.channels.network import channel_network_of_onnx
 from n2nsurgery.graph.channels.flow import ChannelNetwork, Skip
@@ -137,7 +138,7 @@ def _of_pruned(pruned: PrunedModel) -> tuple[ChannelNetwork, tuple[str, ...]]:
     module, masks = pruned.plain()
     network = channel_network(module, inputs, masks=masks, skips=skips_of(pruned))
     called = {call.weight for call in network.flow.calls}
-    return network, tuple(_uncalled(masks, called))
+    return network, tuple(_left_out(pruned, called))
 
 
 def skips_of(pruned: PrunedModel) -> tuple[Skip, ...]:
@@ -148,10 +149,15 @@ def skips_of(pruned: PrunedModel) -> tuple[Skip, ...]:
     )
 
 
-def _uncalled(masks: Iterable[str], called: set[str]) -> Iterable[str]:
-    left = [name for name in masks if name not in called]
-    if left:
+def _left_out(pruned: PrunedModel, called: set[str]) -> Iterator[str]:
+    """What the graph does not hold of the network's pruned weights, and why."""
+    unused = {weight.name for weight in pruned.plan.weights if not weight.uses}
+    read = [name for name in pruned.masks if name not in called | unused]
+    idle = [name for name in pruned.masks if name in unused - called]
+    if read:
         yield (
-            f"{len(left)} weights (first '{left[0]}') belong to layers that the network does not call in eval mode, or"
-            " on which its output does not depend; they are not in the graph."
+            f"Weights that are not in the graph: {listed(read)}. Operations read them whose channels are not followed"
+            " (einsum, recurrent layers), or nothing depends on their layers. What they cut is not seen."
         )
+    if idle:
+        yield f"Weights that the network does not use in eval mode are not in the graph: {listed(idle)}."

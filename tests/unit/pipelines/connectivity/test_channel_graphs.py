@@ -287,3 +287,24 @@ def test_conventions_reach_the_graph(networks):
 def test_known_networks_have_these_channels(name, nodes, edges):
     found = subject_of(name, input_size=(3, 64, 64) if name == "resnet50" else None)
     assert (found.graph.nodes, found.graph.edges) == (nodes, edges)
+
+
+class Einsum(nn.Module):
+    """A layer whose channels are not followed, and one that nothing calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.idle = nn.Linear(8, 16), nn.Linear(8, 8)
+        self.weight = nn.Parameter(torch.randn(16, 4))
+
+    def forward(self, x):
+        return torch.einsum("bi,io->bo", torch.relu(self.first(x)), self.weight)
+
+
+def test_weights_that_are_not_followed_are_told_from_those_that_nothing_uses():
+    pruned = n2nsurgery.apply(Einsum(), example_inputs=torch.randn(2, 8), density=0.5, skip="none")
+    notes = n2nsurgery.report(pruned).notes
+    assert any("'weight'. Operations read them whose channels are not followed" in note for note in notes)
+    assert ("does not use in eval mode are not in the graph: 'idle.weight'." in " ".join(notes)) == (
+        "idle.weight" in pruned.masks
+    )
