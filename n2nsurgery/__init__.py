@@ -28,10 +28,11 @@ if TYPE_CHECKING:
     from n2nsurgery.surgery.pruned_model import PrunedModel
     from n2nsurgery.surgery.record import SurgeryRecord
     from n2nsurgery.training.loop.events import Callbacks
+    from n2nsurgery.training.metrics.measure import FunctionMetric
 
 __all__ = [  # noqa: RUF022 - the verbs first
     "apply", "train", "evaluate", "report", "diff", "load", "inspect", "export_onnx", "compress",
-    "Callbacks",
+    "Callbacks", "FunctionMetric",
     "MaskSet", "N2NSurgeryError", "PrunedModel", "SkipSpec", "SurgeryConfig", "SurgeryPlan", "SurgeryRecord",
 ]  # fmt: skip
 
@@ -60,6 +61,7 @@ _public, __dir__ = public_names(
         "report": "n2nsurgery.pipelines.python.report:report",
         "train": "n2nsurgery.pipelines.python.train:train",
         "Callbacks": "n2nsurgery.training.loop.events:Callbacks",
+        "FunctionMetric": "n2nsurgery.training.metrics.measure:FunctionMetric",
         **{package: f"{__name__}.{package}" for package in _PACKAGES},  # n2nsurgery.masks, without a second import
     },
 )

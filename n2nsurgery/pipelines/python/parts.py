@@ -13,7 +13,10 @@ from n2nsurgery.training.training_metrics import TrainingMetric
 
 Metric = TrainingMetric | FunctionMetric | Callable[[Any, Any], Any]
 Metrics = Mapping[str, Metric]
-"""By name, functions of (outputs, targets) that give the mean over a batch, or objects like those registered."""
+"""By name, functions of (outputs, targets) that give the mean over a batch, or objects like those registered.
+
+A bare function does not say whether higher is better; `FunctionMetric(function=..., higher_is_better=False)` does.
+"""
 
 
 def measure_of_caller(metrics: Metrics | None, *, alone: bool) -> Measure | None:

@@ -95,8 +95,9 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
     as DataLoader's `collate_fn` and `num_workers`.
 
     `loss`: a function of what the model returns and the targets, the mean over the samples; or a registered name.
-    `metrics`: functions of the same two by name, or objects as in `training.training_metrics`; or registered names.
-    With a loss of your own and no metrics, the loss alone is measured. `optimizer`: makes an optimizer from parameters,
+    `metrics`: functions of the same two by name, or objects as in `training.training_metrics`; or registered names. The
+    first ranks checkpoints where it says whether higher is better, as `FunctionMetric` does, else the loss does. With a
+    loss of your own and no metrics, the loss alone is measured. `optimizer`: makes an optimizer from parameters,
     or is an OptimizerConfig or its name. `scheduler` makes a scheduler from the optimizer. `teacher`: a network whose
     scores are learned from, see `DistillationConfig`. `callbacks`: see `training.loop.events`.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import primary_output, samples_in
-from n2nsurgery.core.validation import require_choice
+from n2nsurgery.core.validation import require, require_choice
 from n2nsurgery.training.training_metrics import TrainingMetric
 
 LOSS = "loss"
@@ -20,10 +20,22 @@ LOSS = "loss"
 
 @dataclass(frozen=True, kw_only=True)
 class FunctionMetric:
-    """A function of what the model returns and the targets, its value the mean over the samples of a batch."""
+    """A function of what the model returns and the targets, its value the mean over the samples of a batch.
+
+    `higher_is_better`: whether a checkpoint with the larger value is the better one; None where nobody has said so, and
+    checkpoints cannot be ranked by it.
+
+        n2nsurgery.FunctionMetric(function=mean_error, higher_is_better=False)
+    """
 
     function: Callable[[Any, Any], Any]
-    higher_is_better: bool = True
+    higher_is_better: bool | None = None
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for what cannot be called, and for a direction that is none."""
+        require(callable(self.function), "function", self.function, "a function of (outputs, targets)")
+        told = isinstance(self.higher_is_better, bool | None)
+        require(told, "higher_is_better", self.higher_is_better, "True or False, or left out")
 
     def sums(self, outputs: Any, targets: Any) -> Tensor:  # noqa: ANN401
         """(Value times samples, samples)."""
@@ -68,10 +80,19 @@ class Measure:
         return tuple((name, metric.value(sums[name])) for name, metric in self.metrics.items())
 
     def best(self, name: str | None) -> tuple[str, bool]:
-        """The metric by which checkpoints are ranked, and whether higher is better; None for the first, else the loss.
+        """The metric by which checkpoints are ranked, and whether higher is better; `name` None for the first.
 
-        Raises UnknownNameError for a metric that is not measured.
+        The loss takes the place of a first metric that does not say which way is better, and of none. Raises
+        UnknownNameError for a metric that is not measured, UsageError for a named one that does not say it.
         """
         chosen = name if name is not None else next(iter(self.metrics), LOSS)
         require_choice("best_metric", chosen, (*self.metrics, LOSS))
-        return chosen, chosen != LOSS and self.metrics[chosen].higher_is_better
+        higher = False if chosen == LOSS else getattr(self.metrics[chosen], "higher_is_better", None)
+        if higher is not None:
+            return chosen, higher
+        if name is None:
+            return LOSS, False
+        raise UsageError(
+            f"best_metric is '{name}', and that metric does not say whether higher is better: give it as "
+            f"metrics={{'{name}': n2nsurgery.FunctionMetric(function=..., higher_is_better=True)}}, or False"
+        )

@@ -180,6 +180,24 @@ def test_regression_is_a_task(tmp_path):
     assert outcome.history[-1].score == -outcome.history[-1].evaluations[0].value("rmse")
 
 
+@pytest.mark.parametrize("direction", [{}, {"higher_is_better": False}])
+def test_the_epoch_with_the_smallest_error_is_the_best(tmp_path, direction):
+    def error(outputs, targets):
+        return (outputs - targets).abs().mean()
+
+    inputs = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+    data = TensorDataset(inputs, inputs[:, :1])
+    metric = n2nsurgery.FunctionMetric(function=error, **direction) if direction else error
+    outcome = n2nsurgery.train(
+        network(1), data, folder=tmp_path, validation=data, task="regression", metrics={"mae": metric}, patience=2,
+        epochs=4, **CPU,
+    )  # fmt: skip
+    scores = [-record.evaluations[0].value("mae" if direction else "loss") for record in outcome.history]
+    assert [record.score for record in outcome.history] == scores
+    assert outcome.history[-1].epoch == 4  # the error falls: four epochs are four better ones
+    assert outcome.best == outcome.last
+
+
 def test_a_batch_norm_that_is_in_eval_mode_stays_frozen(tmp_path):
     model = network(3, nn.BatchNorm1d(12))
     model[1].eval()

@@ -149,6 +149,31 @@ def test_the_best_is_by_the_first_metric_unless_another_is_named():
         regression.best("r22")
 
 
+def test_a_function_that_does_not_say_which_way_is_better_leaves_ranking_to_the_loss():
+    def error(outputs, targets):
+        return (outputs - targets).abs().mean()
+
+    silent = Measure(metrics={"mae": FunctionMetric(function=error)})
+    assert silent.best(None) == ("loss", False)
+    with pytest.raises(UsageError, match=r"best_metric is 'mae'.*FunctionMetric.*higher_is_better=True"):
+        silent.best("mae")
+    for higher in (True, False):
+        told = Measure(metrics={"mae": FunctionMetric(function=error, higher_is_better=higher)})
+        assert told.best(None) == told.best("mae") == ("mae", higher)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"function": 3}, r"function is 3; it must be a function of \(outputs, targets\)"),
+        ({"function": max, "higher_is_better": "no"}, "higher_is_better is 'no'; it must be True or False"),
+    ],
+)
+def test_a_metric_that_is_no_function_and_a_direction_that_is_none_are_refused(given, message):
+    with pytest.raises(UsageError, match=message):
+        FunctionMetric(**given)
+
+
 def test_metrics_and_loss_may_be_named_in_place_of_those_of_the_task():
     named = TrainConfig(task="regression", metrics=("accuracy",), loss="cross-entropy")
     assert tuple(measure_of(named).metrics) == ("top1",)
