@@ -110,8 +110,14 @@ def components_of(config: TrainConfig, own: OwnParts = NOTHING) -> Components:
 
 
 def measure_of(config: TrainConfig) -> Measure:
-    """The metrics that `config` names, those of its task where it names none; raises UnknownNameError."""
+    """The metrics that `config` names, those of its task where it names none; raises UnknownNameError.
+
+    The default task gives way to the one that a named loss is of: with bce-with-logits, several labels are measured.
+    """
     task = TASKS[config.task]
+    if config.task == TrainConfig.task and config.loss is not None:
+        named = LOSSES.canonical(config.loss)
+        task = next((each for each in TASKS.values() if each.loss == named), task)
     names = task.metrics if config.metrics is None else config.metrics
     known = [TRAINING_METRICS.canonical(name) for name in names]
     return Measure(metrics={name: TRAINING_METRICS.get(name)(**task.options.get(name, {})) for name in known})

@@ -41,19 +41,37 @@ def ratio(part: Tensor, whole: Tensor) -> float:
 
 
 def hits(outputs: Tensor, targets: Tensor, ranked: int) -> Tensor:
-    """Labels among the `ranked` highest class scores, and labels in all, as two float64 sums.
-
-    `outputs` (N, classes, ...); `targets`: labels (N, ...) or probabilities, whose highest is the label.
-    """
-    labels = targets.argmax(1) if targets.is_floating_point() else targets
+    """Labels among the `ranked` highest class scores, and labels in all, as two float64 sums."""
+    labels = class_labels(outputs, targets)
     best = outputs.topk(min(ranked, outputs.shape[1]), dim=1).indices
     found = (best == labels.unsqueeze(1)).sum()
     return torch.stack([found, found.new_tensor(labels.numel())]).double()
 
 
+def class_labels(outputs: Tensor, targets: Tensor) -> Tensor:
+    """The labels (N, ...) for the class scores `outputs` (N, classes, ...).
+
+    `targets`: these labels as whole numbers, or probabilities of the outputs' shape, whose highest is the label. Raises
+    UsageError for other shapes, and for outputs that are not scores of two or more classes.
+    """
+    if outputs.ndim < 2 or outputs.shape[1] < 2:  # noqa: PLR2004 - N, classes
+        raise UsageError(
+            f"outputs of shape {tuple(outputs.shape)} are not scores of two or more classes (N, classes, ...). For "
+            "labels that are true or not set task to multilabel, for numbers to regression, or name other metrics"
+        )
+    labels = (outputs.shape[0], *outputs.shape[2:])
+    if tuple(targets.shape) != (outputs.shape if targets.is_floating_point() else labels):
+        given = f"{str(targets.dtype).removeprefix('torch.')} of shape {tuple(targets.shape)}"
+        raise UsageError(
+            f"the classes of outputs of shape {tuple(outputs.shape)} are compared with labels of shape {labels}, whole "
+            f"numbers, or with probabilities of the outputs' shape; the targets are {given}"
+        )
+    return targets.argmax(1) if targets.is_floating_point() else targets
+
+
 def matching(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Outputs and targets of a regression as float64 of one shape (N, values); raises UsageError for other shapes."""
-    if outputs.shape != targets.shape:
+    if outputs.shape != targets.shape or not outputs.ndim:
         raise UsageError(
             f"a regression compares outputs of shape {tuple(outputs.shape)} with targets of shape "
             f"{tuple(targets.shape)}; give targets of the outputs' shape"
@@ -62,11 +80,19 @@ def matching(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     return outputs.double().reshape(count, -1), targets.double().reshape(count, -1)
 
 
-def true_labels(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Which of several labels are true, of the outputs' shape; raises UsageError where the targets have another one."""
-    if outputs.shape != targets.shape:
+def several_labels(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores of several labels at once, and which are true (targets above one half), of shape (samples, labels).
+
+    `outputs` and `targets` have one shape, (N, labels, ...), whose further positions count as samples, or (N,) for a
+    single label. Raises UsageError where the targets have another shape than the outputs.
+    """
+    if outputs.shape != targets.shape or not outputs.ndim:
         raise UsageError(
             f"several labels at once compare outputs of shape {tuple(outputs.shape)} with targets of shape "
             f"{tuple(targets.shape)}; give one target, 0 or 1, for each output"
         )
-    return targets > 0.5  # noqa: PLR2004 - a label is 0 or 1
+    labels = outputs.shape[1] if outputs.ndim > 1 else 1
+    scores, true = (
+        values.reshape(len(values), labels, -1).movedim(1, -1).reshape(-1, labels) for values in (outputs, targets)
+    )
+    return scores, true > 0.5  # noqa: PLR2004 - a label is 0 or 1

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from n2nsurgery.training.training_metrics import ratio, true_labels
+from n2nsurgery.training.training_metrics import ratio, several_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +20,12 @@ class ExactMatch:
     higher_is_better: ClassVar[bool] = True
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """(Samples that are right, samples); `targets` of the outputs' shape (N, ...), true where above one half."""
-        right = ((outputs > self.threshold) == true_labels(outputs, targets)).flatten(1).all(1)
+        """(Samples that are right, samples); `targets` of the outputs' shape (N, ...), true where above one half.
+
+        Raises UsageError for another shape.
+        """
+        scores, true = several_labels(outputs, targets)
+        right = ((scores > self.threshold) == true).reshape(len(outputs), -1).all(1)
         return torch.stack([right.sum(), right.new_tensor(len(right), dtype=torch.int64)]).double()
 
     def value(self, sums: Tensor) -> float:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.core.validation import is_number, require
-from n2nsurgery.training.training_metrics import ratio, true_labels
+from n2nsurgery.training.training_metrics import ratio, several_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,9 @@ class F1:
         require(is_number(self.threshold), "threshold", self.threshold, "a finite number")
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """(TP, predicted, true); `targets` of the outputs' shape, true where above one half."""
-        predicted, true = outputs > self.threshold, true_labels(outputs, targets)
+        """(TP, predicted, true); `targets` of the outputs' shape, true where above one half; else UsageError."""
+        scores, true = several_labels(outputs, targets)
+        predicted = scores > self.threshold
         return torch.stack([(predicted & true).sum(), predicted.sum(), true.sum()]).double()
 
     def value(self, sums: Tensor) -> float:

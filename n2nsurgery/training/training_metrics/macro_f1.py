@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from n2nsurgery.training.training_metrics import true_labels
+from n2nsurgery.training.training_metrics import several_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,12 @@ class MacroF1:
     higher_is_better: ClassVar[bool] = True
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """TP, then predicted + true, of each label; `outputs` and `targets` (N, labels), true where above one half."""
-        predicted, true = outputs > self.threshold, true_labels(outputs, targets)
+        """TP, then predicted + true, of each label; `outputs` and `targets` (N, labels, ...), or (N,) for one label.
+
+        A label is true where its target is above one half. Raises UsageError where the shapes differ.
+        """
+        scores, true = several_labels(outputs, targets)
+        predicted = scores > self.threshold
         return torch.cat([(predicted & true).sum(0), predicted.sum(0) + true.sum(0)]).double()
 
     def value(self, sums: Tensor) -> float:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from n2nsurgery.core.validation import is_count, require
-from n2nsurgery.training.training_metrics import true_labels
+from n2nsurgery.training.training_metrics import several_labels
 
 _LIMIT = 16.0  # logits beyond it share the outermost steps
 
@@ -38,13 +38,13 @@ class MeanAveragePrecision:
         require(is_count(self.bins, 2), "bins", self.bins, "a whole number from 2")
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """True, then all samples of each label and step; `outputs` and `targets` (N, labels, ...).
+        """True, then all samples of each label and step; `outputs` and `targets` as for `several_labels`.
 
-        A label is true where its target is above one half. Raises UsageError where the shapes differ.
+        Raises UsageError where their shapes differ.
         """
-        true = true_labels(outputs, targets).movedim(1, -1)
-        labels = true.shape[-1]
-        step = ((outputs.movedim(1, -1) + _LIMIT) * (self.bins / (2 * _LIMIT))).long().clamp(0, self.bins - 1)
+        scores, true = several_labels(outputs, targets)
+        labels = true.shape[1]
+        step = ((scores + _LIMIT) * (self.bins / (2 * _LIMIT))).long().clamp(0, self.bins - 1)
         place = (step + self.bins * torch.arange(labels, device=step.device)).flatten()
         sums = torch.zeros(2, labels * self.bins, dtype=torch.float64, device=step.device)
         sums[0].index_add_(0, place, true.flatten().double())

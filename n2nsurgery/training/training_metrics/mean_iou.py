@@ -14,6 +14,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from n2nsurgery.training.training_metrics import class_labels
+
 
 @dataclass(frozen=True, kw_only=True)
 class MeanIou:
@@ -24,10 +26,10 @@ class MeanIou:
     higher_is_better: ClassVar[bool] = True
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Intersections, then unions, of each class; `outputs` (N, classes, ...), `targets` labels (N, ...)."""
-        classes = outputs.shape[1]
-        counted = targets != self.ignore_index
-        predicted, labels = outputs.argmax(1)[counted], targets[counted]
+        """Intersections, then unions, of each class; `outputs` and `targets` as for `class_labels`, with its errors."""
+        labels, classes = class_labels(outputs, targets), outputs.shape[1]
+        counted = labels != self.ignore_index
+        predicted, labels = outputs.argmax(1)[counted], labels[counted]
         both = _count(predicted[predicted == labels], classes)
         return torch.cat([both, _count(predicted, classes) + _count(labels, classes) - both])
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from n2nsurgery.training.training_metrics import ratio
+from n2nsurgery.training.training_metrics import matching, ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +23,9 @@ class MeanSquaredError:
     higher_is_better: ClassVar[bool] = False
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """(Squared errors, elements); `targets` of the outputs' shape."""
-        error = (outputs.double() - targets.double()).square().sum()
-        return torch.stack([error, error.new_tensor(targets.numel())])
+        """(Squared errors, elements); `targets` of the outputs' shape. Raises UsageError for another shape."""
+        predicted, true = matching(outputs, targets)
+        return torch.stack([(predicted - true).square().sum(), true.new_tensor(true.numel())])
 
     def value(self, sums: Tensor) -> float:
         """The mean over elements."""

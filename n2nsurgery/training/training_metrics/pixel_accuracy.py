@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from n2nsurgery.training.training_metrics import ratio
+from n2nsurgery.training.training_metrics import class_labels, ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,9 +20,10 @@ class PixelAccuracy:
     higher_is_better: ClassVar[bool] = True
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """(Hits, pixels that count); `outputs` (N, classes, ...), `targets` labels (N, ...)."""
-        counted = targets != self.ignore_index
-        return torch.stack([((outputs.argmax(1) == targets) & counted).sum(), counted.sum()]).double()
+        """(Hits, pixels that count); `outputs` and `targets` as for `class_labels`, with its errors."""
+        labels = class_labels(outputs, targets)
+        counted = labels != self.ignore_index
+        return torch.stack([((outputs.argmax(1) == labels) & counted).sum(), counted.sum()]).double()
 
     def value(self, sums: Tensor) -> float:
         """Hits over pixels."""

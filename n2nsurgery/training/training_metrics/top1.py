@@ -17,7 +17,7 @@ class Top1:
     higher_is_better: ClassVar[bool] = True
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """(hits, labels); `outputs` (N, classes, ...), `targets` labels (N, ...) or probabilities."""
+        """(hits, labels); `outputs` and `targets` as for `class_labels`, with its errors."""
         return hits(outputs, targets, 1)
 
     def value(self, sums: Tensor) -> float:

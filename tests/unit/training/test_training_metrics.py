@@ -90,10 +90,57 @@ def test_steps_of_mean_average_precision_that_are_too_few_are_refused():
         TRAINING_METRICS.get("map")(bins=1)
 
 
-@pytest.mark.parametrize("name", ["map", "f1", "macro-f1", "exact-match"])
-def test_labels_of_another_shape_are_refused_and_not_broadcast(name):
+@pytest.mark.parametrize("name", ["map", "f1", "macro-f1", "exact-match", "mse", "mae", "rmse", "r2"])
+def test_targets_of_another_shape_are_refused_and_not_broadcast(name):
     with pytest.raises(UsageError, match=r"outputs of shape \(4, 1\) with targets of shape \(4,\)"):
         measured(name, torch.zeros(4, 1), torch.zeros(4))
+
+
+CLASS_METRICS = ["top1", "top5", "mean-iou", "pixel-accuracy"]
+
+
+@pytest.mark.parametrize("name", CLASS_METRICS)
+@pytest.mark.parametrize(
+    ("outputs", "targets", "message"),
+    [
+        (torch.zeros(4, 1), torch.ones(4, 1), r"outputs of shape \(4, 1\) are not scores of two or more classes"),
+        (
+            torch.zeros(4),
+            torch.ones(4),
+            r"outputs of shape \(4,\) are not scores of two or more .* set task to multilabel",
+        ),
+        (torch.zeros(4, 2), torch.ones(4, 1).long(), r"labels of shape \(4,\), .*targets are int64 of shape \(4, 1\)"),
+        (
+            torch.zeros(4, 2),
+            torch.ones(4),
+            r"probabilities of the outputs' shape; the targets are float32 of shape \(4,\)",
+        ),
+        (torch.zeros(4, 2, 3, 3), torch.ones(4, 1, 3, 3).long(), r"labels of shape \(4, 3, 3\)"),
+    ],
+)
+def test_what_is_no_classes_is_refused_and_not_broadcast(name, outputs, targets, message):
+    with pytest.raises(UsageError, match=message):
+        measured(name, outputs, targets)
+
+
+@pytest.mark.parametrize("name", CLASS_METRICS)
+def test_pixels_of_probabilities_are_those_of_their_highest_label(name):
+    outputs, labels = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0)), torch.arange(32) % 3
+    soft = torch.nn.functional.one_hot(labels.reshape(2, 4, 4), 3).movedim(-1, 1).float()
+    assert measured(name, outputs, soft) == measured(name, outputs, labels.reshape(2, 4, 4))
+
+
+@pytest.mark.parametrize("name", ["map", "f1", "macro-f1", "exact-match"])
+def test_a_label_without_a_dimension_of_its_own_is_one_label(name):
+    scores, true = torch.tensor([1.0, -1.0, 2.0]), torch.tensor([1.0, 1.0, 0.0])
+    assert measured(name, scores, true) == measured(name, scores[:, None], true[:, None])
+
+
+@pytest.mark.parametrize("name", ["map", "f1", "macro-f1"])
+def test_positions_of_several_labels_count_as_samples(name):
+    scores, true = multilabel_scores(1 / 16)
+    maps = [values.reshape(50, 2, 2, 4).movedim(-1, 1) for values in (scores, true.long())]
+    assert measured(name, *maps) == measured(name, scores, true.long())
 
 
 def test_a_threshold_that_is_not_a_number_is_refused():

@@ -182,6 +182,20 @@ def test_metrics_and_loss_may_be_named_in_place_of_those_of_the_task():
     )  # float32
 
 
+@pytest.mark.parametrize(
+    ("named", "metrics"),
+    [
+        ({"loss": "bce"}, ("mean-average-precision", "macro-f1", "f1", "exact-match")),
+        ({"loss": "mse"}, ("rmse", "mae", "r2")),
+        ({"loss": "cross-entropy"}, ("top1", "top5")),
+        ({"loss": "bce", "metrics": ("top1",)}, ("top1",)),
+        ({"loss": "mse", "task": "multilabel"}, ("mean-average-precision", "macro-f1", "f1", "exact-match")),
+    ],
+)
+def test_a_named_loss_brings_the_metrics_of_its_task_unless_the_task_is_named(named, metrics):
+    assert tuple(measure_of(TrainConfig(**named)).metrics) == metrics
+
+
 def test_a_metric_cannot_be_called_loss():
     with pytest.raises(UsageError, match="the loss has that name"):
         Measure(metrics={"loss": FunctionMetric(function=lambda *_: 0.0)})
