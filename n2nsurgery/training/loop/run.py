@@ -106,7 +106,6 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     """
     processes = processes if processes is not None else SingleProcess(device=choose_device(config.device))
     components = components if components is not None else components_of(config)
-    callbacks = callbacks if callbacks is not None else Callbacks()
     enforcer = enforcer_of(model)
     masks = enforcer.masks if enforcer is not None else masks or {}
     identity = Identity(
@@ -134,15 +133,14 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
         stack.callback(train_state.close)
         trainer = Trainer(
             train_state=train_state, data=data, config=config, identity=identity, processes=processes, store=store,
-            folder=folder, stopped=stopped, callbacks=callbacks, engine_request=asked, begun=begun,
+            folder=folder, stopped=stopped, callbacks=callbacks or Callbacks(), engine_request=asked, begun=begun,
         )  # fmt: skip
         if files is not None and saved is not None:
             _go_on(trainer, files, saved, allow_changes=allow_changes)
         _tell_engine(trainer, saved)
         for doubt in train_state.moving.doubts() if train_state.moving is not None else ():
             _LOG.warning(doubt)
-        if config.tensorboard and processes.rank == 0:
-            trainer.callbacks = _shown(stack, folder, position.step, callbacks)
+        trainer.callbacks = _shown(trainer, stack)
         stack.enter_context(_gpu_errors_named(config, processes))
         trainer.run()
     return _outcome(trainer)
@@ -230,9 +228,12 @@ def _go_on(trainer: Trainer, files: SealedFiles, state: SavedState, *, allow_cha
     _LOG.info("going on from %s: epoch %d, step %d", where, state.position.epoch + 1, state.position.step)
 
 
-def _shown(stack: ExitStack, folder: Path, step: int, callbacks: Callbacks) -> Callbacks:
-    """`callbacks` that are told of an epoch after TensorBoard was shown it; the writer is closed with `stack`."""
-    board = tensorboard(folder / TENSORBOARD, step)
+def _shown(trainer: Trainer, stack: ExitStack) -> Callbacks:
+    """Callbacks that are told of an epoch after TensorBoard was shown it; the writer is closed with `stack`."""
+    callbacks = trainer.callbacks
+    if not trainer.config.tensorboard or trainer.processes.rank:
+        return callbacks
+    board = tensorboard(trainer.folder / TENSORBOARD, trainer.position.step)
     stack.callback(board.close)
 
     def shown(record: EpochRecord) -> None:
