@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.outputs import primary_output
+from n2nsurgery.core.outputs import primary_output, samples_in
 from n2nsurgery.core.validation import require, require_choice
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.distillation import DistillationConfig
@@ -19,13 +20,15 @@ from n2nsurgery.training.config.member import made
 from n2nsurgery.training.config.parameter_groups import make_optimizer, require_trained
 from n2nsurgery.training.config.task import TASKS
 from n2nsurgery.training.loop.distillation import Teacher
-from n2nsurgery.training.losses import LOSSES
-from n2nsurgery.training.metrics.measure import Measure
+from n2nsurgery.training.losses import LOSSES, Loss
+from n2nsurgery.training.metrics.measure import FunctionMetric, Measure
 from n2nsurgery.training.optimizers import OPTIMIZERS
-from n2nsurgery.training.training_metrics import TRAINING_METRICS
+from n2nsurgery.training.training_metrics import TRAINING_METRICS, TrainingMetric
 
 LossFunction = Callable[[Any, Any], Tensor]
 """What a model returns, and the targets -> the mean loss over the samples of the batch, one number."""
+
+_IGNORED = "ignore_index"  # the option of losses and metrics that names the label that does not count
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 """The trainable parameters -> an optimizer of torch.optim, or one made like those."""
@@ -38,6 +41,8 @@ SchedulerFactory = Callable[[Optimizer], LRScheduler]
 class Components:
     """`loss` is trained with; `evaluation_loss` is reported; `measure`: the metrics.
 
+    `weight`: inputs and targets of a batch -> how much its mean loss counts beside those of others, float64: its
+    samples, or what is left of them where labels do not count.
     `optimizer`: module -> its optimizer. `mixes`: whether that optimizer may move zeros, so that weights have to be
     masked after each of its steps. `scheduler`: None where the config's schedule gives the learning rate; it is stepped
     after every epoch or every step.
@@ -47,6 +52,7 @@ class Components:
     evaluation_loss: LossFunction
     measure: Measure
     optimizer: Callable[[nn.Module], Optimizer]
+    weight: Callable[[Any, Any], Tensor]
     mixes: bool = False
     scheduler: SchedulerFactory | None = None
     scheduler_interval: Literal["epoch", "step"] = "epoch"
@@ -89,15 +95,20 @@ NOTHING = OwnParts()
 def components_of(config: TrainConfig, own: OwnParts = NOTHING) -> Components:
     """The objects that `config` names, and in their place those that are a caller's `own`.
 
-    Raises UnknownNameError for a loss or metric that there is not, UsageError where a teacher is needed.
+    Raises UnknownNameError for a loss or metric that there is not, UsageError where a teacher is needed, and for
+    options of a loss beside a loss that is a caller's own.
     """
     distillation = config.distillation
     if distillation is not None and own.teacher is None:
         raise UsageError("distillation needs a teacher: name one (distillation.teacher), or pass a module as teacher")
     factory, teacher = own.optimizer, own.teacher
+    if own.loss is not None:
+        _require_no_loss_options(config)
+    reported = own.loss if own.loss is not None else _named_loss(config, training=False)
     return Components(
         loss=own.loss if own.loss is not None else _named_loss(config, training=True),
-        evaluation_loss=own.loss if own.loss is not None else _named_loss(config, training=False),
+        evaluation_loss=reported,
+        weight=_weight(reported),
         measure=own.measure if own.measure is not None else measure_of(config),
         optimizer=(lambda module: make_optimizer(module, config.optimizer))
         if factory is None
@@ -113,14 +124,32 @@ def measure_of(config: TrainConfig) -> Measure:
     """The metrics that `config` names, those of its task where it names none; raises UnknownNameError.
 
     The default task gives way to the one that a named loss is of: with bce-with-logits, several labels are measured.
+    The label that the loss leaves out is left out by the metrics, too.
     """
     task = TASKS[config.task]
     if config.task == TrainConfig.task and config.loss is not None:
         named = LOSSES.canonical(config.loss)
         task = next((each for each in TASKS.values() if each.loss == named), task)
     names = task.metrics if config.metrics is None else config.metrics
-    known = [TRAINING_METRICS.canonical(name) for name in names]
-    return Measure(metrics={name: TRAINING_METRICS.get(name)(**task.options.get(name, {})) for name in known})
+    ignored = {key: value for key, value in config.loss_options.items() if key == _IGNORED}
+    metrics: dict[str, TrainingMetric | FunctionMetric] = {}
+    for name in map(TRAINING_METRICS.canonical, names):
+        member: Any = TRAINING_METRICS.get(name)
+        leaves_out = is_dataclass(member) and any(each.name == _IGNORED for each in fields(member))
+        metrics[name] = member(**{**task.options.get(name, {}), **(ignored if leaves_out else {})})
+    return Measure(metrics=metrics)
+
+
+@dataclass(frozen=True)
+class _OnPrimaryOutput:
+    loss: Loss
+
+    def __call__(self, outputs: Any, targets: Any) -> Tensor:  # noqa: ANN401
+        return self.loss(primary_output(outputs), targets)
+
+    @property
+    def counted(self) -> Callable[[Tensor], Tensor] | None:
+        return getattr(self.loss, "counted", None)
 
 
 def _named_loss(config: TrainConfig, *, training: bool) -> LossFunction:
@@ -130,8 +159,25 @@ def _named_loss(config: TrainConfig, *, training: bool) -> LossFunction:
     options = dict(task.options.get(name, {}))
     if training and config.label_smoothing:
         options["label_smoothing"] = config.label_smoothing
-    member = made(LOSSES, name, {**options, **config.loss_options}, "loss_options")
-    return lambda outputs, targets: member(primary_output(outputs), targets)
+    return _OnPrimaryOutput(made(LOSSES, name, {**options, **config.loss_options}, "loss_options"))
+
+
+def _weight(loss: LossFunction) -> Callable[[Any, Any], Tensor]:
+    """How much a batch counts: its samples, times the part of its labels that the mean of `loss` is over."""
+    counted = getattr(loss, "counted", None)
+
+    def weight(inputs: Any, targets: Any) -> Tensor:  # noqa: ANN401
+        samples = torch.tensor(samples_in(inputs), dtype=torch.float64)
+        return samples if counted is None or not isinstance(targets, Tensor) else samples * counted(targets)
+
+    return weight
+
+
+def _require_no_loss_options(config: TrainConfig) -> None:
+    """Return where no option of a loss by name is given; raises UsageError."""
+    allowed = "left out with a loss of your own, which is a function of (outputs, targets) alone"
+    require(not config.label_smoothing, "label_smoothing", config.label_smoothing, allowed)
+    require(not config.loss_options, "loss_options", dict(config.loss_options), allowed)
 
 
 def _made(factory: OptimizerFactory, module: nn.Module) -> Optimizer:

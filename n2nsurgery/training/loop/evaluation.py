@@ -45,7 +45,8 @@ def evaluate(  # noqa: PLR0913 - each is a choice of the run
             answers = placed_targets(targets, processes.device)
             outputs = outputs_of(network, placed, processes.device, amp)
             loss = components.evaluation_loss(outputs, answers)
-            meter.add(loss, outputs, answers, samples=samples_in(inputs))
+            weight = components.weight(inputs, targets)
+            meter.add(loss, outputs, answers, samples=samples_in(inputs), weight=weight)
     return meter.score(meter.total(processes))
 
 

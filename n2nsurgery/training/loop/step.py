@@ -29,19 +29,20 @@ def optimizer_step(
 ) -> int:
     """Take one step on the mean loss over all samples of `group`; returns their number.
 
-    Every batch is weighted by its samples, so that a group equals one large batch. `uneven`: the processes may hold
-    different numbers of samples, as in the last step of an epoch; they are then asked for, and count accordingly.
+    Every batch has the weight that `Components.weight` gives it, by samples and by the labels that count, so that a
+    group equals one large batch; one without such a label moves weights by momentum and decay alone. With a teacher,
+    whose scores count for every label, it is the samples. `uneven`: the processes may hold different numbers of
+    samples, as in the last step of an epoch; their weights are then asked for. In other steps all count alike.
     """
     train_state.rates.before_step(position.step)
     if train_state.fading is not None:
         train_state.fading.at(position.step)
     train_state.optimizer.zero_grad(set_to_none=True)
     samples = sum(samples_in(inputs) for inputs, _ in group)
-    share = (
-        float(train_state.processes.all_reduce(torch.tensor(samples))) / train_state.processes.size
-        if uneven
-        else samples
-    )
+    weights = [_weight(train_state, *pair) for pair in group]
+    share = torch.stack(weights).sum()
+    if uneven:
+        share = train_state.processes.all_reduce(share) / train_state.processes.size
     moving = train_state.moving if train_state.moving and train_state.moving.is_due(position.step + 1) else None
     if moving is not None:
         moving.begin_gradients()
@@ -51,8 +52,8 @@ def optimizer_step(
         placed = _placed(train_state, (inputs, targets), batch, mixing)
         with nullcontext() if last else train_state.processes.no_sync(train_state.network):
             loss = _loss(train_state, *placed, position.step)
-            weight = samples_in(inputs) / share  # the gradients of the processes are averaged
-            weighted = loss if weight == 1 else loss * weight
+            weight = (weights[index] / share).nan_to_num(0.0)  # the gradients of the processes are averaged
+            weighted = loss * weight.to(loss.device, loss.dtype)
             with recomputation_errors(enabled=train_state.recomputation is not None):
                 train_state.scaler.scale(weighted).backward()  # type: ignore[no-untyped-call]
     if moving is not None:
@@ -80,6 +81,12 @@ def _apply_step(train_state: TrainState) -> None:
         train_state.masked.clear(train_state.optimizer)
 
 
+def _weight(train_state: TrainState, inputs: Any, targets: Any) -> Tensor:  # noqa: ANN401
+    if train_state.components.teacher is not None:
+        return torch.tensor(samples_in(inputs), dtype=torch.float64)
+    return train_state.components.weight(inputs, targets)
+
+
 def _placed(train_state: TrainState, pair: Pair, position: Position, mixing: Mixing | None) -> Pair:
     """The batch on the device, mixed with a generator of its own: nothing to save, the same after a resume."""
     device = train_state.processes.device
@@ -102,7 +109,12 @@ def _loss(train_state: TrainState, inputs: Any, targets: Any, step: int) -> Tens
     if isinstance(loss, Tensor) and not loss.requires_grad:
         raise UsageError("the loss does not depend on a trained weight: compute it from the outputs, without detach")
     train_state.meter.add(
-        loss.detach() if isinstance(loss, Tensor) else loss, answers, targets, samples=samples_in(inputs), step=step
+        loss.detach() if isinstance(loss, Tensor) else loss,
+        answers,
+        targets,
+        samples=samples_in(inputs),
+        weight=components.weight(inputs, targets),
+        step=step,
     )
     # a GPU would have to be waited for; there it is looked up now and then
     if device.type == "cpu":

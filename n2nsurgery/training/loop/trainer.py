@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from typing import NoReturn
 
 import torch
 
-from n2nsurgery.core.errors import InterruptionError
+from n2nsurgery.core.errors import InterruptionError, UsageError
 from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.distributed.stop_agreement import StopAgreement
@@ -216,6 +217,8 @@ class Trainer:
     def _record(self, results: tuple[EvaluationRecord, ...], evaluation_seconds: float) -> EpochRecord:
         meter = self.train_state.meter
         trained = meter.score(meter.total(self.processes))
+        if math.isnan(trained.loss):
+            raise UsageError("no label of the training data counts: all of them are those that the loss leaves out")
         metric, higher = self.train_state.components.measure.best(self.config.best_metric)
         ranked = self.train_state.is_final(self.position.step)
         return EpochRecord(

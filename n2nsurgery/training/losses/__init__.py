@@ -16,7 +16,9 @@ class Loss(Protocol):
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The mean loss of a batch as a scalar with a gradient.
 
-        `outputs`: float32, (N, ...). A batch may be split: the trainer weights each part by its samples.
+        `outputs`: float32, (N, ...). A batch may be split: the trainer weights each part by its samples. A loss whose
+        mean leaves labels out has a method `counted(targets)`, which gives the part of the labels that is in it as a
+        tensor of one number; a batch then weighs its samples times that.
         """
         ...
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -36,6 +37,8 @@ class CrossEntropy:
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The mean over labels that count; `outputs` (N, classes, ...), `targets` (N, ...) or of the outputs' shape.
 
+        Where no label counts, which includes those of classes of weight 0, it is 0 with gradients of zero.
+
         Raises UsageError where the shapes do not fit, where the number of class weights is not that of the classes, and
         for a label that is not a class. Labels on a GPU are not looked at, since every step would have to wait for it.
         """
@@ -48,9 +51,23 @@ class CrossEntropy:
                     f"{outputs.shape[1]} classes"
                 )
             weights = outputs.new_tensor(self.class_weights)
-        return functional.cross_entropy(
+        none = self.counted(targets) == 0  # the mean of nothing; a GPU need not be asked whether it is
+        if weights is not None:
+            weights = torch.where(none, 1.0, weights)  # the gradient would be 0 / 0
+        loss = functional.cross_entropy(
             outputs, targets, weight=weights, ignore_index=self.ignore_index, label_smoothing=self.label_smoothing
         )
+        return loss.masked_fill(none, 0.0)
+
+    def counted(self, targets: Tensor) -> Tensor:
+        """The mean weight of the labels as float64: 1 where all of them count alike, 0 where none does."""
+        if targets.is_floating_point():
+            return targets.new_ones((), dtype=torch.float64)
+        counts = (targets != self.ignore_index).double()
+        if self.class_weights is not None:
+            places = targets.long().clamp(0, len(self.class_weights) - 1)
+            counts = counts * counts.new_tensor(self.class_weights)[places]
+        return counts.mean()
 
 
 def _require_targets(outputs: Tensor, targets: Tensor, ignored: int) -> None:

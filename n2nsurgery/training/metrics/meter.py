@@ -17,7 +17,7 @@ from torch.nn import functional
 from n2nsurgery.core.errors import RunError, UsageError
 from n2nsurgery.training.metrics.measure import LOSS, Measure
 
-_OWN = 2  # sums of the meter itself: the loss, and the samples
+_OWN = 3  # sums of the meter itself: the loss times its weight, the samples, and the weights
 
 
 class Summing(Protocol):
@@ -32,7 +32,7 @@ class Summing(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """Means over `samples` samples: the loss, and every metric by name."""
+    """Means over `samples` samples: the loss, NaN where no label counts, and every metric by name."""
 
     loss: float
     metrics: tuple[tuple[str, float], ...]
@@ -40,7 +40,7 @@ class Score:
 
 
 class Meter:
-    """Sums over the samples since the last `reset`: loss times samples, samples, and those of each metric."""
+    """Sums over the batches since the last `reset`: loss times weight, samples, weights, and those of each metric."""
 
     def __init__(self, device: torch.device, measure: Measure) -> None:
         self._measure = measure
@@ -49,15 +49,29 @@ class Meter:
         self._bad = torch.full((), -1, dtype=torch.int64, device=device)
 
     @torch.no_grad()
-    def add(self, loss: Tensor, outputs: Any, targets: Any, *, samples: int, step: int = 0) -> None:  # noqa: ANN401
-        """Take in one batch of `samples`: its mean loss, what the model returned, and the targets."""
+    def add(  # noqa: PLR0913 - what is known of a batch
+        self,
+        loss: Tensor,
+        outputs: Any,  # noqa: ANN401
+        targets: Any,  # noqa: ANN401
+        *,
+        samples: int,
+        weight: Tensor | None = None,
+        step: int = 0,
+    ) -> None:
+        """Take in one batch of `samples`: its mean loss, what the model returned, and the targets.
+
+        `weight`: how much the loss counts, as `Components.weight` says; None for the samples.
+        """
         if not isinstance(loss, Tensor):
             raise UsageError(f"the loss is a {type(loss).__name__}; it must be a tensor of one number")
         if loss.ndim:
             raise UsageError(
                 f"the loss has shape {tuple(loss.shape)}; it must be one number, the mean over the samples"
             )
-        self._own += torch.stack([loss.double() * samples, loss.new_tensor(samples, dtype=torch.float64)])
+        counted = torch.tensor(samples, dtype=torch.float64)
+        share = (counted if weight is None else weight).to(self._own.device)
+        self._own += torch.stack([loss.double() * share, counted.to(self._own.device), share])
         for name, found in self._measure.sums(outputs, targets).items():
             known = self._measured.get(name)
             self._measured[name] = found.to(self._own.device) if known is None else known + found.to(known.device)
@@ -71,9 +85,9 @@ class Meter:
 
     @property
     def mean_loss(self) -> float:
-        """The mean loss of this process since the last `reset`."""
-        loss, count = self._own.tolist()
-        return float(loss / max(count, 1))
+        """The mean loss of this process since the last `reset`; NaN where no label counted."""
+        loss, _, weight = self._own.tolist()
+        return float(loss / weight) if weight else float("nan")
 
     def total(self, processes: Summing) -> dict[str, Tensor]:
         """The sums over all processes by name (float64, on the CPU); all of them call it at the same point.
@@ -91,15 +105,17 @@ class Meter:
         return dict(zip((LOSS, *self._measure.metrics), parts, strict=True))
 
     def reset(self, sums: Mapping[str, Sequence[float]] | None = None) -> None:
-        """Start anew, or from sums that `total` gave."""
+        """Start anew, or from sums that `total` gave; earlier versions had no weights, and every sample counted."""
         given = sums if sums is not None else {LOSS: (0.0,) * _OWN}
         found = {name: torch.tensor(values, dtype=torch.float64) for name, values in given.items()}
-        self._own.copy_(found.pop(LOSS))
+        own = found.pop(LOSS)
+        self._own.copy_(own if len(own) == _OWN else torch.cat([own, own[1:]]))
         self._measured = {name: values.to(self._own.device) for name, values in found.items() if values.numel()}
 
     def score(self, sums: Mapping[str, Tensor]) -> Score:
         """The means that `total` stands for. Raises UsageError where there was no sample."""
-        loss, count = sums[LOSS].tolist()
+        loss, count, weight = sums[LOSS].tolist()
         if not count:
             raise UsageError("there is no sample to evaluate on")
-        return Score(loss=loss / count, metrics=self._measure.values(sums), samples=int(count))
+        mean = loss / weight if weight else float("nan")
+        return Score(loss=mean, metrics=self._measure.values(sums), samples=int(count))

@@ -40,16 +40,16 @@ def ratio(part: Tensor, whole: Tensor) -> float:
     return float(part / whole) if whole else float("nan")
 
 
-def hits(outputs: Tensor, targets: Tensor, ranked: int) -> Tensor:
-    """Labels among the `ranked` highest class scores, and labels in all, as two float64 sums."""
-    labels = class_labels(outputs, targets)
+def hits(outputs: Tensor, targets: Tensor, ranked: int, ignored: int) -> Tensor:
+    """Labels among the `ranked` highest class scores, and labels that count, as two float64 sums."""
+    labels, counted = class_labels(outputs, targets, ignored)
     best = outputs.topk(min(ranked, outputs.shape[1]), dim=1).indices
-    found = (best == labels.unsqueeze(1)).sum()
-    return torch.stack([found, found.new_tensor(labels.numel())]).double()
+    found = (best == labels.unsqueeze(1)).any(1) & counted
+    return torch.stack([found.sum(), counted.sum()]).double()
 
 
-def class_labels(outputs: Tensor, targets: Tensor) -> Tensor:
-    """The labels (N, ...) for the class scores `outputs` (N, classes, ...).
+def class_labels(outputs: Tensor, targets: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
+    """The labels (N, ...) for the class scores `outputs` (N, classes, ...), and which of them are not `ignored`.
 
     `targets`: these labels as whole numbers, or probabilities of the outputs' shape, whose highest is the label. Raises
     UsageError for other shapes, and for outputs that are not scores of two or more classes.
@@ -66,7 +66,10 @@ def class_labels(outputs: Tensor, targets: Tensor) -> Tensor:
             f"the classes of outputs of shape {tuple(outputs.shape)} are compared with labels of shape {labels}, whole "
             f"numbers, or with probabilities of the outputs' shape; the targets are {given}"
         )
-    return targets.argmax(1) if targets.is_floating_point() else targets
+    if targets.is_floating_point():
+        highest = targets.argmax(1)
+        return highest, torch.ones_like(highest, dtype=torch.bool)
+    return targets, targets != ignored
 
 
 def matching(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

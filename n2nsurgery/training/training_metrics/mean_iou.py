@@ -27,8 +27,8 @@ class MeanIou:
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Intersections, then unions, of each class; `outputs` and `targets` as for `class_labels`, with its errors."""
-        labels, classes = class_labels(outputs, targets), outputs.shape[1]
-        counted = labels != self.ignore_index
+        labels, counted = class_labels(outputs, targets, self.ignore_index)
+        classes = outputs.shape[1]
         predicted, labels = outputs.argmax(1)[counted], labels[counted]
         both = _count(predicted[predicted == labels], classes)
         return torch.cat([both, _count(predicted, classes) + _count(labels, classes) - both])

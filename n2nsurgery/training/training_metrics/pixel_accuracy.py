@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from n2nsurgery.training.training_metrics import class_labels, ratio
+from n2nsurgery.training.training_metrics import hits, ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +20,7 @@ class PixelAccuracy:
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """(Hits, pixels that count); `outputs` and `targets` as for `class_labels`, with its errors."""
-        labels = class_labels(outputs, targets)
-        counted = labels != self.ignore_index
-        return torch.stack([((outputs.argmax(1) == labels) & counted).sum(), counted.sum()]).double()
+        return hits(outputs, targets, 1, self.ignore_index)
 
     def value(self, sums: Tensor) -> float:
         """Hits over pixels."""

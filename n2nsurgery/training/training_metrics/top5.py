@@ -12,13 +12,15 @@ from n2nsurgery.training.training_metrics import hits, ratio
 
 @dataclass(frozen=True, kw_only=True)
 class Top5:
-    """Accuracy of a classification, or of the pixels of a segmentation."""
+    """Accuracy of a classification, or of the pixels of a segmentation; `ignore_index`: a label that does not count."""
+
+    ignore_index: int = -100
 
     higher_is_better: ClassVar[bool] = True
 
     def sums(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """(hits, labels); `outputs` and `targets` as for `class_labels`, with its errors."""
-        return hits(outputs, targets, 5)
+        """(hits, labels that count); `outputs` and `targets` as for `class_labels`, with its errors."""
+        return hits(outputs, targets, 5, self.ignore_index)
 
     def value(self, sums: Tensor) -> float:
         """Hits over labels."""

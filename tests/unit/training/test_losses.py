@@ -35,6 +35,27 @@ def test_a_label_that_is_ignored_does_not_count():
     assert torch.equal(made(SCORES, LABELS), functional.cross_entropy(SCORES[:1], LABELS[:1]))
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weights", [None, (1.0, 0.0, 2.0)])
+@pytest.mark.parametrize("shape", [(2,), (2, 3, 3)])
+def test_where_no_label_counts_the_loss_is_zero_and_so_is_its_gradient(smoothing, weights, shape):
+    void = 255 if weights is None else 1  # a class of weight 0 does not count either
+    outputs = torch.randn(2, 3, *shape[1:], generator=torch.Generator().manual_seed(0)).requires_grad_()
+    made = loss("cross-entropy", ignore_index=255, label_smoothing=smoothing, class_weights=weights)
+    value = made(outputs, torch.full(shape, void))
+    [slope] = torch.autograd.grad(value, [outputs])
+    assert float(value.detach()) == 0
+    assert torch.equal(slope, torch.zeros_like(outputs))
+
+
+def test_the_part_of_labels_that_counts_is_the_mean_of_their_weights():
+    labels = torch.tensor([[0, 1], [255, 255]])
+    assert float(loss("cross-entropy", ignore_index=255).counted(labels)) == 1 / 2
+    weighted = loss("cross-entropy", ignore_index=255, class_weights=(3.0, 0.5))
+    assert float(weighted.counted(labels)) == (3 + 0.5) / 4
+    assert float(weighted.counted(torch.rand(2, 2))) == 1  # probabilities
+
+
 def test_class_weights_of_another_number_of_classes_are_refused():
     with pytest.raises(UsageError, match="has 2 numbers; give one for each of the 3 classes"):
         loss("cross-entropy", class_weights=(1.0, 1.0))(SCORES, LABELS)

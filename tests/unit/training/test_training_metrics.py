@@ -44,6 +44,13 @@ def test_mean_iou_leaves_out_ignored_pixels():
     assert measured("mean-iou", outputs, torch.tensor([[0, 1, 255]]), ignore_index=255) == 1
 
 
+@pytest.mark.parametrize("name", ["top1", "top5", "pixel-accuracy"])
+def test_a_label_that_is_ignored_is_neither_right_nor_wrong(name):
+    counted = measured(name, SCORES[[0, 3]], torch.tensor([0, 5]))
+    assert measured(name, SCORES, torch.tensor([0, -100, -100, 5])) == counted
+    assert math.isnan(measured(name, SCORES, torch.tensor([0, 0, 0, 0]), ignore_index=0))
+
+
 def test_f1_counts_over_all_labels():
     outputs, targets = torch.tensor([[1.0, -1.0], [1.0, 1.0]]), torch.tensor([[1, 1], [0, 1]])
     assert measured("f1", outputs, targets) == pytest.approx(2 * 2 / (3 + 3), abs=1e-12)

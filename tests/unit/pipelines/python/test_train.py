@@ -198,6 +198,56 @@ def test_the_epoch_with_the_smallest_error_is_the_best(tmp_path, direction):
     assert outcome.best == outcome.last
 
 
+def pixels(void, samples=4):
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(3, (samples, 4, 4), generator=generator)
+    labels[:2] = 255
+    labels[:2, 0, 0] = 255 if void else 1
+    return TensorDataset(torch.randn(samples, 2, 4, 4, generator=generator), labels)
+
+
+def segmented(folder, data, **options):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Conv2d(2, 3, 1)
+    return model, n2nsurgery.train(
+        model, data, folder=folder, task="segmentation", optimizer=sgd, **{"epochs": 1, "device": "cpu", **options}
+    )
+
+
+@pytest.mark.parametrize("void", [True, False])
+def test_a_group_of_batches_equals_one_large_batch_also_where_labels_do_not_count(tmp_path, void):
+    ends = {}
+    for accumulate in (1, 2, 4):
+        model, outcome = segmented(tmp_path / str(accumulate), pixels(void), batch_size=4, accumulate=accumulate)
+        ends[accumulate] = (*model.parameters(), torch.tensor(outcome.history[0].loss))
+    for accumulate in (2, 4):
+        for one, other in zip(ends[1], ends[accumulate], strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_samples_without_a_label_that_counts_end_no_run_and_leave_the_ranking(tmp_path):
+    data = pixels(void=True)
+    model, outcome = segmented(tmp_path, data, batch_size=1, epochs=2, validation=data, best_metric="loss")
+    record = outcome.history[-1]
+    assert record.evaluations[0].samples == 4
+    assert record.score == -record.evaluations[0].loss
+    whole = n2nsurgery.evaluate(model, data, task="segmentation", batch_size=4, device="cpu")
+    assert record.evaluations[0].loss == pytest.approx(whole.loss, rel=1e-6)  # float32
+
+
+def test_training_data_without_a_label_that_counts_is_called_that(tmp_path):
+    data = TensorDataset(torch.zeros(2, 2, 4, 4), torch.full((2, 4, 4), 255))
+    with pytest.raises(UsageError, match="no label of the training data counts"):
+        segmented(tmp_path, data, batch_size=1)
+
+
+@pytest.mark.parametrize("option", [{"label_smoothing": 0.3}, {"loss_options": {"class_weights": [1.0, 2.0, 1.0]}}])
+def test_options_of_a_loss_are_refused_beside_a_loss_of_ones_own(tmp_path, option):
+    with pytest.raises(UsageError, match=rf"{next(iter(option))} is .*left out with a loss of your own"):
+        n2nsurgery.train(network(), samples(), folder=tmp_path, loss=nn.functional.cross_entropy, **option, **CPU)
+
+
 def test_a_batch_norm_that_is_in_eval_mode_stays_frozen(tmp_path):
     model = network(3, nn.BatchNorm1d(12))
     model[1].eval()

@@ -91,6 +91,34 @@ class Several:
         return values + sum(torch.cat(list(other.values())) for other in self.others)
 
 
+def test_metrics_leave_out_the_label_that_the_loss_leaves_out():
+    named = TrainConfig(task="segmentation", metrics=("miou", "accuracy", "f1"), loss_options={"ignore_index": 7})
+    metrics = measure_of(named).metrics
+    assert metrics["mean-iou"].ignore_index == metrics["top1"].ignore_index == 7
+
+
+def test_a_batch_weighs_its_samples_by_the_labels_that_count():
+    weight = components_of(TrainConfig(task="segmentation")).weight
+    assert float(weight(torch.zeros(4, 1), T([[0, 255], [1, 255], [1, 1], [255, 255]]))) == 4 / 2
+    assert float(weight((torch.zeros(4, 1),), {"labels": T([255])})) == 4  # which of several targets is not known
+    assert float(components_of(TrainConfig(task="regression")).weight(torch.zeros(4, 1), torch.zeros(4, 1))) == 4
+
+
+def test_a_batch_without_weight_is_not_in_the_mean_loss():
+    meter = Meter(CPU, measure_of(TrainConfig(metrics=())))
+    for loss, weight in ((2.0, 1.0), (0.0, 0.0), (4.0, 3.0)):
+        meter.add(T(loss), None, None, samples=3, weight=T(weight, dtype=torch.float64))
+    score = meter.score(meter.total(Several()))
+    assert (score.loss, score.samples, meter.mean_loss) == (3.5, 9, 3.5)
+
+
+def test_sums_of_earlier_versions_have_no_weights():
+    meter = meter_of("classification")
+    meter.reset({LOSS: (6.0, 3.0), "top1": (1.0, 3.0), "top5": (3.0, 3.0)})
+    score = meter.score(meter.total(Several()))
+    assert (score.loss, score.samples) == (2.0, 3)
+
+
 def meter_of(task, *batches):
     meter = Meter(CPU, measure_of(TrainConfig(task=task)))
     for loss, outputs, targets in batches:
