@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Unpack, cast
 
@@ -14,16 +15,13 @@ from torch import nn
 
 from n2nsurgery.core.config.signature import keywords_of, require_known
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.files import atomic_file, remove_folder
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.core.processes.folder_lock import locked_folder
 from n2nsurgery.core.validation import require
-from n2nsurgery.core.version import __version__
 from n2nsurgery.data.torch_data.sources import BatchOptions, batches_of, is_exact
+from n2nsurgery.pipelines.python.beginning import begin, require_admission
 from n2nsurgery.pipelines.python.parts import Metrics, measure_of_caller, require_unused
-from n2nsurgery.pipelines.saved.run_folder import RUN, SURGERY, is_run
 from n2nsurgery.pipelines.sparse_twins import sparse_twin
-from n2nsurgery.pipelines.training.run_recipe import clear_run
 from n2nsurgery.pipelines.training.train import run as run_recipe
 from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training.training_text import epoch_line, step_line
@@ -45,11 +43,11 @@ from n2nsurgery.training.loop.components import (
     components_of,
 )
 from n2nsurgery.training.loop.events import Callbacks, EngineEvent
-from n2nsurgery.training.loop.run import CHECKPOINTS, TrainOutcome, run_training
+from n2nsurgery.training.loop.freezing import given_back
+from n2nsurgery.training.loop.run import TrainOutcome, run_training
 from n2nsurgery.training.metrics.measure import Measure
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.metrics.throughput import StepProgress
-from n2nsurgery.training.state.checkpoints import Checkpoints
 
 _LOG = logging.getLogger("n2nsurgery.train")
 _RECIPES = (".yaml", ".yml")
@@ -134,6 +132,7 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
         raise UsageError("training a model needs `data`, a dataset or batches, and `folder`, where its run is written")
     config = _config(wanted, own)
     with joined(config.device, timeout=config.distributed_timeout) as processes, ExitStack() as held:
+        held.enter_context(given_back(own.teacher))
         on_rank_zero(processes, lambda: held.enter_context(locked_folder(Path(folder))))
         made = BatchOptions(
             batch_size=config.batch_size // config.accumulate, seed=config.seed, rank=processes.rank,
@@ -142,10 +141,11 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
         )  # fmt: skip
         config.local_batch(processes.size)
         fed = _data(data, {"validation": validation, "test": test}, made, resume=resume)
-        on_rank_zero(processes, lambda: _begin(Path(folder), model, resume=resume, overwrite=overwrite))
+        on_rank_zero(processes, lambda: require_admission(Path(folder), model, resume=resume, overwrite=overwrite))
         return run_training(
             _module(model), fed, config, folder=Path(folder), components=components_of(config, own),
-            callbacks=_told(callbacks, config), processes=processes, resume=resume,
+            callbacks=_told(callbacks, config), processes=processes, resume=resume, overwrite=overwrite,
+            begin=partial(begin, Path(folder), model, overwrite=overwrite),
             run_id=_run_id(data, own), twins=sparse_twin,
             branches=[skip.name for skip in model.plan.skips] if isinstance(model, PrunedModel) else [],
         )  # fmt: skip
@@ -194,37 +194,6 @@ def _data(data: Any, splits: Mapping[str, Any], options: BatchOptions, *, resume
         name: batches_of(split, name, options, training=False) for name, split in splits.items() if split is not None
     }
     return TrainData(train=batches, evaluations=given)
-
-
-def _begin(folder: Path, model: PrunedModel | nn.Module, *, resume: bool, overwrite: bool) -> None:
-    """Make `folder` a run that `load` reads: the artifact of the pruning, and what marks a run.
-
-    That of another module gets checkpoints and metrics alone.
-    """
-    if overwrite and resume:
-        raise UsageError("`resume` goes on with a run and `overwrite` replaces it: leave one of the two out")
-    if overwrite and is_run(folder):
-        clear_run(folder)
-    elif overwrite and Checkpoints(folder / CHECKPOINTS).names():
-        remove_folder(folder / CHECKPOINTS)  # whatever else is in a folder of a caller's own stays
-    if not isinstance(model, PrunedModel):
-        return
-    if is_run(folder):
-        if not resume:
-            raise UsageError(
-                f"'{folder}' is a run already; go on with it by resume=True, replace it by overwrite=True, or choose "
-                "another folder"
-            )
-        return
-    model.save(folder / SURGERY, overwrite=True)
-    document = {
-        "n2nsurgery": __version__,
-        "recipe": None,
-        "plan": model.plan.fingerprint,
-        "masks": model.masks.fingerprint,
-    }
-    with atomic_file(folder / RUN, overwrite=True) as staging:
-        staging.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def _told(callbacks: Callbacks, config: TrainConfig) -> Callbacks:
@@ -288,6 +257,7 @@ def _request(  # noqa: PLR0913 - each is an option of the command
 
 
 def _train_recipe(request: TrainRequest, own: OwnParts, callbacks: Callbacks) -> TrainOutcome:
-    outcome = run_recipe(request, log=_LOG.info, own=own, callbacks=callbacks)
+    with given_back(own.teacher):
+        outcome = run_recipe(request, log=_LOG.info, own=own, callbacks=callbacks)
     trained = outcome.trained if outcome is not None else None
     return trained if trained is not None else TrainOutcome(history=(), last=None, best=None, steps=0)

@@ -135,7 +135,6 @@ class _Run:
         if not self.request.dry_run:
             pruned = planned.run(self.processes)
             self.processes.require_same("masks", pruned.masks.fingerprint)
-            on_rank_zero(self.processes, partial(self._begin, pruned))
             trained = self._train(pruned, splits, train, evaluations)
             faded = self.recipe.train.skip_fade is not None and self.processes.rank == 0
             last = partial(load, self.folder, allow_import=self.request.allow_import, last=True)
@@ -236,8 +235,9 @@ class _Run:
             callbacks=replace(
                 self.callbacks, on_step=self._step_done, on_epoch=self._epoch_done, on_engine=self._engine_chosen
             ),
-            processes=self.processes, resume=self.request.resume is not None,
-            allow_changes=self.request.allow_changes, run_id=self.recipe.subject, twins=sparse_twin,
+            processes=self.processes, resume=self.request.resume is not None, overwrite=self.request.overwrite,
+            allow_changes=self.request.allow_changes, begin=partial(self._begin, pruned),
+            run_id=self.recipe.subject, twins=sparse_twin,
             branches=tuple(skip.name for skip in pruned.plan.skips),
         )  # fmt: skip
 

@@ -7,18 +7,33 @@ evaluation, is put into train mode as a whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from n2nsurgery.core.names import select
+from n2nsurgery.core.outputs import modes_kept
 
 
 def enter_train_mode(module: nn.Module) -> None:
     """Put `module` into train mode, but for the modules inside that were in eval mode while it was not."""
     if not module.training:
         module.train()
+
+
+@contextmanager
+def given_back(module: nn.Module | None) -> Iterator[None]:
+    """Afterwards `module`, where there is one, has its modes again, and trainable are the parameters that were so."""
+    given = [module] if module is not None else []
+    trained = [(parameter, parameter.requires_grad) for each in given for parameter in each.parameters()]
+    with modes_kept(*given):
+        try:
+            yield
+        finally:
+            for parameter, requires_grad in trained:
+                parameter.requires_grad_(requires_grad)
 
 
 def freeze(module: nn.Module, patterns: Sequence[str]) -> Callable[[], None]:

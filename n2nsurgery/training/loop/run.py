@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -32,7 +32,7 @@ from n2nsurgery.training.loop.events import Callbacks, EngineEvent
 from n2nsurgery.training.loop.train_state import TrainState
 from n2nsurgery.training.loop.trainer import Trainer
 from n2nsurgery.training.metrics.digests import digest
-from n2nsurgery.training.metrics.metrics import TENSORBOARD, show, tensorboard, write_metrics
+from n2nsurgery.training.metrics.metrics import TENSORBOARD, require_tensorboard, show, tensorboard, write_metrics
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.schedules import Span
 from n2nsurgery.training.state.checkpoints import MASKS, STATE, Checkpoints, trained_weights
@@ -86,7 +86,9 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     masks: Mapping[str, Tensor] | None = None,
     processes: DistributedContext | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     allow_changes: bool = False,
+    begin: Callable[[], None] | None = None,
     run_id: str = "",
     twins: TwinMaker | None = None,
     branches: Sequence[str] = (),
@@ -97,9 +99,11 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     kept, by parameter name; a pruned network has its own, whose gradient hooks are suspended meanwhile. `processes`:
     the processes that train together (`distributed.joined`). `resume`: go on from the newest whole checkpoint in
     `folder`, from the start where there is none; with `allow_changes` although learning rate, schedule or length have
-    changed. `run_id`: a word for model and data, which a resumed run must have in common. `twins`: makes the twin of
-    `model` that is trained in its place where the engine is sparse; None where there is none. `branches`: names of the
-    modules that `config.skip_fade` fades, each called as module(z, a) and giving z plus a branch.
+    changed. `overwrite`: remove the checkpoints that `folder` holds; `begin` is called in process 0 after that. Neither
+    happens before nothing is left that could refuse the run. `run_id`: a word for model and data, which a resumed run
+    must have in common. `twins`: makes the twin of `model` that is trained in its place where the engine is sparse;
+    None where there is none. `branches`: names of the modules that `config.skip_fade` fades, each called as
+    module(z, a) and giving z plus a branch.
 
     Raises UsageError (a config that does not fit, a folder that holds another run), RunError (loss not finite, no
     space, no device), VerificationError (a pruned weight moved), InterruptionError (state saved, resume to go on).
@@ -113,8 +117,10 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     )
     require_agreement(processes, _facts(identity, data))
     _require_ranking(config, components, data)
+    if config.tensorboard:
+        require_tensorboard()
     store = Checkpoints(folder / CHECKPOINTS, keep_last=config.keep_last, keep_best=config.keep_best)
-    files = broadcast_from_rank_zero(processes, on_rank_zero(processes, lambda: _newest(store, resume=resume)))
+    files = broadcast_from_rank_zero(processes, on_rank_zero(processes, lambda: _newest(store, resume, overwrite)))
     with ExitStack() as stack:
         stack.enter_context(deterministic_mode(deterministic=config.deterministic))
         stack.enter_context(own_randomness(config.seed, processes.device, processes.rank))
@@ -137,6 +143,9 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
         )  # fmt: skip
         if files is not None and saved is not None:
             _go_on(trainer, files, saved, allow_changes=allow_changes)
+        for work in (store.clear if overwrite else None, begin):
+            if work is not None:
+                on_rank_zero(processes, work)
         _tell_engine(trainer, saved)
         for doubt in train_state.moving.doubts() if train_state.moving is not None else ():
             _LOG.warning(doubt)
@@ -182,8 +191,10 @@ def _require_ranking(config: TrainConfig, components: Components, data: TrainDat
             )
 
 
-def _newest(store: Checkpoints, *, resume: bool) -> SealedFiles | None:
+def _newest(store: Checkpoints, resume: bool, overwrite: bool) -> SealedFiles | None:  # noqa: FBT001
     """The checkpoint to go on from, None for a new run; what a killed run left half-written is cleared."""
+    if overwrite:
+        return None
     if not resume and store.names():
         raise UsageError(
             f"'{store.folder}' already holds checkpoints: resume that run, overwrite it, or choose another folder"

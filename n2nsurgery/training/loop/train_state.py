@@ -65,12 +65,19 @@ class TrainState:
         if present is not None:
             self._own.replace(present)
         processes.broadcast(_tensors(self._original))
-        self._thaw = freeze(self._original, config.freeze)
         self._span, self._branches = span, branches
         self.meter = Meter(processes.device, components.measure)
         if components.teacher is not None:
             components.teacher.network.to(processes.device)
-        self._take_up(Engine() if engine is None else engine.chosen(self._original, self._own.masks))
+        self.fading: FadingBranches | None = None
+        self.recomputation: Recomputation | None = None
+        self._thaw = freeze(self._original, config.freeze)
+        try:
+            self._take_up(Engine() if engine is None else engine.chosen(self._original, self._own.masks))
+        except BaseException:
+            self._take_off()
+            self._thaw()
+            raise
 
     def _take_up(self, engine: Engine) -> None:
         """Make everything that depends on which module is trained, as it is before the first step."""
@@ -203,17 +210,23 @@ class TrainState:
 
         The caller's module has the weights of the last step from now on.
         """
-        self._let_go()
-        if self.fading is not None:
-            self.fading.settle(self._original)
-        self.write_back()
-        self._thaw()
+        try:
+            self._let_go()
+            if self.fading is not None:
+                self.fading.settle(self._original)
+            self.write_back()
+        finally:
+            self._thaw()
 
     def _let_go(self) -> None:
-        """Take off the wrappers of the module that is trained, and the hooks of ours."""
+        """Take everything of ours off the module that is trained."""
         self.network = self.module
         if self.processes.size > 1:
             gc.collect()  # the hooks of a wrapper go with it, and it is part of cycles
+        self._take_off()
+
+    def _take_off(self) -> None:
+        """Take the hooks of ours off the module that is trained."""
         if self.fading is not None:
             self.fading.close()
         if self.recomputation is not None:

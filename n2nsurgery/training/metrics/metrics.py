@@ -7,6 +7,7 @@ of one line per epoch is small enough to be written anew, and then it appears wh
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,6 +47,12 @@ class Board(Protocol):
 
     def close(self) -> object:
         """Write what is left."""
+
+
+def require_tensorboard() -> None:
+    """Return where `tensorboard` has what it needs; raises RunError where the package is not installed."""
+    with extra("tensorboard", "the option tensorboard"):
+        importlib.import_module("torch.utils.tensorboard")
 
 
 def tensorboard(folder: Path, first_step: int) -> Board:

@@ -97,6 +97,13 @@ class Checkpoints:
             self._tidy([_name(instead_of)] if instead_of is not None else [])
         return self.folder / name
 
+    def clear(self) -> None:
+        """Remove all of them, and what a killed run left half-written."""
+        if self.folder.is_dir():
+            remove_folder(self.folder)
+        clear_staging(self.folder.parent)
+        self._scores = {}
+
     @property
     def last(self) -> Path | None:
         """The newest checkpoint, None before the first."""

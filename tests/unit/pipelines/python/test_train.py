@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import n2nsurgery
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, UnknownNameError, UsageError
 from n2nsurgery.training.config.dynamics import DynamicsConfig
+from n2nsurgery.training.config.fading import FadingConfig
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery.training.loop.events import Callbacks
@@ -373,6 +375,67 @@ def test_a_run_is_replaced_when_asked_and_whatever_else_is_there_stays(tmp_path,
     assert {"thesis.tex", ".git"} < {path.name for path in (tmp_path / "run").iterdir()}
     with pytest.raises(UsageError, match="leave one of the two out"):
         run(1, overwrite=True, resume=True)
+
+
+def skipped():
+    torch.manual_seed(0)
+    layers = (nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, 3))
+    return n2nsurgery.apply(nn.Sequential(*layers), example_inputs=torch.zeros(2, 6), density=0.5)
+
+
+REFUSED = (
+    {"metrics": ["topp1"]},
+    {"patience": 2},
+    {"best_metric": "acc"},
+    {"loss": "crossentropy"},
+    {"freeze": ["nope"]},
+    {"optimizer": OptimizerConfig(spare=("nope",))},
+    {"scheduler": lambda _: 3},
+    {"epochs": 0},
+)
+
+
+@pytest.mark.parametrize("pruned", [True, False])
+def test_a_run_stays_where_the_one_in_its_place_is_refused(tmp_path, pruned):
+    model = n2nsurgery.apply(network(), example_inputs=torch.zeros(2, 6), density=0.5, skip="none")
+    asked = model if pruned else model.module
+    n2nsurgery.train(asked, samples(), folder=tmp_path / "run", epochs=1, **CPU)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for options in ({"skip_fade": FadingConfig()}, *REFUSED):
+        with pytest.raises(UsageError):
+            n2nsurgery.train(
+                asked, samples(), folder=tmp_path / "run", overwrite=True, **{"epochs": 1, **CPU, **options}
+            )
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before, options
+
+
+@pytest.mark.parametrize("options", [{"freeze": ["re:.*"]}, {"optimizer": OptimizerConfig(spare=("nope",))}])
+def test_a_run_that_is_refused_leaves_the_model_as_it_was(tmp_path, options):
+    pruned = skipped()
+    with pytest.raises(UsageError):
+        n2nsurgery.train(
+            pruned,
+            samples(),
+            folder=tmp_path,
+            epochs=1,
+            **CPU,
+            **{"freeze": ["0"], "skip_fade": FadingConfig()} | options,
+        )
+    assert all(parameter.requires_grad for parameter in pruned.module.parameters())
+    assert not pruned.module.get_submodule(pruned.plan.skips[0].name)._forward_hooks
+
+
+def test_a_teacher_has_its_modes_and_its_gradients_back(tmp_path):
+    teacher = network()
+    teacher[2].eval()
+    teacher[0].bias.requires_grad_(False)
+    modes = [module.training for module in teacher.modules()]
+    trained = [parameter.requires_grad for parameter in teacher.parameters()]
+    for options in ({}, {"metrics": ["topp1"], "overwrite": True}):
+        with contextlib.suppress(UnknownNameError):
+            n2nsurgery.train(network(), samples(), folder=tmp_path, teacher=teacher, epochs=1, **CPU, **options)
+        assert [module.training for module in teacher.modules()] == modes
+        assert [parameter.requires_grad for parameter in teacher.parameters()] == trained
 
 
 def test_a_data_set_without_samples_is_called_that(tmp_path):

@@ -26,6 +26,7 @@ from n2nsurgery.pipelines.training.evaluate_request import EvaluationRequest
 from n2nsurgery.pipelines.training.run_recipe import resolved
 from n2nsurgery.pipelines.training.train import run
 from n2nsurgery.pipelines.training.train_request import TrainRequest
+from n2nsurgery.training.loop.trainer import Trainer
 from n2nsurgery.training.state.checkpoints import trained_weights
 
 RECIPE = """\
@@ -254,6 +255,25 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_written(override, 
     assert not Path("run").exists()
 
 
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    "override",
+    [
+        "train.metrics=[topp1]",
+        "train.freeze=[nope]",
+        "train.distillation={teacher: nowhere}",
+        "data={name: fake, shape: [8], classes: 4, train: 80, test: 32}",
+    ],
+)
+def test_a_run_stays_where_the_one_in_its_place_is_refused(monkeypatch, override):
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    train("train.epochs=1")
+    before = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
+    with pytest.raises(UsageError):
+        train(override, "train.patience=3", overwrite=True)
+    assert {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()} == before
+
+
 class Moments:
     """Counts the moments at which files change; from moment `last` on the process is dead, and changes nothing."""
 
@@ -284,7 +304,7 @@ def killed_in_the_beginning(patch, last=None, **options) -> int:
     def die(*_arguments, **_options):
         raise Killed
 
-    patch.setattr(n2nsurgery.pipelines.training.train, "run_training", die)
+    patch.setattr(Trainer, "run", die)
     with pytest.raises(Killed):
         train("train.epochs=1", **options)
     return moments.count
