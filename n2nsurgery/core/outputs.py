@@ -174,6 +174,32 @@ def keep_call_state(module: nn.Module, state: CallState) -> None:
     module.__dict__.setdefault(_CALL_STATES, []).append(state)
 
 
+def drop_call_states(root: nn.Module, kind: type) -> None:
+    """Let go of the states of the class `kind` that are kept during calls of `root` and its parts."""
+    for module in root.modules():
+        if states := module.__dict__.pop(_CALL_STATES, None):
+            for state in states:
+                if not isinstance(state, kind):
+                    keep_call_state(module, state)
+
+
 def call_states(root: nn.Module) -> list[CallState]:
     """Every state that is kept during calls of `root` and its parts."""
     return [state for module in root.modules() for state in module.__dict__.get(_CALL_STATES, ())]
+
+
+class FadedOutput:
+    """A forward hook of modules that give z plus a branch when called as (z, a): of that branch, `strength` is left."""
+
+    def __init__(self) -> None:
+        self.strength = 1.0
+
+    def __call__(self, _module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
+        """What the module gives now."""
+        return output if self.strength == 1 else torch.lerp(inputs[0], output, self.strength)
+
+
+def is_faded(module: nn.Module) -> bool:
+    """Whether nothing is left of the branch of `module`."""
+    hooks = module._forward_hooks.values()  # noqa: SLF001 - torch has no other way to ask
+    return any(isinstance(hook, FadedOutput) and hook.strength == 0 for hook in hooks)

@@ -6,6 +6,7 @@ from torch import nn
 
 from n2nsurgery.core.errors import InternalError, UsageError, VerificationError
 from n2nsurgery.core.names import listed
+from n2nsurgery.core.outputs import is_faded
 from n2nsurgery.masks.attachment import enforcer_of
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
@@ -37,7 +38,7 @@ def require_masked(module: nn.Module, masks: MaskSet) -> None:
     """Return where every weight outside `masks` is zero.
 
     Raises VerificationError with the parameters whose pruned weights have moved, UsageError where a parameter was
-    replaced by something else (a parametrization, a quantizer, fully_shard), and where training has moved the masks.
+    replaced by something else (a parametrization, a quantizer, fully_shard), and as `require_present`.
     """
     parameters = dict(module.named_parameters(remove_duplicate=False))
     replaced = [name for name in masks if type(parameters.get(name)) is not nn.Parameter]
@@ -46,16 +47,26 @@ def require_masked(module: nn.Module, masks: MaskSet) -> None:
             f"{listed(replaced)} of the pruned module is no longer an ordinary parameter: a parametrization, quantizer"
             " or fully_shard has replaced it. Undo that, or load the trained weights into the pruned model as it was"
         )
-    enforcer = enforcer_of(module)
-    if enforcer is not None and enforcer.in_use and MaskSet(enforcer.masks) != masks:
-        raise UsageError(
-            "the module has other masks now, as after training with dynamics: take `pruned.present()`, which has them"
-        )
+    require_present(module, masks)
     if leaks := leaked(module, masks):
         raise VerificationError(
             f"{sum(leaks.values()):,} pruned weights are no longer zero (in {listed(list(leaks))}): an optimizer that"
             " mixes entries or has momentum from before pruning, or other code, has written to them. Call"
             " `pruned.enforce(optimizer)` before training; `pruned.apply_masks()` sets them to zero now"
+        )
+
+
+def require_present(module: nn.Module, masks: MaskSet) -> None:
+    """Return where training has neither moved the masks of `module` nor faded its skips; raises UsageError."""
+    enforcer = enforcer_of(module)
+    if enforcer is not None and enforcer.in_use and MaskSet(enforcer.masks) != masks:
+        raise UsageError(
+            "the module has other masks now, as after training with dynamics: take `pruned.present()`, which has them"
+        )
+    if any(is_faded(part) for part in module.modules()):
+        raise UsageError(
+            "the skips of the module have faded in training, and it computes without them: take `pruned.present()`,"
+            " which has none"
         )
 
 

@@ -10,15 +10,17 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from n2nsurgery.core.outputs import is_faded
 from n2nsurgery.core.sealed_folder import write_sealed
 from n2nsurgery.graph.used_weight import plain_weights
 from n2nsurgery.masks.attachment import Attachment, apply_masks, attach, enforcer_of
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.surgery.artifact_files import tensor_sets
 from n2nsurgery.surgery.display import html_table, one_line
+from n2nsurgery.surgery.engines.carry_out import remove_skips
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
-from n2nsurgery.surgery.present import at_present
-from n2nsurgery.surgery.proof import require_masked
+from n2nsurgery.surgery.present import at_present, without_skips
+from n2nsurgery.surgery.proof import require_masked, require_present
 from n2nsurgery.surgery.record import SurgeryRecord
 from n2nsurgery.surgery.summary import summary
 
@@ -45,14 +47,27 @@ class PrunedModel:
         return html_table(self.plan, self.record)
 
     def present(self) -> PrunedModel:
-        """The same network with the masks that its module has now, which training with dynamics has moved."""
+        """The same network as training has left it: with the masks that its module has now, which dynamics have moved.
+
+        Where its skips have faded, it has a copy of the module, without them.
+        """
         enforcer = enforcer_of(self.module)
         masks = self.masks if enforcer is None else MaskSet(enforcer.masks)
         plan, record = at_present(self.plan, self.record, masks)
-        return replace(self, masks=masks, plan=plan, record=record)
+        if not (plan.skips and all(is_faded(self.module.get_submodule(skip.name)) for skip in plan.skips)):
+            return replace(self, masks=masks, plan=plan, record=record)
+        module = copy.deepcopy(self.module)
+        bare, achieved, left, _ = without_skips(plan, record, masks, {})
+        apply_masks(module, left)
+        remove_skips(module, plan)
+        return PrunedModel(module=module, masks=left, plan=bare, record=achieved)
 
     def plain(self) -> tuple[nn.Module, MaskSet]:
-        """A copy in eval mode on the CPU, for inference: every layer has the weight that it uses. With its masks."""
+        """A copy in eval mode on the CPU, for inference: every layer has the weight that it uses. With its masks.
+
+        Raises UsageError where training has moved the masks or faded the skips; `present()` has neither.
+        """
+        require_present(self.module, self.masks)
         module = copy.deepcopy(self.module).cpu().eval()
         names = plain_weights(module)
         return module, MaskSet({names.get(name, name): mask for name, mask in self.masks.items()})
@@ -64,8 +79,9 @@ class PrunedModel:
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Write the artifact into `folder`, which appears whole or not at all; returns `folder`.
 
-        Raises UsageError where `folder` exists (with `overwrite`: where it is not an artifact), VerificationError where
-        training has moved pruned weights, RunError where it cannot be written.
+        Raises UsageError where `folder` exists (with `overwrite`: where it is not an artifact) or training has moved
+        the masks or faded the skips, VerificationError where it has moved pruned weights, RunError where it cannot be
+        written.
         """
         require_masked(self.module, self.masks)
         write_sealed(

@@ -145,14 +145,17 @@ def train(  # noqa: PLR0913 - each is a thing that a run may have of a caller's 
         return run_training(
             _module(model), fed, config, folder=Path(folder), components=components_of(config, own),
             callbacks=_told(callbacks, config), processes=processes, resume=resume, overwrite=overwrite,
-            begin=partial(begin, Path(folder), model, overwrite=overwrite),
-            run_id=_run_id(data, own), twins=sparse_twin,
-            branches=[skip.name for skip in model.plan.skips] if isinstance(model, PrunedModel) else [],
+            begin=partial(begin, Path(folder), model, overwrite=overwrite), run_id=_run_id(data, own),
+            twins=sparse_twin, branches=_branches(model),
         )  # fmt: skip
 
 
 def _module(model: PrunedModel | nn.Module) -> nn.Module:
     return model.module if isinstance(model, PrunedModel) else model
+
+
+def _branches(model: PrunedModel | nn.Module) -> list[str]:
+    return [skip.name for skip in model.plan.skips] if isinstance(model, PrunedModel) else []
 
 
 def _measure(loss: object, metrics: object, options: Mapping[str, Any]) -> Measure | None:

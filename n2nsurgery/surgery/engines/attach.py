@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from torch import nn
 
 from n2nsurgery.core.errors import InvalidFileError
-from n2nsurgery.core.outputs import keep_call_state
+from n2nsurgery.core.outputs import drop_call_states, keep_call_state
 from n2nsurgery.skips.spec import SkipSpec
 from n2nsurgery.surgery.engines.hooks import Capture, Insertion, Scope
 from n2nsurgery.surgery.engines.skip_modules import add_skip_modules
 from n2nsurgery.surgery.planning.route import Boundary, Route
+
+_OURS = (Capture, Insertion, Scope)
 
 
 def attach_skips(module: nn.Module, skips: Sequence[SkipSpec], routes: Sequence[Route]) -> tuple[Insertion, ...]:
@@ -44,6 +46,20 @@ def attach_skips(module: nn.Module, skips: Sequence[SkipSpec], routes: Sequence[
         modules[path].register_forward_hook(scope.close, always_call=True)
         keep_call_state(modules[path], scope)
     return tuple(insertions)
+
+
+def detach_skips(module: nn.Module) -> None:
+    """Take off the hooks of `attach_skips`, in place; the modules of the skips stay."""
+    for part in module.modules():
+        for hooks, flags in (
+            (part._forward_hooks, (part._forward_hooks_with_kwargs, part._forward_hooks_always_called)),  # noqa: SLF001
+            (part._forward_pre_hooks, (part._forward_pre_hooks_with_kwargs,)),  # noqa: SLF001
+        ):
+            for key in [key for key, hook in hooks.items() if isinstance(getattr(hook, "__self__", None), _OURS)]:
+                del hooks[key]
+                for flag in flags:
+                    flag.pop(key, None)
+    drop_call_states(module, Scope)
 
 
 def _hook(module: nn.Module, boundary: Boundary, hook: Capture | Insertion) -> None:

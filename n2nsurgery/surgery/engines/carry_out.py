@@ -5,10 +5,12 @@ from __future__ import annotations
 from torch import nn
 
 from n2nsurgery.graph.tracing.trace import Trace
+from n2nsurgery.graph.tracing.traced_module import TracedModule
 from n2nsurgery.graph.used_weight import keep_zeros
-from n2nsurgery.surgery.engines.attach import attach_skips
-from n2nsurgery.surgery.engines.graft import graft
+from n2nsurgery.surgery.engines.attach import attach_skips, detach_skips
+from n2nsurgery.surgery.engines.graft import graft, ungraft
 from n2nsurgery.surgery.engines.size_guard import guard_sizes
+from n2nsurgery.surgery.engines.skip_modules import remove_skip_modules
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 
 
@@ -34,3 +36,12 @@ def add_skips(trace: Trace, plan: SurgeryPlan) -> nn.Module:
     module = operand(trace, plan)
     attach_skips(module, plan.skips, plan.engine.routes)
     return module
+
+
+def remove_skips(module: nn.Module, plan: SurgeryPlan) -> None:
+    """Take the plan's skips out of the module that has them, in place; a rewritten copy stays one."""
+    if isinstance(module, TracedModule):
+        ungraft(module, plan.skips)
+    else:
+        detach_skips(module)
+    remove_skip_modules(module, plan.skips)

@@ -36,6 +36,17 @@ def graft(module: TracedModule, skips: Sequence[SkipSpec]) -> None:
     module.recompile()
 
 
+def ungraft(module: TracedModule, skips: Sequence[SkipSpec]) -> None:
+    """Take the calls of the skips out of every graph of `module`, in place; their modules stay."""
+    names = {skip.name for skip in skips}
+    for graph in module.n2n_graphs:
+        for node in [node for node in graph.nodes if node.op == "call_module" and node.target in names]:
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+        graph.lint()
+    module.recompile()
+
+
 def _ends(skip: SkipSpec) -> tuple[str, str]:
     return skip.pair.source_signal.address, skip.pair.target_signal.address
 

@@ -37,6 +37,11 @@ def add_skip_modules(module: nn.Module, skips: Sequence[SkipSpec]) -> None:
     module.add_module(path, container)
 
 
+def remove_skip_modules(module: nn.Module, skips: Sequence[SkipSpec]) -> None:
+    """Remove what `add_skip_modules` has added."""
+    delattr(module, skips[0].name.rpartition(".")[0])
+
+
 def _owner(module: nn.Module, skip: SkipSpec) -> str:
     """The innermost module above the target that has parameters; its dtype and device are the skip's."""
     path = skip.pair.target

@@ -116,9 +116,7 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
         config=config, processes=processes.size, batches=len(data.train), masks=digest(masks), subject=run_id
     )
     require_agreement(processes, _facts(identity, data))
-    _require_ranking(config, components, data)
-    if config.tensorboard:
-        require_tensorboard()
+    _require_parts(config, components, data)
     store = Checkpoints(folder / CHECKPOINTS, keep_last=config.keep_last, keep_best=config.keep_best)
     files = broadcast_from_rank_zero(processes, on_rank_zero(processes, lambda: _newest(store, resume, overwrite)))
     with ExitStack() as stack:
@@ -141,14 +139,9 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
             train_state=train_state, data=data, config=config, identity=identity, processes=processes, store=store,
             folder=folder, stopped=stopped, callbacks=callbacks or Callbacks(), engine_request=asked, begun=begun,
         )  # fmt: skip
-        if files is not None and saved is not None:
-            _go_on(trainer, files, saved, allow_changes=allow_changes)
-        for work in (store.clear if overwrite else None, begin):
-            if work is not None:
-                on_rank_zero(processes, work)
-        _tell_engine(trainer, saved)
-        for doubt in train_state.moving.doubts() if train_state.moving is not None else ():
-            _LOG.warning(doubt)
+        _go_on(trainer, files, saved, allow_changes=allow_changes)
+        on_rank_zero(processes, lambda: _begin(store, begin, overwrite=overwrite))
+        _tell(trainer, saved)
         trainer.callbacks = _shown(trainer, stack)
         stack.enter_context(_gpu_errors_named(config, processes))
         trainer.run()
@@ -178,8 +171,13 @@ def _named(value: Any, name: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 
         yield name, value
 
 
-def _require_ranking(config: TrainConfig, components: Components, data: TrainData) -> None:
-    """Return where the metric of ranking is measured, and what looks at validation data has some; raises UsageError."""
+def _require_parts(config: TrainConfig, components: Components, data: TrainData) -> None:
+    """Return where the metric of ranking is measured, and what looks at validation data has some.
+
+    Raises UsageError, and RunError where TensorBoard is asked for and not installed.
+    """
+    if config.tensorboard:
+        require_tensorboard()
     components.measure.best(config.best_metric)
     for name in ("best_metric", "patience"):
         value = getattr(config, name)
@@ -209,8 +207,16 @@ def _present(files: SealedFiles | None, masks: Mapping[str, Tensor]) -> MaskSet 
     return unpack(files.tensor_set(MASKS), {name: tuple(mask.shape) for name, mask in masks.items()})
 
 
-def _tell_engine(trainer: Trainer, saved: SavedState | None) -> None:
-    """Say what the run is computed with, and where that is not what it was begun with."""
+def _begin(store: Checkpoints, begin: Callable[[], None] | None, *, overwrite: bool) -> None:
+    """Remove the former run's checkpoints where asked, and make the folder that of this run."""
+    if overwrite:
+        store.clear()
+    if begin is not None:
+        begin()
+
+
+def _tell(trainer: Trainer, saved: SavedState | None) -> None:
+    """Say what the run is computed with, where that is not what it was begun with, and what is doubtful of it."""
     engine = trainer.train_state.engine
     if saved is not None and saved.engine.use.name != engine.record.use.name:
         _LOG.warning(
@@ -220,10 +226,15 @@ def _tell_engine(trainer: Trainer, saved: SavedState | None) -> None:
         )
     if trainer.processes.rank == 0:
         trainer.callbacks.on_engine(EngineEvent(record=engine.record, measured_gain=engine.measured_gain))
+    moving = trainer.train_state.moving
+    for doubt in moving.doubts() if moving is not None else ():
+        _LOG.warning(doubt)
 
 
-def _go_on(trainer: Trainer, files: SealedFiles, state: SavedState, *, allow_changes: bool) -> None:
-    """Put everything back as it was when `files` were saved; lines of metrics written since then go."""
+def _go_on(trainer: Trainer, files: SealedFiles | None, state: SavedState | None, *, allow_changes: bool) -> None:
+    """Put everything back as it was when `files` were saved, if they were; lines of metrics written since then go."""
+    if files is None or state is None:
+        return
     where = f"'{files.folder}'"
     if changes := require_same_run(state.identity, trainer.identity, where, allow_changes=allow_changes):
         _LOG.warning(
@@ -232,6 +243,8 @@ def _go_on(trainer: Trainer, files: SealedFiles, state: SavedState, *, allow_cha
             "; ".join(changes),
         )
     trainer.train_state.load(files, state.averaged, state.scaler)
+    if trainer.train_state.fading is not None:
+        trainer.train_state.fading.at(state.position.step)
     trainer.position, trainer.seconds, trainer.history = state.position, state.seconds, list(state.history)
     if trainer.processes.rank == 0:
         trainer.train_state.meter.reset(dict(state.sums))

@@ -7,24 +7,12 @@ its own result to the bit at strength 1, and z to the bit at 0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.outputs import FadedOutput, is_faded
 from n2nsurgery.training.config.fading import FadingConfig
-
-
-class FadedOutput:
-    """A forward hook; modules that share it have one strength."""
-
-    def __init__(self) -> None:
-        self.strength = 1.0
-
-    def __call__(self, _module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor:
-        """What the module gives now."""
-        return output if self.strength == 1 else torch.lerp(inputs[0], output, self.strength)
 
 
 class FadingBranches:
@@ -59,4 +47,6 @@ class FadingBranches:
     def settle(self, original: nn.Module) -> None:
         """Where the branches are gone, have none left in `original`, which the module may be a copy of."""
         for name in self._names if self.are_gone else ():
-            original.get_submodule(name).register_forward_hook(self._hook)
+            branch = original.get_submodule(name)
+            if not is_faded(branch):
+                branch.register_forward_hook(self._hook)

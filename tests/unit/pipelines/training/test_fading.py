@@ -15,6 +15,7 @@ from torch import nn
 
 import n2nsurgery
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.outputs import call_states
 from n2nsurgery.pipelines.deploy.verify import run as verify
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.fading import FadingConfig
@@ -119,19 +120,41 @@ def _die(_trainer, _results, _seconds):
     raise KeyboardInterrupt
 
 
-def test_a_python_model_computes_without_its_skips_afterwards_as_what_is_loaded_does(tmp_path):
+@pytest.mark.parametrize("engine", ["hooks", "rewrite"])
+def test_a_python_model_computes_without_its_skips_afterwards_as_what_is_loaded_does(tmp_path, engine):
     widths = (8, 16, 16, 16, 16, 2)
     layers = [part for n, m in pairwise(widths) for part in (nn.Linear(n, m), nn.ReLU())][:-1]
     network, x = nn.Sequential(*layers), torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
     data = torch.utils.data.TensorDataset(x, (x[:, 0] > 0).long())
-    pruned = n2nsurgery.apply(network, example_inputs=x[:2], density=0.5)
+    pruned = n2nsurgery.apply(network, example_inputs=x[:2], density=0.5, engine=engine)
     assert pruned.plan.skips
     options = {"epochs": 2, "batch_size": 16, "device": "cpu", "skip_fade": FadingConfig()}
     n2nsurgery.train(pruned, data, folder=tmp_path / "run", **options)
     loaded = n2nsurgery.load(tmp_path / "run", model=network)
     assert loaded.plan.skips == ()
-    with torch.no_grad():
-        assert torch.equal(loaded.module.eval()(x), pruned.module.eval()(x))
+    resumed = n2nsurgery.apply(network, example_inputs=x[:2], density=0.5, engine=engine)
+    n2nsurgery.train(resumed, data, folder=tmp_path / "run", resume=True, **options)  # nothing is left to train
+
+    for trained in (pruned, resumed):
+        with pytest.raises(UsageError, match=r"skips of the module have faded.*present\(\)"):
+            trained.save(tmp_path / "saved")
+        with pytest.raises(UsageError, match=r"skips of the module have faded.*present\(\)"):
+            n2nsurgery.export_onnx(trained, tmp_path / "model.onnx")
+        with pytest.raises(UsageError, match=r"skips of the module have faded.*present\(\)"):
+            trained.plain()
+        present = trained.present()
+        assert (present.plan, present.masks) == (loaded.plan, loaded.masks)
+        assert list(present.module.state_dict()) == list(network.state_dict())
+        assert not list(call_states(present.module))
+        present.module.load_state_dict(present.module.state_dict())
+        present.save(tmp_path / "saved", overwrite=True)
+        saved = n2nsurgery.load(tmp_path / "saved", model=network)
+        with torch.no_grad():
+            outputs = [each.module.eval()(x) for each in (loaded, trained, present, saved)]
+        assert all(torch.equal(output, outputs[0]) for output in outputs)
+    again = present.present()
+    assert (again.module, again.plan) == (present.module, present.plan)
+
     bare = n2nsurgery.apply(network, example_inputs=x[:2], density=0.5, skip="none")
     with pytest.raises(UsageError, match="skip_fade is given, and the network has no skips that could fade"):
         n2nsurgery.train(bare, data, folder=tmp_path / "other", **options)
