@@ -7,6 +7,7 @@ attach(module, optimizer)        also under an optimizer that moves zeros on its
 from __future__ import annotations
 
 import functools
+import itertools
 import warnings
 import weakref
 from collections.abc import Sequence
@@ -58,6 +59,16 @@ def apply_masks(module: nn.Module, masks: MaskSet) -> None:
 def enforcer_of(module: nn.Module) -> MaskEnforcer | None:
     """The enforcer of a pruned module, None for any other."""
     return module.__dict__.get(_ATTRIBUTE)
+
+
+def pruned_part(root: nn.Module) -> str | None:
+    """The path of a pruned module in `root`, or of a parameter of `root` with a mask; "" for `root` itself, else None.
+
+    A parameter is found where its pruned module is not in `root`, as in a slice of an nn.Sequential.
+    """
+    modules = (path for path, module in root.named_modules() if (e := enforcer_of(module)) is not None and e.in_use)
+    parameters = (name for name, parameter in root.named_parameters() if _hooks_of(parameter))
+    return next(itertools.chain(modules, parameters), None)
 
 
 def masked_modules(root: nn.Module) -> tuple[nn.Module, ...]:

@@ -65,6 +65,26 @@ def align(tensor: Tensor, alignment: Alignment) -> Tensor:
     return tensor.movedim(1, -1) if alignment.permute_out else tensor
 
 
+def cast(a: Tensor, weight: Tensor) -> Tensor:
+    """`a` in the dtype of the skip's `weight`, as where a body in bfloat16 has a head in float32.
+
+    Autocast chooses for itself where it is on.
+    """
+    if a.dtype == weight.dtype or torch.is_autocast_enabled(a.device.type):
+        return a
+    return a.to(weight.dtype)
+
+
+def added(z: Tensor, branch: Tensor) -> Tensor:
+    """The sum of a pre-activation and a skip's branch, with the shape and dtype of `z`.
+
+    The branch may have another dtype, as under autocast, and another rank: `squeeze` in the forward of a network drops
+    the batch of a single sample.
+    """
+    branch = branch.to(z.dtype)
+    return z + (branch if branch.ndim == z.ndim else branch.reshape(z.shape))
+
+
 def fitted(alignment: Alignment, a: Tensor, z: Tensor, *, channels_last: bool) -> Alignment:
     """`alignment` for the sizes that `a` and `z` have now; at the planned sizes it is `alignment` itself.
 

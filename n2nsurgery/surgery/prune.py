@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.names import listed
 from n2nsurgery.core.outputs import not_finite
 from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import SILENT, Progress
@@ -40,15 +42,15 @@ from n2nsurgery.surgery.record import SurgeryRecord, versions_in_use
 class ScoringData:
     """What a criterion that looks at data is given.
 
-    `batches` are (inputs, targets); `origin` says where they come from and is recorded; `loss` maps the primary output
-    and the targets to a scalar. `input_names`: the arguments of forward that the inputs of a batch are. `processes`:
-    the processes that score together; the first prunes, the others `assist`.
+    `batches` are (inputs, targets); `origin` says where they come from and is recorded; `loss` maps what the model
+    returns and the targets to a scalar. `input_names`: the arguments of forward that the inputs of a batch are.
+    `processes`: the processes that score together; the first prunes, the others `assist`.
     """
 
     batches: Sequence[ScoringBatch] = ()
     origin: str | None = None
     input_names: tuple[str, ...] = ()
-    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
+    loss: Callable[[Any, Tensor], Tensor] = cross_entropy
     processes: DistributedContext = SINGLE_PROCESS
 
 
@@ -72,7 +74,8 @@ def prune(
     """
     if broken := not_finite(operand(trace, plan)):
         raise UsageError(f"the model cannot be pruned: {broken}. Take weights from before its training diverged")
-    draw = _draw(trace, plan, data, progress, criterion)
+    context = _context(trace, plan, data)
+    draw = _draw(context, plan, progress, criterion)
     module = add_skips(trace, plan)
     skips = {
         parameter_of(skip): settle_skip(skip, module.get_parameter(parameter_of(skip)), seed=plan.config.seed)
@@ -93,34 +96,40 @@ def prune(
         data=data.origin,
         versions=(*versions_in_use(), *foreign_members(plan)),
         leaves=tuple(_opaque(leaf) for leaf in trace.leaves),
-        warnings=(*plan.warnings, *_near_empty(draw), *_unserved(draw)),
+        warnings=(
+            *plan.warnings,
+            *sorted(context.remarks),
+            *_frozen(module, draw),
+            *_near_empty(draw),
+            *_unserved(draw),
+        ),
     )
     return PrunedModel(module=module, masks=masks, plan=plan, record=record)
 
 
 def assist(trace: Trace, plan: SurgeryPlan, data: ScoringData) -> None:
     """Score this process's part of the batches for the one that prunes; the module stays as it is."""
-    _draw(trace, plan, data, SILENT, None)
+    _draw(_context(trace, plan, data), plan, SILENT, None)
 
 
-def _draw(
-    trace: Trace, plan: SurgeryPlan, data: ScoringData, progress: Progress, criterion: Criterion | None
-) -> MaskDraw:
-    pruned = tuple(weight for weight in plan.weights if weight.name not in plan.dense)
-    kept_dense = sum(weight.numel for weight in plan.weights if weight.name in plan.dense)
-    seed = plan.config.seed
-    context = ScoreContext(
+def _context(trace: Trace, plan: SurgeryPlan, data: ScoringData) -> ScoreContext:
+    """What the criterion sees: the weights that are pruned, and the data."""
+    return ScoreContext(
         module=operand(trace, plan),
-        weights=pruned,
+        weights=tuple(weight for weight in plan.weights if weight.name not in plan.dense),
         batches=data.batches,
         input_names=data.input_names if plan.engine.engine == "hooks" else (),  # a copy has no others
         loss=data.loss,
-        seed=seed,
+        seed=plan.config.seed,
         processes=data.processes,
     )
+
+
+def _draw(context: ScoreContext, plan: SurgeryPlan, progress: Progress, criterion: Criterion | None) -> MaskDraw:
+    kept_dense = sum(weight.numel for weight in plan.weights if weight.name in plan.dense)
     return draw_masks(
         criterion or criterion_of(plan.config),
-        pruned,
+        context.weights,
         plan.budget.sequential - kept_dense,
         context=context,
         seed=pattern_seed(plan.config),
@@ -140,6 +149,19 @@ def planned_counts(plan: SurgeryPlan) -> dict[str, int] | None:
 
 def _opaque(leaf: Leaf) -> Rejection:
     return Rejection(source=f"{leaf.class_name}: {', '.join(leaf.paths)}", target="", reason=leaf.reason)
+
+
+def _frozen(module: nn.Module, draw: MaskDraw) -> tuple[str, ...]:
+    """A warning where weights are pruned and cannot be trained afterwards."""
+    lines = [line for line in draw.report if line.kept < line.numel]
+    frozen = [line.name for line in lines if not module.get_parameter(line.name).requires_grad]
+    if not frozen:
+        return ()
+    warning = (
+        f"{len(frozen)} of {len(lines)} pruned parameters are frozen ({listed(frozen)}): with requires_grad=False,"
+        " training cannot make up for what was pruned; ignore leaves them dense"
+    )
+    return (warning,)
 
 
 def _near_empty(draw: MaskDraw) -> tuple[str, ...]:

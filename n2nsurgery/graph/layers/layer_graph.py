@@ -156,6 +156,7 @@ class LayerGraph:
     """A model's weighted layers in execution order, its prunable weights and the pairs between its layers.
 
     `left`: the parameters that masks do not prune. `unfollowed`: why only parts of the model are known, each by itself.
+    `uncalled`: names of prunable weights that forward reads in neither mode.
     """
 
     layers: tuple[WeightedLayer, ...]
@@ -165,6 +166,7 @@ class LayerGraph:
     structure: str
     left: tuple[LeftDense, ...] = ()
     unfollowed: str | None = None
+    uncalled: tuple[str, ...] = ()
 
     @cached_property
     def reference_weights(self) -> int:

@@ -13,7 +13,7 @@ from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.graph.layers.layer_finder import FoundLayer, channel_layout, find_layers
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection, Signal, WeightedLayer
 from n2nsurgery.graph.layers.pairs import find_pairs
-from n2nsurgery.graph.layers.prunable import prunable_weights
+from n2nsurgery.graph.layers.prunable import prunable_weights, uncalled_weights
 from n2nsurgery.graph.layers.roles import Role, is_matrix, weight_of
 from n2nsurgery.graph.layers.view import GraphView
 from n2nsurgery.graph.tracing.batch import per_sample
@@ -58,6 +58,7 @@ def layer_graph(trace: Trace) -> LayerGraph:
         refusals=rejections + tuple(Rejection(source=dense.name, target="", reason=dense.reason) for dense in left),
         left=left,
         unfollowed=trace.unfollowed,
+        uncalled=uncalled_weights(trace, weights),
         structure=fingerprint([_structure(view) for view in views]),
     )
 

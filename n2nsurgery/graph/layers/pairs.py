@@ -59,6 +59,10 @@ def find_pairs(
             if start is None or end is None or start.rows != end.rows:
                 rejections.append(Rejection(source=source, target=names[node], reason=_other_rows(start, end)))
                 continue
+            if activation.meta.get("complex") and not layer.preactivation.meta.get("complex"):
+                reason = "the source is complex and the target real"
+                rejections.append(Rejection(source=source, target=names[node], reason=reason))
+                continue
             pairs.append(
                 LayerPair(
                     source=source,

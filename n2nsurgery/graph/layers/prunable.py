@@ -53,6 +53,25 @@ def prunable_weights(
     )
 
 
+def uncalled_weights(trace: Trace, weights: Iterable[PrunableWeight]) -> tuple[str, ...]:
+    """Those of `weights` that no graph reads and no function was seen to multiply with, in either mode.
+
+    None where a mode or a part of the model could not be followed: then they may be read there.
+    """
+    module = trace.module
+    if trace.unfollowed is not None or module.n2n_unusable is not None:
+        return ()
+    read: set[int] = set()
+    for node in (node for graph in module.n2n_graphs for node in graph.nodes):
+        if node.op == "call_module":
+            read |= {id(parameter) for parameter in module.get_submodule(str(node.target)).parameters()}
+        elif node.op == "get_attr":
+            path, _, name = str(node.target).rpartition(".")
+            read.add(id(getattr(module.get_submodule(path), name, None)))
+    unused = (weight.name for weight in weights if not weight.uses and not trace.weight_uses.get(weight.name))
+    return tuple(name for name in unused if id(module.get_parameter(name)) not in read)
+
+
 def _left(trace: Trace, found: Mapping[str, PrunableWeight]) -> Iterator[tuple[str, str]]:
     """Names and reasons of the weights that stay dense though a product may read them."""
     canonical = {id(parameter): name for name, parameter in trace.module.named_parameters()}

@@ -116,12 +116,16 @@ def _require_plain_names(model: nn.Module) -> None:
 
 
 def _keep_shapes(graph: fx.Graph) -> None:
-    """Reduce every node's values to where they lie, and to their shapes at both batch sizes (None for no tensor)."""
+    """Reduce every node's values to where they lie, their shapes at both batch sizes, and whether they are complex.
+
+    The shapes of what is no tensor are None.
+    """
     for node in graph.nodes:
         values = node.meta.pop("values", None) or (None, None)
         node.meta["memory"] = (memory_of(values[0]),)
         node.meta.setdefault("overwrites", frozenset())
         tensors = [value for value in values if isinstance(value, torch.Tensor)]
+        node.meta["complex"] = any(tensor.is_complex() for tensor in tensors)
         node.meta["shapes"] = tuple(tuple(tensor.shape) for tensor in tensors) if len(tensors) == len(values) else None
     graph._tracer_cls = None  # noqa: SLF001 - a deepcopy of the graph must not hold on to the tracer
 

@@ -22,7 +22,7 @@ from torch.fx.node import map_aggregate
 from n2nsurgery.core.errors import TraceError, UsageError
 from n2nsurgery.graph.model_inputs import holds_tensor
 
-_META = ("address", "module", "shapes", "mutated")  # what pairs, skips and copies of the module read
+_META = ("address", "module", "shapes", "complex", "mutated")  # what pairs, skips and copies of the module read
 
 
 @dataclass(frozen=True, kw_only=True)

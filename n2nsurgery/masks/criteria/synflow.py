@@ -1,6 +1,6 @@
 """Criterion `synflow` (synaptic flow): weights on strong paths survive; no data, no collapsed layers.
 
-    R = sum of the outputs of the network with |w| for every tensor and ones as input
+    R = sum of all outputs of the network with |w| for every tensor and ones as input
     score_j = |w_j * dR/dw_j|
 
 computed again in each round on what is left, at densities d^(1/rounds), d^(2/rounds), ..., d.
@@ -11,12 +11,13 @@ equation 3 and algorithm 1 (100 rounds).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.outputs import tensors_in
 from n2nsurgery.masks.criterion import Needs
 from n2nsurgery.masks.scoring.context import ScoreContext, called, gradients, stand_ins, undisturbed, weight_values
 
@@ -44,7 +45,7 @@ class SynFlow:
         device = next(iter(values.values())).device
         ones = tuple(_linear(torch.ones_like(value[:1], device=device)) for value in context.batches[0][0])
         with undisturbed(context.module, training=False, seed=context.seed):
-            flow = called(context, tensors, ones).sum()
+            flow = _sum_of_outputs(called(context, tensors, ones))
             if not torch.isfinite(flow):
                 raise UsageError(f"the synaptic flow is {flow.item()} even in float64: take another criterion")
             slopes = gradients(flow, list(values.values()))
@@ -54,6 +55,16 @@ class SynFlow:
 def _linear(value: Tensor) -> Tensor:
     """The absolute values in float64, against overflow in deep networks; integers and booleans as they are."""
     return value.detach().double().abs() if value.is_floating_point() else value
+
+
+def _sum_of_outputs(output: Any) -> Tensor:  # noqa: ANN401 - whatever the module returns
+    """Over all tensors in `output` that depend on the weights; UsageError where there is none."""
+    sums = [tensor.sum() for tensor in tensors_in(output) if tensor.is_floating_point() and tensor.requires_grad]
+    if not sums:
+        raise UsageError(
+            f"no real tensor in the output ({type(output).__name__}) has a gradient: take another criterion"
+        )
+    return torch.stack([each.double() for each in sums]).sum()
 
 
 MEMBER = SynFlow

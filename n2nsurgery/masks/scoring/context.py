@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import arguments, modes_kept, primary_output
@@ -27,7 +28,8 @@ from n2nsurgery.core.processes.distributed_context import DistributedContext, Si
 from n2nsurgery.core.seeds import derive, torch_generator
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 from n2nsurgery.graph.tracing.side_effects import unchanged
-from n2nsurgery.masks.scoring.loss import cross_entropy, random_labels
+from n2nsurgery.masks.scoring.loss import cross_entropy, left_out, random_labels, scalar_loss
+from n2nsurgery.masks.scoring.without_gradient import gradients_required
 
 Mode = Literal["train", "eval", "warm-up"]
 MODES: tuple[Mode, ...] = ("train", "eval", "warm-up")
@@ -42,28 +44,37 @@ class ScoreContext:
     """What a score may look at.
 
     `batches` are pairs (inputs, targets); targets None stands for seeded random labels. `input_names`: the arguments of
-    forward that the inputs are, where those of a batch are as many; else they are given by position. `loss` maps the
-    primary output and the targets to a scalar. `kept` are the masks of earlier rounds: weights outside them count as
-    zero. `processes`: the processes that score together, every one with the same context.
+    forward that the inputs are, where those of a batch are as many; else they are given by position. `loss` maps what
+    the module returns and the targets to a scalar. `kept` are the masks of earlier rounds: weights outside them count
+    as zero. `processes`: the processes that score together, every one with the same context.
+    `remarks`: what the caller is to be told of the scoring, which adds to it.
     """
 
     module: nn.Module
     weights: tuple[PrunableWeight, ...]
     batches: Sequence[ScoringBatch] = ()
     input_names: tuple[str, ...] = ()
-    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy
+    loss: Callable[[Any, Tensor], Tensor] = cross_entropy
     seed: int = 0
     kept: Mapping[str, Tensor] = field(default_factory=dict)
     processes: DistributedContext = SINGLE_PROCESS
+    remarks: set[str] = field(default_factory=set)
 
 
-def called(context: ScoreContext, tensors: Mapping[str, Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
-    """The primary output of the module with `tensors` in place of its own, for the inputs of one batch."""
+def called(context: ScoreContext, tensors: Mapping[str, Tensor], inputs: tuple[Tensor, ...]) -> Any:  # noqa: ANN401
+    """What the module returns with `tensors` in place of its own, for the inputs of one batch.
+
+    Raises UsageError where it calls a layer under `torch.no_grad` only: its weights cannot be scored.
+    """
     positional: tuple[Any, ...] = inputs
     named: dict[str, Any] = {}
     if len(inputs) == len(context.input_names):
         positional, named = arguments(context.module, dict(zip(context.input_names, inputs, strict=True)))
-    return primary_output(functional_call(context.module, dict(tensors), positional, named))
+    names = [weight.name for weight in context.weights]
+    with gradients_required(context.module, names, tensors) as seen:
+        output = functional_call(context.module, dict(tensors), positional, named)
+        seen(output)
+    return output
 
 
 def weight_values(context: ScoreContext) -> dict[str, Tensor]:
@@ -189,14 +200,21 @@ def batch_statistics(context: ScoreContext, values: Mapping[str, Tensor]) -> dic
 def loss_of_batch(context: ScoreContext, tensors: Mapping[str, Tensor], index: int, temperature: float = 1.0) -> Tensor:
     """The loss of batch `index`, computed with `tensors`, divided by the number of batches: together they are the mean.
 
-    Raises UsageError where it is not finite.
+    Raises UsageError where it is no finite scalar with a gradient.
     """
     inputs, targets = context.batches[index]
     device = next(iter(tensors.values())).device
     output = called(context, tensors, tuple(value.to(device) for value in inputs))
     if targets is None:
-        targets = random_labels(output, torch_generator(context.seed, "labels", str(index)))
-    loss = context.loss(output / temperature, targets.to(device))
-    if not torch.isfinite(loss):
-        raise UsageError(f"the loss on the scoring data is {loss.item()}: check the inputs and the model's weights")
-    return loss / len(context.batches)
+        targets = random_labels(primary_output(output), torch_generator(context.seed, "labels", str(index)))
+    if context.loss is cross_entropy and (sentence := left_out(output)):
+        context.remarks.add(sentence)
+    cooled = output if temperature == 1 else _divided(output, temperature)
+    return scalar_loss(context.loss, cooled, targets.to(device), tensors.values()) / len(context.batches)
+
+
+def _divided(output: Any, temperature: float) -> Any:  # noqa: ANN401 - whatever the module returns
+    """`output` with all tensors that have a gradient divided; UsageError for a class in which torch finds none."""
+    if not any(isinstance(leaf, Tensor) for leaf in tree_leaves(output)):
+        raise UsageError(f"the model returns {type(output).__name__}, whose tensors no temperature can divide")
+    return tree_map_only(Tensor, lambda each: each / temperature if each.requires_grad else each, output)

@@ -23,7 +23,7 @@ from n2nsurgery.data.pipeline.batch import batches as batches_of
 from n2nsurgery.data.pipeline.noise import noise_batches
 from n2nsurgery.graph.model_inputs import bind_inputs, unwrapped
 from n2nsurgery.graph.tracing.trace import Trace, trace
-from n2nsurgery.masks.attachment import enforcer_of
+from n2nsurgery.masks.attachment import pruned_part
 from n2nsurgery.masks.criterion import Criterion
 from n2nsurgery.masks.scoring.context import SINGLE_PROCESS
 from n2nsurgery.masks.scoring.loss import cross_entropy
@@ -80,7 +80,7 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
     *,
     example_inputs: Tensor | Sequence[Any] | Mapping[str, Any] | None = None,
     data: Any = None,  # noqa: ANN401 - batches in any of the usual forms
-    loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+    loss: Callable[[Any, Tensor], Tensor] = cross_entropy,
     config: SurgeryConfig | None = None,
     preset: Preset | None = None,
     criterion: str | Criterion | None = None,
@@ -92,7 +92,8 @@ def apply(  # noqa: PLR0913 - every argument is an option of one operation
     `model_or_name`: an nn.Module (a copy is pruned; with `inplace` the object itself) or a name that
     `n2nsurgery models` lists. `example_inputs`: a tensor, positional inputs or inputs by name, batch first; needed for
     an nn.Module. `data`: for criteria that look at data: (inputs, targets), a list of those, or a DataLoader; without
-    it seeded noise is used, and recorded as such. `loss`: maps the model's output and the targets to a scalar.
+    it seeded noise is used, and recorded as such. `loss`: maps all that the model returns and the targets to a scalar;
+    by default it is the cross-entropy of the first output.
 
     What is asked has the names of the options of `n2nsurgery apply`; each is a field of SurgeryConfig. One of
     `density`, `sparsity` and `compression` is needed, or `fan_out` or `junction_density` by layer. `config` holds all
@@ -204,7 +205,7 @@ class PruningRun:
         batches: Sequence[Batch] | None,
         *,
         device: str | None = None,
-        loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
+        loss: Callable[[Any, Tensor], Tensor] = cross_entropy,
         processes: DistributedContext = SINGLE_PROCESS,
     ) -> PrunedModel:
         """Prune, on `device` or where the model is; with noise where the criterion needs data and none was given.
@@ -242,7 +243,7 @@ class PruningRun:
         self,
         batches: Sequence[Batch] | None,
         device: str | None,
-        loss: Callable[[Tensor, Tensor], Tensor],
+        loss: Callable[[Any, Tensor], Tensor],
         processes: DistributedContext,
     ) -> ScoringData:
         """What the criterion looks at, with the model where it is scored.
@@ -282,9 +283,10 @@ def inputs_of(bundle: ModelBundle) -> dict[str, Any]:
 
 
 def _fed(module: nn.Module, example_inputs: Any, recipe: ModelSpec | None) -> ModelBundle:  # noqa: ANN401
-    if enforcer_of(module) is not None:
-        raise UsageError(f"{type(module).__name__} was pruned before: start again from the dense model")
     module = unwrapped(module)
+    if (pruned := pruned_part(module)) is not None:
+        part = f"'{pruned}' of {type(module).__name__}" if pruned else type(module).__name__
+        raise UsageError(f"{part} was pruned before: start again from the dense model")
     given = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
     inputs = bind_inputs(module, given)
     return ModelBundle(module=module, example_inputs=tuple(inputs.values()), input_names=tuple(inputs), spec=recipe)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from n2nsurgery.core.names import listed
 from n2nsurgery.graph.layers.layering import layer_graph
+from n2nsurgery.graph.tied_storage import require_own_storage
 from n2nsurgery.graph.tracing.trace import Trace
 from n2nsurgery.masks.criterion import Criterion
 from n2nsurgery.models.bundle import ModelBundle
@@ -35,7 +36,7 @@ def plan_of(
     With the engine `hooks`, the traced copy has no weights left afterwards.
 
     Raises TraceError where a copy is asked for that would not do what the model does, or where skips without weights
-    change it, and the errors of `plan_surgery`.
+    change it, UsageError where weights share memory, and the errors of `plan_surgery`.
     """
     if config.engine == "rewrite":
         require_rewritable(bundle.module, traced.module, inputs)
@@ -44,10 +45,12 @@ def plan_of(
         class_name=type(bundle.module).__name__,
         inputs=_input_specs(inputs),
     )
+    layers = layer_graph(traced)
+    require_own_storage(bundle.module, {weight.name for weight in layers.weights})
     plan = plan_with_engine(
         config.engine,
         traced.module,
-        layer_graph(traced),
+        layers,
         lambda graph: plan_surgery(graph, config, model, criterion),
         lambda: require_rewritable(bundle.module, traced.module, inputs),
     )

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.graph.layers.layer_graph import LayerPair
-from n2nsurgery.skips.alignment import align, fitted, plan_alignment
+from n2nsurgery.skips.alignment import added, align, cast, fitted, plan_alignment
 from n2nsurgery.skips.kind import SkipOptions
 from n2nsurgery.skips.nonlinearity import branch_activation, rejection
 from n2nsurgery.skips.spec import Alignment, SkipSpec
@@ -46,13 +46,12 @@ class N2NSkip(nn.Module):
     def forward(self, z: Tensor, a: Tensor) -> Tensor:
         """`z` and `a` batch first; the result has the shape and dtype of `z`."""
         alignment = fitted(self.alignment, a, z, channels_last=not _kernel(self.weight))
-        branch = _project(align(a, alignment), self.weight)
+        branch = _project(cast(align(a, alignment), self.weight), self.weight)
         if self.norm is not None:
             branch = _normalize(branch, self.norm, channels_last=not _kernel(self.weight))
         if self.inner is not None:
             branch = self.inner(branch)
-        # Under autocast the two may differ in dtype; the network downstream was made for z's.
-        return z + branch.to(z.dtype)
+        return added(z, branch)
 
     def extra_repr(self) -> str:
         """Weight shape and alignment for `print(module)`."""

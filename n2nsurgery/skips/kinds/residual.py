@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from n2nsurgery.core.errors import InvalidFileError
 from n2nsurgery.graph.layers.layer_graph import LayerPair
-from n2nsurgery.skips.alignment import align, fitted, plan_alignment
+from n2nsurgery.skips.alignment import added, align, fitted, plan_alignment
 from n2nsurgery.skips.kind import SkipOptions
 from n2nsurgery.skips.spec import Alignment, SkipSpec
 
@@ -34,7 +34,7 @@ class ResSkip(nn.Module):
         """`z` and `a` batch first; the result has the shape and dtype of `z`."""
         alignment = fitted(self.alignment, a, z, channels_last=self.channel_dim == -1)
         branch = _fit_channels(align(a, alignment), self.channels, self.channel_dim)
-        return z + branch.to(z.dtype)
+        return added(z, branch)
 
     def extra_repr(self) -> str:
         """Channels and alignment for `print(module)`."""

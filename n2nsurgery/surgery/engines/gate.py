@@ -193,4 +193,7 @@ def _equal(first: object, second: object) -> bool:
 def _distance(first: object, second: object) -> str:
     if isinstance(first, Tensor) and isinstance(second, Tensor) and first.shape == second.shape and first.numel():
         return f" by up to {(first.double() - second.double()).abs().max().item():.3g}"
-    return f": {type(first).__name__} in place of {type(second).__name__}"
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        kinds = (f"{str(each.dtype).removeprefix('torch.')} of shape {tuple(each.shape)}" for each in (second, first))
+        return ": {} in place of {}".format(*kinds)
+    return f": {type(second).__name__} in place of {type(first).__name__}"

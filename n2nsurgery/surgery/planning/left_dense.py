@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from n2nsurgery.core.errors import BudgetError
+from n2nsurgery.core.names import listed
 from n2nsurgery.graph.layers.layer_graph import LayerGraph
 
 _USUAL_SHARE = 0.8
@@ -26,6 +28,21 @@ def left_dense(graph: LayerGraph) -> tuple[str, ...]:
         return ()
     total = f"{graph.reference_weights + left:,} weights (matrices and kernels)"
     return (f"only {share:.0%} of the model's {total} are in the budget: {_shares(graph)}",)
+
+
+def uncalled(graph: LayerGraph, dense: Sequence[str], kept: Sequence[int] | None) -> tuple[str, ...]:
+    """A warning where a part of the budget goes to weights that nothing is multiplied with.
+
+    `dense`: names of weights that are kept whole. `kept`: the counts of all weights, where they are known.
+    """
+    names = [name for name in graph.uncalled if name not in dense]
+    if not names:
+        return ()
+    counts = dict(zip((weight.name for weight in graph.weights), kept or (), strict=False))
+    sizes = {weight.name: weight.numel for weight in graph.weights}
+    of = counts or sizes
+    share = f"{sum(of[name] for name in names):,} of {sum(of.values()):,} {'kept ' if counts else ''}weights"
+    return (f"forward reads {listed(names)} in neither mode, with {share}: remove what is not called from the model",)
 
 
 def unfollowed(graph: LayerGraph) -> tuple[str, ...]:

@@ -7,24 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from math import prod
 from typing import Any
 
 from n2nsurgery.core.config.members import make_member
 from n2nsurgery.core.errors import UsageError, about
 from n2nsurgery.core.seeds import derive
-from n2nsurgery.graph.layers.layer_graph import LayerGraph
+from n2nsurgery.graph.layers.layer_graph import LayerGraph, PrunableWeight
 from n2nsurgery.masks.allocations import ALLOCATIONS
 from n2nsurgery.masks.counts.budgets import Budget
 from n2nsurgery.masks.counts.floors import Floors, channels_of
 from n2nsurgery.masks.criterion import CRITERIA, Criterion, make_criterion
 from n2nsurgery.masks.granularities import GRANULARITIES
+from n2nsurgery.masks.grid import grid_of
 from n2nsurgery.skips.kind import KINDS, kind_of
 from n2nsurgery.surgery.planning.config import OWN_OPTIONS, SurgeryConfig
 from n2nsurgery.surgery.planning.division.division import Divided, Division
 from n2nsurgery.surgery.planning.division.junctions import junction_counts, junctions_of
 from n2nsurgery.surgery.planning.division.second_budget import divided
-from n2nsurgery.surgery.planning.left_dense import left_dense, require_weights, unfollowed
+from n2nsurgery.surgery.planning.left_dense import left_dense, require_weights, uncalled, unfollowed
 from n2nsurgery.surgery.planning.plan import SCHEMA, InputSpec, SurgeryPlan
 from n2nsurgery.surgery.planning.skip_length import skip_length_of
 from n2nsurgery.surgery.planning.skip_plan import places, specs, started, why_nowhere, with_ratio
@@ -156,8 +156,9 @@ def checked(config: SurgeryConfig, criterion: Criterion | None = None) -> Surger
 
 def _share_warnings(what: Divided, shares: Division) -> tuple[str, ...]:
     graph, config, granted = what.graph, what.config, shares.budget
-    notes = [*unfollowed(graph), *left_dense(graph), *_unserved_channels(graph, config, granted, shares.dense)]
-    if config.skip != "none" and not shares.skips:
+    unused = uncalled(graph, shares.dense, shares.kept)
+    notes = [*unfollowed(graph), *left_dense(graph), *unused, *_unserved_channels(graph, config, granted, shares.dense)]
+    if config.skip != "none" and not shares.skips and not (config.skip_ratio == 0 and what.skips):
         notes.append(
             f"no pair of layers takes a skip of kind '{config.skip}'{what.nowhere}: the network is pruned only. Each"
             " rejection has its reason; another length, more pairs or another skip placement may find a place"
@@ -170,10 +171,15 @@ def _share_warnings(what: Divided, shares: Division) -> tuple[str, ...]:
         )
     if getattr(what.criterion, "allocation", None) == "uniform":
         density = granted.total / granted.reference
-        starved = [w.layer for w in graph.weights if density * prod(w.shape[1:]) < 1 and w.layout != "linear"]
+        starved = [w.layer for w in graph.weights if w.layout != "linear" and density * _fan_in(w) < 1]
         if starved:
             notes.append(f"uniform allocation starves {len(starved)} layers (first: {starved[0]}); 'erk' does not")
     return tuple(notes)
+
+
+def _fan_in(weight: PrunableWeight) -> int:
+    grid = grid_of(weight)
+    return grid.inputs * grid.taps
 
 
 def _unserved_channels(

@@ -5,7 +5,7 @@ import torch
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.outputs import primary_output
-from n2nsurgery.masks.scoring.loss import cross_entropy, random_labels
+from n2nsurgery.masks.scoring.loss import cross_entropy, random_labels, scalar_loss
 
 LOGITS = torch.arange(6.0).reshape(2, 3)
 
@@ -55,3 +55,30 @@ def test_a_loss_that_would_be_constant_is_refused(shape):
         random_labels(torch.zeros(shape), torch.Generator())
     with pytest.raises(UsageError, match="give a loss of your own"):
         cross_entropy(torch.zeros(shape), torch.zeros(4, dtype=torch.long))
+
+
+def test_the_classes_come_last_where_the_labels_fit_that_shape_alone():
+    logits = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(10).reshape(2, 5) % 7
+    assert torch.equal(cross_entropy((logits, None), labels), cross_entropy(logits.movedim(-1, 1), labels))
+    square = torch.randn(2, 5, 5, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.cross_entropy(square, labels % 5)
+    assert torch.equal(cross_entropy(square, labels % 5), expected)
+
+
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (lambda output, _: output, r"is torch\.float32 of shape \(2, 3\)"),
+        (lambda *_: 1.0, "is float"),
+        (lambda output, _: output.argmax(1).float().mean(), "the loss has no gradient"),
+        (lambda output, targets: output @ targets, "the loss fails: .*"),
+        (lambda output, _: output.sum() / 0, "the loss on the scoring data is inf"),
+    ],
+    ids=["no scalar", "a number", "no gradient", "an error", "infinite"],
+)
+def test_what_is_no_loss_is_told_with_what_it_was_given(loss, message):
+    output = LOGITS.clone().requires_grad_() + 1
+    given = r"\. It was given an output of shape \(2, 3\) and targets int64 of shape \(2,\)"
+    with pytest.raises(UsageError, match=message + ("" if "inf" in message else ".*" + given)):
+        scalar_loss(loss, output, torch.zeros(2, dtype=torch.long), [output])

@@ -292,6 +292,11 @@ def test_a_network_without_a_place_for_skips_gets_none_and_is_told_so():
     assert [warning for warning in made.warnings if "no pair of layers takes a skip" in warning]
 
 
+def test_a_share_of_nothing_for_skips_is_no_lack_of_places():
+    made = plan(skip_ratio=0)
+    assert (made.skips, made.warnings) == ((), ())
+
+
 def test_skips_are_numbered_without_gaps():
     # 1 of 3 skips is served: the budget of 1 weight goes to the largest.
     made = plan(chain(3, 8, 8, 8, 16, 16, 32), skip_ratio=0.001, redistribute=True)
@@ -324,6 +329,15 @@ def test_uniform_allocation_that_starves_a_layer_is_warned_about():
     (warning,) = plan(density=0.03, **options).warnings
     assert "starves 1 layers (first: conv0)" in warning  # 27 weights for each channel, of which 3 % are less than one
     assert plan(density=0.1, **options).warnings == ()
+
+
+def test_the_inputs_of_a_transposed_convolution_are_its_first_axis():
+    graph = chain(3, 8)
+    weight = PrunableWeight(name="up.weight", layer="up", shape=(64, 2, 2, 2), layout="conv_transpose", groups=2)
+    options = {"criterion_options": {"allocation": "uniform"}, "skip": "none"}
+    assert plan(replace(graph, weights=(weight,)), density=0.01, **options).warnings == ()  # 32 x 4 for each output
+    (warning,) = plan(replace(graph, weights=(weight,)), density=0.006, **options).warnings
+    assert "starves 1 layers (first: up)" in warning
 
 
 def test_layers_keep_equally_many_and_one_that_is_too_small_all_of_its_own():
