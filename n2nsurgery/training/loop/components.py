@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
@@ -18,8 +18,8 @@ from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.member import made
 from n2nsurgery.training.config.parameter_groups import make_optimizer, require_trained
-from n2nsurgery.training.config.task import TASKS
-from n2nsurgery.training.loop.distillation import Teacher
+from n2nsurgery.training.config.task import TASKS, TaskName
+from n2nsurgery.training.loop.distillation import Scores, Teacher
 from n2nsurgery.training.losses import LOSSES, Loss
 from n2nsurgery.training.metrics.measure import FunctionMetric, Measure
 from n2nsurgery.training.optimizers import OPTIMIZERS
@@ -28,6 +28,9 @@ from n2nsurgery.training.training_metrics import TRAINING_METRICS, TrainingMetri
 LossFunction = Callable[[Any, Any], Tensor]
 """What a model returns, and the targets -> the mean loss over the samples of the batch, one number."""
 
+_SCORES: Mapping[TaskName, Scores] = {
+    "classification": "classes", "segmentation": "classes", "multilabel": "labels", "regression": "values",
+}  # fmt: skip
 _IGNORED = "ignore_index"  # the option of losses and metrics that names the label that does not count
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
@@ -98,10 +101,7 @@ def components_of(config: TrainConfig, own: OwnParts = NOTHING) -> Components:
     Raises UnknownNameError for a loss or metric that there is not, UsageError where a teacher is needed, and for
     options of a loss beside a loss that is a caller's own.
     """
-    distillation = config.distillation
-    if distillation is not None and own.teacher is None:
-        raise UsageError("distillation needs a teacher: name one (distillation.teacher), or pass a module as teacher")
-    factory, teacher = own.optimizer, own.teacher
+    factory = own.optimizer
     if own.loss is not None:
         _require_no_loss_options(config)
     reported = own.loss if own.loss is not None else _named_loss(config, training=False)
@@ -116,7 +116,7 @@ def components_of(config: TrainConfig, own: OwnParts = NOTHING) -> Components:
         mixes=factory is not None or OPTIMIZERS.is_foreign(config.optimizer.name),
         scheduler=own.scheduler,
         scheduler_interval=own.scheduler_interval,
-        teacher=Teacher(teacher, distillation or DistillationConfig()) if teacher is not None else None,
+        teacher=_teacher(config, own),
     )
 
 
@@ -126,10 +126,7 @@ def measure_of(config: TrainConfig) -> Measure:
     The default task gives way to the one that a named loss is of: with bce-with-logits, several labels are measured.
     The label that the loss leaves out is left out by the metrics, too.
     """
-    task = TASKS[config.task]
-    if config.task == TrainConfig.task and config.loss is not None:
-        named = LOSSES.canonical(config.loss)
-        task = next((each for each in TASKS.values() if each.loss == named), task)
+    task = TASKS[_task_of_loss(config) if config.task == TrainConfig.task else config.task]
     names = task.metrics if config.metrics is None else config.metrics
     ignored = {key: value for key, value in config.loss_options.items() if key == _IGNORED}
     metrics: dict[str, TrainingMetric | FunctionMetric] = {}
@@ -138,6 +135,30 @@ def measure_of(config: TrainConfig) -> Measure:
         leaves_out = is_dataclass(member) and any(each.name == _IGNORED for each in fields(member))
         metrics[name] = member(**{**task.options.get(name, {}), **(ignored if leaves_out else {})})
     return Measure(metrics=metrics)
+
+
+def _task_of_loss(config: TrainConfig) -> TaskName:
+    """The task that the named loss is the usual one of; the config's own where that is so, and where there is none."""
+    named = LOSSES.canonical(config.loss) if config.loss is not None else None
+    if named is None or named == TASKS[config.task].loss:
+        return config.task
+    return next((task for task, usual in TASKS.items() if usual.loss == named), config.task)
+
+
+def _teacher(config: TrainConfig, own: OwnParts) -> Teacher | None:
+    """The teacher, where there is one; raises UsageError where it is asked for and was not passed."""
+    asked = config.distillation
+    if own.teacher is not None:
+        kind = _SCORES[config.task if own.loss is not None else _task_of_loss(config)]
+        return Teacher(own.teacher, asked or DistillationConfig(), kind)
+    if asked is None:
+        return None
+    if asked.teacher is None:
+        raise UsageError("distillation needs a teacher: pass a network as teacher, or name one in a recipe")
+    raise UsageError(
+        f"distillation.teacher is '{asked.teacher}', and only a recipe finds networks by name: pass the network "
+        "itself, as n2nsurgery.train(..., teacher=network), and leave the name out"
+    )
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import n2nsurgery
 from n2nsurgery.core.errors import InterruptionError, InvalidFileError, UnknownNameError, UsageError
+from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.dynamics import DynamicsConfig
 from n2nsurgery.training.config.fading import FadingConfig
 from n2nsurgery.training.config.optimizer import OptimizerConfig
@@ -292,7 +293,7 @@ def test_a_teacher_pulls_the_students_scores_to_its_own(tmp_path):
     student = network()
     n2nsurgery.train(
         student, samples(), folder=tmp_path, teacher=Same(), epochs=8, optimizer=sgd,
-        distillation=n2nsurgery.training.config.distillation.DistillationConfig(weight=1.0, temperature=1.0), **CPU,
+        distillation=DistillationConfig(weight=1.0, temperature=1.0), **CPU,
     )  # fmt: skip
     assert (student.eval()(samples()[:][0]).argmax(1) == 2).all()
 
@@ -343,6 +344,7 @@ def test_callbacks_are_told_of_steps_epochs_and_checkpoints(tmp_path):
             UsageError,
             r"the teacher, Linear, fails on inputs of shape \(8, \d+.*same inputs",
         ),
+        ({"distillation": DistillationConfig(teacher="mlp")}, UsageError, "teacher is 'mlp'.* pass the network itself"),
         ({"callbacks": print}, UsageError, r"give n2nsurgery\.Callbacks\(on_epoch=function\)"),
         ({"optimizer": sgd, "freeze": ("0", "3")}, UsageError, "there is nothing to train: every parameter is frozen"),
         ({"freeze": ("0", "3")}, UsageError, "there is nothing to train: every parameter is frozen"),
