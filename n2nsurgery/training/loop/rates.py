@@ -14,7 +14,12 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.training.config.config import TrainConfig
 from n2nsurgery.training.config.schedule import learning_rate
 from n2nsurgery.training.loop.components import Components
-from n2nsurgery.training.state.scheduler_state import load_scheduler_state, scheduler_state
+from n2nsurgery.training.state.scheduler_state import (
+    group_state,
+    load_group_state,
+    load_scheduler_state,
+    scheduler_state,
+)
 
 _USED = "used"  # the learning rate of the last step, which a scheduler may have moved on since
 
@@ -31,6 +36,7 @@ class LearningRates:
         self._base: list[float] = [float(group["lr"]) for group in optimizer.param_groups]
         self._scheduler: Any = components.scheduler(optimizer) if components.scheduler is not None else None
         self._used = self._base[0]
+        self._made = group_state(optimizer)
         if self._scheduler is not None and not hasattr(self._scheduler, "step"):
             raise UsageError(
                 f"the scheduler's factory gave a {type(self._scheduler).__name__}; a scheduler of "
@@ -64,9 +70,13 @@ class LearningRates:
         return self._scheduled(self._base[0], step) if self._scheduler is None else self._used
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint has to hold: nothing where the rates are a function of the step."""
+        """What a checkpoint has to hold: where the rates are a function of the step, no rate.
+
+        Other numbers of the parameter groups are held where they have moved; an optimizer may count or estimate there.
+        """
         if self._scheduler is None:
-            return {}
+            now = {path: value for path, value in group_state(self._optimizer).items() if not path.endswith("/lr")}
+            return {path: value for path, value in now.items() if not _is_same(value, self._made.get(path))}
         used = torch.tensor(self._used, dtype=torch.float64)
         return {_USED: used, **scheduler_state(self._scheduler, self._optimizer)}
 
@@ -75,7 +85,13 @@ class LearningRates:
         if self._scheduler is not None:
             self._used = float(state[_USED])
             load_scheduler_state(state, self._scheduler, self._optimizer)
+        else:
+            load_group_state(state, self._optimizer)
 
     def _scheduled(self, base: float, step: int) -> float:
         sizes = {"steps_per_epoch": self._steps_per_epoch, "epochs": self._config.epochs}
         return learning_rate(self._config.schedule, base, step, **sizes)
+
+
+def _is_same(one: Tensor, other: Tensor | None) -> bool:
+    return other is not None and one.dtype == other.dtype and torch.equal(one, other)

@@ -31,7 +31,7 @@ from n2nsurgery.training.loop.components import Components, components_of
 from n2nsurgery.training.loop.events import Callbacks, EngineEvent
 from n2nsurgery.training.loop.train_state import TrainState
 from n2nsurgery.training.loop.trainer import Trainer
-from n2nsurgery.training.metrics.digests import digest
+from n2nsurgery.training.metrics.digests import digest, module_digest
 from n2nsurgery.training.metrics.metrics import TENSORBOARD, require_tensorboard, show, tensorboard, write_metrics
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.schedules import Span
@@ -113,8 +113,10 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     enforcer = enforcer_of(model)
     masks = enforcer.masks if enforcer is not None else masks or {}
     identity = Identity(
-        config=config, processes=processes.size, batches=len(data.train), masks=digest(masks), subject=run_id
-    )
+        config=config, processes=processes.size, batches=len(data.train), masks=digest(masks), subject=run_id,
+        teacher="" if components.teacher is None else module_digest(components.teacher.network),
+        metrics=tuple(components.measure.metrics),
+    )  # fmt: skip
     require_agreement(processes, _facts(identity, data))
     _require_parts(config, components, data)
     store = Checkpoints(folder / CHECKPOINTS, keep_last=config.keep_last, keep_best=config.keep_best)

@@ -186,8 +186,7 @@ class TrainState:
         load_state(self.module, tensors["model"])
         load_optimizer_state(tensors["optimizer"], self.optimizer, self.module)
         self.masked.clear(self.optimizer)
-        if self.rates.state():
-            self.rates.load(tensors["rates"])
+        self.rates.load(tensors.get("rates", {}))
         if self.average is not None and averaged is not None:
             self.average.load(kept_form(self.module, tensors["average"]), averaged)
         if scaler is not None and self.scaler.is_enabled():

@@ -2,7 +2,8 @@
 
 Before metrics had names, a record held `top1` (and `top5` of a split) as fields of its own, its score was the
 validation split's top-1, and the sums of an epoch under way were loss, top-1, top-5 and samples. Options of training
-that did not exist have their defaults. Before there was a choice of engines, every run was dense.
+that did not exist have their defaults. Before there was a choice of engines, every run was dense. Which teacher and
+metrics a run had was not kept.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def upgraded(state: Any) -> Any:  # noqa: ANN401 - any JSON value
         loss, first, among, samples = state["sums"]
         found["sums"] = [["loss", [loss, samples]], ["top1", [first, samples]], ["top5", [among, samples]]]
         found["history"] = [_record(record) for record in state["history"]]
+    identity = {"teacher": None, "metrics": None, **identity}
     identity["config"] = _filled(config, asdict(TrainConfig()))
     found.setdefault("engine", asdict(EngineRecord(reason="as the run was begun")))
     found["history"] = [{"engine": asdict(EngineUse()), **record} for record in found["history"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any
@@ -68,7 +69,8 @@ class ScalerState:
 class Identity:
     """What a checkpoint belongs to: the config, the number of processes, batches in an epoch, masks, and `subject`.
 
-    `subject` is the caller's own word for model and data, a fingerprint for example.
+    `subject` is the caller's own word for model and data, a fingerprint for example. `teacher`: its class and a digest
+    of its weights, empty where there is none; `metrics`: their names. None where an earlier version has kept neither.
     """
 
     config: TrainConfig
@@ -76,6 +78,8 @@ class Identity:
     batches: int
     masks: str
     subject: str
+    teacher: str | None = None
+    metrics: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,11 +140,28 @@ def _differences(saved: Any, asked: Any, prefix: str = "") -> Iterator[tuple[str
         before, now = getattr(saved, field.name), getattr(asked, field.name)
         if is_dataclass(before) and is_dataclass(now):
             yield from _differences(before, now, f"{prefix}{field.name}.")
-        elif before != now and field.name not in _FREE:
+        elif _as_json(before) != _as_json(now) and field.name not in _FREE:
             name = f"{prefix}{field.name}"
+            if name in _KEPT_SINCE and before is None:
+                continue
             shown = _HASHED.get(name, f"{name} was {before!r} and is {now!r}")
             yield name, shown
 
 
+def _as_json(value: Any) -> Any:  # noqa: ANN401 - of a field
+    """`value` as a document gives it back: what was a tuple is a list."""
+
+    def plain(inner: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass or a mapping
+        return asdict(inner) if is_dataclass(inner) and not isinstance(inner, type) else dict(inner)
+
+    return json.loads(json.dumps(value, default=plain))
+
+
+_KEPT_SINCE = frozenset({"teacher", "metrics"})  # earlier versions kept neither
+
 # Hashes: that they differ says nothing to a reader.
-_HASHED = {"masks": "the masks are others", "subject": "it is of another model, data set, surgery or seed"}
+_HASHED = {
+    "masks": "the masks are others",
+    "subject": "it is of another model, data set, surgery or seed",
+    "teacher": "the teacher is another one, or there is one in only one of the two",
+}

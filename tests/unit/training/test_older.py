@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
+import pytest
+
+from n2nsurgery.core.errors import UsageError
 from n2nsurgery.training.config.config import TrainConfig
-from n2nsurgery.training.state.saved_state import SavedState
+from n2nsurgery.training.state.saved_state import SavedState, require_same_run
 
 NEW = (
     "task", "loss", "loss_options", "metrics", "best_metric", "patience", "freeze", "distillation", "log_every",
@@ -54,3 +57,11 @@ def test_options_that_did_not_exist_have_their_defaults():
 def test_a_state_of_this_version_is_read_as_it_was_written():
     state = SavedState.from_json(older(), "state.json")
     assert SavedState.from_json(state.to_json(), "state.json") == state
+
+
+def test_a_run_of_which_neither_teacher_nor_metrics_were_kept_goes_on():
+    saved = SavedState.from_json(older(), "state.json").identity
+    asked = replace(saved, teacher="0" * 64, metrics=("top1",))
+    assert require_same_run(saved, asked, "here") == ()
+    with pytest.raises(UsageError, match="the teacher is another one"):
+        require_same_run(asked, replace(asked, teacher=""), "here")
