@@ -10,6 +10,8 @@ import numpy as np
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
 
 _STACKS = ("linear_stack", "matrix_stack")
+_SPLIT = {"linear": -1, "matrix": -1, "input_first": 1}
+"""Before which axis the others begin: inputs or outputs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +40,10 @@ def grid_of(weight: PrunableWeight) -> ChannelGrid:
         stack, first, second = weight.shape
         outputs, inputs = (second, first) if _transposed(weight) else (first, second)
         return ChannelGrid(groups=stack, outputs=outputs, inputs=inputs, taps=1)
+    if (axis := _SPLIT.get(weight.layout)) is not None:
+        first, second = prod(weight.shape[:axis]), prod(weight.shape[axis:])
+        outputs, inputs = (second, first) if _transposed(weight) else (first, second)
+        return ChannelGrid(groups=1, outputs=outputs, inputs=inputs, taps=1)
     first, second = weight.shape[:2]
     outputs, inputs = (second, first // weight.groups) if _transposed(weight) else (first // weight.groups, second)
     return ChannelGrid(groups=weight.groups, outputs=outputs, inputs=inputs, taps=prod(weight.shape[2:]))
@@ -59,4 +65,4 @@ def from_grid(values: np.ndarray, weight: PrunableWeight) -> np.ndarray:
 
 def _transposed(weight: PrunableWeight) -> bool:
     """Whether the inputs come before the outputs."""
-    return weight.layout in {"conv_transpose", "matrix", "matrix_stack"}
+    return weight.layout in {"conv_transpose", "matrix", "input_first", "matrix_stack"}

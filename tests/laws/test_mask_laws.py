@@ -30,11 +30,11 @@ SEEDS = st.integers(0, 2**31)
 @st.composite
 def weights(draw) -> PrunableWeight:
     """A small weight of any layout; grouped and depthwise ones among them."""
-    layout = draw(st.sampled_from(["conv", "conv_transpose", "linear", "matrix", "linear_stack", "matrix_stack"]))
-    if layout in {"linear", "matrix"}:
-        return PrunableWeight(
-            name="w", layer="w", shape=(draw(st.integers(1, 12)), draw(st.integers(1, 12))), layout=layout
-        )
+    layouts = ["conv", "conv_transpose", "linear", "matrix", "input_first", "linear_stack", "matrix_stack"]
+    layout = draw(st.sampled_from(layouts))
+    if layout in {"linear", "matrix", "input_first"}:
+        shape = draw(st.lists(st.integers(1, 12), min_size=2, max_size=2) | st.lists(st.integers(1, 5), min_size=3))
+        return PrunableWeight(name="w", layer="w", shape=tuple(shape[:4]), layout=layout)
     groups, first, second = draw(st.integers(1, 4)), draw(st.integers(1, 6)), draw(st.integers(1, 6))
     if layout.endswith("stack"):
         return PrunableWeight(name="w", layer="w", shape=(groups, first, second), layout=layout, groups=groups)

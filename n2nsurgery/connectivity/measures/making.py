@@ -23,7 +23,8 @@ class Making:
     as a share in (0, 1], None where layers say it. `choice`: whether patterns are drawn that can keep any number of
     weights, or regular ones that cannot, or weights are scored. `words`: what the command begins with, "" where none
     can be given. `style`: whether the command takes all settings as options (`n2nsurgery apply`), the changed ones as
-    overrides (`n2nsurgery train`), or all as keyword arguments in Python.
+    overrides (`n2nsurgery train`), or all as keyword arguments in Python. `layers`: the names of what was
+    pruned, which settings by layer take; None where they are not known.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -31,6 +32,17 @@ class Making:
     choice: Choice = "drawn"
     words: str = ""
     style: Style = "options"
+    layers: frozenset[str] | None = None
+
+    def layer(self, row: str) -> str | None:
+        """The layer of a row of the report, of which `h#2` is the second call; None where a setting has no such name.
+
+        Rows of weights that are computed from others are such.
+        """
+        if self.layers is None or row in self.layers:
+            return row
+        called = row.rpartition("#")[0]
+        return called if called in self.layers else None
 
     def again(self, changes: Mapping[str, Any]) -> str:
         """The command that prunes with some settings changed; a change to None is a return to the default."""

@@ -84,13 +84,14 @@ def left_dense(evidence: Evidence, row: LayerRow) -> Remedy:
     making = evidence.subject.making
     channels, layers, kept = _pruned(evidence)
     weights = row.values["weights"] or 0
-    if making is None or not kept or weights > SMALL * kept or _bound(making):
+    name = None if making is None else making.layer(row.name)
+    if making is None or name is None or not kept or weights > SMALL * kept or _bound(making):
         return more_alive(evidence)
     said = making.settings
     if said.get("floor_channel", 0) * channels + said.get("floor_layer", 0) * layers > AFFORDABLE * kept:
         return more_alive(evidence)
-    sentence = f"Leave it dense (--ignore {row.name}): it has {weights:,} weights."
-    return Remedy(sentence=sentence, command=making.again({"ignore": (*said.get("ignore", ()), row.name)}))
+    sentence = f"Leave it dense (--ignore {name}): it has {weights:,} weights."
+    return Remedy(sentence=sentence, command=making.again({"ignore": (*said.get("ignore", ()), name)}))
 
 
 def more_weights_in(evidence: Evidence, row: LayerRow) -> Remedy:
@@ -98,8 +99,10 @@ def more_weights_in(evidence: Evidence, row: LayerRow) -> Remedy:
     making = evidence.subject.making
     density, kept = row.values.get("direct"), _pruned(evidence)[2]
     added = row.values["kept"] or 0
+    name = None if making is None else making.layer(row.name)
     if (
         making is None
+        or name is None
         or not density
         or density == 1
         or added > SMALL * kept
@@ -110,8 +113,8 @@ def more_weights_in(evidence: Evidence, row: LayerRow) -> Remedy:
     ):
         return Remedy(sentence="More weights there, or skips over it, help most.")
     share = _short(min(1.0, 2 * density))
-    sentence = f"Keep twice as many weights there (--junction-density {row.name}={share:g}), or lead skips over it."
-    return Remedy(sentence=sentence, command=making.again({"junction_density": {row.name: share}}))
+    sentence = f"Keep twice as many weights there (--junction-density {name}={share:g}), or lead skips over it."
+    return Remedy(sentence=sentence, command=making.again({"junction_density": {name: share}}))
 
 
 def spread(evidence: Evidence) -> Remedy:

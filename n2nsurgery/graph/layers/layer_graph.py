@@ -55,8 +55,8 @@ class PrunableWeight:
     """One parameter that masks may prune; the budget's reference N is the sum of `numel` over these.
 
     `name` is the parameter's name in `named_parameters()`. `shape` is (out, in/groups, *kernel) for `conv`,
-    (in, out/groups, *kernel) for `conv_transpose`, (out, in) for `linear`, (in, out) for `matrix`; a stack of `groups`
-    such matrices is a `linear_stack` or `matrix_stack`. `uses` is the number of
+    (in, out/groups, *kernel) for `conv_transpose`, (*out, in) for `linear`, (*in, out) for `matrix`, (in, *out) for
+    `input_first`; a stack of `groups` matrices is a `linear_stack` or `matrix_stack`. `uses` is the number of
     multiply-accumulates of one weight for one sample, summed over the calls.
     """
 

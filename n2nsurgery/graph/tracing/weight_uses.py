@@ -8,6 +8,7 @@ standardized weight) is not a use of it. Neither is a table in which rows are lo
 from __future__ import annotations
 
 import inspect
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -174,8 +175,9 @@ class WeightUses(TorchFunctionMode):
             outputs = [stride for letter, stride, _ in axes if letter in written]
             if inputs and outputs:
                 macs = call.result.numel() * prod(size for letter, _, size in axes if letter not in written)
-                product = Product(layout=_layout(source, min(inputs), min(outputs)))
-                self._count(source, macs // max(1, source.numel()), product)
+                apart = _kinds(term, operand, read, written) if operand.dim() == source.dim() else ""
+                layout = _by_axes(apart) or _layout(source, min(inputs), min(outputs))
+                self._count(source, macs // max(1, source.numel()), Product(layout=layout))
 
     def bilinear(self, call: _Call) -> None:
         """`F.bilinear`: one output channel for each slice of its weight."""
@@ -197,6 +199,26 @@ class WeightUses(TorchFunctionMode):
         if source is not None and source.dim() >= _MATRIX:
             self.uses[source] += uses
             self.products.setdefault(source, product)
+
+
+def _kinds(term: str, operand: Tensor, read: str, written: str) -> str:
+    """What the axes of a parameter are in an einsum, as they lie in memory: i(nput), o(utput), or both in a b(atch)."""
+    in_memory = sorted(zip(operand.stride(), range(len(term)), term, strict=True), key=lambda axis: (-axis[0], axis[1]))
+    letters = [letter for _, _, letter in in_memory]
+    return "".join("i" if each not in written else "b" if read.count(each) > 1 else "o" for each in letters)
+
+
+def _by_axes(kinds: str) -> WeightLayout | None:
+    """The layout of three and more axes, each an input or an output; None for fewer, for stacks and for mixed ones."""
+    if len(kinds) <= _MATRIX:
+        return None
+    if re.fullmatch("oi+", kinds):
+        return "conv"  # whose taps are inputs, too
+    if re.fullmatch("o+i", kinds):
+        return "linear"
+    if re.fullmatch("i+o", kinds):
+        return "matrix"
+    return "input_first" if re.fullmatch("io+", kinds) else None
 
 
 def _layout(source: nn.Parameter, inputs: int, outputs: int) -> WeightLayout:

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.names import listed
 from n2nsurgery.core.validation import require_choice
 from n2nsurgery.masks.criterion import Needs
 from n2nsurgery.masks.scoring.context import MODES, Mode, ScoreContext, gradients, over_batches, weight_values
@@ -42,8 +43,15 @@ class Grasp:
         require_choice("mode", self.mode, MODES)
 
     def scores(self, context: ScoreContext) -> dict[str, Tensor]:
-        """Give w * H g for every weight; positive where removing the weight weakens the gradient flow."""
+        """Give w * H g for every weight; positive where removing the weight weakens the gradient flow.
+
+        Raises UsageError for complex weights.
+        """
         values = {name: value.clone().requires_grad_() for name, value in weight_values(context).items()}
+        if complex_ones := [name for name, value in values.items() if value.is_complex()]:
+            raise UsageError(
+                f"{listed(complex_ones)} cannot be scored: GraSP is stated for real weights; take another criterion"
+            )
         gradient = self._over_batches(context, values, along=None)
         curvature = self._over_batches(context, values, along=gradient)
         return {

@@ -49,21 +49,25 @@ class SynFlow:
             if not torch.isfinite(flow):
                 raise UsageError(f"the synaptic flow is {flow.item()} even in float64: take another criterion")
             slopes = gradients(flow, list(values.values()))
-        return {name: value.detach() * slope.abs() for (name, value), slope in zip(values.items(), slopes, strict=True)}
+        return {
+            name: value.detach().abs() * slope.abs()
+            for (name, value), slope in zip(values.items(), slopes, strict=True)
+        }
 
 
 def _linear(value: Tensor) -> Tensor:
     """The absolute values in float64, against overflow in deep networks; integers and booleans as they are."""
+    if value.is_complex():
+        return value.detach().abs().to(torch.complex128)
     return value.detach().double().abs() if value.is_floating_point() else value
 
 
 def _sum_of_outputs(output: Any) -> Tensor:  # noqa: ANN401 - whatever the module returns
     """Over all tensors in `output` that depend on the weights; UsageError where there is none."""
-    sums = [tensor.sum() for tensor in tensors_in(output) if tensor.is_floating_point() and tensor.requires_grad]
+    found = [tensor for tensor in tensors_in(output) if tensor.requires_grad]
+    sums = [(tensor.abs() if tensor.is_complex() else tensor).sum() for tensor in found]
     if not sums:
-        raise UsageError(
-            f"no real tensor in the output ({type(output).__name__}) has a gradient: take another criterion"
-        )
+        raise UsageError(f"no tensor in the output ({type(output).__name__}) has a gradient: take another criterion")
     return torch.stack([each.double() for each in sums]).sum()
 
 

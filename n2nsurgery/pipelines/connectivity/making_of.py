@@ -29,7 +29,8 @@ def making_of(plan: SurgeryPlan, folder: Path | None = None) -> Making | None:
     settings = changed_settings(config)
     if config.skip == "none" or config.skip_length == PAPER_LENGTH:
         settings.pop("skip_length", None)  # a plan has the length that 'auto' found
-    return Making(settings=settings, density=config.kept, choice=_choice(plan), words=words, style=style)
+    layers = frozenset(name for weight in plan.weights for name in (weight.layer, weight.name))
+    return Making(settings=settings, density=config.kept, choice=_choice(plan), words=words, style=style, layers=layers)
 
 
 def _choice(plan: SurgeryPlan) -> Choice:

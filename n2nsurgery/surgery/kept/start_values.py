@@ -40,9 +40,10 @@ def set_start_values(module: nn.Module, masks: MaskSet, plan: SurgeryPlan, progr
     started = _by_fan_in if plan.config.start == "fan-in" else _orthogonal
     for done, weight in enumerate(pruned, start=1):
         parameter = module.get_parameter(weight.name)
+        precise = torch.complex128 if parameter.is_complex() else torch.float64
         values, kept = (
             torch.from_numpy(to_grid(part.numpy(), weight)).flatten(2)
-            for part in (parameter.detach().cpu().double(), masks[weight.name].double())
+            for part in (parameter.detach().cpu().to(precise), masks[weight.name].double())
         )
         with torch.no_grad():
             parameter.copy_(_weight_of(started(values, kept), weight))
@@ -78,8 +79,8 @@ def _orthogonal(values: Tensor, kept: Tensor) -> Tensor:
 
 
 def _thrice(values: Tensor) -> Tensor:
-    """W W^T W, by the smaller of the two products."""
-    transposed = values.transpose(1, 2)
+    """W W^T W, by the smaller of the two products; of complex values the transpose is conjugate."""
+    transposed = values.mH
     if values.shape[1] <= values.shape[2]:
         return (values @ transposed) @ values
     return values @ (transposed @ values)

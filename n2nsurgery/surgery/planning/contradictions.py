@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import MISSING, fields
 from typing import Any
 
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.graph.layers.pair_selection import PAPER_LENGTH
+from n2nsurgery.surgery.planning.presets import PRESETS
+
+_OF_WEIGHTS = ("skip_pattern", "skip_kernel", "skip_norm", "skip_allocation", "skip_allocation_options")
+_OF_SKIPS = (
+    *_OF_WEIGHTS, "skip_length", "pairs", "num_pairs", "skip_placement", "include", "exclude", "include_classifier",
+    "pooling",
+)  # fmt: skip
 
 
 def require_consistent(config: Any, with_options: Sequence[str], own: Sequence[str]) -> None:  # noqa: ANN401 - its module imports this one
@@ -46,3 +55,27 @@ def require_consistent(config: Any, with_options: Sequence[str], own: Sequence[s
         unnamed = getattr(config, name) in {None, "none"} and name not in config.criterion_options
         if unnamed and getattr(config, f"{name}_options"):
             raise UsageError(f"needs the name of what it is for: give {name}, too", field=f"{name}_options", joint=" ")
+
+
+def without_effect(config: Any) -> tuple[str, ...]:  # noqa: ANN401 - see above
+    """Warnings of options that were given and that nothing looks at beside the others.
+
+    What the preset 'paper' says of skips is not held against who leaves them out, nor is the length that a plan has.
+    """
+    defaults = {each.name: () if each.default is MISSING else each.default for each in fields(config)}
+    given = {name: getattr(config, name) for name in _OF_SKIPS if getattr(config, name) not in (defaults[name], {})}
+    preset = {name: value for name, value in PRESETS["paper"].items() if name in _OF_SKIPS}
+    if preset.items() <= given.items():
+        given = {name: value for name, value in given.items() if name not in preset}
+    if given.get("skip_length") == PAPER_LENGTH:
+        del given["skip_length"]
+    if config.skip == "none":
+        return _said(given, "there are no skips")
+    unused = {name: value for name, value in given.items() if name in _OF_WEIGHTS}
+    of_weights = _said(unused if config.skip == "residual" else {}, "skips of kind 'residual' hold no weights")
+    counted = {"num_pairs": config.num_pairs} if "num_pairs" in given and config.pairs != "random" else {}
+    return (*of_weights, *_said(counted, f"pairs is '{config.pairs}', not 'random'"))
+
+
+def _said(given: dict[str, Any], why: str) -> tuple[str, ...]:
+    return (f"{', '.join(given)}: without effect, for {why}",) if given else ()

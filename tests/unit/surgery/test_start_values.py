@@ -124,3 +124,31 @@ def test_pretrained_weights_are_not_changed():
     )
     with pytest.raises(InvalidFileError, match=r"r.yaml:2:34: model.weights is given, but surgery.start 'orthogonal'"):
         resolve(parse_yaml(text, "r.yaml"))
+
+
+@pytest.mark.parametrize("start", ["fan-in", "orthogonal"])
+def test_complex_weights_keep_their_imaginary_part(start):
+    torch.manual_seed(0)
+    layers = nn.ModuleList(nn.Linear(8, 8, dtype=torch.complex64) for _ in range(2))
+
+    class Complex(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = layers
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.layers[1](self.layers[0](x)).abs()
+
+    options = {"example_inputs": torch.zeros(2, 8, dtype=torch.complex64), "density": 0.5, "skip": "none"}
+    data = options["example_inputs"], torch.zeros(2, dtype=torch.long)
+    plain = apply(Complex(), **options).module.layers[0].weight.detach()
+    values = apply(Complex(), start=start, **options).module.layers[0].weight.detach()
+    assert torch.equal(values.imag != 0, plain.imag != 0)
+    if start == "orthogonal":
+        assert float(values.norm()) == pytest.approx(float(plain.norm()), rel=1e-4)
+    else:
+        inputs = (plain != 0).sum(1, keepdim=True)
+        assert torch.allclose(values, plain * (8 / inputs).sqrt())
+    assert apply(Complex(), criterion="synflow", criterion_options={"rounds": 2}, data=data, **options).masks.kept == 64
+    with pytest.raises(UsageError, match=r"'layers\.0\.weight', 'layers\.1\.weight' cannot be scored: GraSP is stated"):
+        apply(Complex(), criterion="grasp", data=data, **options)

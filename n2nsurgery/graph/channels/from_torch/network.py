@@ -126,5 +126,7 @@ def _tensors(returned: object) -> Iterator[Tensor]:
 
 
 def _array(weight: Tensor) -> NDArray[np.generic]:
-    array: NDArray[np.generic] = weight.detach().cpu().float().numpy()
+    """As float32; of complex numbers, their magnitudes."""
+    values = weight.detach().cpu()
+    array: NDArray[np.generic] = (values.abs() if values.is_complex() else values).float().numpy()
     return array

@@ -112,6 +112,22 @@ PRODUCTS = {
     "einsum": ((4, 5), lambda x, w: torch.einsum("bni,io->bno", x, w), "matrix", 3),
     "einsum without an arrow": ((5, 4), lambda x, w: torch.einsum("bni,oi", x, w), "linear", 3),
     "einsum of heads": ((2, 4, 5), lambda x, w: torch.einsum("bni,hio->bhno", x, w), "matrix_stack", 3),
+    "einsum in a batch": ((3, 4, 5), lambda x, w: torch.einsum("bni,nio->bno", x, w), "matrix_stack", 1),
+    "einsum into heads": ((4, 2, 5), lambda x, w: torch.einsum("bni,iho->bnho", x, w), "input_first", 3),
+    "einsum of a view": (
+        (4, 2, 5),
+        lambda x, w: torch.einsum("bni,hoi->bnho", x, w.permute(1, 2, 0)),
+        "input_first",
+        3,
+    ),
+    "einsum to heads": ((2, 5, 4), lambda x, w: torch.einsum("bni,hoi->bnho", x, w), "linear", 3),
+    "einsum over heads": (
+        (2, 2, 5),
+        lambda x, w: torch.einsum("bnhi,hio->bno", x.unflatten(2, (2, 2)), w),
+        "matrix",
+        3,
+    ),
+    "einsum of parts": ((5, 2, 2), lambda x, w: torch.einsum("bnhi,ohi->bno", x.unflatten(2, (2, 2)), w), "conv", 3),
     "experts": ((2, 5, 4), lambda x, w: sum(F.linear(x, w[i]) for i in range(2)), "linear_stack", 3),
     "bmm": ((3, 4, 5), lambda x, w: torch.bmm(x.transpose(0, 1), w), "matrix_stack", 1),
 }

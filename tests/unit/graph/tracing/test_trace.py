@@ -352,6 +352,7 @@ def test_a_trace_holds_no_tensors_and_no_tracer():
         "address",
         "module",
         "shapes",
+        "complex",
         "mutated",
         "overwritten",
         "order",

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from n2nsurgery import apply
 from n2nsurgery.core.errors import InvalidFileError, RunError, UnknownNameError, UsageError
 from n2nsurgery.models.catalog import rebuild, resolve_model
 from n2nsurgery.models.model_spec import ModelSpec
@@ -184,6 +185,12 @@ def test_a_folder_of_transformers_is_a_model_with_its_weights(saved):
     assert bundle.example_inputs[0].shape == (2, 16)
     assert int(bundle.example_inputs[0].max()) < 20
     assert all(torch.equal(bundle.module.state_dict()[name], value) for name, value in model.state_dict().items())
+
+
+def test_the_weights_of_a_folder_of_transformers_keep_their_values(saved):
+    folder, _ = saved
+    with pytest.raises(UsageError, match="start is 'fan-in', which is for new networks and would change the weights"):
+        apply(f"hf:{folder}", density=0.5, start="fan-in")
 
 
 def test_a_model_of_transformers_is_built_again_without_its_folder(saved, tmp_path):

@@ -5,8 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from n2nsurgery import apply, export_onnx
+from n2nsurgery import apply, export_onnx, report
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.pipelines.connectivity.making_of import making_of
 
 X = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(4)
@@ -204,3 +205,48 @@ def test_a_loss_of_ones_own_is_given_all_that_the_model_returns(criterion):
 def test_synflow_follows_all_outputs():
     options = {"criterion": "synflow", "criterion_options": {"rounds": 2}, "density": 0.3, "skip": "none"}
     assert apply(TwoHeads(), example_inputs=X, **options).module.second.weight.any()
+
+
+def test_a_report_looks_at_the_magnitudes_of_complex_weights():
+    class Imaginary(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).abs()
+
+    model = Imaginary(*(nn.Linear(8, 8, dtype=torch.complex64) for _ in range(2)))
+    for layer in model:
+        layer.weight.data = 1j * layer.weight.data.real
+    pruned = apply(model, example_inputs=X.to(torch.complex64), density=0.5, skip="none")
+    assert report(pruned).quantity("components.zero_edges").value == 0
+
+
+def test_a_state_that_is_no_tensor_is_refused_with_its_name():
+    class Counted(nn.Linear):
+        def get_extra_state(self) -> dict[str, int]:
+            return {"calls": 1}
+
+        def set_extra_state(self, state: dict[str, int]) -> None: ...
+
+    model = nn.Sequential(Counted(8, 8), nn.ReLU(), nn.Linear(8, 8))
+    with pytest.raises(UsageError, match=r"'0\._extra_state' of Counted is a dict, and files hold tensors alone"):
+        apply(model, example_inputs=X, density=0.5)
+
+
+class Recurrent(nn.Module):
+    """A layer that is called three times, and one that computes its weight from two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.again, self.last = nn.Linear(8, 16), nn.Linear(16, 16), nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.first(x))
+        for _ in range(3):
+            x = torch.relu(self.again(x))
+        return functional.linear(x, self.last.weight * 2)
+
+
+def test_remedies_name_the_layers_of_the_plan():
+    making = making_of(apply(Recurrent(), example_inputs=X, density=0.5, skip="none").plan)
+    assert making is not None
+    rows = ("again", "again#2", "again#3", "first", "last.computed", "other#2")
+    assert [making.layer(row) for row in rows] == ["again", "again", "again", "first", None, None]

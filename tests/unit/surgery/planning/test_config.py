@@ -10,6 +10,7 @@ from n2nsurgery.core.config.options import config_fields
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.registries import ALLOCATIONS, CRITERIA, GRANULARITIES, SKIP_KINDS
 from n2nsurgery.surgery.planning.config import SurgeryConfig
+from n2nsurgery.surgery.planning.contradictions import without_effect
 from n2nsurgery.surgery.planning.presets import PRESETS
 
 
@@ -163,3 +164,26 @@ def test_equal_configs_have_equal_hashes_whatever_their_mappings_hold():
     assert one == other
     assert hash(one) == hash(other)
     assert len({one, other, SurgeryConfig(density=0.1)}) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, ()),
+        ({"skip": "none", "preset": "paper"}, ()),
+        ({"skip": "residual", "preset": "paper"}, ()),
+        ({"skip": "none", "skip_length": 3}, ()),
+        ({"pairs": "random", "num_pairs": 2}, ()),
+        ({"num_pairs": 2}, ("num_pairs: without effect, for pairs is 'overlapping', not 'random'",)),
+        (
+            {"skip": "none", "include": ("a",), "pairs": "all"},
+            ("pairs, include: without effect, for there are no skips",),
+        ),
+        (
+            {"skip": "residual", "skip_norm": "always", "pooling": "max"},
+            ("skip_norm: without effect, for skips of kind 'residual' hold no weights",),
+        ),
+    ],
+)
+def test_options_without_effect_are_named(options, said):
+    assert without_effect(SurgeryConfig.from_preset(**({"density": 0.1} | options))) == said
