@@ -97,6 +97,7 @@ class Recipe:
     def trained(self) -> dict[str, Any]:
         """`to_json` without what changes nothing of what is trained: places, and what is made of it afterwards."""
         document = self.to_json()
+        document["train"]["schedule"]["floor"] = self.train.schedule.settled(self.train.optimizer.lr or 0.0).floor
         for section, key in _PLACES:
             del document[section][key]
         for section, key in _LATER:

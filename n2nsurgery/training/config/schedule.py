@@ -6,14 +6,14 @@ With W warm-up steps the learning rate of step < W is multiplied by f + (1 - f) 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
 from n2nsurgery.core.config.options import COUNT, Range, check_options, option
 from n2nsurgery.core.validation import is_count, require, require_choice
 from n2nsurgery.training.config.member import made
-from n2nsurgery.training.schedules import SCHEDULES, Span
+from n2nsurgery.training.schedules import SCHEDULES, Span, floor_of
 
 # which of the fields of a config are for which schedule
 _FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -67,6 +67,10 @@ class ScheduleConfig:
         given = bool(self.milestones) == (self.name == "multistep")
         require(given, "schedule.milestones", self.milestones, "given for multistep, and for no other schedule")
         check_options(self, "schedule")
+
+    def settled(self, lr: float) -> ScheduleConfig:
+        """The same with the floor that it has for the base learning rate `lr`; one that is given stays."""
+        return replace(self, floor=floor_of(self.floor, lr))
 
 
 def learning_rate(config: ScheduleConfig, lr: float, step: int, *, steps_per_epoch: int, epochs: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from n2nsurgery.core.decoding import decode
@@ -124,7 +124,7 @@ def require_same_run(saved: Identity, asked: Identity, where: str, *, allow_chan
     def is_accepted(name: str) -> bool:
         return name in accepted or (allow_changes and name.startswith("config.schedule."))
 
-    differences = dict(_differences(saved, asked))
+    differences = dict(_differences(_settled(saved), _settled(asked)))
     refused = [line for name, line in differences.items() if not is_accepted(name)]
     if refused:
         raise UsageError(
@@ -132,6 +132,12 @@ def require_same_run(saved: Identity, asked: Identity, where: str, *, allow_chan
             "another folder"
         )
     return tuple(differences.values())
+
+
+def _settled(identity: Identity) -> Identity:
+    """With the schedule's floor as a number, as earlier versions kept it."""
+    config = identity.config
+    return replace(identity, config=replace(config, schedule=config.schedule.settled(config.optimizer.lr or 0.0)))
 
 
 def _differences(saved: Any, asked: Any, prefix: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401 - dataclasses

@@ -63,6 +63,13 @@ def test_the_hash_is_of_what_is_trained_not_of_where_and_what_is_made_of_it():
     )
 
 
+@pytest.mark.parametrize(("lr", "floor"), [(0.05, 5e-4), (0.1, 5e-4), (1e-3, 1e-5)])
+def test_the_floor_that_a_schedule_has_by_itself_is_the_one_that_is_named(lr, floor):
+    asked = [f"train.optimizer.lr={lr}", "train.schedule.floor="]
+    assert read(RECIPE, *asked).hash == read(RECIPE, *asked, f"train.schedule.floor={floor:f}").hash
+    assert read(RECIPE, *asked).hash != read(RECIPE, *asked, "train.schedule.floor=0").hash
+
+
 def test_without_surgery_the_dense_model_is_trained_and_an_artifact_needs_no_model():
     assert read(RECIPE, "surgery=null").surgery is None
     recipe = read(RECIPE, "surgery={artifact: exported/a}", "model=null")

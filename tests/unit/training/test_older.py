@@ -8,6 +8,7 @@ import pytest
 
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.config.schedule import ScheduleConfig
 from n2nsurgery.training.state.saved_state import SavedState, require_same_run
 
 NEW = (
@@ -65,3 +66,13 @@ def test_a_run_of_which_neither_teacher_nor_metrics_were_kept_goes_on():
     assert require_same_run(saved, asked, "here") == ()
     with pytest.raises(UsageError, match="the teacher is another one"):
         require_same_run(asked, replace(asked, teacher=""), "here")
+
+
+def test_a_run_whose_floor_was_kept_as_a_number_goes_on():
+    document = older()
+    document["identity"]["config"]["schedule"]["floor"] = 5e-4
+    saved = SavedState.from_json(document, "state.json").identity
+    assert require_same_run(saved, replace(saved, config=TrainConfig(epochs=7)), "here") == ()
+    lower = replace(saved, config=TrainConfig(epochs=7, schedule=ScheduleConfig(floor=0.0)))
+    with pytest.raises(UsageError, match=r"config.schedule.floor was 0.0005 and is 0.0"):
+        require_same_run(saved, lower, "here")
