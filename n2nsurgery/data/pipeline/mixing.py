@@ -28,10 +28,11 @@ _IMAGES = 4  # dimensions of a batch of images
 def mix(  # noqa: PLR0913, PLR0917 - the call of one line in a training loop
     inputs: Tensor, targets: Tensor, classes: int, kind: Mixing, alpha: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Mixed `inputs`, and their soft targets (n, classes) in float32, whose rows sum to 1.
+    """Mixed `inputs`, and their soft targets: of classes (n, classes) in float32, whose rows sum to 1.
 
-    `inputs` (n, ...) are floating-point, images (n, C, H, W) for "cutmix"; `targets` (n,) are classes. One lambda for
-    the batch is drawn from `generator`. Raises UsageError for what cannot be mixed.
+    `inputs` (n, ...) are floating-point, images (n, C, H, W) for "cutmix". `targets` (n,) are classes, or real numbers
+    (n, ...), which are mixed as they are. One lambda for the batch is drawn from `generator`. Raises
+    UsageError for what cannot be mixed, on the CPU also for labels that are no classes.
     """
     require_choice("mixing", kind, get_args(Mixing))
     if not (math.isfinite(alpha) and alpha > 0):
@@ -47,8 +48,24 @@ def mix(  # noqa: PLR0913, PLR0917 - the call of one line in a training loop
         mixed = torch.lerp(inputs.roll(1, 0), inputs, share)
     else:
         mixed, share = _cut(inputs, share, numbers)
-    hard = F.one_hot(targets, classes).float()
+    hard = targets if targets.is_floating_point() else _one_hot(targets, classes)
     return mixed, torch.lerp(hard.roll(1, 0), hard, share)
+
+
+def _one_hot(targets: Tensor, classes: int) -> Tensor:
+    if targets.ndim != 1:
+        raise UsageError(
+            f"mixing takes one class for each sample, or floating-point targets; these are {targets.dtype} of shape "
+            f"{tuple(targets.shape)}"
+        )
+    if targets.device.type == "cpu":
+        wrong = targets[(targets < 0) | (targets >= classes)]
+        if wrong.numel():
+            raise UsageError(
+                f"mixing blends classes from 0 to {classes - 1}, and a label is {int(wrong[0])}; a label that does not "
+                "count cannot be mixed: leave out mixing, or such samples"
+            )
+    return F.one_hot(targets, classes).float()
 
 
 def _cut(images: Tensor, share: float, numbers: np.random.Generator) -> tuple[Tensor, float]:

@@ -10,6 +10,7 @@ batch b again, so a run that is fed by it can be saved, but not resumed to the b
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -27,6 +28,10 @@ from n2nsurgery.data.torch_data.sample_randomness import generators_restored, se
 
 Pair = tuple[Any, Any]
 _PAIR = 2
+_EMPTY = (
+    "the source of batches is empty, or was read before and cannot be read again, as a generator; give one that yields "
+    "(inputs, targets) whenever it is iterated"
+)
 
 
 class _SeededDataset(Dataset[Any]):
@@ -82,19 +87,21 @@ class StreamBatches:
     """The batches that `source` yields, `count` of them an epoch; None for its own length.
 
     Each epoch iterates over `source` anew; with a `count` it goes on where the epoch before ended, and begins again
-    when it runs dry. Raises UsageError where a length is needed and there is none.
+    when it runs dry. A source without a length is read to its end where it is `open_ended`, and its length is then that
+    of an epoch that never ends; else UsageError is raised.
     """
 
-    def __init__(self, source: Iterable[Any], count: int | None = None) -> None:
+    def __init__(self, source: Iterable[Any], count: int | None = None, *, open_ended: bool = False) -> None:
         self._source = source
         self._counted = count is not None
         self._stream: Iterator[Any] | None = None
-        if count is None and not hasattr(source, "__len__"):
+        known = length_of(source) if count is None else count
+        if known is None and not open_ended:
             raise UsageError(
-                f"a source of type {type(source).__name__} has no length; say how many batches are an epoch with "
-                "batches_per_epoch"
+                f"the source of batches, a {type(source).__name__}, has no length; say how many batches are an epoch "
+                "with batches_per_epoch"
             )
-        self._count = len(source) if count is None else count  # type: ignore[arg-type]  # it has been looked for
+        self._count = sys.maxsize if known is None else known
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -102,7 +109,15 @@ class StreamBatches:
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Pair]:  # noqa: ARG002 - the source knows no epochs
         """The next batches, `start` fewer than an epoch has."""
-        return map(as_pair, islice(self._endless() if self._counted else self._source, len(self) - start))
+        return map(as_pair, islice(self._endless() if self._counted else self._once(), len(self) - start))
+
+    def _once(self) -> Iterator[Any]:
+        empty = True
+        for item in self._source:
+            empty = False
+            yield item
+        if empty:
+            raise UsageError(_EMPTY)
 
     def _endless(self) -> Iterator[Any]:
         while True:
@@ -112,13 +127,18 @@ class StreamBatches:
                 item = next(self._stream)
             except StopIteration:
                 if fresh:
-                    raise UsageError(
-                        "the source of batches is empty, or was read before and cannot be read again, as a generator; "
-                        "give one that yields (inputs, targets) whenever it is iterated"
-                    ) from None
+                    raise UsageError(_EMPTY) from None
                 self._stream = None
             else:
                 yield item
+
+
+def length_of(source: object) -> int | None:
+    """The length of `source`; None where it has none, as a DataLoader of an IterableDataset without one."""
+    try:
+        return len(source)  # type: ignore[arg-type]  # that is the question
+    except TypeError:
+        return None
 
 
 def require_repeatable(dataset: Any, *, samples: int = 8, seed: int = 0) -> None:  # noqa: ANN401

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,13 +35,15 @@ def batches_of(data: Any, name: str, options: BatchOptions, *, training: bool) -
     """The batches of `data`, which is the split called `name`.
 
     A map-style dataset, which has `__getitem__` and `__len__`, is shuffled for training, and its last batch is dropped
-    where it is smaller. A DataLoader or another iterable of (inputs, targets) gives its batches as they are. What has
-    an `epoch` method is taken for batches already. Raises UsageError for anything else, and for an iterable where
-    several processes train: each has to know its part.
+    where it is smaller; so is a list of samples. A DataLoader or another iterable of (inputs, targets) gives its
+    batches as they are; one without a length is read to its end in an evaluation. What has an `epoch` method is taken
+    for batches already. Raises UsageError for anything else, and for an iterable where several processes train: each
+    has to know its part.
     """
     if hasattr(data, "epoch") and hasattr(data, "__len__"):
         return data
     if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, IterableDataset):
+        _require_samples(data, name, options, training=training)
         order = EpochOrder(
             name=name,
             size=len(data),
@@ -65,7 +67,8 @@ def batches_of(data: Any, name: str, options: BatchOptions, *, training: bool) -
             f"the {name} data is a {type(data).__name__}, which does not know its part of {options.world_size} "
             "processes: give a map-style Dataset"
         )
-    return StreamBatches(_batched(data, options), options.batches_per_epoch if training else None)
+    batched = _batched(data, options, training=training)
+    return StreamBatches(batched, options.batches_per_epoch if training else None, open_ended=not training)
 
 
 def is_exact(batches: object) -> bool:
@@ -73,10 +76,36 @@ def is_exact(batches: object) -> bool:
     return not isinstance(batches, StreamBatches)
 
 
-def _batched(data: Iterable[Any], options: BatchOptions) -> Iterable[Any]:
-    """The batches of an IterableDataset, which yields samples; other iterables yield batches."""
+def _require_samples(data: Any, name: str, options: BatchOptions, *, training: bool) -> None:  # noqa: ANN401
+    """Return where `data` is no collection of Python, or one of samples; raises UsageError that says what is wrong."""
+    if not isinstance(data, list | tuple | Mapping) or not len(data):
+        return
+    kind = f"the {name} data is a {type(data).__name__} of {len(data)}"
+    remedy = "give TensorDataset(inputs, targets) for tensors, a DataLoader or a Dataset"
+    if isinstance(data, Mapping):
+        raise UsageError(f"{kind} entries, which has no samples by number: {remedy}")
+    paired = isinstance(data[0], tuple | list) and len(data[0]) == 2  # noqa: PLR2004 - input and target
+    if options.collate is None and not paired:
+        found = type(data[0]).__name__
+        raise UsageError(f"{kind}, each taken for one sample (input, target), and the first is a {found}: {remedy}")
+    if training and len(data) < options.batch_size:
+        raise UsageError(
+            f"{kind}, each taken for one sample (input, target), and a batch has {options.batch_size}: {remedy}; "
+            "batches that are there come from an iterable that is no list"
+        )
+
+
+def _batched(data: Iterable[Any], options: BatchOptions, *, training: bool) -> Iterable[Any]:
+    """The batches of an IterableDataset, which yields samples; other iterables yield batches.
+
+    A last batch that is smaller is dropped in training.
+    """
     if not isinstance(data, IterableDataset):
         return data
     return DataLoader(
-        data, batch_size=options.batch_size, num_workers=options.workers, collate_fn=options.collate, drop_last=True
+        data,
+        batch_size=options.batch_size,
+        num_workers=options.workers,
+        collate_fn=options.collate,
+        drop_last=training,
     )

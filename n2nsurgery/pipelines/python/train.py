@@ -18,6 +18,7 @@ from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.fingerprint import fingerprint
 from n2nsurgery.core.processes.folder_lock import locked_folder
 from n2nsurgery.core.validation import require
+from n2nsurgery.data.torch_data.dataset_batches import length_of
 from n2nsurgery.data.torch_data.sources import BatchOptions, batches_of, is_exact
 from n2nsurgery.pipelines.python.beginning import begin, require_admission
 from n2nsurgery.pipelines.python.parts import Metrics, measure_of_caller, require_unused
@@ -220,7 +221,7 @@ def _told(callbacks: Callbacks, config: TrainConfig) -> Callbacks:
 
 def _run_id(data: Any, own: OwnParts) -> str:  # noqa: ANN401
     """What a resumed run must have in common: the kind and size of its data, and the names of what it was given."""
-    size = len(data) if hasattr(data, "__len__") else None
+    size = length_of(data)
     parts = (own.loss, own.optimizer, own.scheduler)
     names = [None if part is None else getattr(part, "__qualname__", type(part).__qualname__) for part in parts]
     return fingerprint({"data": type(data).__qualname__, "size": size, "parts": names})

@@ -31,7 +31,8 @@ def missing_classes(splits: DataSplits) -> tuple[str, ...]:
 def _sentence(split: Split, classes: int) -> str | None:
     if split.targets.is_floating_point() or split.targets.ndim != 1:
         return None  # they are not classes
-    missing = (torch.bincount(split.targets, minlength=classes) == 0).nonzero().flatten().tolist()
+    labels = split.targets[split.targets >= 0]  # a negative one may be left out of the loss
+    missing = (torch.bincount(labels, minlength=classes) == 0).nonzero().flatten().tolist()
     if not missing:
         return None
     more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""

@@ -11,6 +11,7 @@ from torch.utils.data import Dataset, TensorDataset
 from n2nsurgery.core.errors import RunError, UnknownNameError, UsageError
 from n2nsurgery.data.torch_data.factory_data import FactoryData
 from n2nsurgery.data.torch_data.split_batches import split_batches
+from n2nsurgery.pipelines.training.data_facts import missing_classes
 
 INPUTS, TARGETS = torch.arange(12.0).reshape(6, 2), torch.tensor([0, 1, 2, 0, 1, 2])
 
@@ -55,6 +56,12 @@ def test_a_factorys_datasets_become_splits_of_the_same_samples(load):
     assert torch.equal(inputs, INPUTS[[4, 1]])
     assert torch.equal(targets, TARGETS[[4, 1]])
     assert splits.description[0].startswith("own_data:factory: 6 training, 6 validation, 6 test samples")
+
+
+def test_a_label_that_does_not_count_is_no_missing_class(load):
+    labels = torch.tensor([0, 1, -100, 0, 1, 3])
+    told = missing_classes(load(both(TensorDataset(INPUTS, labels))))
+    assert told[0] == "the training split has no sample of 1 of 4 classes: 2"
 
 
 def test_a_factory_is_given_its_options_and_what_it_takes_of_the_run(load):
