@@ -72,7 +72,7 @@ def test_a_network_that_was_just_cut_is_called_cut_once(program):
 
 def test_accuracies_in_readme_are_those_of_the_page_with_the_command():
     rows = re.findall(r"^\| ([^|]+) \| (\d\d\.\d\d) \| ", README, re.MULTILINE)
-    assert len(rows) == 7
+    assert len(rows) == 8
     assert rows[0][0].startswith("none: the default")
     means = re.findall(r"\| (\d\d\.\d\d)(?: ± [\d.]+)? \| \d+ \| [\d,]+ \|", REPRODUCTION)
     assert {accuracy for _, accuracy in rows} <= set(means)
