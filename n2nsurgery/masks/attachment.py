@@ -61,14 +61,16 @@ def enforcer_of(module: nn.Module) -> MaskEnforcer | None:
     return module.__dict__.get(_ATTRIBUTE)
 
 
-def pruned_part(root: nn.Module) -> str | None:
-    """The path of a pruned module in `root`, or of a parameter of `root` with a mask; "" for `root` itself, else None.
+def require_unpruned(root: nn.Module) -> None:
+    """Return where no part of `root` is pruned; raises UsageError with the module, or with a parameter that has a mask.
 
     A parameter is found where its pruned module is not in `root`, as in a slice of an nn.Sequential.
     """
     modules = (path for path, module in root.named_modules() if (e := enforcer_of(module)) is not None and e.in_use)
     parameters = (name for name, parameter in root.named_parameters() if _hooks_of(parameter))
-    return next(itertools.chain(modules, parameters), None)
+    if (found := next(itertools.chain(modules, parameters), None)) is not None:
+        part = f"'{found}' of {type(root).__name__}" if found else type(root).__name__
+        raise UsageError(f"{part} was pruned before: start again from the dense model")
 
 
 def masked_modules(root: nn.Module) -> tuple[nn.Module, ...]:

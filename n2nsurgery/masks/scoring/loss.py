@@ -44,7 +44,7 @@ def scalar_loss(
     """
     try:
         value = loss(output, targets)
-    except UsageError:
+    except (UsageError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         raise UsageError(f"the loss fails: {str(error).rstrip('.')}. {_given(output, targets)}") from error

@@ -23,7 +23,7 @@ from n2nsurgery.data.pipeline.batch import batches as batches_of
 from n2nsurgery.data.pipeline.noise import noise_batches
 from n2nsurgery.graph.model_inputs import bind_inputs, unwrapped
 from n2nsurgery.graph.tracing.trace import Trace, trace
-from n2nsurgery.masks.attachment import pruned_part
+from n2nsurgery.masks.attachment import enforcer_of, require_unpruned
 from n2nsurgery.masks.criterion import Criterion
 from n2nsurgery.masks.scoring.context import SINGLE_PROCESS
 from n2nsurgery.masks.scoring.loss import cross_entropy
@@ -176,6 +176,7 @@ class PruningRun:
         criterion: Criterion | None = None,
         inplace: bool = False,
     ) -> None:
+        require_unpruned(bundle.module)
         self.bundle = bundle
         self.criterion = criterion if criterion is not None else criterion_of(config)
         self.progress = progress
@@ -283,10 +284,9 @@ def inputs_of(bundle: ModelBundle) -> dict[str, Any]:
 
 
 def _fed(module: nn.Module, example_inputs: Any, recipe: ModelSpec | None) -> ModelBundle:  # noqa: ANN401
+    if enforcer_of(module) is not None:
+        require_unpruned(module)
     module = unwrapped(module)
-    if (pruned := pruned_part(module)) is not None:
-        part = f"'{pruned}' of {type(module).__name__}" if pruned else type(module).__name__
-        raise UsageError(f"{part} was pruned before: start again from the dense model")
     given = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
     inputs = bind_inputs(module, given)
     return ModelBundle(module=module, example_inputs=tuple(inputs.values()), input_names=tuple(inputs), spec=recipe)

@@ -115,6 +115,11 @@ def test_what_holds_a_pruned_part_is_not_pruned_again(around, named):
         apply(around(pruned), example_inputs=X, density=0.5)
 
 
+def test_what_holds_a_pruned_part_has_a_report():
+    pruned = apply(body(), example_inputs=X, density=0.5, skip="none").module
+    assert report(nn.Sequential(pruned, nn.Linear(16, 4)), example_inputs=X).findings
+
+
 def test_weights_in_the_same_memory_are_refused_before_anything_is_pruned():
     model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8))
     model[2].weight.data = model[0].weight.data.t()
