@@ -34,7 +34,7 @@ class TrainConfig:
     Sequential, ModuleList or ModuleDict that hold several layers. `deterministic`: refuse operations that have no
     deterministic form. `device`: auto, cpu, cuda or cuda:N. `sync_batch_norm`: one batch statistic over all processes
     (CUDA). `checkpoint_steps`: a checkpoint every so many steps, besides that of every epoch. `keep_last`, `keep_best`:
-    how many checkpoints stay, by age and by validation accuracy. `evaluate_every`: epochs; the last one is always
+    how many checkpoints stay, by age and by `best_metric`. `evaluate_every`: epochs; the last one is always
     evaluated. `distributed_timeout`: seconds after which one of several processes that does not answer is given up.
     `find_unused_parameters`: with several processes, look in every step for parameters that got no gradient. `seed`: of
     everything that is drawn.

@@ -12,8 +12,8 @@ class DistillationConfig:
     """`teacher`: a model by name (as `n2nsurgery models` lists it), or the folder of an artifact or a run.
 
     In Python the teacher may be a module, and the name is left out. `weights`: those of a teacher by name, as for a
-    model. `temperature` divides the scores of both; `weight` in (0, 1]: the teacher's part of the loss. Raises
-    UsageError for values out of range.
+    model. `temperature` divides the scores of both, but not the values of a regression; `weight` in (0, 1]: the
+    teacher's part of the loss. Raises UsageError for values out of range.
     """
 
     teacher: str | None = field(default=None, metadata=option("a model by name, or the folder of an artifact or a run"))

@@ -49,9 +49,9 @@ class TrainOutcome:
 
     `engine`: what it was computed with at its end; `measured_gain`: a sparse pass against a dense one, where measured.
 
-    `best`: by validation accuracy; the last one where nothing was validated; processes other than 0, which write no
-    files, have None for both. The module that was passed in holds the
-    weights of the last step; `checkpoints.trained_weights` has those to deploy.
+    `best`: by `best_metric` of the validation data, the last one without such data. Processes other than 0, which write
+    no files, have None for both. The module that was passed in holds the weights of the last step;
+    `checkpoints.trained_weights` has those to deploy.
     """
 
     history: tuple[EpochRecord, ...]
