@@ -13,6 +13,7 @@ from n2nsurgery import SurgeryConfig, apply, inspect, load, register
 from n2nsurgery.core.errors import BudgetError, RunError, TraceError, UnknownNameError, UsageError
 from n2nsurgery.graph.layers.pair_selection import PairSelection
 from n2nsurgery.masks.criteria import synflow
+from n2nsurgery.masks.criterion import CRITERIA
 from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.models.families.mlp import Mlp
 from n2nsurgery.models.family import FAMILIES
@@ -392,7 +393,17 @@ def test_weights_of_another_key_of_one_file_are_told(artifacts):
         run(replace(asked, weights_key="last"))
 
 
-@pytest.mark.usefixtures("artifacts")
+@pytest.fixture
+def forgotten():
+    """What a test registers is forgotten when it ends."""
+    before = [(registry, dict(registry._registered)) for registry in (CRITERIA, FAMILIES)]
+    yield
+    for registry, known in before:
+        registry._registered.clear()
+        registry._registered.update(known)
+
+
+@pytest.mark.usefixtures("artifacts", "forgotten")
 def test_a_plugin_whose_code_has_changed_is_told(monkeypatch):
     """Its name and place are as before, so the plan is."""
 
@@ -416,7 +427,7 @@ def test_a_plugin_whose_code_has_changed_is_told(monkeypatch):
         run(asked)
 
 
-@pytest.mark.usefixtures("artifacts")
+@pytest.mark.usefixtures("artifacts", "forgotten")
 def test_a_model_family_of_a_plugin_whose_code_has_changed_is_told(monkeypatch):
     @register.family("changing-mlp")
     @dataclass(frozen=True, kw_only=True)
@@ -429,8 +440,6 @@ def test_a_model_family_of_a_plugin_whose_code_has_changed_is_told(monkeypatch):
                 module.layers[0].weight.mul_(self.scale)
             return module
 
-    made = FAMILIES._registered
-    monkeypatch.setitem(made, "changing-mlp", made.pop("changing-mlp"))  # forgotten after the test
     asked = ApplyRequest(model="changing-mlp", surgery=SurgeryConfig(density=0.05))
     run(asked)
     assert run(asked).to_json()["already_there"]
