@@ -106,14 +106,14 @@ def lines(rows: list[Trained], paths: list[Path], times: np.ndarray) -> Iterator
         )
 
 
-def curves(rows: list[Trained], times: np.ndarray) -> tuple[PanelCurve, ...]:
-    """One for each method, over its densities."""
+def curves(rows: list[Trained], times: np.ndarray, methods: list[str]) -> tuple[PanelCurve, ...]:
+    """One for each method, over its densities; each of `methods`, those of all panels, has a colour of its own."""
     medians = np.median(times, axis=1)
     found = []
-    for number, method in enumerate(dict.fromkeys(row.method for row in rows)):
+    for method in dict.fromkeys(row.method for row in rows):
         own = [(float(medians[place]), row.mean) for place, row in enumerate(rows) if row.method == method]
         x, y = zip(*sorted(own), strict=True)
-        found.append(PanelCurve(label=method, x=x, y=y, spread=(None,) * len(x), colour=number))
+        found.append(PanelCurve(label=method, x=x, y=y, spread=(None,) * len(x), colour=methods.index(method)))
     return tuple(found)
 
 
@@ -123,18 +123,20 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--seconds", type=float, default=20.0)
     arguments = parser.parse_args()
-    panels = []
+    panels, methods = [], [DENSE]
     for table in json.loads(arguments.results.read_text(encoding="utf-8"))["tables"]:
         rows = finished(table) if _ACCURACY in table["columns"] else []
         if not rows:
             continue
         if rows[0].method != DENSE:  # what the others are compared with
             rows.insert(0, Trained(method=DENSE, density=1, accuracy="nan", runs=0, nonzeros="", macs=0, seconds=0))
+        methods = list(dict.fromkeys([*methods, *(row.method for row in rows)]))
         with tempfile.TemporaryDirectory() as folder:
             paths = files(table["title"].split()[0], rows, Path(folder))
             times = milliseconds(paths, arguments.seconds)
             print(f"{table['title']}\n", *lines(rows, paths, times), "", sep="\n")
-        panels.append(Panel(title=table["title"], x_label=_TIME, y_label=_ACCURACY, curves=curves(rows, times)))
+        drawn = curves(rows, times, methods)
+        panels.append(Panel(title=table["title"], x_label=_TIME, y_label=_ACCURACY, curves=drawn))
     draw(arguments.results.parent, "accuracy-and-speed", panels)
 
 
