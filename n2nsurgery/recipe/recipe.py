@@ -31,8 +31,6 @@ from n2nsurgery.surgery.planning.config import WITH_OPTIONS, SurgeryConfig
 from n2nsurgery.training.config.config import TrainConfig
 
 VERSION: Final = 2
-TRAIN_MEMBERS: Final = ("optimizer", "schedule", "dynamics")
-"""Keys of `train` with a member's name and options; without options the name may stand alone."""
 # Where a run computes, where its data and its plugins lie, and what is made of it afterwards: not what is trained.
 _PLACES = (
     ("data", "root"),
@@ -97,7 +95,7 @@ class Recipe:
     def trained(self) -> dict[str, Any]:
         """`to_json` without what changes nothing of what is trained: places, and what is made of it afterwards."""
         document = self.to_json()
-        document["train"]["schedule"]["floor"] = self.train.schedule.settled(self.train.optimizer.lr or 0.0).floor
+        document["train"]["schedule"]["floor"] = self.train.settled_schedule.floor
         for section, key in _PLACES:
             del document[section][key]
         for section, key in _LATER:

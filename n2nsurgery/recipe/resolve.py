@@ -28,13 +28,13 @@ from n2nsurgery.recipe.reading import (
     read_values,
     refuse_key,
 )
-from n2nsurgery.recipe.recipe import TRAIN_MEMBERS, VERSION, ArtifactRequest, Recipe
+from n2nsurgery.recipe.recipe import VERSION, ArtifactRequest, Recipe
 from n2nsurgery.recipe.version_1 import renamed, upgraded
 from n2nsurgery.recipe.yaml_text import read_yaml
 from n2nsurgery.surgery.planning.config import WITH_OPTIONS, SurgeryConfig
 from n2nsurgery.surgery.planning.planner import checked
 from n2nsurgery.surgery.planning.presets import Preset
-from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.config.config import MEMBERS, TrainConfig
 
 T = TypeVar("T")
 _SECTIONS = tuple(field.name for field in fields(Recipe))
@@ -44,7 +44,7 @@ _SURGERY_KEYS = ("preset", "artifact", *WITH_OPTIONS)
 _REGISTRIES: dict[str, Registry[Any]] = {
     each.name: each.option.registry for each in config_fields(SurgeryConfig) if each.option.registry is not None
 }
-_NAMED = (("model",), ("data",), *(("train", member) for member in TRAIN_MEMBERS))
+_NAMED = (("model",), ("data",), *(("train", member) for member in MEMBERS))
 _AROUND = tuple(each.name for each in config_fields(DataConfig))
 
 

@@ -17,10 +17,10 @@ from n2nsurgery.data.config import DataConfig, MixingConfig
 from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.models.config import ModelConfig
-from n2nsurgery.recipe.recipe import TRAIN_MEMBERS, VERSION, ArtifactRequest
+from n2nsurgery.recipe.recipe import VERSION, ArtifactRequest
 from n2nsurgery.surgery.planning.config import WITH_OPTIONS, SurgeryConfig
 from n2nsurgery.surgery.planning.presets import PRESET_HELP, Preset
-from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.config.config import MEMBERS, TrainConfig
 
 Schema = dict[str, Any]
 _NULL: Schema = {"type": "null"}
@@ -53,7 +53,7 @@ def json_schema() -> Schema:
 def _train(shared: Schema) -> Schema:
     """The schema of the train section; where a member needs no options, its name may stand alone."""
     schema = _section(TrainConfig, shared, without=("seed",))
-    for name in TRAIN_MEMBERS:
+    for name in MEMBERS:
         described = schema["properties"][name]
         reference = {key: described.pop(key) for key in ("$ref",) if key in described}
         described["anyOf"] = [*described.get("anyOf", [reference]), {"type": "string"}]

@@ -23,14 +23,13 @@ from n2nsurgery.pipelines.connectivity.graph_request import GraphRequest, Networ
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.training.evaluate_request import EvaluationOptions, EvaluationRequest
 from n2nsurgery.pipelines.training.train_request import TrainRequest
-from n2nsurgery.recipe.recipe import TRAIN_MEMBERS
 from n2nsurgery.recipe.resolve import resolve
 from n2nsurgery.recipe.schema import json_schema
 from n2nsurgery.recipe.yaml_text import parse_yaml
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.keywords import PairOptions, SurgeryOptions
 from n2nsurgery.surgery.planning.presets import Preset
-from n2nsurgery.training.config.config import TrainConfig
+from n2nsurgery.training.config.config import MEMBERS, TrainConfig
 from n2nsurgery.training.config.distillation import DistillationConfig
 from n2nsurgery.training.config.dynamics import DynamicsConfig
 from n2nsurgery.training.config.fading import FadingConfig
@@ -62,7 +61,7 @@ def keyword(each: ConfigField) -> Any:
     """The type of a field as a caller may give it: any sequence for a tuple, an object for the name of a member."""
     if each.option.registry is not None:
         return each.hint | object
-    if each.name in TRAIN_MEMBERS:
+    if each.name in MEMBERS:
         return each.hint | str
     return Sequence[str] if each.hint == tuple[str, ...] else each.hint
 

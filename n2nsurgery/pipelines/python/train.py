@@ -28,8 +28,7 @@ from n2nsurgery.pipelines.training.train_request import AUTO, TrainRequest
 from n2nsurgery.pipelines.training.training_text import epoch_line, step_line
 from n2nsurgery.recipe.shipped import recipe_file
 from n2nsurgery.surgery.pruned_model import PrunedModel
-from n2nsurgery.training.config.config import TrainConfig
-from n2nsurgery.training.config.dynamics import DynamicsConfig
+from n2nsurgery.training.config.config import MEMBERS, TrainConfig
 from n2nsurgery.training.config.keywords import TrainOptions
 from n2nsurgery.training.config.optimizer import OptimizerConfig
 from n2nsurgery.training.config.schedule import ScheduleConfig
@@ -52,7 +51,6 @@ from n2nsurgery.training.metrics.throughput import StepProgress
 
 _LOG = logging.getLogger("n2nsurgery.train")
 _RECIPES = (".yaml", ".yml")
-_MEMBERS = {"optimizer": OptimizerConfig, "schedule": ScheduleConfig, "dynamics": DynamicsConfig}
 
 
 @keywords_of(TrainConfig, TrainOptions)
@@ -174,8 +172,8 @@ def _wanted(options: Mapping[str, Any], loss: object, metrics: object, optimizer
     if isinstance(optimizer, OptimizerConfig | str):
         chosen["optimizer"] = optimizer
     chosen = {**options, **chosen}
-    named = {key: value for key, value in chosen.items() if key in _MEMBERS and isinstance(value, str)}
-    return chosen | {key: _MEMBERS[key](name=name) for key, name in named.items()}
+    named = {key: value for key, value in chosen.items() if key in MEMBERS and isinstance(value, str)}
+    return chosen | {key: MEMBERS[key](name=name) for key, name in named.items()}
 
 
 def _config(options: Mapping[str, Any], own: OwnParts) -> TrainConfig:

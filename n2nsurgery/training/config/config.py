@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from n2nsurgery.core.config.devices import ALLOWED, is_device_name
@@ -20,6 +21,10 @@ from n2nsurgery.training.config.task import TASKS, TaskName
 
 Amp = Literal["off", "bf16", "fp16"]
 EngineName = Literal["auto", "dense", "sparse"]
+MEMBERS: Mapping[str, type[OptimizerConfig | ScheduleConfig | DynamicsConfig]] = MappingProxyType(
+    {"optimizer": OptimizerConfig, "schedule": ScheduleConfig, "dynamics": DynamicsConfig}
+)
+"""Fields with a member's name and options; where there are no options, the name may stand alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +162,7 @@ class TrainConfig:
         require(is_device_name(self.device), "device", self.device, ALLOWED)
         smoothed = not self.label_smoothing or (self.loss or TASKS[self.task].loss) == "cross-entropy"
         require(smoothed, "label_smoothing", self.label_smoothing, "0 for a loss other than cross-entropy")
-        lr, floor = self.optimizer.lr or 0.0, self.schedule.floor or 0.0
+        floor, lr = self.settled_schedule.floor or 0.0, self.optimizer.lr or 0.0
         require(floor <= lr, "schedule.floor", self.schedule.floor, f"at most optimizer.lr, {lr}")
         shorter = self.schedule.warm_up_epochs < self.epochs
         require(shorter, "schedule.warm_up_epochs", self.schedule.warm_up_epochs, f"below the {self.epochs} epochs")
@@ -166,6 +171,11 @@ class TrainConfig:
         require(alone, "gradient_checkpointing", True, "left out with compile, which decides itself what is kept")
         named = self.gradient_checkpointing or not self.checkpointed_modules
         require(named, "checkpointed_modules", self.checkpointed_modules, "left out without gradient_checkpointing")
+
+    @property
+    def settled_schedule(self) -> ScheduleConfig:
+        """The schedule with the floor that it has for `optimizer.lr`, as a number."""
+        return self.schedule.settled(self.optimizer.lr or 0.0)
 
     def local_batch(self, processes: int = 1) -> int:
         """Samples of one forward pass of one of `processes`; raises UsageError where they do not come out even."""

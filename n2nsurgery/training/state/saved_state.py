@@ -136,8 +136,7 @@ def require_same_run(saved: Identity, asked: Identity, where: str, *, allow_chan
 
 def _settled(identity: Identity) -> Identity:
     """With the schedule's floor as a number, as earlier versions kept it."""
-    config = identity.config
-    return replace(identity, config=replace(config, schedule=config.schedule.settled(config.optimizer.lr or 0.0)))
+    return replace(identity, config=replace(identity.config, schedule=identity.config.settled_schedule))
 
 
 def _differences(saved: Any, asked: Any, prefix: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401 - dataclasses
