@@ -3,10 +3,11 @@
     uv run n2nsurgery reproduce accuracy --scale small --data DIR -o FOLDER
     uv run python benchmarks/accuracy_and_speed.py FOLDER/accuracy.json [--seconds 20]
 
-Accuracy, non-zeros and training time are read from the finished runs of the experiment. Speed and size are those of a
-network of the same counts with random weights, exported in the portable format: neither depends on the values. All of
-a network's files take turns on one thread with its dense file, in CPU time of the process. Prints one Markdown table
-for each network, and draws accuracy against milliseconds into FOLDER (accuracy-and-speed.png and .svg).
+Accuracy, non-zeros and training time are read from the finished runs of the experiment. Speed and size are those of the
+trained network, of the first seed whose run is in FOLDER; where no run is there, those of a network of the same density
+with random masks, which may divide its weights among the layers in another way. The table says which. The portable
+format; all of a network's files take turns on one thread with its dense file, in CPU time of the process. Prints one
+Markdown table for each network, and draws accuracy against milliseconds into FOLDER (accuracy-and-speed.png and .svg).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 from compare import cpu_turn
 
 import n2nsurgery
+from n2nsurgery.experiments.n2nskip.grid import trial_name
 from n2nsurgery.experiments.n2nskip.methods import DENSE, surgery_left_by
 from n2nsurgery.experiments.paper.panels import Panel, PanelCurve, draw
 from n2nsurgery.export.ort.bench_inputs import feed_of
@@ -68,21 +70,31 @@ def finished(table: dict[str, Any]) -> list[Trained]:
     ]  # fmt: skip
 
 
-def files(model: str, rows: list[Trained], folder: Path) -> list[Path]:
-    """A file for each row; the dense network's is of the dense format."""
-    paths = []
-    for number, row in enumerate(rows):
-        dense = row.method == DENSE
-        asked = surgery_left_by("RP" if dense else row.method, 0.05 if dense else row.density)
-        path = folder / f"{model}-{number}.onnx"
-        n2nsurgery.export_onnx(n2nsurgery.apply(model, config=asked), path, format="dense" if dense else "portable")
-        paths.append(path)
-    return paths
+@dataclass(frozen=True, kw_only=True)
+class TimedFile:
+    """What stands for a row on ONNX Runtime."""
+
+    path: Path
+    trained: bool  # exported from a run of the row, not from random masks
 
 
-def milliseconds(paths: list[Path], seconds: float) -> np.ndarray:
+def file_of(row: Trained, model: str, runs: Path, path: Path) -> TimedFile:
+    """The file of a row, written to `path`; the dense network's is of the dense format."""
+    if row.method == DENSE:
+        n2nsurgery.export_onnx(n2nsurgery.apply(model, density=0.05), path, format="dense")
+        return TimedFile(path=path, trained=False)
+    results = sorted(runs.glob(f"{trial_name(model, '*', row.method, row.density)}-s*.json"))
+    kept = [result.with_suffix("") for result in results if (result.with_suffix("") / "checkpoints").is_dir()]
+    pruned = (
+        n2nsurgery.load(kept[0]) if kept else n2nsurgery.apply(model, config=surgery_left_by(row.method, row.density))
+    )
+    n2nsurgery.export_onnx(pruned, path)
+    return TimedFile(path=path, trained=bool(kept))
+
+
+def milliseconds(files: list[TimedFile], seconds: float) -> np.ndarray:
     """Of every file in every round (files x rounds), CPU time."""
-    sessions = [session(path, threads=1, libraries=(library_path(),)) for path in paths]
+    sessions = [session(file.path, threads=1, libraries=(library_path(),)) for file in files]
     feed = feed_of(sessions[0], 1)
     runs = [partial(opened.run, None, feed) for opened in sessions]
     for run in runs:
@@ -90,19 +102,20 @@ def milliseconds(paths: list[Path], seconds: float) -> np.ndarray:
     return 1000 * take_turns([partial(cpu_turn, run) for run in runs], seconds=seconds, rounds=30)
 
 
-def lines(rows: list[Trained], paths: list[Path], times: np.ndarray) -> Iterator[str]:
+def lines(rows: list[Trained], files: list[TimedFile], times: np.ndarray) -> Iterator[str]:
     """The table's."""
     yield (
         "| method | density, % | test accuracy, % | runs | non-zeros | MACs, M | ms | times as fast as dense |"
-        " file kB | training s |"
+        " file kB | timed | training s |"
     )
-    yield "|---|---|---|---|---|---|---|---|---|---|"
-    for row, path, own in zip(rows, paths, times, strict=True):
+    yield "|---|---|---|---|---|---|---|---|---|---|---|"
+    for row, file, own in zip(rows, files, times, strict=True):
+        timed = "as trained" if file.trained else "dense" if row.method == DENSE else "random masks"
         low, middle, high = np.quantile(times[0] / own, [0.25, 0.5, 0.75])
         yield (
             f"| {row.method} | {100 * row.density:g} | {row.accuracy} | {row.runs} | {row.nonzeros} | {row.macs:.3f} |"
-            f" {np.median(own):.3f} | {middle:.2f} [{low:.2f}, {high:.2f}] | {path.stat().st_size / 1000:.0f} |"
-            f" {row.seconds:.0f} |"
+            f" {np.median(own):.3f} | {middle:.2f} [{low:.2f}, {high:.2f}] | {file.path.stat().st_size / 1000:.0f} |"
+            f" {timed} | {row.seconds:.0f} |"
         )
 
 
@@ -132,9 +145,10 @@ def main() -> None:
             rows.insert(0, Trained(method=DENSE, density=1, accuracy="nan", runs=0, nonzeros="", macs=0, seconds=0))
         methods = list(dict.fromkeys([*methods, *(row.method for row in rows)]))
         with tempfile.TemporaryDirectory() as folder:
-            paths = files(table["title"].split()[0], rows, Path(folder))
-            times = milliseconds(paths, arguments.seconds)
-            print(f"{table['title']}\n", *lines(rows, paths, times), "", sep="\n")
+            model, runs = table["title"].split()[0], arguments.results.parent / "cells"
+            files = [file_of(row, model, runs, Path(folder, f"{place}.onnx")) for place, row in enumerate(rows)]
+            times = milliseconds(files, arguments.seconds)
+            print(f"{table['title']}\n", *lines(rows, files, times), "", sep="\n")
         drawn = curves(rows, times, methods)
         panels.append(Panel(title=table["title"], x_label=_TIME, y_label=_ACCURACY, curves=drawn))
     draw(arguments.results.parent, "accuracy-and-speed", panels)

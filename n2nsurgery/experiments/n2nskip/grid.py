@@ -93,9 +93,15 @@ class NetworkUnderStudy:
             surgery=surgery_of(method, density),
             train=replace(self.train, seed=seed, dynamics=dynamics_of(method, density), skip_fade=fading_of(method)),
         )
-        words = re.sub(r"[^A-Za-z0-9.]+", "-", method)
-        kept = "" if method == DENSE else f"-d{density:g}"
-        return Trial(name=f"{self.model}-{self.data.name}-{words}{kept}", recipe=recipe, download=download)
+        name = trial_name(self.model, self.data.name, method, density)
+        return Trial(name=name, recipe=recipe, download=download)
+
+
+def trial_name(model: str, data: str, method: str, density: float) -> str:
+    """What the runs of `method` at `density` are called in their folder, before the seed."""
+    words = re.sub(r"[^A-Za-z0-9.]+", "-", method)
+    kept = "" if method == DENSE else f"-d{density:g}"
+    return f"{model}-{data}-{words}{kept}"
 
 
 @dataclass(frozen=True, kw_only=True)
