@@ -39,6 +39,11 @@ def listed(names: Sequence[str]) -> str:
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """`1 skip`, `45 skips`; with a `plural` where it is not the noun with an s."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def leaves(value: Mapping[str, Any], joint: str = ".", prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Every value of a nested mapping with its keys joined: `train.epochs`; an empty mapping is a value."""
     for key, item in value.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
+from n2nsurgery.core.names import counted
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.record import SurgeryRecord
 from n2nsurgery.surgery.summary import density_of, model_name
@@ -39,4 +40,4 @@ def _weights(plan: SurgeryPlan) -> str:
 def _skips(plan: SurgeryPlan) -> str:
     if not plan.skips:
         return "no skips"
-    return f"{len(plan.skips)} skip{'s'[: len(plan.skips) > 1]} with {plan.budget.skips:,} of them"
+    return f"{counted(len(plan.skips), 'skip')} with {plan.budget.skips:,} of them"

@@ -8,7 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from n2nsurgery_cli.console.output import Document, again, counted, size_text
+from n2nsurgery.core.names import counted
+from n2nsurgery_cli.console.output import Document, again, size_text
 from n2nsurgery_cli.console.tables import draw_facts, draw_line, draw_table, draw_warning
 
 _MOST_REASONS = 5

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from n2nsurgery.core.names import counted
 from n2nsurgery_cli.console.tables import draw_facts, draw_line, draw_table, draw_warning, stdout_console
 
 Document = Mapping[str, Any]
@@ -102,7 +103,7 @@ def draw_inspect(console: Console, document: Document) -> None:
         for layer in document["layers"]
     ]
     columns = ("layer", "operator", "output", "weights", "MACs", "no skip starts or ends here because")
-    draw_table(console, f"{len(layers)} layers", columns, layers)
+    draw_table(console, counted(len(layers), "layer"), columns, layers)
     pairs = [
         (pair["source"], pair["target"], pair["length"], f"{pair['capacity']:,}", "yes" if pair["shortcut"] else "")
         for pair in document["pairs"]
@@ -171,11 +172,6 @@ def _draw_rejected(console: Console, refused: Iterable[Document]) -> None:
     title = f"{counted(counts.total(), 'layer or pair', 'layers or pairs')} rejected"
     title += f" ({rest} more reasons in --json)" if rest else ""
     draw_table(console, title, ("times", "reason"), rows)
-
-
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """`1 skip`, `45 skips`; with a `plural` where it is not the noun with an s."""
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def size_text(sizes: Iterable[int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from n2nsurgery.core.names import counted
 from n2nsurgery_cli.console.output import Document, again
 from n2nsurgery_cli.console.tables import SEVERITIES, draw_facts, draw_grid, draw_line, draw_table, plain
 
@@ -76,7 +77,7 @@ def _draw_worst(console: Console, layers: list[Document]) -> None:
         for row in worst
     ]
     columns = ("layer", "kept", "density", "effective", "dead", "limits heat")
-    draw_table(console, f"{len(rows)} of {len(layers)} layers, the worst first", columns, rows)
+    draw_table(console, f"{len(rows)} of {counted(len(layers), 'layer')}, the worst first", columns, rows)
 
 
 def _badness(row: Document) -> float:
@@ -117,7 +118,7 @@ def draw_diff(console: Console, document: Document) -> None:
         for layer in document["layers"]
     ]
     columns = ("layer", "kept A", "kept B", "dead A", "dead B", "overlap", "by chance")
-    draw_table(console, f"{len(layers)} layers", columns, layers)
+    draw_table(console, counted(len(layers), "layer"), columns, layers)
     if document["written"]:
         draw_line(console, f"written: {document['written']}{again(document)}")
 

@@ -7,7 +7,8 @@ from statistics import mean
 from rich.console import Console
 from rich.text import Text
 
-from n2nsurgery_cli.console.output import Document, counted
+from n2nsurgery.core.names import counted
+from n2nsurgery_cli.console.output import Document
 from n2nsurgery_cli.console.tables import SEVERITIES, draw_facts, draw_line, draw_table
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
+from n2nsurgery.core.names import counted
 from n2nsurgery.training.metrics.figures import metric_figure, metric_label
-from n2nsurgery_cli.console.output import Document, again, counted
+from n2nsurgery_cli.console.output import Document, again
 from n2nsurgery_cli.console.tables import draw_facts, draw_line, draw_table, draw_warning
 
 _BESIDE = frozenset({"evaluated", "weights", "data", "classes", "split", "samples", "loss"})

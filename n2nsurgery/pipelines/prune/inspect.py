@@ -11,6 +11,7 @@ from torch import nn
 
 from n2nsurgery.core.config.signature import keywords_of, require_known
 from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.names import counted
 from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.core.sealed_folder import MANIFEST
 from n2nsurgery.graph.layers.layer_graph import LayerGraph, LayerPair, Rejection, WeightedLayer
@@ -50,10 +51,9 @@ class Inspection:
 
     def __repr__(self) -> str:
         """One line, for whoever prints a whole network."""
-        return (
-            f"Inspection({self.model}, {len(self.graph.layers)} layers, {self.graph.reference_weights:,} weights, "
-            f"{len(self.pairs)} pairs for skips, {len(self.refused)} rejections)"
-        )
+        size = f"{counted(len(self.graph.layers), 'layer')}, {counted(self.graph.reference_weights, 'weight')}"
+        pairs = counted(len(self.pairs), "pair for skips", "pairs for skips")
+        return f"Inspection({self.model}, {size}, {pairs}, {counted(len(self.refused), 'rejection')})"
 
     @property
     def skip_capacity(self) -> int:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import RunError, UsageError
+from n2nsurgery.core.names import counted
 from n2nsurgery.core.processes.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.core.version import __version__
@@ -63,7 +64,8 @@ class TrainOutcome:
 
     def __repr__(self) -> str:
         """One line; `history` has the numbers of every epoch."""
-        return f"TrainOutcome({len(self.history)} epochs, {self.steps} steps, best: {self.best})"
+        done = f"{counted(len(self.history), 'epoch')}, {counted(self.steps, 'step')}"
+        return f"TrainOutcome({done}, best: {self.best})"
 
     def weights(self) -> Mapping[str, Tensor]:
         """The weights of the best checkpoint, by the names of the model's state_dict; averaged ones where there are.
