@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
@@ -101,13 +101,43 @@ def samples_in(inputs: Any) -> int:  # noqa: ANN401
 
 
 def call(network: nn.Module, inputs: Any) -> Any:  # noqa: ANN401
-    """What `network` returns: a tuple or list gives its arguments by position, a mapping by name, a tensor is one."""
-    if isinstance(inputs, Mapping):
-        positional, named = arguments(network, inputs)
-        return network(*positional, **named)
-    if isinstance(inputs, tuple | list):
-        return network(*inputs)
-    return network(inputs)
+    """What `network` returns: a tuple or list gives its arguments by position, a mapping by name, a tensor is one.
+
+    Raises the errors of `network`, and UsageError as `dtypes_explained`.
+    """
+    with dtypes_explained(network, inputs):
+        if isinstance(inputs, Mapping):
+            positional, named = arguments(network, inputs)
+            return network(*positional, **named)
+        if isinstance(inputs, tuple | list):
+            return network(*inputs)
+        return network(inputs)
+
+
+@contextmanager
+def dtypes_explained(network: nn.Module, inputs: Any) -> Iterator[None]:  # noqa: ANN401
+    """Inside, a RuntimeError about types is a UsageError where `inputs` have a dtype that `network` does not have."""
+    try:
+        yield
+    except RuntimeError as error:
+        foreign = foreign_dtypes(network, inputs)
+        if not foreign or "type" not in str(error):
+            raise
+        own = _dtypes(network.parameters())
+        raise UsageError(
+            f"{type(network).__name__} has weights of {', '.join(own)} and cannot take inputs of {', '.join(foreign)}: "
+            f"convert them, as in x.to(torch.{own[0]}) ({error})"
+        ) from error
+
+
+def foreign_dtypes(network: nn.Module, inputs: Any) -> list[str]:  # noqa: ANN401
+    """The dtypes in `inputs` that no parameter of `network` has, by name; none for a network without parameters."""
+    own = _dtypes(network.parameters())
+    return [name for name in _dtypes(tensors_in(inputs)) if own and name not in own]
+
+
+def _dtypes(tensors: Iterable[Tensor]) -> list[str]:
+    return sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors})
 
 
 def arguments(network: nn.Module, inputs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -141,8 +141,10 @@ def _made_weight(layer: nn.Module) -> Tensor | None:
 
 def _may_make(layer: nn.Module) -> bool:
     """Whether `layer` is of a class with a forward of its own, and has no parameters but its weight and vectors."""
+    if not isinstance(layer, (nn.modules.conv._ConvNd, nn.Linear)):  # noqa: SLF001 - its only name
+        return False
     weight = layer._parameters.get(_WEIGHT)  # noqa: SLF001 - of a layer that computes it, asking runs that
-    if weight is None or not isinstance(layer, (nn.modules.conv._ConvNd, nn.Linear)):  # noqa: SLF001 - its only name
+    if weight is None:
         return False
     methods = (getattr(type(layer), name, None) for name in (_FORWARD, "_conv_forward"))
     own = any(not method.__module__.startswith("torch.nn.") for method in methods if method is not None)

@@ -15,13 +15,16 @@ from n2nsurgery.core.names import listed
 def require_traceable(model: nn.Module) -> None:
     """Return where `model` has weights and can be copied.
 
-    Raises TraceError for what torch.jit made, layers without weights yet, weights on the meta device, and modules that
-    keep a tensor which was computed from others.
+    Raises TraceError for what torch.jit made of modules with weights, layers without weights yet, weights on the meta
+    device, and modules that keep a tensor which was computed from others.
     """
     kind = type(model).__name__
-    if isinstance(model, torch.jit.ScriptModule):
-        name = getattr(model, "original_name", kind)
-        raise TraceError(f"{name} was made by torch.jit, which hides its forward: give the nn.Module it was made from")
+    for path, part in model.named_modules():
+        if isinstance(part, torch.jit.ScriptModule) and (not path or next(part.parameters(), None) is not None):
+            name = getattr(part, "original_name", type(part).__name__) + (f" '{path}'" if path else "")
+            raise TraceError(
+                f"{name} was made by torch.jit, which hides its forward: give the nn.Module it was made from"
+            )
     tensors = [*model.named_parameters(), *model.named_buffers()]
     if lazy := [name for name, tensor in tensors if is_lazy(tensor)]:
         raise TraceError(f"{kind} has no values yet for {listed(lazy)} (lazy): call it once with an example first")

@@ -51,7 +51,7 @@ _SAFE: dict[type, type] = {_WeightNorm: RowsOrZero, _SpectralNorm: MatrixOrZero}
 def holder_of(layer: nn.Module) -> tuple[str, nn.Parameter] | None:
     """Name (below `layer`) and value of the parameter with the zeros of the layer's weight; None without one."""
     if not parametrize.is_parametrized(layer, "weight"):
-        weight = layer._parameters.get("weight")  # noqa: SLF001 - of a layer that computes it, asking runs that
+        weight = dict(layer.named_parameters(recurse=False, remove_duplicate=False)).get("weight")
         return None if weight is None else ("weight", weight)
     made = layer.get_submodule(_LIST)
     if not all(isinstance(each, (_WeightNorm, _SpectralNorm)) for each in made.children()):

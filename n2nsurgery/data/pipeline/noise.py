@@ -17,8 +17,9 @@ def noise_batches(
 ) -> list[Batch]:
     """`count` batches on the CPU with the shapes and dtypes of `example_inputs` (batch first, at least one).
 
-    Floating-point values are standard normal; others are uniform over the example's range. With `num_classes`, the
-    targets are uniform class indices, otherwise there are none. Each batch depends only on the seed and its index.
+    Floating-point and complex values are standard normal; others are uniform over the example's range. With
+    `num_classes`, the targets are uniform class indices, otherwise there are none. Each batch depends only on the seed
+    and its index.
     """
     if count < 1 or batch_size < 1:
         raise UsageError(f"{count} batches of {batch_size} samples: both must be at least 1")
@@ -41,5 +42,7 @@ def _like(example: Tensor, size: int, generator: torch.Generator) -> Tensor:
     shape = (size, *example.shape[1:])
     if example.is_floating_point():
         return torch.randn(shape, generator=generator).to(example.dtype)
+    if example.is_complex():
+        return torch.randn(shape, dtype=example.dtype, generator=generator)
     low, high = int(example.min()), int(example.max())
     return torch.randint(low, high + 1, shape, generator=generator).to(example.dtype)

@@ -23,7 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.outputs import arguments, modes_kept, primary_output
+from n2nsurgery.core.outputs import arguments, dtypes_explained, modes_kept, primary_output
 from n2nsurgery.core.processes.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.core.seeds import derive, torch_generator
 from n2nsurgery.graph.layers.layer_graph import PrunableWeight
@@ -64,14 +64,15 @@ class ScoreContext:
 def called(context: ScoreContext, tensors: Mapping[str, Tensor], inputs: tuple[Tensor, ...]) -> Any:  # noqa: ANN401
     """What the module returns with `tensors` in place of its own, for the inputs of one batch.
 
-    Raises UsageError where it calls a layer under `torch.no_grad` only: its weights cannot be scored.
+    Raises UsageError where it calls a layer under `torch.no_grad` only, whose weights cannot be scored, and as
+    `dtypes_explained`.
     """
     positional: tuple[Any, ...] = inputs
     named: dict[str, Any] = {}
     if len(inputs) == len(context.input_names):
         positional, named = arguments(context.module, dict(zip(context.input_names, inputs, strict=True)))
     names = [weight.name for weight in context.weights]
-    with gradients_required(context.module, names, tensors) as seen:
+    with dtypes_explained(context.module, inputs), gradients_required(context.module, names, tensors) as seen:
         output = functional_call(context.module, dict(tensors), positional, named)
         seen(output)
     return output

@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.config.signature import keywords_of
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable
+from n2nsurgery.core.outputs import call, device_of, evaluation_mode, foreign_dtypes, map_tensors
 from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.core.sealed_folder import MANIFEST, require_nothing_else
@@ -289,6 +291,9 @@ def _fed(module: nn.Module, example_inputs: Any, recipe: ModelSpec | None) -> Mo
     module = unwrapped(module)
     given = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
     inputs = bind_inputs(module, given)
+    if any("float" in name for name in foreign_dtypes(module, given)):  # a trace computes no values: they would pass
+        with evaluation_mode(module), torch.no_grad():
+            call(module, map_tensors(given, lambda tensor: tensor.to(device_of(module))))
     return ModelBundle(module=module, example_inputs=tuple(inputs.values()), input_names=tuple(inputs), spec=recipe)
 
 

@@ -21,6 +21,13 @@ def test_noise_has_the_form_of_the_example_and_says_what_it_is():
         assert int(batch.inputs[1].max()) <= 9
 
 
+def test_noise_for_complex_inputs_is_complex():
+    (batch,) = noise_batches((torch.zeros(1, 3, dtype=torch.complex64),), count=1, batch_size=4, seed=0)
+    (noise,) = batch.inputs
+    assert (noise.shape, noise.dtype) == ((4, 3), torch.complex64)
+    assert torch.is_nonzero(noise.imag.abs().min())
+
+
 def test_targets_are_classes_where_their_number_is_known():
     (batch,) = noise_batches((IMAGE,), count=1, batch_size=64, seed=0, num_classes=5)
     assert set(batch.targets.tolist()) == set(range(5))

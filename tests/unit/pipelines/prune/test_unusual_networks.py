@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from n2nsurgery import apply, export_onnx, report
-from n2nsurgery.core.errors import UsageError
+from n2nsurgery.core.errors import TraceError, UsageError
 from n2nsurgery.pipelines.connectivity.making_of import making_of
 
 X = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
@@ -54,6 +54,28 @@ def test_a_network_of_two_dtypes_is_exported(tmp_path):
     report = export_onnx(pruned, tmp_path / "network.onnx")
     assert report.parity
     assert all(each.difference < 1e-5 for each in report.parity)
+
+
+DOUBLE = "weights of float32 and cannot take inputs of float64: convert them, as in x.to.torch.float32."
+
+
+def test_examples_that_the_weights_cannot_be_multiplied_with_are_refused():
+    with pytest.raises(UsageError, match=DOUBLE):
+        apply(body(), example_inputs=X.double(), density=0.5)
+    with pytest.raises(UsageError, match=DOUBLE):
+        apply(body(), example_inputs=X, density=0.5, criterion="snip", data=[(X.double(), LABELS)])
+
+
+def test_examples_that_the_network_casts_itself_are_taken():
+    apply(Cast(torch.float32, autocast=False), example_inputs=X.double(), density=0.5)
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")
+def test_a_part_of_torch_jit_is_refused_by_name_where_it_has_weights():
+    with pytest.raises(TraceError, match="Linear '0' was made by"):
+        apply(nn.Sequential(torch.jit.script(nn.Linear(8, 8)), *body()), example_inputs=X, density=0.5)
+    pruned = apply(nn.Sequential(torch.jit.script(nn.Softsign()), *body()), example_inputs=X, density=0.5)
+    assert torch.isfinite(pruned.module(X)).all()
 
 
 class Complex(nn.Module):

@@ -538,3 +538,14 @@ def test_the_training_of_a_module_that_was_not_pruned_is_not_an_artifact(tmp_pat
     with pytest.raises(InvalidFileError, match=r"a module that was not pruned, so it holds no artifact; `weights\(\)`"):
         n2nsurgery.load(tmp_path, model=network())
     assert outcome.weights().keys() == module.state_dict().keys()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.uint8])
+def test_inputs_of_another_dtype_than_the_weights_are_explained(tmp_path, dtype):
+    inputs, targets = samples().tensors
+    data = TensorDataset(inputs.to(dtype), targets)
+    name = str(dtype).removeprefix("torch.")
+    with pytest.raises(UsageError, match=f"Sequential has weights of float32 and cannot take inputs of {name}: conv"):
+        n2nsurgery.train(network(), data, folder=tmp_path / "run", epochs=1, **CPU)
+    with pytest.raises(UsageError, match=f"cannot take inputs of {name}"):
+        n2nsurgery.evaluate(network(), data, device="cpu")
