@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -14,6 +15,7 @@ from n2nsurgery.pipelines.saved.run_folder import RUN, SURGERY, is_run
 from n2nsurgery.pipelines.training.run_recipe import clear_run
 from n2nsurgery.surgery.proof import require_masked
 from n2nsurgery.surgery.pruned_model import PrunedModel
+from n2nsurgery.training.loop.run import Undo
 
 
 def require_admission(folder: Path, model: PrunedModel | nn.Module, *, resume: bool, overwrite: bool) -> None:
@@ -30,15 +32,15 @@ def require_admission(folder: Path, model: PrunedModel | nn.Module, *, resume: b
     require_masked(model.module, model.masks)
 
 
-def begin(folder: Path, model: PrunedModel | nn.Module, *, overwrite: bool) -> None:
-    """Make `folder` a run that `load` reads: the artifact of the pruning, and what marks a run.
+def begin(folder: Path, model: PrunedModel | nn.Module, *, overwrite: bool) -> Undo | None:
+    """Make `folder` a run that `load` reads: the artifact of the pruning, and what marks a run. Returns how to undo it.
 
     That of another module gets checkpoints and metrics alone; whatever else is in a folder of a caller's own stays.
     """
     if overwrite and is_run(folder):
         clear_run(folder)
     if not isinstance(model, PrunedModel) or is_run(folder):
-        return
+        return None
     model.save(folder / SURGERY, overwrite=True)
     document = {
         "n2nsurgery": __version__,
@@ -47,3 +49,4 @@ def begin(folder: Path, model: PrunedModel | nn.Module, *, overwrite: bool) -> N
         "masks": model.masks.fingerprint,
     }
     write_text(folder / RUN, json.dumps(document, indent=1) + "\n")
+    return partial(clear_run, folder)

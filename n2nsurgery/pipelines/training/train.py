@@ -28,6 +28,7 @@ from n2nsurgery.pipelines.sparse_twins import sparse_twin
 from n2nsurgery.pipelines.training.data_facts import facts_of, missing_classes
 from n2nsurgery.pipelines.training.run_recipe import (
     begin,
+    clear_run,
     folder_of,
     is_begun,
     is_finished,
@@ -49,7 +50,8 @@ from n2nsurgery.training.distributed.stop import stops_at_once
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.components import NOTHING, OwnParts, components_of
 from n2nsurgery.training.loop.events import Callbacks, EngineEvent
-from n2nsurgery.training.loop.run import TrainOutcome, run_training
+from n2nsurgery.training.loop.outcome import TrainOutcome
+from n2nsurgery.training.loop.run import Undo, run_training
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.metrics.throughput import StepProgress
 
@@ -212,12 +214,14 @@ class _Run:
         goes_on = self.request.resume is not None and not self.request.dry_run and is_begun(self.folder)
         return self.folder / SURGERY if goes_on else None
 
-    def _begin(self, pruned: PrunedModel) -> None:
+    def _begin(self, pruned: PrunedModel) -> Undo | None:
         if self._done is None:
             begin(self.folder, self.recipe, pruned)
             self.log(f"run: {self.folder}, begun")
-        elif not self.request.allow_changes:
+            return partial(clear_run, self.folder)
+        if not self.request.allow_changes:
             write_recipe(self.folder, self.recipe)  # it trains the same; what is made of it may be new
+        return None
 
     def _train(
         self, pruned: PrunedModel, splits: DataSplits, train: SplitBatches, evaluations: dict[str, SplitBatches]

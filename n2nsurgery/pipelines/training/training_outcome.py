@@ -11,7 +11,7 @@ from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import summary
-from n2nsurgery.training.loop.run import TrainOutcome
+from n2nsurgery.training.loop.outcome import TrainOutcome
 from n2nsurgery.training.metrics.record import EpochRecord
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.errors import RunError, UsageError
-from n2nsurgery.core.names import counted
 from n2nsurgery.core.processes.distributed_context import DistributedContext, SingleProcess
 from n2nsurgery.core.sealed_folder import SealedFiles
 from n2nsurgery.core.version import __version__
@@ -25,56 +24,25 @@ from n2nsurgery.training.config.device import choose_device, deterministic_mode
 from n2nsurgery.training.distributed.collectives import broadcast_from_rank_zero, on_rank_zero, require_agreement
 from n2nsurgery.training.distributed.stop import stop_requests
 from n2nsurgery.training.engine.choice import EngineRequest
-from n2nsurgery.training.engine.record import EngineRecord
 from n2nsurgery.training.engine.twin import TwinMaker
 from n2nsurgery.training.loop.batches import TrainData, with_inputs
 from n2nsurgery.training.loop.components import Components, components_of
 from n2nsurgery.training.loop.events import Callbacks, EngineEvent
+from n2nsurgery.training.loop.outcome import TrainOutcome
 from n2nsurgery.training.loop.train_state import TrainState
 from n2nsurgery.training.loop.trainer import Trainer
 from n2nsurgery.training.metrics.digests import digest, module_digest
 from n2nsurgery.training.metrics.metrics import TENSORBOARD, require_tensorboard, show, tensorboard, write_metrics
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.schedules import Span
-from n2nsurgery.training.state.checkpoints import MASKS, STATE, Checkpoints, trained_weights
+from n2nsurgery.training.state.checkpoints import MASKS, STATE, Checkpoints
 from n2nsurgery.training.state.randomness import own_randomness
 from n2nsurgery.training.state.saved_state import Identity, Position, SavedState, require_same_run
 
 _LOG = logging.getLogger(__name__)
 CHECKPOINTS = "checkpoints"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainOutcome:
-    """What a finished run gave: a record for each epoch, and the folders of its last and its best checkpoint.
-
-    `engine`: what it was computed with at its end; `measured_gain`: a sparse pass against a dense one, where measured.
-
-    `best`: by `best_metric` of the validation data, the last one without such data. Processes other than 0, which write
-    no files, have None for both. The module that was passed in holds the weights of the last step;
-    `checkpoints.trained_weights` has those to deploy.
-    """
-
-    history: tuple[EpochRecord, ...]
-    last: Path | None
-    best: Path | None
-    steps: int
-    engine: EngineRecord = field(default_factory=EngineRecord)
-    measured_gain: float | None = None
-
-    def __repr__(self) -> str:
-        """One line; `history` has the numbers of every epoch."""
-        done = f"{counted(len(self.history), 'epoch')}, {counted(self.steps, 'step')}"
-        return f"TrainOutcome({done}, best: {self.best})"
-
-    def weights(self) -> Mapping[str, Tensor]:
-        """The weights of the best checkpoint, by the names of the model's state_dict; averaged ones where there are.
-
-        Raises UsageError in a process that writes no files.
-        """
-        if self.best is None:
-            raise UsageError("only process 0 writes checkpoints, and has the folder of the best")
-        return trained_weights(self.best)
+Undo = Callable[[], None]
+"""Takes back what was written into a run's folder before its training."""
 
 
 def run_training(  # noqa: PLR0913 - each is a part of the run that somebody else owns
@@ -90,7 +58,7 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     resume: bool = False,
     overwrite: bool = False,
     allow_changes: bool = False,
-    begin: Callable[[], None] | None = None,
+    begin: Callable[[], Undo | None] | None = None,
     run_id: str = "",
     twins: TwinMaker | None = None,
     branches: Sequence[str] = (),
@@ -102,10 +70,10 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
     the processes that train together (`distributed.joined`). `resume`: go on from the newest whole checkpoint in
     `folder`, from the start where there is none; with `allow_changes` although learning rate, schedule or length have
     changed. `overwrite`: remove the checkpoints that `folder` holds; `begin` is called in process 0 after that. Neither
-    happens before nothing is left that could refuse the run. `run_id`: a word for model and data, which a resumed run
-    must have in common. `twins`: makes the twin of `model` that is trained in its place where the engine is sparse;
-    None where there is none. `branches`: names of the modules that `config.skip_fade` fades, each called as
-    module(z, a) and giving z plus a branch.
+    happens before nothing is left that could refuse the run; what `begin` returns is called where the first step fails
+    all the same. `run_id`: a word for model and data, which a resumed run must have in common. `twins`: makes the twin
+    of `model` that is trained in its place where the engine is sparse; None where there is none. `branches`: names of
+    the modules that `config.skip_fade` fades, each called as module(z, a) and giving z plus a branch.
 
     Raises UsageError (a config that does not fit, a folder that holds another run), RunError (loss not finite, no
     space, no device), VerificationError (a pruned weight moved), InterruptionError (state saved, resume to go on).
@@ -144,7 +112,8 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
             folder=folder, stopped=stopped, callbacks=callbacks or Callbacks(), engine_request=asked, begun=begun,
         )  # fmt: skip
         _go_on(trainer, files, saved, allow_changes=allow_changes)
-        on_rank_zero(processes, lambda: _begin(store, begin, overwrite=overwrite))
+        undo = on_rank_zero(processes, lambda: _begin(store, begin, overwrite=overwrite))
+        stack.enter_context(_undone(trainer, undo))
         _tell(trainer, saved)
         trainer.callbacks = _shown(trainer, stack)
         stack.enter_context(_gpu_errors_named(config, processes))
@@ -211,12 +180,22 @@ def _present(files: SealedFiles | None, masks: Mapping[str, Tensor]) -> MaskSet 
     return unpack(files.tensor_set(MASKS), {name: tuple(mask.shape) for name, mask in masks.items()})
 
 
-def _begin(store: Checkpoints, begin: Callable[[], None] | None, *, overwrite: bool) -> None:
+def _begin(store: Checkpoints, begin: Callable[[], Undo | None] | None, *, overwrite: bool) -> Undo | None:
     """Remove the former run's checkpoints where asked, and make the folder that of this run."""
     if overwrite:
         store.clear()
-    if begin is not None:
-        begin()
+    return begin() if begin is not None else None
+
+
+@contextmanager
+def _undone(trainer: Trainer, undo: Undo | None) -> Iterator[None]:
+    """Inside, `undo` is called where the run fails before anything of it was trained or saved."""
+    try:
+        yield
+    except Exception:
+        if undo is not None and trainer.position.step == 0 and not trainer.store.names():
+            undo()
+        raise
 
 
 def _tell(trainer: Trainer, saved: SavedState | None) -> None:

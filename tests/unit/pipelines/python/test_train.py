@@ -411,6 +411,35 @@ def test_a_run_stays_where_the_one_in_its_place_is_refused(tmp_path, pruned):
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before, options
 
 
+def failing(after: int):
+    """A loss that fails at the step after `after` ones."""
+    taken = []
+
+    def loss(outputs, targets):
+        taken.append(1)
+        if len(taken) > after:
+            raise RuntimeError("cannot be computed")
+        return nn.functional.cross_entropy(outputs, targets)
+
+    return loss
+
+
+@pytest.mark.parametrize("recipe", [True, False])
+def test_a_run_whose_first_step_fails_is_not_in_the_way_of_the_next(tmp_path, recipe):
+    model = n2nsurgery.apply(network(), example_inputs=torch.zeros(2, 6), density=0.5, skip="none")
+    run = {"folder": tmp_path / "run", "epochs": 1, "device": "cpu"}
+    file = tmp_path / "tiny.yaml"
+    file.write_text(RECIPE, encoding="utf-8")
+    asked = (file,) if recipe else (model, samples())
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="cannot be computed"):
+            n2nsurgery.train(*asked, loss=failing(0), batch_size=8, **run)
+        assert not list((tmp_path / "run").glob("[!.]*"))
+    with pytest.raises(RuntimeError, match="cannot be computed"):
+        n2nsurgery.train(*asked, loss=failing(1), batch_size=8, **run)
+    assert (tmp_path / "run" / "surgery" / "manifest.json").exists()
+
+
 @pytest.mark.parametrize("options", [{"freeze": ["re:.*"]}, {"optimizer": OptimizerConfig(spare=("nope",))}])
 def test_a_run_that_is_refused_leaves_the_model_as_it_was(tmp_path, options):
     pruned = skipped()
