@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from n2nsurgery.core.errors import UsageError
-from n2nsurgery.core.outputs import arguments
+from n2nsurgery.core.outputs import arguments, call, device_of, evaluation_mode, foreign_dtypes, map_tensors
 from n2nsurgery.graph.untraceable import require_traceable
 
 _OPTIMIZED = "_orig_mod"  # what torch.compile keeps the module in
@@ -70,6 +70,16 @@ def bind_inputs(model: nn.Module, example_inputs: Sequence[Any] | Mapping[str, A
         else:
             found |= value if kind is inspect.Parameter.VAR_KEYWORD else {name: value}
     return found
+
+
+def require_dtypes(model: nn.Module, example_inputs: Any) -> None:  # noqa: ANN401
+    """Return where `model` takes floating-point inputs of these dtypes, which a trace without values does not ask.
+
+    Raises UsageError, and the errors of `model`, which is called only where none of its parameters has such a dtype.
+    """
+    if any("float" in name for name in foreign_dtypes(model, example_inputs)):
+        with evaluation_mode(model), torch.no_grad():
+            call(model, map_tensors(example_inputs, lambda tensor: tensor.to(device_of(model))))
 
 
 def samples_of(examples: Mapping[str, Any]) -> int | None:

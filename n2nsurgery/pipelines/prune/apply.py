@@ -10,20 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
-import torch
 from torch import Tensor, nn
 
 from n2nsurgery.core.config.signature import keywords_of
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.files import ensure_writable
-from n2nsurgery.core.outputs import call, device_of, evaluation_mode, foreign_dtypes, map_tensors
 from n2nsurgery.core.processes.distributed_context import DistributedContext
 from n2nsurgery.core.progress import SILENT, Progress, part_of
 from n2nsurgery.core.sealed_folder import MANIFEST, require_nothing_else
 from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.batch import batches as batches_of
 from n2nsurgery.data.pipeline.noise import noise_batches
-from n2nsurgery.graph.model_inputs import bind_inputs, unwrapped
+from n2nsurgery.graph.model_inputs import bind_inputs, require_dtypes, unwrapped
 from n2nsurgery.graph.tracing.trace import Trace, trace
 from n2nsurgery.masks.attachment import enforcer_of, require_unpruned
 from n2nsurgery.masks.criterion import Criterion
@@ -291,9 +289,7 @@ def _fed(module: nn.Module, example_inputs: Any, recipe: ModelSpec | None) -> Mo
     module = unwrapped(module)
     given = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
     inputs = bind_inputs(module, given)
-    if any("float" in name for name in foreign_dtypes(module, given)):  # a trace computes no values: they would pass
-        with evaluation_mode(module), torch.no_grad():
-            call(module, map_tensors(given, lambda tensor: tensor.to(device_of(module))))
+    require_dtypes(module, given)
     return ModelBundle(module=module, example_inputs=tuple(inputs.values()), input_names=tuple(inputs), spec=recipe)
 
 

@@ -44,11 +44,11 @@ from n2nsurgery.training.loop.components import (
 )
 from n2nsurgery.training.loop.events import Callbacks, EngineEvent
 from n2nsurgery.training.loop.freezing import given_back
-from n2nsurgery.training.loop.outcome import TrainOutcome
 from n2nsurgery.training.loop.run import run_training
 from n2nsurgery.training.metrics.measure import Measure
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.metrics.throughput import StepProgress
+from n2nsurgery.training.state.outcome import TrainOutcome
 
 _LOG = logging.getLogger("n2nsurgery.train")
 _RECIPES = (".yaml", ".yml")

@@ -50,10 +50,10 @@ from n2nsurgery.training.distributed.stop import stops_at_once
 from n2nsurgery.training.loop.batches import TrainData
 from n2nsurgery.training.loop.components import NOTHING, OwnParts, components_of
 from n2nsurgery.training.loop.events import Callbacks, EngineEvent
-from n2nsurgery.training.loop.outcome import TrainOutcome
 from n2nsurgery.training.loop.run import Undo, run_training
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.metrics.throughput import StepProgress
+from n2nsurgery.training.state.outcome import TrainOutcome
 
 LogLine = Callable[[str], None]
 _STOPPED = "outside of training; nothing is lost, and the same command with --resume goes on"

@@ -11,8 +11,8 @@ from n2nsurgery.recipe.recipe import Recipe
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.pruned_model import PrunedModel
 from n2nsurgery.surgery.summary import summary
-from n2nsurgery.training.loop.outcome import TrainOutcome
 from n2nsurgery.training.metrics.record import EpochRecord
+from n2nsurgery.training.state.outcome import TrainOutcome
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -28,7 +28,6 @@ from n2nsurgery.training.engine.twin import TwinMaker
 from n2nsurgery.training.loop.batches import TrainData, with_inputs
 from n2nsurgery.training.loop.components import Components, components_of
 from n2nsurgery.training.loop.events import Callbacks, EngineEvent
-from n2nsurgery.training.loop.outcome import TrainOutcome
 from n2nsurgery.training.loop.train_state import TrainState
 from n2nsurgery.training.loop.trainer import Trainer
 from n2nsurgery.training.metrics.digests import digest, module_digest
@@ -36,6 +35,7 @@ from n2nsurgery.training.metrics.metrics import TENSORBOARD, require_tensorboard
 from n2nsurgery.training.metrics.record import EpochRecord
 from n2nsurgery.training.schedules import Span
 from n2nsurgery.training.state.checkpoints import MASKS, STATE, Checkpoints
+from n2nsurgery.training.state.outcome import TrainOutcome
 from n2nsurgery.training.state.randomness import own_randomness
 from n2nsurgery.training.state.saved_state import Identity, Position, SavedState, require_same_run
 
@@ -112,8 +112,7 @@ def run_training(  # noqa: PLR0913 - each is a part of the run that somebody els
             folder=folder, stopped=stopped, callbacks=callbacks or Callbacks(), engine_request=asked, begun=begun,
         )  # fmt: skip
         _go_on(trainer, files, saved, allow_changes=allow_changes)
-        undo = on_rank_zero(processes, lambda: _begin(store, begin, overwrite=overwrite))
-        stack.enter_context(_undone(trainer, undo))
+        stack.enter_context(_begun(trainer, begin, overwrite=overwrite))
         _tell(trainer, saved)
         trainer.callbacks = _shown(trainer, stack)
         stack.enter_context(_gpu_errors_named(config, processes))
@@ -180,16 +179,19 @@ def _present(files: SealedFiles | None, masks: Mapping[str, Tensor]) -> MaskSet 
     return unpack(files.tensor_set(MASKS), {name: tuple(mask.shape) for name, mask in masks.items()})
 
 
-def _begin(store: Checkpoints, begin: Callable[[], Undo | None] | None, *, overwrite: bool) -> Undo | None:
-    """Remove the former run's checkpoints where asked, and make the folder that of this run."""
-    if overwrite:
-        store.clear()
-    return begin() if begin is not None else None
-
-
 @contextmanager
-def _undone(trainer: Trainer, undo: Undo | None) -> Iterator[None]:
-    """Inside, `undo` is called where the run fails before anything of it was trained or saved."""
+def _begun(trainer: Trainer, begin: Callable[[], Undo | None] | None, *, overwrite: bool) -> Iterator[None]:
+    """Remove the former run's checkpoints where asked, and make the folder that of this run.
+
+    What `begin` wrote is taken back where the run fails inside before anything of it was trained or saved.
+    """
+
+    def prepared() -> Undo | None:
+        if overwrite:
+            trainer.store.clear()
+        return begin() if begin is not None else None
+
+    undo = on_rank_zero(trainer.processes, prepared)
     try:
         yield
     except Exception:
