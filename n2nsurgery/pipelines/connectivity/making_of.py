@@ -7,11 +7,13 @@ from pathlib import Path
 
 from n2nsurgery.connectivity.measures.making import Choice, Making, Style, changed_settings
 from n2nsurgery.core.config.options import config_fields
+from n2nsurgery.core.errors import InvalidFileError, UsageError
 from n2nsurgery.graph.layers.pair_selection import PAPER_LENGTH
 from n2nsurgery.masks.criterion import PatternCriterion
 from n2nsurgery.models.locate import source_of
 from n2nsurgery.models.model_spec import ModelSpec
-from n2nsurgery.pipelines.saved.run_folder import RECIPE, is_run
+from n2nsurgery.pipelines.saved.run_folder import RECIPE
+from n2nsurgery.recipe.resolve import read_recipe
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.planning.plan import SurgeryPlan
 from n2nsurgery.surgery.planning.planner import criterion_of
@@ -42,14 +44,25 @@ def _choice(plan: SurgeryPlan) -> Choice:
 
 def _beginning(plan: SurgeryPlan, folder: Path | None) -> tuple[Style, str]:
     spec = None if plan.model is None else ModelSpec.from_text(plan.model)
-    if folder is not None and is_run(folder):
-        allowed = " --allow-import" if spec is not None and spec.source == "factory" else ""
+    if folder is not None and (folder / RECIPE).is_file():  # a run that Python began has none
+        own = (spec is not None and spec.source == "factory") or _names_code(folder / RECIPE)
+        allowed = " --allow-import" if own else ""
         return "overrides", f"n2nsurgery train {shlex.quote(str(folder / RECIPE))}{allowed}"
     if spec is None:
         return "keywords", "n2nsurgery.apply(network, example_inputs=inputs"
     if spec.weights is not None and spec.weights.startswith(_OF_FILE):
         return "options", ""  # nothing says where that file is
     return "options", f"n2nsurgery apply {_named(spec)}"
+
+
+def _names_code(recipe: Path) -> bool:
+    """Whether there are modules or data in `recipe` that are imported only with --allow-import."""
+    try:
+        found = read_recipe(recipe)
+        found.data.require_allowed(allow_import=False)
+    except (InvalidFileError, UsageError):
+        return True
+    return bool(found.plugins)
 
 
 def _named(spec: ModelSpec) -> str:

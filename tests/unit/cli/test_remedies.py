@@ -129,6 +129,24 @@ def test_a_remedy_for_a_run_is_a_command_that_trains_again(program, tmp_path, mo
     assert "weights   10,251 of 512,560" in finished.stdout
 
 
+@pytest.mark.parametrize("section", ["plugins: [net]", "data: {name: 'net.py:net'}"])
+def test_a_remedy_for_a_run_with_code_of_ones_own_allows_it(tmp_path, monkeypatch, section):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text(NET)
+    run = tmp_path / "run"
+    run.mkdir()
+    kept = [line for line in RECIPE.splitlines() if not line.startswith(section[:4])]
+    (run / "recipe.yaml").write_text("\n".join([*kept, section]))
+    plan = n2nsurgery.apply("cifar-conv-2cl", density=0.1).plan
+    assert making_of(plan, run).words == f"n2nsurgery train {run}/recipe.yaml --allow-import"
+
+
+def test_a_remedy_for_a_run_without_a_recipe_is_that_of_its_network(tmp_path):
+    (tmp_path / RUN).write_text('{"recipe": null}')
+    plan = n2nsurgery.apply("cifar-conv-2cl", density=0.1).plan
+    assert making_of(plan, tmp_path).words == "n2nsurgery apply cifar-conv-2cl"
+
+
 def test_a_remedy_for_a_module_of_ones_own_is_a_call():
     network = nn.Sequential(*(layer for _ in range(4) for layer in (nn.Linear(32, 32), nn.ReLU())))
     inputs = torch.zeros(2, 32)
