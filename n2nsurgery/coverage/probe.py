@@ -18,7 +18,8 @@ from n2nsurgery.core.errors import CallerError, N2NSurgeryError
 from n2nsurgery.coverage import catalogue
 from n2nsurgery.coverage.row import CoverageRow
 from n2nsurgery.pipelines.deploy.export import export_onnx
-from n2nsurgery.pipelines.prune.apply import PruningRun, bundle_of
+from n2nsurgery.pipelines.prune.apply import PruningRun
+from n2nsurgery.pipelines.prune.given_model import bundle_of
 from n2nsurgery.surgery.planning.config import SurgeryConfig
 from n2nsurgery.surgery.pruned_model import PrunedModel
 

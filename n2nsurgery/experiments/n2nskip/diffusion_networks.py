@@ -19,7 +19,8 @@ from n2nsurgery.connectivity.measures.subject import Subject
 from n2nsurgery.graph.channels.from_torch.network import channel_network
 from n2nsurgery.masks.maskset import MaskSet
 from n2nsurgery.models.catalog import resolve_model
-from n2nsurgery.pipelines.prune.apply import apply, inputs_of
+from n2nsurgery.pipelines.prune.apply import apply
+from n2nsurgery.pipelines.prune.given_model import inputs_of
 
 PAPER: Mapping[str, Any] = MappingProxyType(
     {"skip_pattern": "random", "skip_ratio": 0.5, "skip_kernel": "target", "skip_norm": "never", "redistribute": True}

@@ -27,7 +27,7 @@ from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.masks.patterns.fans import Junction, fan_in_of, fan_out_settings, nearest_edges
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model
-from n2nsurgery.pipelines.prune.apply import inputs_of
+from n2nsurgery.pipelines.prune.given_model import inputs_of
 from n2nsurgery.pipelines.training.fitted import fitted_bundle
 from n2nsurgery.recipe.overrides import parse_override
 from n2nsurgery.recipe.recipe import Recipe

@@ -35,7 +35,7 @@ def design(name: str, requested: Arguments, *, input_size: InputSize | None, wei
         _import(name)  # a name that is wrong matters more than a shape that is missing
         raise UsageError(
             f"the shape of one sample is needed, since nothing says it for '{name}': 3x32x32 for an image, 784 for a"
-            f" vector, as in: {quote(name)} --input-size 3x32x32",
+            f" vector, as in: {quote(name)} --input-size 3x32x32; in Python, by example_inputs",
             field="input_size",
         )
     return Design(arguments=dict(requested), input_shapes=(tuple(input_size),))

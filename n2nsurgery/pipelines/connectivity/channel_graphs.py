@@ -23,7 +23,7 @@ from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.pipelines.connectivity.making_of import making_of
-from n2nsurgery.pipelines.prune.apply import bundle_of, inputs_of
+from n2nsurgery.pipelines.prune.given_model import bundle_of, inputs_of
 from n2nsurgery.pipelines.saved.load import load
 from n2nsurgery.surgery.example_inputs import examples
 from n2nsurgery.surgery.pruned_model import PrunedModel

@@ -21,18 +21,17 @@ from n2nsurgery.core.sealed_folder import MANIFEST, require_nothing_else
 from n2nsurgery.data.pipeline.batch import Batch
 from n2nsurgery.data.pipeline.batch import batches as batches_of
 from n2nsurgery.data.pipeline.noise import noise_batches
-from n2nsurgery.graph.model_inputs import bind_inputs, require_dtypes, unwrapped
 from n2nsurgery.graph.tracing.trace import Trace, trace
-from n2nsurgery.masks.attachment import enforcer_of, require_unpruned
+from n2nsurgery.masks.attachment import require_unpruned
 from n2nsurgery.masks.criterion import Criterion
 from n2nsurgery.masks.scoring.context import SINGLE_PROCESS
 from n2nsurgery.masks.scoring.loss import cross_entropy
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model
-from n2nsurgery.models.model_spec import ModelSpec
 from n2nsurgery.pipelines.prune.apply_request import ApplyRequest
 from n2nsurgery.pipelines.prune.arguments import config_of, require_object
 from n2nsurgery.pipelines.prune.choose_draw import DrawChoice, choose_by_scatter
+from n2nsurgery.pipelines.prune.given_model import bundle_of, inputs_of
 from n2nsurgery.pipelines.prune.plan_of import plan_of
 from n2nsurgery.pipelines.prune.same_artifact import artifact_of_plan, plan_decides, save_or_find
 from n2nsurgery.pipelines.saved.run_folder import ARTIFACTS
@@ -266,31 +265,6 @@ class PruningRun:
             loss=loss,
             processes=processes,
         )
-
-
-def bundle_of(model: nn.Module | str, example_inputs: Any, seed: int) -> ModelBundle:  # noqa: ANN401
-    """The model with its example inputs: built by name, or the object that was given; UsageError without inputs."""
-    if isinstance(model, str):
-        bundle = resolve_model(model, seed=seed)
-        return bundle if example_inputs is None else _fed(bundle.module, example_inputs, bundle.spec)
-    if example_inputs is None:
-        raise UsageError(f"{type(model).__name__} was given as an object: pass example_inputs to trace it with")
-    return _fed(model, example_inputs, None)
-
-
-def inputs_of(bundle: ModelBundle) -> dict[str, Any]:
-    """The example inputs by the name of forward's argument; arguments between them may have been left out."""
-    return dict(zip(bundle.input_names, bundle.example_inputs, strict=True))
-
-
-def _fed(module: nn.Module, example_inputs: Any, recipe: ModelSpec | None) -> ModelBundle:  # noqa: ANN401
-    if enforcer_of(module) is not None:
-        require_unpruned(module)
-    module = unwrapped(module)
-    given = (example_inputs,) if isinstance(example_inputs, Tensor) else example_inputs
-    inputs = bind_inputs(module, given)
-    require_dtypes(module, given)
-    return ModelBundle(module=module, example_inputs=tuple(inputs.values()), input_names=tuple(inputs), spec=recipe)
 
 
 def _folder_name(plan: SurgeryPlan) -> str:

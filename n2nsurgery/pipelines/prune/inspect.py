@@ -21,8 +21,8 @@ from n2nsurgery.graph.tracing.trace import trace
 from n2nsurgery.models.bundle import ModelBundle
 from n2nsurgery.models.catalog import resolve_model
 from n2nsurgery.models.weights_config import WeightsConfig
-from n2nsurgery.pipelines.prune.apply import bundle_of, inputs_of
 from n2nsurgery.pipelines.prune.arguments import require_object
+from n2nsurgery.pipelines.prune.given_model import bundle_of, inputs_of
 from n2nsurgery.pipelines.saved.run_folder import SURGERY, is_run
 from n2nsurgery.surgery.artifact import read
 from n2nsurgery.surgery.planning.config import SurgeryConfig

@@ -603,3 +603,15 @@ def test_a_setting_that_the_plan_cannot_keep_is_told():
     assert (
         apply(Scaled(), density=0.5, example_inputs=(torch.zeros(2, 16), 1)).plan.warnings == pruned.plan.warnings[:-1]
     )
+
+
+def test_an_own_model_by_name_takes_its_shape_from_the_example_in_python(tmp_path):
+    (tmp_path / "net.py").write_text(OWN)
+    (tmp_path / "value").write_text("0.5")
+    name = f"{tmp_path / 'net.py'}:Net"
+    pruned = apply(name, example_inputs=torch.zeros(3, 6), density=0.5)
+    assert json.loads(pruned.plan.model)["input_shapes"] == [[6]]
+    again = load(pruned.save(tmp_path / "kept"), allow_import=True)
+    assert torch.equal(again.module(torch.ones(1, 6)), pruned.module(torch.ones(1, 6)))
+    with pytest.raises(UsageError, match="in Python, by example_inputs"):
+        apply(name, density=0.5)
