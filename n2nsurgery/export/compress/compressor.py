@@ -6,7 +6,7 @@ read -> normal form -> (threshold) -> the path of deployment.py, with the file t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 from pathlib import Path
@@ -26,7 +26,7 @@ from n2nsurgery.export.compress.foreign import ForeignModel, read_foreign
 from n2nsurgery.export.compress.report import CompressReport
 from n2nsurgery.export.deployment import Deployment, deployment_of, require_measurable, write_proven
 from n2nsurgery.export.earlier import may_be_equal
-from n2nsurgery.export.files.load import load_model, opset_of, source_size
+from n2nsurgery.export.files.load import data_files, load_model, opset_of, source_size
 from n2nsurgery.export.files.onnx_file import ModelFiles, staged
 from n2nsurgery.export.ort.bench_inputs import sample_feeds
 from n2nsurgery.export.ort.providers import session
@@ -61,10 +61,11 @@ def compress_file(  # noqa: PLR0913 - what to compress, where to, and how
     target = ModelFiles(model=path)
     progress("reading", 0.0)
     foreign = read_foreign(source)
+    _require_apart(source, target)
     metadata = {"source": _facts(source, foreign, config)}
     there = may_be_equal(target, metadata, config, overwrite=overwrite)
     progress("running the original", 0.2)
-    original = _run(source, config.input_shapes)
+    original = _run(source, config)
     with staged(target, overwrite=overwrite) as files:
         proofs = Proofs(original.batches, original.outputs, original.computed, reference="the original")
         if config.threshold is not None:
@@ -98,6 +99,17 @@ def compress_file(  # noqa: PLR0913 - what to compress, where to, and how
         )
 
 
+def _require_apart(source: Path, target: ModelFiles) -> None:
+    """Raise UsageError where the output would replace the weights of `source`, but not `source` itself."""
+    if not target.data.is_file() or target.model.resolve() == source.resolve():
+        return
+    if any(file.samefile(target.data) for file in data_files(source)):
+        raise UsageError(
+            f"'{target.data}' holds the weights of '{source}', and would be replaced with '{target.model}': choose"
+            " another output"
+        )
+
+
 def _without_small_weights(model: ir.Model, threshold: float, files: ModelFiles, proofs: Proofs) -> None:
     """Set small weights of `model` to zero; how far this takes its output from the original's is told, not judged."""
     proofs.dense_form(model, files)
@@ -114,13 +126,13 @@ class _Run:
     computed: Outputs
 
 
-def _run(source: Path, shapes: Mapping[str, tuple[int, ...]]) -> _Run:
+def _run(source: Path, config: CompressConfig) -> _Run:
     """The original, run; UsageError where no inputs can be made up for it, VerificationError where it computes NaN."""
     opened = session(source)
     for value in opened.get_outputs():
         if not value.type.startswith("tensor(") or value.type == "tensor(string)":
             raise UsageError(f"output '{value.name}' of '{source}' is a {value.type}; only numbers can be compared")
-    feeds = sample_feeds(opened, shapes)
+    feeds = sample_feeds(opened, config.input_shapes, batches=config.sample_loop)
     computed = []
     for feed in feeds:
         try:

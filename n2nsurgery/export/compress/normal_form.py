@@ -5,10 +5,11 @@ Exporters also keep weights in Constant nodes, in branches, behind an Identity o
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import (
-    IdentityEliminationPass,
     InlinePass,
     LiftConstantsToInitializersPass,
     LiftSubgraphInitializersToMainGraphPass,
@@ -21,6 +22,9 @@ from onnxscript.rewriter.rules.common import (
     fuse_batchnorm_into_conv_transpose_rule,
     fuse_batchnorm_into_gemm_rule,
 )
+
+from n2nsurgery.export.capture.capture import TRANSPOSED
+from n2nsurgery.export.sparse.portable import CODE_PARTS
 
 _INITIALIZERS_ALONE = 4
 """IR version from which initializers need not be inputs; before, every constant was one."""
@@ -45,11 +49,24 @@ def normalize(model: ir.Model, ir_version: int) -> None:
     InlinePass()(model)
     LiftConstantsToInitializersPass(lift_all_constants=False)(model)
     LiftSubgraphInitializersToMainGraphPass()(model)
-    IdentityEliminationPass()(model)
+    _leave_out_identities(model.graph)
     _fold_moved_weights(model.graph)
     rewrite(model, pattern_rewrite_rules=_BATCH_NORMALIZATIONS)
     _flatten_biases(model.graph)
+    _free_names(model.graph)
     _infer_shapes(model)
+
+
+def _leave_out_identities(graph: ir.Graph) -> None:
+    """Who reads an Identity reads its source, but for results of the model and of branches and loop bodies.
+
+    These have to be computed where they are returned: a branch may not return what a graph around it computes.
+    """
+    for node in tuple(ir.traversal.RecursiveGraphIterator(graph)):
+        source = node.inputs[0] if node.op_type == "Identity" and not node.domain else None
+        if source is not None and node.graph is not None and not node.outputs[0].is_graph_output():
+            node.outputs[0].replace_all_uses_with(source)
+            node.graph.remove(node, safe=True)
 
 
 def _fold_moved_weights(graph: ir.Graph) -> None:
@@ -85,6 +102,25 @@ def _flatten_biases(graph: ir.Graph) -> None:
             array = bias.const_value.numpy().reshape(-1)
             bias.const_value = ir.tensor(array, name=bias.name)
             bias.shape = ir.Shape(array.shape)
+
+
+def _free_names(graph: ir.Graph) -> None:
+    """Give weights other names where coding could not append to theirs, or where it ends as that of a turned weight."""
+    taken = {value.name for node in ir.traversal.RecursiveGraphIterator(graph) for value in node.outputs}
+    for part in (graph, *graph.subgraphs()):
+        taken |= {value.name for value in (*part.inputs, *part.initializers.values())}
+    for weight in tuple(graph.initializers.values()):
+        name = str(weight.name)
+        if weight.is_graph_input() or weight.is_graph_output() or not _is_taken(name, taken):
+            continue
+        while name in taken or _is_taken(name, taken):
+            name += "_"
+        weight.name = name
+        taken.add(name)
+
+
+def _is_taken(name: str, taken: Collection[str | None]) -> bool:
+    return name.endswith(TRANSPOSED) or any(f"{name}.{part}" in taken for part in CODE_PARTS)
 
 
 def _infer_shapes(model: ir.Model) -> None:

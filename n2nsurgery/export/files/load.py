@@ -52,13 +52,17 @@ def _parsed(path: Path) -> onnx.ModelProto:
     return model
 
 
-def opset_of(model: onnx.ModelProto) -> int:
-    """The version of the standard operator set that a model imports; 0 where it imports none."""
+def opset_of(model: onnx.ModelProto | onnx.FunctionProto) -> int:
+    """The version of the standard operator set that a model or function imports; 0 where it imports none."""
     return max((int(entry.version) for entry in model.opset_import if entry.domain in STANDARD_DOMAINS), default=0)
 
 
 def source_size(path: Path) -> int:
     """Bytes of a model and of the files that hold its external data."""
-    model = load_model(path, weights=False)
-    names = {str(ExternalDataInfo(tensor).location) for tensor in external_tensors(model)}
-    return sum(file.stat().st_size for file in (path, *(path.parent / name for name in names)))
+    return sum(file.stat().st_size for file in (path, *data_files(path)))
+
+
+def data_files(path: Path) -> set[Path]:
+    """The files that hold the external data of the model in `path`."""
+    tensors = external_tensors(load_model(path, weights=False))
+    return {path.parent / str(ExternalDataInfo(tensor).location) for tensor in tensors}

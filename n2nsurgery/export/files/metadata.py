@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from n2nsurgery.core.errors import InternalError, InvalidFileError
@@ -38,7 +39,7 @@ def decode(properties: Mapping[str, str]) -> dict[str, Any] | None:
     if len(text) > MAX_CHARACTERS:
         raise InvalidFileError(f"metadata '{KEY}' holds {len(text)} characters; at most {MAX_CHARACTERS} are read")
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
         raise InvalidFileError(f"metadata '{KEY}' is not JSON ({error}); export the model again") from error
     if not isinstance(document, dict):
@@ -50,6 +51,13 @@ def decode(properties: Mapping[str, str]) -> dict[str, Any] | None:
         )
     _require_sections(document)
     return document
+
+
+def _finite(text: str) -> float:
+    """A number that JSON can hold."""
+    if not isfinite(number := float(text)):
+        raise ValueError(f"{text} is no finite number")
+    return number
 
 
 def _require_sections(document: Mapping[str, Any]) -> None:

@@ -19,7 +19,9 @@ from n2nsurgery.export.fusion.activations import FORMULAS, Activation, Points
 _MOST_NODES = 12
 """GELU's approximation with its power as two products has 9."""
 
-_POINTS: Points = np.linspace(-8, 8, 257)
+_FAR = np.logspace(1, 4, 13)
+_POINTS: Points = np.concatenate([-_FAR[::-1], np.linspace(-8, 8, 257), _FAR])
+"""Where an activation is compared; those far away find one that is cut off there, as Silu with Min(x, 10)."""
 
 _AGREEMENT = 1e-6
 """Largest accepted difference, of the larger of 1 and |x|: constants are float32, whose roundings are 6e-8."""

@@ -31,12 +31,15 @@ _TYPES = {
     "tensor(bool)": np.bool_,
 }
 
+_LEVELS = frozenset({np.int8, np.uint8})
+"""Types of pixels and of quantized values, which may be anything."""
+
 Shapes = Mapping[str, tuple[int, ...]]
 Array = NDArray[Any]
 
 
 def feed_of(opened: onnxruntime.InferenceSession, batch: int) -> dict[str, Array]:
-    """An array for every input: `batch` samples where dimension 0 is dynamic; noise, or zeros for indices.
+    """An array for every input: `batch` samples where dimension 0 is dynamic; noise, or small indices.
 
     Raises UsageError where another dimension is dynamic too, where the model fixes another batch, and for an input of
     more than MAX_VALUES values.
@@ -44,11 +47,14 @@ def feed_of(opened: onnxruntime.InferenceSession, batch: int) -> dict[str, Array
     return {value.name: _noise(value, _shape_for(value, batch)) for value in opened.get_inputs()}
 
 
-def sample_feeds(opened: onnxruntime.InferenceSession, shapes: Shapes | None = None) -> list[dict[str, Array]]:
-    """Arrays for every input, for one sample and for two; once where the model fixes the batch.
+def sample_feeds(
+    opened: onnxruntime.InferenceSession, shapes: Shapes | None = None, *, batches: bool = False
+) -> list[dict[str, Array]]:
+    """Arrays for every input, for one sample and for two; once where the model or `shapes` fixes the batch.
 
     `shapes`: of inputs by name, batch included, as they are for every run. Other open sizes are chosen here: the same
-    for the same name. Raises UsageError for a name in `shapes` that is not an input, and as `feed_of`.
+    for the same name. `batches`: besides, one sample more than `shapes` fix. Raises UsageError for a name in `shapes`
+    that is not an input, and as `feed_of`.
     """
     shapes = shapes or {}
     inputs = opened.get_inputs()
@@ -56,12 +62,37 @@ def sample_feeds(opened: onnxruntime.InferenceSession, shapes: Shapes | None = N
     for name in shapes:
         if name not in names:
             raise unknown("input", name, names)
-    fixed = all(value.name in shapes or not value.shape or isinstance(value.shape[0], int) for value in inputs)
+    runs = [shapes]
+    if batches and shapes and not any(value.shape and isinstance(value.shape[0], int) for value in inputs):
+        runs.append({name: (first + 1, *rest) for name, (first, *rest) in shapes.items()})
     feeds = []
-    for batch in (1,) if fixed else (1, 2):
-        sizes = {value.name: shapes.get(value.name) or _chosen(value.shape, batch) for value in inputs}
-        feeds.append({value.name: _noise(value, sizes[value.name]) for value in inputs})
+    for given in runs:
+        sizes = _given_sizes(inputs, given)
+        fixed = all(_is_known(value, given, sizes) for value in inputs)
+        feeds += [_feed(inputs, given, sizes, batch) for batch in ((1,) if fixed else (1, 2))]
     return feeds
+
+
+def _given_sizes(inputs: Sequence[Any], shapes: Shapes) -> dict[str, int]:
+    """The open sizes that `shapes` say, by the names that the model has for them."""
+    return {
+        name: size
+        for value in inputs if value.name in shapes
+        for name, size in zip(value.shape, shapes[value.name], strict=False) if isinstance(name, str)
+    }  # fmt: skip
+
+
+def _is_known(value: Any, shapes: Shapes, sizes: Mapping[str, int]) -> bool:  # noqa: ANN401 - an input of a session
+    """The first size of an input is said by the model or by the caller."""
+    return value.name in shapes or not value.shape or isinstance(value.shape[0], int) or value.shape[0] in sizes
+
+
+def _feed(inputs: Sequence[Any], shapes: Shapes, sizes: Mapping[str, int], batch: int) -> dict[str, Array]:
+    firsts = {value.shape[0]: batch for value in inputs if value.shape and isinstance(value.shape[0], str)}
+    chosen = {**firsts, **sizes}
+    return {
+        value.name: _noise(value, shapes.get(value.name) or _chosen(value.shape, batch, chosen)) for value in inputs
+    }
 
 
 def _shape_for(value: Any, batch: int) -> tuple[int, ...]:  # noqa: ANN401 - an input of a session
@@ -81,12 +112,21 @@ _OPEN_SIZE = {"image": 64, "sequence": 16}
 _IMAGE_RANK = 4
 
 
-def _chosen(dimensions: Sequence[int | str | None], batch: int) -> tuple[int, ...]:
-    """Sizes for the open dimensions of an input: `batch` for the first, pixels of images, tokens of sequences."""
+def _chosen(dimensions: Sequence[int | str | None], batch: int, sizes: dict[str, int]) -> tuple[int, ...]:
+    """Sizes for the open dimensions of an input: `batch` for the first, pixels of images, tokens of sequences.
+
+    `sizes`: of those that have a name and are known; it gets those that are chosen.
+    """
     size = _OPEN_SIZE["image" if len(dimensions) >= _IMAGE_RANK else "sequence"]
-    return tuple(
-        given if isinstance(given, int) else batch if axis == 0 else size for axis, given in enumerate(dimensions)
-    )
+    shape = []
+    for axis, given in enumerate(dimensions):
+        if isinstance(given, int):
+            shape.append(given)
+        elif given:
+            shape.append(sizes.setdefault(given, size))
+        else:
+            shape.append(batch if axis == 0 else size)
+    return tuple(shape)
 
 
 def _noise(value: Any, shape: tuple[int, ...]) -> Array:  # noqa: ANN401 - an input of a session
@@ -97,6 +137,20 @@ def _noise(value: Any, shape: tuple[int, ...]) -> Array:  # noqa: ANN401 - an in
             f"input '{value.name}' has the shape {shape}, {prod(shape):,} values; at most {MAX_VALUES:,} are made up"
         )
     kind = _TYPES[value.type]
-    if not np.issubdtype(kind, np.floating):
-        return np.zeros(shape, kind)
-    return numpy_generator(0, "bench", value.name).standard_normal(shape).astype(kind)
+    generator = numpy_generator(0, "bench", value.name)
+    if np.issubdtype(kind, np.floating):
+        return generator.standard_normal(shape).astype(kind)
+    if kind in _LEVELS:
+        return generator.integers(np.iinfo(kind).min, np.iinfo(kind).max, shape, kind, endpoint=True)
+    return _ones_and_zeros(shape).astype(kind)
+
+
+def _ones_and_zeros(shape: tuple[int, ...]) -> Array:
+    """Ones and zeros in turn, as indices that exist or a mask that hides a part: differently for the next sample.
+
+    The first place of each row is 1, so that no row is masked whole.
+    """
+    turns = np.asarray(1 - sum(np.ogrid[tuple(map(slice, shape))]) % 2) if shape else np.ones(())
+    if len(shape) > 1 and shape[-1] > 1:
+        turns[..., :1] = 1
+    return turns

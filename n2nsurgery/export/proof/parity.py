@@ -64,6 +64,11 @@ def torch_outputs(module: nn.Module, batches: ExampleBatches, input_names: Seque
     return computed
 
 
+def batch_of(inputs: Sequence[Tensor]) -> int:
+    """The samples of a batch; 1 where no input has a dimension for them."""
+    return next((tensor.shape[0] for tensor in inputs if tensor.dim()), 1)
+
+
 def require_numbers(computed: Sequence[Sequence[Array]], outputs: Sequence[str]) -> None:
     """Return where no output holds NaN, which equals nothing and so proves nothing; else VerificationError."""
     for batch in computed:
@@ -86,7 +91,7 @@ def file_outputs(path: Path, batches: ExampleBatches, libraries: Sequence[Path] 
         try:
             results.append(runtime.run(None, feed))
         except Exception as error:  # ONNX Runtime's exceptions share no other base class
-            raise VerificationError(f"ONNX Runtime fails at batch size {inputs[0].shape[0]}: {error}") from error
+            raise VerificationError(f"ONNX Runtime fails at batch size {batch_of(inputs)}: {error}") from error
     return results
 
 
@@ -110,7 +115,7 @@ def require_parity(  # noqa: PLR0913 - two sides, and what to call them
             scale, difference = compare(y, reference_y)
             measured.append(
                 Parity(
-                    output=output, batch=inputs[0].shape[0], scale=scale, difference=difference,
+                    output=output, batch=batch_of(inputs), scale=scale, difference=difference,
                     subject=subject, reference=reference,
                 )
             )  # fmt: skip

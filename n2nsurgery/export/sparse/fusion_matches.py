@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import onnx_ir as ir
 
 from n2nsurgery.export.fusion.activations import Activation
@@ -87,8 +88,8 @@ def _convolution(node: ir.Node, kind: Product) -> FusionMatch | str:
     if node.attributes.get_ints("output_shape", []):
         return "its transposed convolution states an output_shape, for which the sparse kernel has no pads"
     bias = node.inputs[2] if len(node.inputs) > 2 else None  # noqa: PLR2004 - X, W, B
-    if bias is not None and bias.const_value is None:
-        return "the bias of its convolution is computed while the model runs"
+    if bias is not None and (bias.const_value is None or not _is_fixed(bias)):
+        return "the bias of its convolution is no constant of finite values"
     return _with_tail(kind, [node], bias)
 
 
@@ -104,7 +105,7 @@ def _gemm(node: ir.Node) -> FusionMatch | str:
     transposed = not attributes.get_int("transB", 0)
     bias = node.inputs[2] if len(node.inputs) > 2 else None  # noqa: PLR2004 - A, B, C
     if bias is not None and not _is_bias(bias, outputs=_weight(node).shape[1 if transposed else 0]):
-        return "the bias of its Gemm is not a constant vector"
+        return "the bias of its Gemm is no constant vector of finite values"
     return _with_tail("Gemm", [node], bias, transposed=transposed)
 
 
@@ -169,7 +170,13 @@ def _weight(node: ir.Node) -> ir.TensorProtocol:
 
 
 def _is_bias(value: ir.Value, outputs: object) -> bool:
-    return value.const_value is not None and tuple(value.const_value.shape) == (outputs,)
+    return value.const_value is not None and tuple(value.const_value.shape) == (outputs,) and _is_fixed(value)
+
+
+def _is_fixed(bias: ir.Value) -> bool:
+    """Nobody can give another bias when the model runs, and it has the finite values that sparse kernels take."""
+    tensor = bias.const_value
+    return tensor is not None and not bias.is_graph_input() and bool(np.isfinite(tensor.numpy()).all())
 
 
 def _other_operand(add: ir.Node, value: ir.Value) -> ir.Value | None:

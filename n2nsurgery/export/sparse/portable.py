@@ -23,6 +23,9 @@ from n2nsurgery.export.sparse.operators import DOMAIN, GEOMETRY, VERSION, Decode
 from n2nsurgery.export.sparse.unpacking import PACKED_TENSORS, UNPACK_FLOATS, unpacking_function
 from n2nsurgery.export.sparse.weight_coding import WeightCoding
 
+CODE_PARTS = ("gaps", "bits", "values", "scales", "decoded", *PACKED_TENSORS)
+"""What follows a weight's name, and a point, in the names of the values that its code brings along."""
+
 
 def rewrite(model: ir.Model, all_codings: Sequence[WeightCoding]) -> None:
     """Replace every coded weight of `model` by its code, in place.

@@ -34,10 +34,12 @@ def tensors_of(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
 
 
 def kept_count(record: WeightRecord, tensors: Tensors) -> int:
-    """Weights that are not zero, counted in the tensors."""
-    if record.code == "dense":
-        return int(np.count_nonzero(_array(tensors, record.initializer)))
-    return int(np.count_nonzero(_values(record, tensors)))
+    """Weights that are not zero, counted in the tensors; VerificationError for more than there are places."""
+    array = _array(tensors, record.initializer) if record.code == "dense" else _values(record, tensors)
+    kept = int(np.count_nonzero(array))
+    if kept > record.numel:
+        raise VerificationError(f"'{record.name}' holds {kept} weights; the metadata says it has {record.numel} places")
+    return kept
 
 
 def stored_bytes(record: WeightRecord, tensors: Tensors) -> int:

@@ -202,8 +202,10 @@ def _rejection(initializer: ir.Value, array: NDArray[np.generic], values: Values
     """Why the initializer has to stay as it is, whatever it holds."""
     if array.dtype.name not in AS_THEY_ARE:
         return f"is {array.dtype}; only {', '.join(AS_THEY_ARE)} are coded"
-    if initializer.is_graph_input() or initializer.is_graph_output():
-        return "is an input or output of the model"
+    if initializer.is_graph_input():
+        return "is an input of the model, too, for which a caller may give another: store it as an initializer alone"
+    if initializer.is_graph_output():
+        return "is an output of the model"
     if array.size < MIN_PLACES and not _works_much(initializer, array):
         return f"has fewer than {MIN_PLACES} weights, which are not worth coding"
     if array.size > MAX_NUMEL:

@@ -34,6 +34,7 @@ CACHED_BYTES = 32 * 2**20
 _BLOCK = 4
 _FLOAT_BYTES = 4
 _LANES = 16  # of the widest vectors; narrower ones reach less far
+_MOST_AXES = 3
 _MOST_REACH = 65_535  # floats of one channel's packed rows, which the kernel addresses with 16 bits
 _MOST_PHASES = 4096  # of a transposed convolution, and positions of the input that its kernel reaches over
 _MOST_SPAN = 600  # columns between a kernel's first and last, for the narrowest vectors
@@ -83,6 +84,8 @@ def obstacle(layer: LayerShape) -> str | None:
     """Why the layer is computed densely at any density; None where it is not."""
     if layer.kind == "Gemm":
         return None
+    if not 1 <= len(layer.shape) - 2 <= _MOST_AXES:
+        return f"its kernel has {len(layer.shape) - 2} spatial axes; the sparse one takes 1 to {_MOST_AXES}"
     if layer.kind == "ConvTranspose":
         phases, layer = prod(layer.strides), _of_phases(layer)
         if max(phases, prod(layer.shape[2:])) > _MOST_PHASES:

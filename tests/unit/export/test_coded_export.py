@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -226,14 +227,19 @@ def test_a_file_of_another_tool_is_inspected_by_its_tensors(portable, tmp_path):
 
 
 def test_damaged_records_are_refused(portable, tmp_path):
-    def shrink(model: onnx.ModelProto) -> None:
-        document = json.loads(model.metadata_props[0].value)
-        document["deployment"]["weights"][0]["shape"] = [2**40]
-        model.metadata_props[0].value = json.dumps(document)
+    def shaped(shape: list[int]) -> Callable[[onnx.ModelProto], None]:
+        def change(model: onnx.ModelProto) -> None:
+            document = json.loads(model.metadata_props[0].value)
+            document["deployment"]["weights"][0]["shape"] = shape
+            model.metadata_props[0].value = json.dumps(document)
+
+        return change
 
     assert portable.weights[0].to_json().keys() == {field.name for field in dataclasses.fields(WeightRecord)}
     with pytest.raises(InvalidFileError, match=r"shape \(1099511627776,\); at most 8 dimensions"):
-        inspect_file(altered(portable.path, tmp_path / "m.onnx", shrink))
+        inspect_file(altered(portable.path, tmp_path / "m.onnx", shaped([2**40])))
+    with pytest.raises(VerificationError, match=r"holds \d+ weights; the metadata says it has 1 places"):
+        inspect_file(altered(portable.path, tmp_path / "m.onnx", shaped([])))
     assert metadata.SCHEMA_VERSION == 1
 
 

@@ -42,6 +42,8 @@ def test_another_tool_s_file_has_no_document() -> None:
         "{}",
         json.dumps({"schema_version": SCHEMA_VERSION + 1}),
         json.dumps({"schema_version": "1"}),
+        f'{{"schema_version": {SCHEMA_VERSION}, "source": {{"threshold": 1e999}}}}',
+        f'{{"schema_version": {SCHEMA_VERSION}, "source": {{"threshold": NaN}}}}',
         "[" * 100_000,
         " " * (MAX_CHARACTERS + 1),
     ],

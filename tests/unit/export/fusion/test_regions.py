@@ -54,6 +54,7 @@ FORMS = {
 NOT_KNOWN = {
     "elu": "y = Elu (p)",
     "a sigmoid alone": "y = Sigmoid (p)",
+    "a silu that is cut off far away": "m = Min (p, nine) g = Sigmoid (p) y = Mul (m, g)",
     "quick gelu": "s = Mul (p, three) g = Sigmoid (s) y = Mul (p, g)",
     "a silu whose input is read again": "g = Sigmoid (p) s = Mul (p, g) q = Softmax (p) y = Add (s, q)",
     "a hardswish with other constants": "a = Add (p, one) c = Clip (a, zero, six) m = Mul (p, c) y = Div (m, six)",
@@ -71,7 +72,7 @@ AS_TORCH_WRITES = [
 ]
 
 CONSTANTS = """
-    float zero = {0}, float one = {1}, float half = {0.5}, float three = {3}, float six = {6},
+    float zero = {0}, float one = {1}, float half = {0.5}, float three = {3}, float six = {6}, float nine = {9},
     float root = {1.41421354}, float inverse = {0.70710677}, float cubic = {0.044715}, float width = {0.797884583}
 """
 
