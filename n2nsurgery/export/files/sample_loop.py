@@ -25,7 +25,8 @@ _SAMPLE, _BATCH_OF_ONE = ".sample", ".batch_of_one"
 def in_loop(model: onnx.ModelProto) -> onnx.ModelProto:
     """`model`, whose inputs and outputs have one dynamic batch dimension first, with its nodes in a loop over samples.
 
-    Raises UsageError where an input or output has another first dimension, or none.
+    Raises UsageError where an input or output has another first dimension, or none. That the loop computes the same is
+    for the caller to prove: the name of a dimension is all that says it is the batch.
     """
     _require_batched(model.graph)
     looped = onnx.ModelProto()
@@ -84,15 +85,25 @@ def _made(nodes: Sequence[onnx.NodeProto]) -> list[tuple[str, str]]:
 
 
 def _require_batched(graph: onnx.GraphProto) -> None:
-    """Raise UsageError unless all inputs and outputs have the same dynamic first dimension."""
-    firsts = {value.name: next(iter(value.type.tensor_type.shape.dim), None) for value in (*graph.input, *graph.output)}
-    names = {name: dim.dim_param if dim is not None else "" for name, dim in firsts.items()}
-    batch = next((name for name in names.values() if name), "batch")
-    if other := [name for name, found in names.items() if found != batch]:
+    """Raise UsageError unless all inputs have the same dynamic first dimension, and all outputs a dynamic one.
+
+    Exporters name that of an output otherwise where they were not told that it is the batch.
+    """
+    firsts = {value.name: _sizes(value)[:1] for value in graph.input}
+    batch = next((first for first in firsts.values() if first and isinstance(first[0], str)), ["batch"])
+    other = [value for value in graph.input if firsts[value.name] != batch]
+    other += [value for value in graph.output if not any(isinstance(size, str) for size in _sizes(value)[:1])]
+    if other:
         raise UsageError(
-            f"needs a dynamic batch as the first dimension of every input and output; '{other[0]}' has none",
+            "needs a dynamic batch as the first dimension of every input and output; that of"
+            f" '{other[0].name}' is none (its shape is {_sizes(other[0])})",
             field="sample_loop", joint=" ",
         )  # fmt: skip
+
+
+def _sizes(value: onnx.ValueInfoProto) -> list[int | str]:
+    """The sizes that a value declares, open ones by their name."""
+    return [dim.dim_value if dim.HasField("dim_value") else dim.dim_param for dim in value.type.tensor_type.shape.dim]
 
 
 def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:

@@ -103,6 +103,14 @@ def test_needs_a_batch_everywhere(x: tuple[str | int, ...], y: tuple[str | int, 
         in_loop(_model([helper.make_node("Mul", ["x", "two"], ["y"])], x, y))
 
 
+def test_the_batch_of_an_output_may_have_another_name(tmp_path: Path) -> None:
+    looped = in_loop(_model([helper.make_node("Mul", ["x", "two"], ["y"])], ["n", 4], ["Mul2_dim_0", 4]))
+    onnx.checker.check_model(looped, full_check=True)
+    onnx.save(looped, tmp_path / "m.onnx")
+    ((y,),) = file_outputs(tmp_path / "m.onnx", [[torch.ones(3, 4)]])
+    np.testing.assert_array_equal(y, np.full((3, 4), 2))
+
+
 def test_compress_puts_a_file_into_a_loop(tmp_path: Path) -> None:
     weight = np.zeros((64, 64), np.float32)
     weight[:, 5] = 1.5
