@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 import torch
 from torch import Tensor
@@ -21,6 +20,7 @@ from torch import Tensor
 from n2nsurgery.core.errors import UsageError, VerificationError, first_line
 from n2nsurgery.core.files import sha256
 from n2nsurgery.core.progress import SILENT, Progress
+from n2nsurgery.export.capture.exporter_log import exporter_messages_logged
 from n2nsurgery.export.compress.config import CompressConfig
 from n2nsurgery.export.compress.foreign import ForeignModel, read_foreign
 from n2nsurgery.export.compress.report import CompressReport
@@ -60,7 +60,8 @@ def compress_file(  # noqa: PLR0913 - what to compress, where to, and how
     require_measurable(config, libraries)
     target = ModelFiles(model=path)
     progress("reading", 0.0)
-    foreign = read_foreign(source)
+    with exporter_messages_logged():
+        foreign = read_foreign(source)
     _require_apart(source, target)
     metadata = {"source": _facts(source, foreign, config)}
     there = may_be_equal(target, metadata, config, overwrite=overwrite)
@@ -178,10 +179,13 @@ def _require_gain(deployment: Deployment, source: Path) -> None:
 
 
 def _checked(source: Path, written: Path) -> tuple[str, ...]:
-    """A note where ONNX's checker refuses the original, else nothing; VerificationError where it refuses the file."""
+    """A note where ONNX's checker refuses both files, else nothing; VerificationError for a refusal of `written` alone."""
     try:
-        onnx.checker.check_model(str(source), full_check=True)
-    except Exception as error:  # noqa: BLE001 - checker and shape inference raise unrelated classes
-        return (f"ONNX's checker refuses the original, so the file was not checked with it: {first_line(error)}",)
-    require_valid(written)
+        require_valid(written)
+    except VerificationError as refused:
+        try:
+            require_valid(source)
+        except VerificationError:
+            return (f"ONNX's checker refuses the original, and the file as well: {first_line(refused)}",)
+        raise
     return ()

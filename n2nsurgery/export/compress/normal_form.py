@@ -44,6 +44,8 @@ def normalize(model: ir.Model, ir_version: int) -> None:
 
     It computes the same, up to the rounding of batch normalizations that are multiplied into the layer before them.
     """
+    model.graph.name = model.graph.name or "graph"
+    model.graph.sort()  # ONNX Runtime takes nodes in any order, ONNX's checker does not
     if ir_version < _INITIALIZERS_ALONE:
         RemoveInitializersFromInputsPass()(model)
     InlinePass()(model)

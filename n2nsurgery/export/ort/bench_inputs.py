@@ -24,10 +24,8 @@ _TYPES = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,
     "tensor(float16)": np.float16,
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-    "tensor(int8)": np.int8,
-    "tensor(uint8)": np.uint8,
+    **{f"tensor({kind.__name__})": kind for kind in (np.int64, np.int32, np.int16, np.int8)},
+    **{f"tensor({kind.__name__})": kind for kind in (np.uint64, np.uint32, np.uint16, np.uint8)},
     "tensor(bool)": np.bool_,
 }
 
@@ -100,7 +98,8 @@ def _shape_for(value: Any, batch: int) -> tuple[int, ...]:  # noqa: ANN401 - an 
     rest = [size for size in dimensions[1:] if isinstance(size, int)]
     if len(rest) != len(dimensions[1:]):
         raise UsageError(
-            f"input '{value.name}' has the shape {dimensions}; only models whose dimension 0 alone is open can be timed"
+            f"input '{value.name}' has the shape {dimensions}; only models whose dimension 0 alone is open can be"
+            " timed: save the model with the sizes that it is to be timed with"
         )
     shape = [size if isinstance(size, int) else batch for size in dimensions[:1]] + rest
     if shape and shape[0] != batch:

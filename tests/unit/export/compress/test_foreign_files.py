@@ -122,10 +122,17 @@ FILES["a number before the batch"] = file_of([CONV, node("Mul", ["h", "s"], ["y"
 FILES["a number before the batch"].graph.input.insert(0, value("s", ()))
 
 
+FILES["nodes in another order, in a graph without a name"] = file_of(
+    [CONV, node("Relu", ["h"], ["y"])][::-1], {"w": KERNEL}, IMAGE
+)
+FILES["nodes in another order, in a graph without a name"].graph.name = ""
+
+
 @pytest.mark.parametrize("proto", FILES.values(), ids=FILES)
 def test_the_small_file_computes_what_the_original_does(proto: onnx.ModelProto, tmp_path: Path) -> None:
     report = compressed(tmp_path, proto)
     assert "gaps8" in {weight.code for weight in report.weights}
+    assert not any("checker" in note for note in report.notes)
     original, small = (
         onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         for path in (tmp_path / "in.onnx", report.path)
@@ -148,6 +155,15 @@ def test_a_sparse_constant_is_refused(tmp_path: Path) -> None:
     stored = node("Constant", [], ["w"], sparse_value=helper.make_sparse_tensor(*entries, [64, 64]))
     with pytest.raises(UsageError, match="holds 1 weight as ONNX's sparse tensors"):
         compressed(tmp_path, file_of([stored, node("MatMul", ["x", "w"], ["y"])], {}, ROWS))
+
+
+def test_what_cannot_be_rewritten_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unknown = file_of([node("Conv", ["x", "nowhere"], ["y"])], {}, IMAGE)
+    with pytest.raises(VerificationError, match="nowhere"):
+        compressed(tmp_path, unknown)
+    with pytest.raises(UsageError, match="holds what cannot be rewritten: Output 'x' is redeclared"):
+        compressed(tmp_path, file_of([node("Conv", ["x", "w"], ["x"]), CONV], {"w": KERNEL}, IMAGE))
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_file_that_only_imports_our_domain_is_compressed(tmp_path: Path) -> None:
