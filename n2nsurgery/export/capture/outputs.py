@@ -72,8 +72,16 @@ class FlatOutputs(nn.Module):
         self.input_names = tuple(input_names)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """The tensors that `module` returns for `inputs`, in the order of `flatten`."""
-        return tuple(tensor for _, tensor in flatten(called(self.module, inputs, self.input_names)))
+        """The tensors that `module` returns for `inputs`, in the order of `flatten`.
+
+        An input, a weight, and what is returned twice are copied: each output of an ONNX file has a name of its own.
+        """
+        named = {id(tensor) for tensor in (*inputs, *self.module.parameters(), *self.module.buffers())}
+        returned = []
+        for _, tensor in flatten(called(self.module, inputs, self.input_names)):
+            returned.append(tensor.clone() if id(tensor) in named else tensor)
+            named.add(id(tensor))
+        return tuple(returned)
 
 
 def called(module: nn.Module, inputs: Sequence[Tensor], names: Sequence[str]) -> Any:  # noqa: ANN401 - what it returns

@@ -20,7 +20,6 @@ from torch import Tensor
 from n2nsurgery.core.errors import UsageError, VerificationError, first_line
 from n2nsurgery.core.files import sha256
 from n2nsurgery.core.progress import SILENT, Progress
-from n2nsurgery.export.capture.exporter_log import exporter_messages_logged
 from n2nsurgery.export.compress.config import CompressConfig
 from n2nsurgery.export.compress.foreign import ForeignModel, read_foreign
 from n2nsurgery.export.compress.report import CompressReport
@@ -60,8 +59,7 @@ def compress_file(  # noqa: PLR0913 - what to compress, where to, and how
     require_measurable(config, libraries)
     target = ModelFiles(model=path)
     progress("reading", 0.0)
-    with exporter_messages_logged():
-        foreign = read_foreign(source)
+    foreign = read_foreign(source)
     _require_apart(source, target)
     metadata = {"source": _facts(source, foreign, config)}
     there = may_be_equal(target, metadata, config, overwrite=overwrite)
@@ -179,7 +177,7 @@ def _require_gain(deployment: Deployment, source: Path) -> None:
 
 
 def _checked(source: Path, written: Path) -> tuple[str, ...]:
-    """A note where ONNX's checker refuses both files, else nothing; VerificationError for a refusal of `written` alone."""
+    """A note where ONNX's checker refuses both files, else nothing; VerificationError for `written` alone."""
     try:
         require_valid(written)
     except VerificationError as refused:

@@ -12,6 +12,7 @@ from onnx import inliner, version_converter
 from n2nsurgery.core.errors import UsageError, first_line
 from n2nsurgery.core.names import counted
 from n2nsurgery.export.capture.capture import IR_VERSION
+from n2nsurgery.export.capture.exporter_log import exporter_messages_logged
 from n2nsurgery.export.compress.normal_form import normalize
 from n2nsurgery.export.files import metadata
 from n2nsurgery.export.files.load import MAX_BYTES, STANDARD_DOMAINS, load_model, opset_of
@@ -34,6 +35,7 @@ class ForeignModel:
     notes: tuple[str, ...]
 
 
+@exporter_messages_logged()
 def read_foreign(path: Path) -> ForeignModel:
     """The model in `path`, with every weight as an initializer of the main graph.
 

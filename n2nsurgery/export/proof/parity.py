@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from n2nsurgery.core.errors import VerificationError
+from n2nsurgery.core.errors import TraceError, VerificationError
 from n2nsurgery.export.capture.outputs import called, flatten
 from n2nsurgery.export.ort.providers import session
 from n2nsurgery.export.proof.report import Parity
@@ -55,13 +55,21 @@ def torch_outputs(module: nn.Module, batches: ExampleBatches, input_names: Seque
             called(module, [tensor.clone() for tensor in inputs], input_names)
             for inputs in (*batches, batches[largest])
         ]
-    *computed, again = [[tensor.numpy() for _, tensor in flatten(value)] for value in returned]
+    *computed, again = [[_array(name, tensor) for name, tensor in flatten(value)] for value in returned]
     if any(compare(second, first)[1] > TOLERANCE for first, second in zip(computed[largest], again, strict=True)):
         raise VerificationError(
             f"{type(module).__name__} returns something else every time (random numbers in eval mode, or state that"
             " its forward keeps), so nothing can be proven of a file: make it an input, or wrap the model without it"
         )
     return computed
+
+
+def _array(name: str, tensor: Tensor) -> Array:
+    """What the network returns as `name`; TraceError for complex numbers."""
+    if tensor.is_complex():
+        raise TraceError(f"the model returns complex numbers at '{name}': return torch.view_as_real of them")
+    array: Array = tensor.detach().numpy()
+    return array
 
 
 def batch_of(inputs: Sequence[Tensor]) -> int:

@@ -190,12 +190,17 @@ def _kept_dense(initializer: ir.Value, array: NDArray[np.generic], reason: str) 
 
 
 def _bears_transposed_name(initializer: ir.Value) -> bool:
-    """The initializer holds a parameter transposed, and its name says so."""
-    return str(initializer.name).endswith(TRANSPOSED) and initializer.const_value is not None
+    """The initializer holds a parameter transposed, and its name says so.
+
+    Where the parameter itself is there, too, as an embedding that is also the last layer, it is a weight of its own.
+    """
+    name, graph = str(initializer.name), initializer.graph
+    return name.endswith(TRANSPOSED) and not (graph and name.removesuffix(TRANSPOSED) in graph.initializers)
 
 
 def _parameter(initializer: ir.Value) -> str:
-    return str(initializer.name).removesuffix(TRANSPOSED)
+    name = str(initializer.name)
+    return name.removesuffix(TRANSPOSED) if _bears_transposed_name(initializer) else name
 
 
 def _rejection(initializer: ir.Value, array: NDArray[np.generic], values: Values) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
@@ -179,6 +180,45 @@ def test_a_weight_used_twice_is_stored_once(tmp_path: Path) -> None:
     names = [tensor.name for tensor in load_model(report.path).graph.initializer]
     assert names.count("0.weight") == 1
     assert "2.weight" not in names
+
+
+class Tied(nn.Module):
+    """A table that is read, and multiplied by turned; it returns an input, a weight, and one result twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        table = torch.linspace(-1, 1, 64 * 64).reshape(64, 64)
+        self.table = nn.Parameter(torch.where(torch.arange(64) % 16 == 0, table, 0))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """(N, 64) -> (N, 64), x, the table, and the first again."""
+        y = torch.relu(x @ self.table) @ self.table.T
+        return y, x, self.table, y
+
+
+def test_each_output_has_a_name_of_its_own_and_each_weight_its_orientation(tmp_path: Path) -> None:
+    x, network = torch.linspace(-1, 1, 3 * 64).reshape(3, 64), Tied().eval()
+    report = export(network, tmp_path / "m.onnx", (x,))
+    assert report.outputs == tuple(f"output_{number}" for number in range(4))
+    codes = {weight.name: weight.code for weight in report.weights}
+    assert (codes["table"], codes["table.T"]) == ("gaps8", "gaps8")
+    session = onnxruntime.InferenceSession(report.path, providers=["CPUExecutionProvider"])
+    computed = session.run(None, {"input": x.numpy()})
+    for ours, theirs in zip(computed, network(x), strict=True):
+        np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-5, atol=1e-5)
+
+
+class Spectrum(nn.Module):
+    """Returns complex numbers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C) -> (N, C)."""
+        return torch.fft.fft(x)
+
+
+def test_complex_outputs_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(TraceError, match=r"complex numbers at 'output': return torch.view_as_real"):
+        export(Spectrum().eval(), tmp_path / "m.onnx", VECTORS)
 
 
 def test_weights_beyond_the_limit_lie_beside_the_file(

@@ -176,7 +176,7 @@ def test_a_file_that_only_imports_our_domain_is_compressed(tmp_path: Path) -> No
 def test_a_loop_over_samples_is_proven_with_several_of_a_given_shape(shape: str, tmp_path: Path) -> None:
     nodes = [CONV, node("ReduceMean", ["h"], ["mean"], axes=[0]), node("Sub", ["h", "mean"], ["y"])]
     proto = file_of(nodes, {"w": KERNEL}, IMAGE)
-    with pytest.raises(VerificationError, match="differs from the dense form"):
+    with pytest.raises(VerificationError, match=r"differs from the dense form .* leave out sample_loop"):
         compressed(tmp_path, proto, sample_loop=True, input_shapes={"x": shape})
     proto = file_of([CONV, node("Relu", ["h"], ["y"])], {"w": KERNEL}, IMAGE)
     report = compressed(tmp_path, proto, sample_loop=True, input_shapes={"x": shape})
