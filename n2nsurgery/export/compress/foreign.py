@@ -20,6 +20,9 @@ from n2nsurgery.export.files.sound import owners
 from n2nsurgery.export.sparse.functions import LEAST_OPSET
 from n2nsurgery.export.sparse.operators import DOMAIN
 
+_RESIZE_WITH_MODES = 11
+"""Operator set from which Resize says how pixels are assigned; before, it did as `asymmetric` does."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ForeignModel:
@@ -116,9 +119,19 @@ def _converted(proto: onnx.ModelProto, opset: int, path: Path) -> onnx.ModelProt
         raise UsageError(f"'{path}' has operator set {opset} and {size} bytes, too many to convert it: {advice}")
     try:
         flat = inliner.inline_local_functions(proto, convert_version=True) if proto.functions else proto
-        return version_converter.convert_version(flat, LEAST_OPSET)
+        converted = version_converter.convert_version(flat, LEAST_OPSET)
     except Exception as error:  # the converter raises unrelated classes
         raise UsageError(
             f"'{path}' has operator set {opset}, which ONNX cannot convert to {LEAST_OPSET} ({first_line(error)}):"
             f" {advice}"
         ) from error
+    if opset < _RESIZE_WITH_MODES:
+        _resize_as_before(converted)
+    return converted
+
+
+def _resize_as_before(model: onnx.ModelProto) -> None:
+    """Give each Resize the modes that it had before there were attributes for them; the converter leaves them out."""
+    for node in (node for part in owners(model.graph) for node in part.node if node.op_type == "Resize"):
+        for name, mode in (("coordinate_transformation_mode", "asymmetric"), ("nearest_mode", "floor")):
+            node.attribute.append(onnx.helper.make_attribute(name, mode))

@@ -127,6 +127,14 @@ FILES["nodes in another order, in a graph without a name"] = file_of(
 )
 FILES["nodes in another order, in a graph without a name"].graph.name = ""
 
+for given, operator in ((9, "Upsample"), (10, "Resize")):
+    for mode in ("nearest", "linear"):
+        resize = node(operator, ["h", "sizes"], ["y"], mode=mode)
+        FILES[f"{operator} {mode} of operator set {given}"] = file_of(
+            [CONV, resize], {"w": KERNEL, "sizes": np.array([1, 1, 2.5, 3], np.float32)}, IMAGE
+        )
+        FILES[f"{operator} {mode} of operator set {given}"].opset_import[0].version = given
+
 
 @pytest.mark.parametrize("proto", FILES.values(), ids=FILES)
 def test_the_small_file_computes_what_the_original_does(proto: onnx.ModelProto, tmp_path: Path) -> None:
