@@ -54,7 +54,8 @@ def read_foreign(path: Path) -> ForeignModel:
         proto = _converted(proto, opset, path)
         notes.append(f"converted from operator set {opset} to {LEAST_OPSET}, in which decoding can be written")
     model = _read(proto, path)
-    ir.external_data.set_base_dir(model.graph, path.parent)
+    for graph in (model.graph, *(function.graph for function in model.functions.values())):
+        ir.external_data.set_base_dir(graph, path.parent)
     if ir_version < IR_VERSION:
         model.ir_version = IR_VERSION
         notes.append(f"raised from IR version {ir_version} to {IR_VERSION}, which has the functions of a small file")

@@ -155,6 +155,23 @@ def test_the_small_file_computes_what_the_original_does(proto: onnx.ModelProto, 
         np.testing.assert_allclose(small.run(None, feed)[0], original.run(None, feed)[0], rtol=1e-5, atol=1e-5)
 
 
+def test_the_external_data_of_a_function_is_read_beside_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proto = file_of([node("Squared", ["x"], ["y"], domain="mine")], {}, ROWS, functions=(SQUARED,))
+    proto.functions[0].opset_import[0].version = 17
+    stored = proto.functions[0].node[0].attribute[0].t
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "k.bin").write_bytes(stored.raw_data)
+    (tmp_path / "k.bin").write_bytes(bytes(len(stored.raw_data)))  # in the current folder, and not meant
+    stored.ClearField("raw_data")
+    stored.data_location = TensorProto.EXTERNAL
+    stored.external_data.add(key="location", value="k.bin")
+    monkeypatch.chdir(tmp_path)
+    report = compressed(Path("here"), proto)
+    assert [weight.nnz for weight in report.weights] == [np.count_nonzero(W)]
+
+
 def test_a_sparse_constant_is_refused(tmp_path: Path) -> None:
     entries = (
         helper.make_tensor("v", TensorProto.FLOAT, [1], [1.0]),
