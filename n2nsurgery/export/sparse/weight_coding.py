@@ -42,7 +42,8 @@ _TYPES = frozenset({
 """Tensors of these types with two or more dimensions are weights."""
 
 
-_QUANTIZING = frozenset({"QuantizeLinear", "DynamicQuantizeLinear"})
+_QUANTIZING = frozenset({"QuantizeLinear", "DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"})
+"""Operators that round activations to levels; the last two are ONNX Runtime's own."""
 
 Race = Callable[[FusionMatch, CodedWeight], float | None]
 """How many times as fast as the dense kernel the sparse one is at a fusion match.
@@ -103,7 +104,7 @@ class _Network:
     @cached_property
     def obstacle(self) -> str | None:
         """Why no layer of the network has a sparse kernel; None where nothing stands against them."""
-        if any(node.op_type in _QUANTIZING for node in self.graph):
+        if any(node.op_type in _QUANTIZING for node in ir.traversal.RecursiveGraphIterator(self.graph)):
             return "the network quantizes activations: another rounding before could change their levels"
         return None
 

@@ -172,6 +172,16 @@ def test_the_external_data_of_a_function_is_read_beside_the_file(
     assert [weight.nnz for weight in report.weights] == [np.count_nonzero(W)]
 
 
+def test_a_layer_before_levels_in_a_branch_is_computed_densely(tmp_path: Path) -> None:
+    levels = [
+        node("DynamicQuantizeLinear", ["h"], ["q", "s", "z"]), node("DequantizeLinear", ["q", "s", "z"], ["yes.y"]),
+    ]  # fmt: skip
+    proto = file_of([CONV, either(*levels)], {"w": KERNEL}, IMAGE, value("c", (), TensorProto.BOOL))
+    (weight,) = compressed(tmp_path, proto).weights
+    assert (weight.code, weight.computed) == ("gaps8", "dense")
+    assert "quantizes activations" in weight.reason
+
+
 def test_a_sparse_constant_is_refused(tmp_path: Path) -> None:
     entries = (
         helper.make_tensor("v", TensorProto.FLOAT, [1], [1.0]),
