@@ -32,7 +32,8 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 import n2nsurgery
-from n2nsurgery.export.bench.bench import BenchSettings, Side, bench
+from n2nsurgery.export.bench.bench import bench
+from n2nsurgery.export.bench.bench_settings import BenchSettings, Side
 from n2nsurgery.export.ort.bench_inputs import feed_of
 from n2nsurgery.export.ort.providers import session
 from n2nsurgery.masks.attachment import enforcer_of

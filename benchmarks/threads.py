@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from n2nsurgery.export.bench.bench_process import turns_in_process
+from n2nsurgery.export.bench.bench_settings import BenchSettings, Side
 from n2nsurgery.export.ort.interleaved import take_turns
 from n2nsurgery.runtime import library_path
 
@@ -30,12 +31,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--dense", action="store_true")
     options = parser.parse_args()
-    libraries = () if options.dense else (library_path(),)
+    side = Side(path=options.file, libraries=() if options.dense else (library_path(),))
     with ExitStack() as processes:
         turns = [
-            processes.enter_context(
-                turns_in_process(options.file, device="cpu", threads=threads, batch=1, libraries=libraries)
-            )
+            processes.enter_context(turns_in_process(side, BenchSettings(threads=threads)))
             for threads in options.threads
         ]
         times = take_turns(turns, seconds=0, rounds=options.rounds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +21,10 @@ def bench(
     provider: options.Provider = "cpu",
     threads: options.Threads = 1,
     batch: options.Batch = 1,
+    input_shapes: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=1x128", help="the shape of an input of open sizes, batch included; repeatable"),
+    ] = None,
     seconds: options.Seconds = 5.0,
     layers: options.Layers = False,
     json: options.Json = False,
@@ -32,8 +36,13 @@ def bench(
     Reports latency, the ratio between the two, time and memory to load, and size beside that of an ideal code.
     """
     with session(quiet=quiet, verbose=verbose) as progress:
+        from n2nsurgery.core.config.options import config_fields
+        from n2nsurgery.export.compress.config import CompressConfig
         from n2nsurgery.pipelines.deploy.bench import run
+        from n2nsurgery_cli.values import parsed
 
+        shapes = next(each for each in config_fields(CompressConfig) if each.name == "input_shapes")
+        given: Any = parsed(shapes, input_shapes or ())
         outcome = run(
             file,
             against=against,
@@ -43,6 +52,7 @@ def bench(
             batch=batch,
             seconds=seconds,
             layers=layers,
+            input_shapes=given,
             progress=progress,
         ).to_json()
 

@@ -148,7 +148,9 @@ def draw_bench(console: Console, document: Document) -> None:
     sides = [side for side in (document["model"], document["other"]) if side is not None]
     settings = document["settings"]
     threads = counted(settings["threads"], "thread") if settings["threads"] else "all threads"
-    where = f"{settings['device']}, {threads}, batch {settings['batch']}"
+    shapes = [f"{name} {size_text(shape)}" for name, shape in settings["input_shapes"].items()]
+    fed = ", ".join(shapes) or f"batch {settings['batch']}"
+    where = f"{settings['device']}, {threads}, {fed}"
     title = f"ONNX Runtime {document['onnxruntime']}, {where}, {document['rounds']} rounds"
     rows = zip(*(_side(side) for side in sides), strict=True)
     names = ("latency, median", "latency, quartiles", "load", "first run", "memory, resident", "memory, peak", "size")

@@ -9,7 +9,7 @@ reported.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,38 +22,14 @@ from n2nsurgery.core.progress import SILENT, Progress
 from n2nsurgery.export.bench.bench_layers import LayerTime, layer_times
 from n2nsurgery.export.bench.bench_load import Loading, measure_loading
 from n2nsurgery.export.bench.bench_process import turns_in_process
+from n2nsurgery.export.bench.bench_settings import BenchSettings, Side, inputs_for, opened
 from n2nsurgery.export.files.onnx_file import ModelFiles
-from n2nsurgery.export.ort.bench_inputs import feed_of
 from n2nsurgery.export.ort.interleaved import run_interleaved, take_turns
-from n2nsurgery.export.ort.providers import session
 from n2nsurgery.export.proof.inspect_file import inspect_file
 from n2nsurgery.imports import extra
 
 with extra("cpu", "an ONNX Runtime session"):
     import onnxruntime
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchSettings:
-    """`device` as for `session`; `threads` inside one operator (None: all cores).
-
-    `seconds` to spend on turns, of which there are `rounds` at least.
-    """
-
-    device: str = "cpu"
-    threads: int | None = 1
-    batch: int = 1
-    seconds: float = 5.0
-    rounds: int = 10
-    layers: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Side:
-    """One of the two: a file, with or without libraries of custom operators."""
-
-    path: Path
-    libraries: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,13 +77,8 @@ def bench(model: Side, other: Side | None, settings: BenchSettings, *, progress:
     """
     sides = [side for side in (model, other) if side is not None]
     progress("loading", 0.1)
-    runs = [_runner(_opened(side, settings), settings.batch) for side in sides]  # what fails is told from here
-    loadings = [
-        measure_loading(
-            side.path, device=settings.device, threads=settings.threads, batch=settings.batch, libraries=side.libraries
-        )
-        for side in sides
-    ]
+    runs = [_runner(opened(side, settings), settings) for side in sides]  # what fails is told from here
+    loadings = [measure_loading(side, settings) for side in sides]
     progress("running in turn", 0.3)
     times = _times(sides, runs, settings)
     progress("measuring layers" if settings.layers else "done", 0.9)
@@ -127,27 +98,19 @@ def _times(sides: Sequence[Side], runs: Sequence[Callable[[], object]], settings
     if settings.threads == 1 or settings.device != "cpu":
         return run_interleaved(runs, seconds=settings.seconds, rounds=settings.rounds)
     with ExitStack() as processes:
-        turns = [processes.enter_context(_turns_apart(side, settings)) for side in sides]
+        turns = [processes.enter_context(turns_in_process(side, settings)) for side in sides]
         return take_turns(turns, seconds=settings.seconds, rounds=settings.rounds)
 
 
-def _turns_apart(side: Side, settings: BenchSettings) -> AbstractContextManager[Callable[[], float]]:
-    return turns_in_process(
-        side.path, device=settings.device, threads=settings.threads, batch=settings.batch, libraries=side.libraries
-    )
-
-
-def _opened(side: Side, settings: BenchSettings) -> onnxruntime.InferenceSession:
-    return session(side.path, device=settings.device, threads=settings.threads, libraries=side.libraries)
-
-
-def _runner(opened: onnxruntime.InferenceSession, batch: int) -> Callable[[], object]:
-    feed = feed_of(opened, batch)
+def _runner(held: onnxruntime.InferenceSession, settings: BenchSettings) -> Callable[[], object]:
+    feed = inputs_for(held, settings)
     try:
-        opened.run(None, feed)
+        held.run(None, feed)
     except Exception as error:  # ONNX Runtime's exceptions share no other base class
-        raise VerificationError(f"ONNX Runtime fails at batch size {batch}: {error}") from error
-    return lambda: opened.run(None, feed)
+        given = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in settings.input_shapes.items())
+        where = f"with {given}" if given else f"at batch size {settings.batch}"
+        raise VerificationError(f"ONNX Runtime fails {where}: {error}") from error
+    return lambda: held.run(None, feed)
 
 
 def _report(side: Side, times: np.ndarray, loading: Loading, settings: BenchSettings) -> SideReport:
@@ -158,13 +121,7 @@ def _report(side: Side, times: np.ndarray, loading: Loading, settings: BenchSett
         size=ModelFiles(model=side.path).size,
         ideal_size=inspect_file(side.path).ideal_size,
         loading=loading,
-        layers=_layers(side, settings) if settings.layers else (),
-    )
-
-
-def _layers(side: Side, settings: BenchSettings) -> tuple[LayerTime, ...]:
-    return layer_times(
-        side.path, device=settings.device, threads=settings.threads, libraries=side.libraries, batch=settings.batch
+        layers=layer_times(side, settings) if settings.layers else (),
     )
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from n2nsurgery.export.ort.bench_inputs import feed_of
-from n2nsurgery.export.ort.providers import session
+from n2nsurgery.export.bench.bench_settings import BenchSettings, Side, inputs_for, opened
 
 _RUNS = 12
 _WARM_UP = 2
@@ -27,18 +25,14 @@ class LayerTime:
     seconds: float
 
 
-def layer_times(
-    path: Path, *, device: str, threads: int | None, batch: int, libraries: Sequence[Path]
-) -> tuple[LayerTime, ...]:
+def layer_times(side: Side, settings: BenchSettings) -> tuple[LayerTime, ...]:
     """The LayerTime of every node, in the order in which they run; the profile's own cost is part of the times."""
     with tempfile.TemporaryDirectory(prefix="n2nsurgery-") as folder:
-        opened = session(
-            path, device=device, threads=threads, libraries=libraries, profile=Path(folder) / "profile"
-        )  # fmt: skip
-        feed = feed_of(opened, batch)
+        held = opened(side, settings, profile=Path(folder) / "profile")
+        feed = inputs_for(held, settings)
         for _ in range(_WARM_UP + _RUNS):
-            opened.run(None, feed)
-        events = json.loads(Path(opened.end_profiling()).read_text(encoding="utf-8"))
+            held.run(None, feed)
+        events = json.loads(Path(held.end_profiling()).read_text(encoding="utf-8"))
     times: dict[tuple[str, str], list[float]] = defaultdict(list)
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith(_SUFFIX):

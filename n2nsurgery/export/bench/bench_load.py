@@ -10,16 +10,21 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from n2nsurgery.core.errors import RunError
-from n2nsurgery.export.ort.bench_inputs import feed_of
+from n2nsurgery.export.bench.bench_settings import (
+    BenchSettings,
+    Side,
+    as_argument,
+    from_argument,
+    inputs_for,
+    opened,
+)
 from n2nsurgery.export.ort.interleaved import run_interleaved
-from n2nsurgery.export.ort.providers import session
 
 _TIMEOUT = 600
 _WARM_RUNS = 5
@@ -40,34 +45,26 @@ class Loading:
     peak: int | None
 
 
-def measure_loading(path: Path, *, device: str, threads: int | None, batch: int, libraries: Sequence[Path]) -> Loading:
-    """Load `path` in a new process and run it once; RunError where the process fails."""
-    request = {
-        "path": str(path),
-        "device": device,
-        "threads": threads,
-        "batch": batch,
-        "libraries": [str(library) for library in libraries],
-    }
-    command = [sys.executable, "-m", "n2nsurgery.export.bench.bench_load", json.dumps(request)]
+def measure_loading(side: Side, settings: BenchSettings) -> Loading:
+    """Load the file of `side` in a new process and run it once; RunError where the process fails."""
+    command = [sys.executable, "-m", "n2nsurgery.export.bench.bench_load", as_argument(side, settings)]
     finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_TIMEOUT)  # noqa: S603
     if finished.returncode:
         last = (finished.stderr.strip().splitlines() or ["no message"])[-1]
-        raise RunError(f"'{path}' cannot be loaded in a process of its own: {last}")
+        raise RunError(f"'{side.path}' cannot be loaded in a process of its own: {last}")
     return Loading(**json.loads(finished.stdout.strip().splitlines()[-1]))
 
 
-def _load(request: dict[str, object]) -> Loading:
-    path, libraries = Path(str(request["path"])), [Path(name) for name in request["libraries"]]  # type: ignore[attr-defined]
+def _load(side: Side, settings: BenchSettings) -> Loading:
     before, _ = _memory()
     start = time.perf_counter()
-    opened = session(path, device=str(request["device"]), threads=request["threads"], libraries=libraries)  # type: ignore[arg-type]
+    held = opened(side, settings)
     loaded = time.perf_counter()
-    feed = feed_of(opened, int(str(request["batch"])))
+    feed = inputs_for(held, settings)
     began = time.perf_counter()
-    opened.run(None, feed)
+    held.run(None, feed)
     ended = time.perf_counter()
-    warm = run_interleaved([lambda: opened.run(None, feed)], seconds=0.0, rounds=_WARM_RUNS)
+    warm = run_interleaved([lambda: held.run(None, feed)], seconds=0.0, rounds=_WARM_RUNS)
     resident, peak = _memory()
     return Loading(
         load=loaded - start,
@@ -88,4 +85,4 @@ def _memory() -> tuple[int | None, int | None]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(asdict(_load(json.loads(sys.argv[1])))) + "\n")
+    sys.stdout.write(json.dumps(asdict(_load(*from_argument(sys.argv[1])))) + "\n")

@@ -8,36 +8,35 @@ Run as a program with one argument, a JSON request: it answers with the seconds 
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from n2nsurgery.core.errors import RunError
-from n2nsurgery.export.ort.bench_inputs import feed_of
+from n2nsurgery.export.bench.bench_settings import (
+    BenchSettings,
+    Side,
+    as_argument,
+    from_argument,
+    inputs_for,
+    opened,
+)
 from n2nsurgery.export.ort.interleaved import timed_turn, warm_up
-from n2nsurgery.export.ort.providers import session
 
 _SETTLING_SECONDS = 0.02  # ONNX Runtime's threads ask for work for some milliseconds
 _READY = "ready"
 
 
 @contextmanager
-def turns_in_process(
-    path: Path, *, device: str, threads: int | None, batch: int, libraries: Sequence[Path]
-) -> Iterator[Callable[[], float]]:
-    """A function that runs the file in a process of its own and gives the seconds of one turn.
+def turns_in_process(side: Side, settings: BenchSettings) -> Iterator[Callable[[], float]]:
+    """A function that runs the file of `side` in a process of its own and gives the seconds of one turn.
 
     The process ends with the context. Raises RunError where it fails, with the last line that it wrote.
     """
-    request = {
-        "path": str(path), "device": device, "threads": threads, "batch": batch, "libraries": list(map(str, libraries)),
-    }  # fmt: skip
-    command = [sys.executable, "-m", "n2nsurgery.export.bench.bench_process", json.dumps(request)]
+    command = [sys.executable, "-m", "n2nsurgery.export.bench.bench_process", as_argument(side, settings)]
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(  # noqa: S603
@@ -54,7 +53,7 @@ def turns_in_process(
                 process.wait()
                 errors.seek(0)
                 last = (errors.read().strip().splitlines() or ["no message"])[-1]
-                raise RunError(f"'{path}' does not run in a process of its own: {last}")
+                raise RunError(f"'{side.path}' does not run in a process of its own: {last}")
             return line
 
         def turn() -> float:
@@ -70,16 +69,13 @@ def turns_in_process(
             asks.close()  # the process ends when there is nothing more to read
 
 
-def _serve(request: dict[str, object]) -> None:
-    libraries = [Path(name) for name in request["libraries"]]  # type: ignore[attr-defined]
-    opened = session(
-        Path(str(request["path"])), device=str(request["device"]), threads=request["threads"], libraries=libraries  # type: ignore[arg-type]
-    )  # fmt: skip
-    feed = feed_of(opened, int(str(request["batch"])))
-    warm_up(lambda: opened.run(None, feed))
+def _serve(side: Side, settings: BenchSettings) -> None:
+    held = opened(side, settings)
+    feed = inputs_for(held, settings)
+    warm_up(lambda: held.run(None, feed))
     _say(_READY)
     for _ in sys.stdin:
-        _say(repr(timed_turn(lambda: opened.run(None, feed))))
+        _say(repr(timed_turn(lambda: held.run(None, feed))))
 
 
 def _say(line: str) -> None:
@@ -88,4 +84,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    _serve(json.loads(sys.argv[1]))
+    _serve(*from_argument(sys.argv[1]))

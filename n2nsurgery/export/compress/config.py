@@ -5,7 +5,6 @@ Its fields are the options of `n2nsurgery compress` and the keyword arguments of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
@@ -13,11 +12,11 @@ from typing import Any, Literal, TypedDict
 from n2nsurgery.core.config.options import COUNT, Range, check_options, option
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.export.config import Values
+from n2nsurgery.export.input_shapes import shapes_of
 
 CodedForm = Literal["portable", "inlined"]
 
 _STATE_DICT = "State dict"
-_SHAPE = re.compile(r"[1-9]\d{0,8}(x[1-9]\d{0,8})*")
 
 
 class CompressOptions(TypedDict, total=False):
@@ -102,21 +101,7 @@ class CompressConfig:
                 f"needs sparse kernels, which the format {self.format} has not: choose portable",
                 field="measure", joint=" ",
             )  # fmt: skip
-        object.__setattr__(
-            self, "input_shapes", {name: _sizes(name, shape) for name, shape in self.input_shapes.items()}
-        )
+        object.__setattr__(self, "input_shapes", shapes_of(self.input_shapes))
         for name in ("weights_key", "weights_prefix", "num_classes", "input_size"):
             if getattr(self, name) and self.model is None:
                 raise UsageError("is of a network that is named: give model, too", field=name, joint=" ")
-
-
-def _sizes(name: str, shape: object) -> tuple[int, ...]:
-    """The sizes that `shape` names: a text like 1x3x224x224, one number, or a list of them."""
-    if isinstance(shape, str | int) and _SHAPE.fullmatch(str(shape)):
-        return tuple(int(size) for size in str(shape).split("x"))
-    if isinstance(shape, list | tuple) and shape and all(isinstance(size, int) and size > 0 for size in shape):
-        return tuple(shape)
-    raise UsageError(
-        f"is {shape!r} for '{name}'; it must be the sizes of the input, batch included, like 1x3x224x224",
-        field="input_shapes", joint=" ",
-    )  # fmt: skip

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from n2nsurgery.core.errors import UsageError
 from n2nsurgery.core.names import unknown
 from n2nsurgery.core.seeds import numpy_generator
+from n2nsurgery.export.input_shapes import Shapes
 from n2nsurgery.imports import extra
 
 with extra("cpu", "an ONNX Runtime session"):
@@ -32,17 +33,23 @@ _TYPES = {
 _LEVELS = frozenset({np.int8, np.uint8})
 """Types of pixels and of quantized values, which may be anything."""
 
-Shapes = Mapping[str, tuple[int, ...]]
 Array = NDArray[Any]
 
 
-def feed_of(opened: onnxruntime.InferenceSession, batch: int) -> dict[str, Array]:
-    """An array for every input: `batch` samples where dimension 0 is dynamic; noise, or small indices.
+def feed_of(opened: onnxruntime.InferenceSession, batch: int, shapes: Shapes | None = None) -> dict[str, Array]:
+    """An array for every input: `batch` samples where dimension 0 is open; noise, or small indices.
 
-    Raises UsageError where another dimension is dynamic too, where the model fixes another batch, and for an input of
-    more than MAX_VALUES values.
+    `shapes`: of inputs by name, batch included; open sizes of the same name are equal. Raises UsageError where another
+    size is still open, where the model fixes another batch, for a name in `shapes` that is not an input, and for an
+    input of more than MAX_VALUES values.
     """
-    return {value.name: _noise(value, _shape_for(value, batch)) for value in opened.get_inputs()}
+    shapes = shapes or {}
+    inputs = opened.get_inputs()
+    _require_inputs(shapes, inputs)
+    if not shapes:
+        _require_batch(inputs, batch)
+    sizes = {**_batch_sizes(inputs, batch), **_given_sizes(inputs, shapes)}
+    return {value.name: _noise(value, shapes.get(value.name) or _shape_for(value, batch, sizes)) for value in inputs}
 
 
 def sample_feeds(
@@ -56,10 +63,7 @@ def sample_feeds(
     """
     shapes = shapes or {}
     inputs = opened.get_inputs()
-    names = [value.name for value in inputs]
-    for name in shapes:
-        if name not in names:
-            raise unknown("input", name, names)
+    _require_inputs(shapes, inputs)
     runs = [shapes]
     if batches and shapes and not any(value.shape and isinstance(value.shape[0], int) for value in inputs):
         runs.append({name: (first + 1, *rest) for name, (first, *rest) in shapes.items()})
@@ -69,6 +73,18 @@ def sample_feeds(
         fixed = all(_is_known(value, given, sizes) for value in inputs)
         feeds += [_feed(inputs, given, sizes, batch) for batch in ((1,) if fixed else (1, 2))]
     return feeds
+
+
+def _require_inputs(shapes: Shapes, inputs: Sequence[Any]) -> None:
+    names = [value.name for value in inputs]
+    for name in shapes:
+        if name not in names:
+            raise unknown("input", name, names)
+
+
+def _batch_sizes(inputs: Sequence[Any], batch: int) -> dict[str, int]:
+    """`batch` by the names that the model has for it."""
+    return {value.shape[0]: batch for value in inputs if value.shape and isinstance(value.shape[0], str)}
 
 
 def _given_sizes(inputs: Sequence[Any], shapes: Shapes) -> dict[str, int]:
@@ -86,25 +102,31 @@ def _is_known(value: Any, shapes: Shapes, sizes: Mapping[str, int]) -> bool:  # 
 
 
 def _feed(inputs: Sequence[Any], shapes: Shapes, sizes: Mapping[str, int], batch: int) -> dict[str, Array]:
-    firsts = {value.shape[0]: batch for value in inputs if value.shape and isinstance(value.shape[0], str)}
-    chosen = {**firsts, **sizes}
+    chosen = {**_batch_sizes(inputs, batch), **sizes}
     return {
         value.name: _noise(value, shapes.get(value.name) or _chosen(value.shape, batch, chosen)) for value in inputs
     }
 
 
-def _shape_for(value: Any, batch: int) -> tuple[int, ...]:  # noqa: ANN401 - an input of a session
-    dimensions: list[int | str | None] = value.shape
-    rest = [size for size in dimensions[1:] if isinstance(size, int)]
-    if len(rest) != len(dimensions[1:]):
+def _require_batch(inputs: Sequence[Any], batch: int) -> None:
+    for value in inputs:
+        first = value.shape[0] if value.shape else batch
+        if isinstance(first, int) and first != batch:
+            raise UsageError(f"input '{value.name}' has a fixed batch of {first}; pass --batch {first}")
+
+
+def _shape_for(value: Any, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:  # noqa: ANN401 - of a session
+    """The shape of an input whose sizes are fixed or known by name; `batch` for a first one without a name."""
+    shape = [size if isinstance(size, int) else sizes.get(size) for size in value.shape]
+    shape[:1] = [batch if size is None else size for size in shape[:1]]
+    known = tuple(size for size in shape if size is not None)
+    if len(known) != len(shape):
+        example = "x".join(str(_OPEN_SIZE["sequence"] if size is None else size) for size in shape)
         raise UsageError(
-            f"input '{value.name}' has the shape {dimensions}; only models whose dimension 0 alone is open can be"
-            " timed: save the model with the sizes that it is to be timed with"
+            f"input '{value.name}' has the shape {value.shape}, and nothing says its open sizes: give them, as in"
+            f" --input-shapes {value.name}={example}"
         )
-    shape = [size if isinstance(size, int) else batch for size in dimensions[:1]] + rest
-    if shape and shape[0] != batch:
-        raise UsageError(f"input '{value.name}' has a fixed batch of {shape[0]}; pass --batch {shape[0]}")
-    return tuple(shape)
+    return known
 
 
 _OPEN_SIZE = {"image": 64, "sequence": 16}

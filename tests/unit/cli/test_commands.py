@@ -76,7 +76,7 @@ SIDE = {
     "layers": [{"name": "conv", "operator": "SparseConv", "seconds": 0.0015}],
 }
 BENCHED = {
-    "settings": {"device": "cpu", "threads": 1, "batch": 1},
+    "settings": {"device": "cpu", "threads": 1, "batch": 1, "input_shapes": {}},
     "onnxruntime": "1.31.1",
     "rounds": 40,
     "model": SIDE,
@@ -186,7 +186,17 @@ def test_bench_shows_both_files_and_the_ratio(program, pipeline, outcome):
     for text in (*times, "54 MB", "unknown", "m.onnx with library"):
         assert text in shown
     options = {"device": "cpu", "threads": 2, "batch": 8, "seconds": 1.0, "layers": True, "progress": SILENT}
-    assert calls == [((Path("m.onnx"),), {"against": Path("dense.onnx"), "library": Path("lib.so"), **options})]
+    files = {"against": Path("dense.onnx"), "library": Path("lib.so")}
+    assert calls == [((Path("m.onnx"),), {**files, **options, "input_shapes": {}})]
+
+
+@pytest.mark.usefixtures("wide")
+def test_bench_takes_shapes_of_inputs(program, pipeline, outcome):
+    settings = {**BENCHED["settings"], "input_shapes": {"ids": [1, 128]}}
+    calls = []
+    pipeline("bench", lambda *_, **given: (calls.append(given), outcome(document={**BENCHED, "settings": settings}))[1])
+    assert "ids 1x128, " in program("bench", "m.onnx", "--input-shapes", "ids=1x128").stdout
+    assert calls[0]["input_shapes"] == {"ids": "1x128"}
 
 
 def test_models_prints_one_name_a_line(program, monkeypatch):

@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from n2nsurgery.core.errors import InvalidFileError, RunError, UsageError, VerificationError
 from n2nsurgery.export import deployment
-from n2nsurgery.export.bench.bench import BenchSettings, Side, bench
+from n2nsurgery.export.bench.bench import bench
 from n2nsurgery.export.bench.bench_process import turns_in_process
+from n2nsurgery.export.bench.bench_settings import BenchSettings, Side
 from n2nsurgery.export.capture.capture import capture
 from n2nsurgery.export.config import ExportConfig
 from n2nsurgery.export.exporter import export_module
@@ -322,7 +323,7 @@ def test_a_session_that_fails_in_its_own_process_says_why(tmp_path):
     path.write_bytes(b"no model")
     with (
         pytest.raises(RunError, match="does not run in a process of its own"),
-        turns_in_process(path, device="cpu", threads=2, batch=1, libraries=()),
+        turns_in_process(Side(path=path), BenchSettings(threads=2)),
     ):
         pass
 

@@ -7,7 +7,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from n2nsurgery.export.ort.bench_inputs import sample_feeds
+from n2nsurgery.core.errors import UnknownNameError, UsageError
+from n2nsurgery.export.ort.bench_inputs import feed_of, sample_feeds
 
 
 def opened(kind: int = TensorProto.FLOAT, **inputs: tuple[int | str | None, ...]) -> onnxruntime.InferenceSession:
@@ -45,3 +46,19 @@ def test_indices_are_zeros_and_ones_that_mask_no_row_and_differ_between_samples(
 def test_pixels_take_all_levels(kind: int) -> None:
     (feed,) = sample_feeds(opened(kind, x=(1, 3, 64, 64)))
     assert len(np.unique(feed["x"])) == 256
+
+
+def test_a_bench_feeds_the_shapes_that_are_given_and_asks_for_those_that_are_not() -> None:
+    session = opened(ids=("batch", "tokens"), mask=("batch", 1, "tokens", "tokens"), state=(2, "batch", 8))
+    with pytest.raises(UsageError, match=r"'ids' has the shape .*: give them, as in --input-shapes ids=1x16"):
+        feed_of(opened(ids=("batch", "tokens")), 1)
+    feed = feed_of(session, 1, {"ids": (3, 5)})
+    assert {name: array.shape for name, array in feed.items()} == {
+        "ids": (3, 5),
+        "mask": (3, 1, 5, 5),
+        "state": (2, 3, 8),
+    }
+    with pytest.raises(UnknownNameError, match="unknown input 'idss'"):
+        feed_of(session, 1, {"idss": (3, 5)})
+    with pytest.raises(UsageError, match="fixed batch of 2; pass --batch 2"):
+        feed_of(session, 1)
