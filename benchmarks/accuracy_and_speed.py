@@ -25,6 +25,7 @@ import numpy as np
 from compare import cpu_turn
 
 import n2nsurgery
+from n2nsurgery.data.registry import DATA_SETS
 from n2nsurgery.experiments.n2nskip.grid import trial_name
 from n2nsurgery.experiments.n2nskip.methods import DENSE, surgery_left_by
 from n2nsurgery.experiments.paper.panels import Panel, PanelCurve, draw
@@ -81,9 +82,10 @@ class TimedFile:
 def file_of(row: Trained, model: str, runs: Path, path: Path) -> TimedFile:
     """The file of a row, written to `path`; the dense network's is of the dense format."""
     if row.method == DENSE:
-        n2nsurgery.export_onnx(n2nsurgery.apply(model, density=0.05), path, format="dense")
+        n2nsurgery.export_onnx(n2nsurgery.apply(model, density=0.05, skip="none"), path, format="dense")
         return TimedFile(path=path, trained=False)
-    results = sorted(runs.glob(f"{trial_name(model, '*', row.method, row.density)}-s*.json"))
+    names = [trial_name(model, data, row.method, row.density) for data in DATA_SETS.names()]
+    results = sorted(result for name in names for result in runs.glob(f"{name}-s*.json"))
     kept = [result.with_suffix("") for result in results if (result.with_suffix("") / "checkpoints").is_dir()]
     pruned = (
         n2nsurgery.load(kept[0]) if kept else n2nsurgery.apply(model, config=surgery_left_by(row.method, row.density))

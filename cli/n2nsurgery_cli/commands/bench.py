@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -41,8 +41,8 @@ def bench(
         from n2nsurgery.pipelines.deploy.bench import run
         from n2nsurgery_cli.values import parsed
 
-        shapes = next(each for each in config_fields(CompressConfig) if each.name == "input_shapes")
-        given: Any = parsed(shapes, input_shapes or ())
+        taken = next(each for each in config_fields(CompressConfig) if each.name == "input_shapes")
+        shapes = cast("dict[str, Any]", parsed(taken, input_shapes or ()))
         outcome = run(
             file,
             against=against,
@@ -52,7 +52,7 @@ def bench(
             batch=batch,
             seconds=seconds,
             layers=layers,
-            input_shapes=given,
+            input_shapes=shapes,
             progress=progress,
         ).to_json()
 
