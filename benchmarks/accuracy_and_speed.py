@@ -76,14 +76,14 @@ class TimedFile:
     """What stands for a row on ONNX Runtime."""
 
     path: Path
-    trained: bool  # exported from a run of the row, not from random masks
+    source: str  # what it was exported from: a run of the row as trained, or random masks; or dense
 
 
 def file_of(row: Trained, model: str, runs: Path, path: Path) -> TimedFile:
     """The file of a row, written to `path`; the dense network's is of the dense format."""
     if row.method == DENSE:
         n2nsurgery.export_onnx(n2nsurgery.apply(model, density=0.05, skip="none"), path, format="dense")
-        return TimedFile(path=path, trained=False)
+        return TimedFile(path=path, source="dense")
     names = [trial_name(model, data, row.method, row.density) for data in DATA_SETS.names()]
     results = sorted(result for name in names for result in runs.glob(f"{name}-s*.json"))
     kept = [result.with_suffix("") for result in results if (result.with_suffix("") / "checkpoints").is_dir()]
@@ -91,7 +91,7 @@ def file_of(row: Trained, model: str, runs: Path, path: Path) -> TimedFile:
         n2nsurgery.load(kept[0]) if kept else n2nsurgery.apply(model, config=surgery_left_by(row.method, row.density))
     )
     n2nsurgery.export_onnx(pruned, path)
-    return TimedFile(path=path, trained=bool(kept))
+    return TimedFile(path=path, source="as trained" if kept else "random masks")
 
 
 def milliseconds(files: list[TimedFile], seconds: float) -> np.ndarray:
@@ -112,12 +112,11 @@ def lines(rows: list[Trained], files: list[TimedFile], times: np.ndarray) -> Ite
     )
     yield "|---|---|---|---|---|---|---|---|---|---|---|"
     for row, file, own in zip(rows, files, times, strict=True):
-        timed = "as trained" if file.trained else "dense" if row.method == DENSE else "random masks"
         low, middle, high = np.quantile(times[0] / own, [0.25, 0.5, 0.75])
         yield (
             f"| {row.method} | {100 * row.density:g} | {row.accuracy} | {row.runs} | {row.nonzeros} | {row.macs:.3f} |"
             f" {np.median(own):.3f} | {middle:.2f} [{low:.2f}, {high:.2f}] | {file.path.stat().st_size / 1000:.0f} |"
-            f" {timed} | {row.seconds:.0f} |"
+            f" {file.source} | {row.seconds:.0f} |"
         )
 
 

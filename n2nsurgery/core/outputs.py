@@ -123,21 +123,21 @@ def dtypes_explained(network: nn.Module, inputs: Any) -> Iterator[None]:  # noqa
         foreign = foreign_dtypes(network, inputs)
         if not foreign or "type" not in str(error):
             raise
-        own = _dtypes(network.parameters())
+        own, given = _names(parameter.dtype for parameter in network.parameters()), _names(foreign)
         raise UsageError(
-            f"{type(network).__name__} has weights of {', '.join(own)} and cannot take inputs of {', '.join(foreign)}: "
+            f"{type(network).__name__} has weights of {', '.join(own)} and cannot take inputs of {', '.join(given)}: "
             f"convert them, as in x.to(torch.{own[0]}) ({error})"
         ) from error
 
 
-def foreign_dtypes(network: nn.Module, inputs: Any) -> list[str]:  # noqa: ANN401
-    """The dtypes in `inputs` that no parameter of `network` has, by name; none for a network without parameters."""
-    own = _dtypes(network.parameters())
-    return [name for name in _dtypes(tensors_in(inputs)) if own and name not in own]
+def foreign_dtypes(network: nn.Module, inputs: Any) -> set[torch.dtype]:  # noqa: ANN401
+    """The dtypes in `inputs` that no parameter of `network` has; none for a network without parameters."""
+    own = {parameter.dtype for parameter in network.parameters()}
+    return {tensor.dtype for tensor in tensors_in(inputs)} - own if own else set()
 
 
-def _dtypes(tensors: Iterable[Tensor]) -> list[str]:
-    return sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors})
+def _names(dtypes: Iterable[torch.dtype]) -> list[str]:
+    return sorted({str(dtype).removeprefix("torch.") for dtype in dtypes})
 
 
 def arguments(network: nn.Module, inputs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -143,7 +143,6 @@ def write_proven(
         left = tuple(coding for coding in left if coding.record.name not in done)
     model = apply_form(deployment.model, deployment.format, left)
     model.metadata_props[metadata_document.KEY] = deployment.document
-    proofs.sample_loop = deployment.sample_loop
     write(model, files, sample_loop=deployment.sample_loop)
 
 

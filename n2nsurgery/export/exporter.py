@@ -84,7 +84,7 @@ def export_module(  # noqa: PLR0913 - what to export, where to, and how to treat
         require_interface(proto, input_names)
         masked, unchecked = require_pruned_zero(tensors_of(proto), deployment.records, masks or {}, compaction.kept)
         progress("comparing with torch in ONNX Runtime", 0.9)
-        proofs.final(files.model, libraries, integers=bool(deployment.integers))
+        proofs.final(files.model, libraries, integers=bool(deployment.integers), sample_loop=deployment.sample_loop)
         return ExportReport(
             path=path,
             external_data=target.data if files.data.exists() else None,

@@ -77,7 +77,7 @@ def require_dtypes(model: nn.Module, example_inputs: Any) -> None:  # noqa: ANN4
 
     Raises UsageError, and the errors of `model`, which is called only where none of its parameters has such a dtype.
     """
-    if any("float" in name for name in foreign_dtypes(model, example_inputs)):
+    if any(dtype.is_floating_point for dtype in foreign_dtypes(model, example_inputs)):
         with evaluation_mode(model), torch.no_grad():
             call(model, map_tensors(example_inputs, lambda tensor: tensor.to(device_of(model))))
 

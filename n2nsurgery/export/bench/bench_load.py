@@ -16,14 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from n2nsurgery.core.errors import RunError
-from n2nsurgery.export.bench.bench_settings import (
-    BenchSettings,
-    Side,
-    as_argument,
-    from_argument,
-    inputs_for,
-    opened,
-)
+from n2nsurgery.export.bench.bench_settings import BenchSettings, Side, as_argument, from_argument, inputs_for, opened
 from n2nsurgery.export.ort.interleaved import run_interleaved
 
 _TIMEOUT = 600

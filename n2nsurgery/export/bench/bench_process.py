@@ -16,14 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from n2nsurgery.core.errors import RunError
-from n2nsurgery.export.bench.bench_settings import (
-    BenchSettings,
-    Side,
-    as_argument,
-    from_argument,
-    inputs_for,
-    opened,
-)
+from n2nsurgery.export.bench.bench_settings import BenchSettings, Side, as_argument, from_argument, inputs_for, opened
 from n2nsurgery.export.ort.interleaved import timed_turn, warm_up
 
 _SETTLING_SECONDS = 0.02  # ONNX Runtime's threads ask for work for some milliseconds

@@ -76,7 +76,7 @@ def compress_file(  # noqa: PLR0913 - what to compress, where to, and how
         write_proven(deployment, files, proofs)
         progress("checking", 0.8)
         notes = (*foreign.notes, *_checked(source, files.model))
-        proofs.final(files.model, libraries)
+        proofs.final(files.model, libraries, sample_loop=deployment.sample_loop)
         proto = load_model(files.model, weights=False)
         return CompressReport(
             source=source,

@@ -103,9 +103,7 @@ def _is_known(value: Any, shapes: Shapes, sizes: Mapping[str, int]) -> bool:  # 
 
 def _feed(inputs: Sequence[Any], shapes: Shapes, sizes: Mapping[str, int], batch: int) -> dict[str, Array]:
     chosen = {**_batch_sizes(inputs, batch), **sizes}
-    return {
-        value.name: _noise(value, shapes.get(value.name) or _chosen(value.shape, batch, chosen)) for value in inputs
-    }
+    return {value.name: _noise(value, shapes.get(value.name) or _chosen(value, batch, chosen)) for value in inputs}
 
 
 def _require_batch(inputs: Sequence[Any], batch: int) -> None:
@@ -115,39 +113,43 @@ def _require_batch(inputs: Sequence[Any], batch: int) -> None:
             raise UsageError(f"input '{value.name}' has a fixed batch of {first}; pass --batch {first}")
 
 
-def _shape_for(value: Any, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:  # noqa: ANN401 - of a session
-    """The shape of an input whose sizes are fixed or known by name; `batch` for a first one without a name."""
-    shape = [size if isinstance(size, int) else sizes.get(size) for size in value.shape]
+def _resolved(value: Any, batch: int, sizes: Mapping[str, int]) -> list[int | None]:  # noqa: ANN401 - of a session
+    """The sizes of an input that are fixed or known by name, `batch` for a first one without a name; else None."""
+    shape = [size if isinstance(size, int) else sizes.get(size) if size else None for size in value.shape]
     shape[:1] = [batch if size is None else size for size in shape[:1]]
-    known = tuple(size for size in shape if size is not None)
-    if len(known) != len(shape):
-        example = "x".join(str(_OPEN_SIZE["sequence"] if size is None else size) for size in shape)
-        raise UsageError(
-            f"input '{value.name}' has the shape {value.shape}, and nothing says its open sizes: give them, as in"
-            f" --input-shapes {value.name}={example}"
-        )
-    return known
+    return shape
+
+
+def _filled(shape: Sequence[int | None], size: int) -> tuple[int, ...]:
+    return tuple(size if each is None else each for each in shape)
 
 
 _OPEN_SIZE = {"image": 64, "sequence": 16}
 _IMAGE_RANK = 4
 
 
-def _chosen(dimensions: Sequence[int | str | None], batch: int, sizes: dict[str, int]) -> tuple[int, ...]:
-    """Sizes for the open dimensions of an input: `batch` for the first, pixels of images, tokens of sequences.
+def _shape_for(value: Any, batch: int, sizes: Mapping[str, int]) -> tuple[int, ...]:  # noqa: ANN401 - of a session
+    """The shape of an input, all of whose sizes have to be known."""
+    shape = _resolved(value, batch, sizes)
+    filled = _filled(shape, _OPEN_SIZE["sequence"])
+    if None in shape:
+        raise UsageError(
+            f"input '{value.name}' has the shape {value.shape}, and nothing says its open sizes: give them, as in"
+            f" --input-shapes {value.name}={'x'.join(map(str, filled))}"
+        )
+    return filled
+
+
+def _chosen(value: Any, batch: int, sizes: dict[str, int]) -> tuple[int, ...]:  # noqa: ANN401 - an input of a session
+    """The shape of an input, with pixels of images and tokens of sequences for sizes that nothing says.
 
     `sizes`: of those that have a name and are known; it gets those that are chosen.
     """
-    size = _OPEN_SIZE["image" if len(dimensions) >= _IMAGE_RANK else "sequence"]
-    shape = []
-    for axis, given in enumerate(dimensions):
-        if isinstance(given, int):
-            shape.append(given)
-        elif given:
-            shape.append(sizes.setdefault(given, size))
-        else:
-            shape.append(batch if axis == 0 else size)
-    return tuple(shape)
+    size = _OPEN_SIZE["image" if len(value.shape) >= _IMAGE_RANK else "sequence"]
+    for name in value.shape:
+        if name and isinstance(name, str):
+            sizes.setdefault(name, size)
+    return _filled(_resolved(value, batch, sizes), size)
 
 
 def _noise(value: Any, shape: tuple[int, ...]) -> Array:  # noqa: ANN401 - an input of a session

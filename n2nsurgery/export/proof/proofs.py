@@ -32,7 +32,6 @@ class Proofs:
 
     `parity`: one line for each comparison, output and batch. `identical`: the last comparison in stock ONNX Runtime
     found the same bits; None where the file is the dense form itself. `tolerance`: of each link that rounds no weights.
-    `sample_loop`: the file computes a batch sample by sample.
     """
 
     def __init__(
@@ -52,7 +51,6 @@ class Proofs:
         self.outputs = outputs
         self.parity: list[Parity] = []
         self.identical: bool | None = None
-        self.sample_loop = False
         self.tolerance = tolerance
         self._batches = batches
         self._coded = False
@@ -71,15 +69,18 @@ class Proofs:
         self._coded = True
         shutil.rmtree(beside.model.parent)
 
-    def final(self, path: Path, libraries: Sequence[Path], *, integers: bool = False) -> None:
+    def final(
+        self, path: Path, libraries: Sequence[Path], *, integers: bool = False, sample_loop: bool = False
+    ) -> None:
         """Prove the file at `path` without any library and, where there are some, with `libraries`.
 
-        `integers`: layers of it round what they give to levels, each of which a runtime may miss by one.
+        `integers`: layers of it round what they give to levels, each of which a runtime may miss by one. `sample_loop`:
+        it computes a batch sample by sample.
         """
         try:
             actual = self._link(path, "the file", tolerance=QUANTIZED if integers else None)
         except VerificationError as error:
-            if not self.sample_loop:
+            if not sample_loop:
                 raise
             raise VerificationError(
                 f"{error}. It computes a batch sample by sample: leave out sample_loop for a network that mixes samples"
